@@ -1,0 +1,1 @@
+"""The shipping service: one shipment for a paid order, recalled when the order is cancelled."""
