@@ -1,0 +1,108 @@
+"""What one service process is told about itself: a JSON file named by ORDERFLOW_CONFIG.
+
+Built from the resource by the operator (into a ConfigMap) and by `orderflow run`; the runtime reads it.
+"""
+
+from math import ceil
+
+from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
+
+from orderflow_model.delivery import Backoff, Delivery, OnExhausted
+from orderflow_model.flow import OrderFlow
+from orderflow_model.names import dead_letter_topic_name, group_name
+from orderflow_model.saga import Saga
+from orderflow_model.services import Service
+from orderflow_model.topics import DAY_MS, dead_letter_topic, event_topic, longest_retention
+
+
+class _Config(BaseModel):
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        alias_generator=to_camel,
+        validate_by_name=True,
+        validate_by_alias=True,
+        serialize_by_alias=True,
+    )
+
+
+class Channel(_Config):
+    """An event and the topic that carries it."""
+
+    event: str
+    topic: str
+
+
+class DeliveryConfig(_Config):
+    """How the service tries an event; times in milliseconds."""
+
+    retries: int = 5
+    backoff: Backoff = Backoff.EXPONENTIAL
+    delay_ms: int = 1_000
+    max_delay_ms: int = 300_000
+    timeout_ms: int = 30_000
+    on_exhausted: OnExhausted = OnExhausted.DEAD_LETTER
+
+
+class SagaConfig(_Config):
+    """The events that begin and end a run, and its deadline in milliseconds."""
+
+    begins: str
+    ends: tuple[str, ...]
+    deadline_ms: int
+
+
+class ServiceConfig(_Config):
+    """All that the runtime needs to know of its service; `model_validate_json` reads the file."""
+
+    flow: str
+    service: str
+    group: str
+    dead_letter_topic: str
+    subscribes: tuple[Channel, ...]
+    publishes: tuple[Channel, ...]
+    delivery: DeliveryConfig
+    inbox_days: int
+    saga: SagaConfig | None = None
+
+
+def service_config(flow: OrderFlow, service: str) -> ServiceConfig:
+    """Return the configuration of a service of the flow; KeyError when the flow has no such service."""
+    entry = flow.spec.service(service)
+    return ServiceConfig(
+        flow=flow.metadata.name,
+        service=service,
+        group=group_name(flow.metadata.name, service),
+        dead_letter_topic=dead_letter_topic_name(flow.metadata.name, service),
+        subscribes=_channels(flow, entry.subscribes),
+        publishes=_channels(flow, entry.publishes),
+        delivery=_delivery(entry.delivery.over(flow.spec.defaults.delivery)),
+        inbox_days=_inbox_days(flow, entry),
+        saga=_saga(flow.spec.saga) if flow.spec.saga else None,
+    )
+
+
+def _channels(flow: OrderFlow, events: tuple[str, ...]) -> tuple[Channel, ...]:
+    return tuple(Channel(event=name, topic=event_topic(flow, flow.spec.event(name)).name) for name in events)
+
+
+def _delivery(delivery: Delivery) -> DeliveryConfig:
+    return DeliveryConfig(
+        retries=delivery.retries,
+        backoff=delivery.backoff,
+        delay_ms=delivery.delay.milliseconds,
+        max_delay_ms=delivery.max_delay.milliseconds,
+        timeout_ms=delivery.timeout.milliseconds,
+        on_exhausted=delivery.on_exhausted,
+    )
+
+
+def _saga(saga: Saga) -> SagaConfig:
+    return SagaConfig(begins=saga.begins, ends=saga.ends, deadline_ms=saga.deadline.milliseconds)
+
+
+def _inbox_days(flow: OrderFlow, service: Service) -> int:
+    """Return for how many days an event can come back: from its topic, then from the dead letters."""
+    remembered = longest_retention(flow, service) + dead_letter_topic(flow, service).retention_ms
+    return ceil(remembered / DAY_MS)

@@ -1,0 +1,115 @@
+"""The OrderFlow resource as a whole.
+
+`loading` makes it from a file for the command line, the operator from what the API server sends.
+"""
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field, JsonValue
+
+from orderflow_model.base import Part, UniqueBy
+from orderflow_model.delivery import Delivery
+from orderflow_model.events import Event, TopicDefaults
+from orderflow_model.kafka import Kafka
+from orderflow_model.references import SecretSource
+from orderflow_model.saga import Objective, Saga, Tracing
+from orderflow_model.scalars import FlowName
+from orderflow_model.services import Service
+
+GROUP = "orderflow.dev"
+VERSION = "v1alpha1"
+KIND = "OrderFlow"
+PLURAL = "orderflows"
+
+
+class DeletionPolicy(StrEnum):
+    """What becomes of topics and data when the resource is deleted."""
+
+    RETAIN = "Retain"
+    DELETE = "Delete"
+
+
+class Defaults(Part):
+    """What holds where an event or a service says nothing of its own."""
+
+    topic: TopicDefaults = Field(
+        default_factory=TopicDefaults, description="What a topic is where its event does not say."
+    )
+    delivery: Delivery = Field(
+        default_factory=Delivery, description="How events are delivered where a service does not say."
+    )
+
+
+class Spec(Part):
+    """The picture: events, who publishes them, who subscribes, and how it all runs."""
+
+    kafka: Kafka = Field(description="The Kafka that carries the flow's events.")
+    database: SecretSource = Field(
+        description="Where the admin URI of the flow's Postgres database stands; for the migration job."
+    )
+    defaults: Defaults = Field(
+        default_factory=Defaults, description="What holds where an event or a service does not say."
+    )
+    events: Annotated[tuple[Event, ...], Field(min_length=1, max_length=200), UniqueBy("name")] = Field(
+        description="What may happen in the flow."
+    )
+    services: Annotated[tuple[Service, ...], Field(min_length=1, max_length=50), UniqueBy("name")] = Field(
+        description="The programs of the flow, what each hears and says."
+    )
+    saga: Saga | None = Field(None, description="How one run of the flow begins, ends and is taken back.")
+    objectives: Annotated[tuple[Objective, ...], Field(max_length=20), UniqueBy("name")] = Field(
+        (), description="Promises on how many runs end in time."
+    )
+    tracing: Tracing = Field(default_factory=Tracing, description="How runs of the flow are traced.")
+    deletion_policy: DeletionPolicy = Field(
+        DeletionPolicy.RETAIN,
+        description="Retain: topics and data outlive the resource. Delete: they go with it.",
+    )
+
+    def event(self, name: str) -> Event:
+        """Return the event of that name, or raise KeyError."""
+        return {event.name: event for event in self.events}[name]
+
+    def service(self, name: str) -> Service:
+        """Return the service of that name, or raise KeyError."""
+        return {service.name: service for service in self.services}[name]
+
+
+Bounded = Annotated[str, Field(max_length=262_144)]
+
+
+class Metadata(Part):
+    """What Kubernetes knows of the resource, as far as anyone here reads it."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    name: FlowName = Field(description="Name of the flow; its topics, groups and roles are named after it.")
+    namespace: Annotated[str, Field(max_length=63)] | None = Field(None, description="Namespace.")
+    uid: Annotated[str, Field(max_length=64)] | None = Field(None, description="Identity, set by Kubernetes.")
+    generation: int | None = Field(None, description="Counts the edits of the spec, set by Kubernetes.")
+    resource_version: Annotated[str, Field(max_length=64)] | None = Field(
+        None, description="Version of the object, set by Kubernetes."
+    )
+    deletion_timestamp: Annotated[str, Field(max_length=64)] | None = Field(
+        None, description="When deletion was asked for, set by Kubernetes."
+    )
+    finalizers: Annotated[tuple[Bounded, ...], Field(max_length=100)] = Field(
+        (), description="What must be done before the object goes."
+    )
+    labels: Annotated[dict[Bounded, Bounded], Field(max_length=1000)] = Field(
+        default_factory=dict, description="Labels."
+    )
+    annotations: Annotated[dict[Bounded, Bounded], Field(max_length=1000)] = Field(
+        default_factory=dict, description="Annotations."
+    )
+
+
+class OrderFlow(Part):
+    """An event-driven system as one picture."""
+
+    api_version: Literal["orderflow.dev/v1alpha1"] = Field(description="Group and version of the resource.")
+    kind: Literal["OrderFlow"] = Field(description="Kind of the resource.")
+    metadata: Metadata = Field(description="Name, namespace, labels and annotations.")
+    spec: Spec = Field(description="What is wanted.")
+    status: dict[str, JsonValue] | None = Field(None, description="What is; written by the operator alone.")

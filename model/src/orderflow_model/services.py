@@ -1,0 +1,153 @@
+"""`spec.services`: the programs of the flow, what each hears and says, and how it runs."""
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from orderflow_model.base import Part, Rule, Unique, UniqueBy
+from orderflow_model.delivery import DeliveryOverride
+from orderflow_model.environment import PREFIX
+from orderflow_model.references import ConfigMapKeyRef, SecretKeyRef
+from orderflow_model.scalars import Argument, EventName, PlainText, Quantity, ServiceName
+
+
+class EnvSource(Part):
+    """Where the value of a variable stands: in a Secret or in a ConfigMap."""
+
+    secret_key_ref: SecretKeyRef | None = Field(None, description="The Secret's key that holds the value.")
+    config_map_key_ref: ConfigMapKeyRef | None = Field(
+        None, description="The ConfigMap's key that holds the value."
+    )
+
+    rules = (
+        Rule(
+            cel="has(self.secretKeyRef) != has(self.configMapKeyRef)",
+            message="needs exactly one of secretKeyRef and configMapKeyRef",
+            holds=lambda source: (source.secret_key_ref is None) != (source.config_map_key_ref is None),
+        ),
+    )
+
+
+EnvName = Annotated[
+    str,
+    Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=128),
+    Rule(
+        cel=f"!self.startsWith('{PREFIX}')",
+        message=f"names that begin with {PREFIX} are set by the platform",
+        holds=lambda name: not name.startswith(PREFIX),
+    ),
+]
+
+
+class EnvVar(Part):
+    """One environment variable of a service."""
+
+    name: EnvName = Field(description="Name of the variable.")
+    value: PlainText | None = Field(None, description="The value itself, on one line.")
+    value_from: EnvSource | None = Field(None, description="Where the value stands, instead of here.")
+
+    rules = (
+        Rule(
+            cel="has(self.value) != has(self.valueFrom)",
+            message="needs exactly one of value and valueFrom",
+            holds=lambda variable: (variable.value is None) != (variable.value_from is None),
+        ),
+    )
+
+
+def _bound(low: int, high: int, description: str) -> Any:
+    return Field(strict=True, ge=low, le=high, description=description)
+
+
+class Scale(Part):
+    """Between how many pods a service runs, and what lag calls for one more."""
+
+    min: Annotated[int, _bound(1, 1000, "Fewest pods.")] = 1
+    max: Annotated[int, _bound(1, 1000, "Most pods; more than partitions would stand idle.")] = 1
+    lag: Annotated[int, _bound(1, 10_000_000, "Events waiting per pod above which a pod is added.")] = 500
+
+    rules = (
+        Rule(
+            cel="(has(self.min) ? self.min : 1) <= (has(self.max) ? self.max : 1)",
+            message="min must not exceed max (1 when left out)",
+            holds=lambda scale: scale.min <= scale.max,
+        ),
+    )
+
+
+class Requests(Part):
+    """What a pod is sure to get."""
+
+    cpu: Quantity = Field(Quantity("100m"), description="Processors, such as 250m.")
+    memory: Quantity = Field(Quantity("128Mi"), description="Memory, such as 128Mi.")
+
+
+class Limits(Part):
+    """What a pod gets at most."""
+
+    cpu: Quantity | None = Field(None, description="Processors; unlimited when left out.")
+    memory: Quantity = Field(Quantity("512Mi"), description="Memory, such as 512Mi.")
+
+
+def _requests_within_limits(resources: Any) -> bool:
+    requests, limits = resources.requests, resources.limits
+    cpu_fits = limits.cpu is None or requests.cpu.amount <= limits.cpu.amount
+    return bool(cpu_fits and requests.memory.amount <= limits.memory.amount)
+
+
+class Resources(Part):
+    """Processors and memory of one pod."""
+
+    requests: Requests = Field(default_factory=Requests, description="What a pod is sure to get.")
+    limits: Limits = Field(default_factory=Limits, description="What a pod gets at most.")
+
+    rules = (
+        Rule(
+            cel="!has(self.requests) || !has(self.limits) ||"
+            " ((!has(self.requests.cpu) || !has(self.limits.cpu) ||"
+            " quantity(self.requests.cpu).compareTo(quantity(self.limits.cpu)) <= 0) &&"
+            " (!has(self.requests.memory) || !has(self.limits.memory) ||"
+            " quantity(self.requests.memory).compareTo(quantity(self.limits.memory)) <= 0))",
+            message="requests must not exceed limits",
+            holds=_requests_within_limits,
+        ),
+    )
+
+
+EventNames = Annotated[tuple[EventName, ...], Field(max_length=200), Unique()]
+
+
+class Service(Part):
+    """One program of the flow, its place in the picture and how it runs."""
+
+    name: ServiceName = Field(
+        description="Name of the service; its consumer group, schema, role and objects are named after it."
+    )
+    image: Annotated[str, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._:/@-]*$", max_length=512)] = Field(
+        description="Container image."
+    )
+    command: Annotated[tuple[Argument, ...], Field(max_length=64)] = Field(
+        (), description="Command and its arguments; the image's own entry point when left out."
+    )
+    env: Annotated[tuple[EnvVar, ...], Field(max_length=100), UniqueBy("name")] = Field(
+        (), description="Environment variables besides those the platform sets."
+    )
+    subscribes: EventNames = Field((), description="Events the service handles; it may read only these.")
+    publishes: EventNames = Field((), description="Events the service says; it may write only these.")
+    scale: Scale = Field(default_factory=Scale, description="How many pods, and what adds one.")
+    delivery: DeliveryOverride = Field(
+        default_factory=DeliveryOverride, description="Where this service differs from the delivery defaults."
+    )
+    resources: Resources = Field(default_factory=Resources, description="Processors and memory of one pod.")
+    http_port: Annotated[
+        int, _bound(1024, 65_535, "Port of health, metrics and the service's own HTTP interface.")
+    ] = 8080
+
+    rules = (
+        Rule(
+            cel="(has(self.subscribes) && size(self.subscribes) > 0) ||"
+            " (has(self.publishes) && size(self.publishes) > 0)",
+            message="a service subscribes or publishes at least one event",
+            holds=lambda service: bool(service.subscribes or service.publishes),
+        ),
+    )
