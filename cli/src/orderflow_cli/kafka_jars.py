@@ -1,0 +1,84 @@
+"""Where the real Kafka's program comes from: Java on this machine and jars that Maven resolves once."""
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from orderflow_cli.errors import StartError, ToolMissingError
+
+KAFKA_VERSION = "4.1.0"
+_POM = Path(__file__).with_name("kafka-pom.xml")
+_OLDEST_JAVA = 17
+
+
+@dataclass(frozen=True)
+class KafkaProgram:
+    """A Java executable and the folder of jars it runs."""
+
+    java: str
+    jars: Path
+
+
+def find_program(say: Callable[[str], None]) -> KafkaProgram:
+    """Java and Kafka's jars, fetched when they are not cached; raises ToolMissingError or StartError."""
+    java = find_java()
+    jars = cache_directory() / f"kafka-{KAFKA_VERSION}"
+    if not jars.is_dir():
+        say(f"fetching Apache Kafka {KAFKA_VERSION} with Maven, once (45 MB) …")
+        _fetch(jars)
+    return KafkaProgram(java, jars)
+
+
+def cache_directory() -> Path:
+    """The user's cache for this project."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "orderflow"
+
+
+def find_java() -> str:
+    """A Java of version 17 or newer, by JAVA_HOME, then PATH; raises ToolMissingError."""
+    home = os.environ.get("JAVA_HOME")
+    java = shutil.which("java", path=f"{home}/bin") if home else shutil.which("java")
+    if java is None:
+        raise ToolMissingError("Java is not here", f"Install a JDK of version {_OLDEST_JAVA} or newer")
+    version = _java_version(java)
+    if version < _OLDEST_JAVA:
+        raise ToolMissingError(
+            f"{java} is Java {version}", f"Kafka needs {_OLDEST_JAVA} or newer: set JAVA_HOME"
+        )
+    return java
+
+
+def _java_version(java: str) -> int:
+    said = subprocess.run([java, "-version"], capture_output=True, text=True, check=False)  # noqa: S603
+    found = re.search(r'version "(\d+)', said.stderr)
+    return int(found.group(1)) if found else 0
+
+
+def _fetch(jars: Path) -> None:
+    maven = shutil.which("mvn")
+    if maven is None:
+        raise ToolMissingError("Maven (mvn) is not here", "Install Maven, or give --kafka HOST:PORT")
+    jars.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=jars.parent) as scratch:
+        folder = Path(scratch) / "jars"
+        _copy_dependencies(maven, folder)
+        if not jars.is_dir():  # another run may have been faster; its jars are the same
+            folder.rename(jars)
+
+
+def _copy_dependencies(maven: str, folder: Path) -> None:
+    goal = ["dependency:copy-dependencies", f"-DoutputDirectory={folder}"]
+    command = [maven, "-B", "-q", "-f", str(_POM), *goal]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    if done.returncode != 0:
+        said = (done.stdout + done.stderr).strip().splitlines()
+        first = next((line for line in said if "ERROR" in line), "no message")
+        raise StartError(
+            f"Maven could not fetch Kafka: {first}", "Check its settings, or give --kafka HOST:PORT"
+        )

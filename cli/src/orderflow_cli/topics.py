@@ -1,0 +1,107 @@
+"""Makes a flow's topics on any Kafka: called by `orderflow run` before the services start, and by the tests.
+
+In the cluster the operator does this; here one admin client does, with the same names and settings.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewPartitions,
+    NewTopic,
+    ResourceType,
+)
+
+from orderflow_cli.errors import TopicConflictError
+
+_TIMEOUT_S = 30
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A topic as the flow wants it; `config` holds Kafka's own names, such as `retention.ms`."""
+
+    name: str
+    partitions: int
+    replicas: int = 1
+    config: Mapping[str, str] = field(default_factory=dict)
+
+
+def ensure_topics(bootstrap: str, topics: Iterable[Topic]) -> None:
+    """Create what is missing, add partitions, set configs; replicas never exceed the brokers there are.
+
+    Raises TopicConflictError when a topic has more partitions than wanted: Kafka cannot take any away.
+    """
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    cluster = admin.list_topics(timeout=_TIMEOUT_S)
+    wanted = list(topics)
+    present = {name: len(found.partitions) for name, found in cluster.topics.items()}
+    _refuse_decrease(wanted, present)
+    _create(admin, [topic for topic in wanted if topic.name not in present], brokers=len(cluster.brokers))
+    kept = [topic for topic in wanted if topic.name in present]
+    _add_partitions(admin, [topic for topic in kept if present[topic.name] < topic.partitions])
+    _configure(admin, [topic for topic in kept if topic.config])
+
+
+def touch_topics(bootstrap: str, topics: Iterable[Topic]) -> None:
+    """Make topics on librdkafka's mock cluster: it knows no admin calls, but makes what it is asked about."""
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    for topic in topics:
+        admin.list_topics(topic.name, timeout=_TIMEOUT_S)
+
+
+def _refuse_decrease(wanted: list[Topic], present: Mapping[str, int]) -> None:
+    for topic in wanted:
+        have = present.get(topic.name, 0)
+        if have > topic.partitions:
+            raise TopicConflictError(
+                f"topic {topic.name} has {have} partitions and the flow wants {topic.partitions}",
+                "Kafka cannot take partitions away: raise the flow's number, or use another topic name",
+            )
+
+
+def _create(admin: AdminClient, topics: list[Topic], brokers: int) -> None:
+    new = [
+        NewTopic(topic.name, topic.partitions, min(topic.replicas, brokers), config=dict(topic.config))
+        for topic in topics
+    ]
+    if new:
+        made = admin.create_topics(new, operation_timeout=_TIMEOUT_S)
+        _finish(made, allowed={KafkaError.TOPIC_ALREADY_EXISTS})
+
+
+def _add_partitions(admin: AdminClient, topics: list[Topic]) -> None:
+    if topics:
+        grown = [NewPartitions(topic.name, topic.partitions) for topic in topics]
+        _finish(admin.create_partitions(grown, operation_timeout=_TIMEOUT_S))
+
+
+def _configure(admin: AdminClient, topics: list[Topic]) -> None:
+    resources = [
+        ConfigResource(
+            ResourceType.TOPIC,
+            topic.name,
+            incremental_configs=[
+                ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+                for name, value in topic.config.items()
+            ],
+        )
+        for topic in topics
+    ]
+    if resources:
+        _finish(admin.incremental_alter_configs(resources))
+
+
+def _finish(futures: Mapping[Any, Any], allowed: Iterable[int] = ()) -> None:
+    for future in futures.values():
+        try:
+            future.result(_TIMEOUT_S)
+        except KafkaException as error:
+            if error.args[0].code() not in allowed:
+                raise

@@ -1,0 +1,78 @@
+"""Fixtures of every tier: real Kafka and Postgres, started once per session when first asked for.
+
+`kafka`, `postgres`   shared by the session: never stop these
+`private_kafka`, `private_postgres`   started for one test, which may stop, kill and restart them
+`database`            a fresh, empty database of the shared Postgres, by its superuser's URL
+`flow_name`           a name no other test uses: prefix topics, groups and roles with it
+"""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from orderflow_cli.kafka import Kafka
+from orderflow_cli.postgres import Postgres, create_database, drop_database
+from support.names import unique_name
+from support.scratch import scratch_directory
+from support.servers import new_kafka, new_postgres
+
+
+@pytest.fixture(scope="session")
+def scratch() -> Iterator[Path]:
+    """A folder for the session's servers, removed even when pytest is killed."""
+    with scratch_directory() as folder:
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def kafka(scratch: Path) -> Iterator[Kafka]:
+    """The session's broker: `kafka.bootstrap`."""
+    server = new_kafka(scratch)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres(scratch: Path) -> Iterator[Postgres]:
+    """The session's Postgres: `postgres.admin_url(database)`."""
+    server = new_postgres(scratch)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def private_kafka() -> Iterator[Kafka]:
+    """A broker that the test may stop, kill and restart."""
+    with scratch_directory() as folder:
+        server = new_kafka(folder)
+        server.start()
+        yield server
+        server.stop()
+
+
+@pytest.fixture
+def private_postgres() -> Iterator[Postgres]:
+    """A Postgres that the test may stop, kill and restart."""
+    with scratch_directory() as folder:
+        server = new_postgres(folder)
+        server.start()
+        yield server
+        server.stop()
+
+
+@pytest.fixture
+def flow_name() -> str:
+    """A flow's name that no other test uses."""
+    return unique_name("f")
+
+
+@pytest.fixture
+async def database(postgres: Postgres) -> AsyncIterator[str]:
+    """The superuser's URL of a fresh, empty database."""
+    name = unique_name("db")
+    await create_database(postgres.admin_url(), name)
+    yield postgres.admin_url(name)
+    await drop_database(postgres.admin_url(), name)

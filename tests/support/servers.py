@@ -1,0 +1,29 @@
+"""Real servers for tests: how they are made, and what is said when they cannot be."""
+
+import secrets
+from pathlib import Path
+
+import pytest
+
+from orderflow_cli.errors import ToolMissingError
+from orderflow_cli.kafka import Kafka
+from orderflow_cli.kafka_jars import KafkaProgram, find_program
+from orderflow_cli.postgres import Postgres
+
+
+def kafka_program() -> KafkaProgram:
+    """Java and Kafka's jars, or the test is skipped with the reason."""
+    try:
+        return find_program(print)
+    except ToolMissingError as missing:
+        pytest.skip(f"no real Kafka: {missing.message}")
+
+
+def new_kafka(directory: Path) -> Kafka:
+    """A broker of its own, not started."""
+    return Kafka(directory / "kafka", kafka_program())
+
+
+def new_postgres(directory: Path) -> Postgres:
+    """A server of its own, not started."""
+    return Postgres(directory / "postgres", password=secrets.token_urlsafe(12))
