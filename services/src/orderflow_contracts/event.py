@@ -1,0 +1,81 @@
+"""The base of every event: a typed, versioned pydantic model.
+
+Services subclass `Event`; the runtime decodes and encodes through it and knows no concrete event. A consumer
+tolerates fields it does not know and lifts old versions by `UPCASTERS`, so a producer can move first.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+from pydantic_core import from_json, to_json
+
+
+class Undecodable(ValueError):
+    """Bytes that are not the event they claim to be; `str()` is the reason, fit for a dead letter's header."""
+
+
+PERSONAL = {"personal": True}
+"""Marks a field as personal data: `Annotated[str, Field(json_schema_extra=PERSONAL)]`."""
+
+Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+class Model(BaseModel):
+    """A value in an event: immutable, camelCase on the wire, unknown fields ignored, no NaN or infinity."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="ignore",
+        alias_generator=to_camel,
+        populate_by_name=True,
+        allow_inf_nan=False,
+    )
+
+
+class Event(Model):
+    """One thing that happened. Subclasses set `TYPE`, and `VERSION` with an upcaster for each older one."""
+
+    TYPE: ClassVar[str]
+    VERSION: ClassVar[int] = 1
+    UPCASTERS: ClassVar[Mapping[int, Upcaster]] = {}
+
+    @property
+    def key(self) -> str:
+        """The record key: events with the same key stay in order."""
+        raise NotImplementedError
+
+    def encode(self) -> bytes:
+        """Give the event as JSON, in UTF-8."""
+        return self.__pydantic_serializer__.to_json(self, by_alias=True)
+
+    @classmethod
+    def decode(cls, value: bytes, version: int) -> Self:
+        """Read the event from JSON of `version`, older or newer; raise `Undecodable` with the place and reason."""
+        try:
+            if version < cls.VERSION:
+                value = to_json(cls._upcast(from_json(value, allow_inf_nan=False), version))
+            return cls.model_validate_json(value, strict=True)
+        except (ValidationError, ValueError) as error:
+            raise Undecodable(_reason(cls.TYPE, error)) from None
+
+    @classmethod
+    def _upcast(cls, data: Any, version: int) -> Any:
+        for step in range(version, cls.VERSION):
+            if step not in cls.UPCASTERS or not isinstance(data, dict):
+                raise Undecodable(f"{cls.TYPE}: version {step} is too old to read")
+            data = cls.UPCASTERS[step](data)
+        return data
+
+
+def _reason(event: str, error: ValueError) -> str:
+    if not isinstance(error, ValidationError):
+        return f"{event}: {error}"[:500]
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    place = "/" + "/".join(str(part) for part in first["loc"])
+    return f"{event}{place}: {first['msg']}"[:500]
+
+
+Identifier = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.:-]+$")]
+"""An id that is safe in a topic key, a URL and a log line."""

@@ -1,0 +1,111 @@
+"""What handlers do inside a batch: their statements go to Postgres at once, their timers, calls and events are gathered.
+
+`dispatch.py` and `intake.py` make one `Effects` per batch and write what it gathered when the batch closes.
+"""
+
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from orderflow_contracts.envelope import Envelope
+from orderflow_contracts.event import Event
+from orderflow_runtime.log import Message, Partition, pack
+from orderflow_runtime.store import BatchTransaction, CallRow, Closing
+
+
+class Clock:
+    """The wall clock and ids for outgoing events; due times and leases use the database's clock instead."""
+
+    def now(self) -> datetime:
+        """Give the time in UTC."""
+        return datetime.now(UTC)
+
+    def new_id(self) -> str:
+        """Give a new event id."""
+        return str(uuid.uuid4())
+
+
+class Effects:
+    """A `Transaction` for handlers. `shards` tells the partition whose owner publishes what belongs to a key."""
+
+    def __init__(self, tx: BatchTransaction, shard_of: Callable[[str], Partition]) -> None:
+        self._tx = tx
+        self._shard_of = shard_of
+        self._timers: dict[tuple[str, str], tuple[timedelta, bytes] | None] = {}
+        self._calls: dict[str, CallRow] = {}
+        self._messages: dict[Partition, list[Message]] = {}
+
+    async def fetch(self, query: str, *args: object) -> Sequence[Mapping[str, Any]]:
+        """Run a query in the batch's transaction."""
+        return await self._tx.fetch(query, *args)
+
+    async def execute(self, query: str, *args: object) -> None:
+        """Run a statement in the batch's transaction."""
+        await self._tx.execute(query, *args)
+
+    def set_timer(self, name: str, key: str, after: timedelta, payload: Mapping[str, Any] | None = None) -> None:
+        """Gather a timer."""
+        self._timers[key, name] = (after, msgspec.json.encode(payload or {}))
+
+    def cancel_timer(self, name: str, key: str) -> None:
+        """Gather that a timer goes."""
+        self._timers[key, name] = None
+
+    def call(self, kind: str, key: str, request: Mapping[str, Any], idempotency_key: str) -> None:
+        """Gather a call."""
+        self._calls[idempotency_key] = CallRow(
+            idempotency_key, self._shard_of(key), kind, key, msgspec.json.encode(request)
+        )
+
+    def send(self, messages: Iterable[Message], key: str) -> None:
+        """Gather messages that belong to `key`."""
+        self._messages.setdefault(self._shard_of(key), []).extend(messages)
+
+    def mark(self) -> "Mark":
+        """Remember what is gathered, for `restore` when a savepoint is undone."""
+        return dict(self._timers), dict(self._calls), {s: list(m) for s, m in self._messages.items()}
+
+    def restore(self, mark: "Mark") -> None:
+        """Forget what was gathered since `mark`."""
+        self._timers, self._calls, self._messages = mark
+
+    def closing(self, intake: bool = False) -> Closing:
+        """Give what the batch owes so far."""
+        closing = Closing(intake=intake, calls=list(self._calls.values()))
+        closing.outbox = {shard: pack(messages) for shard, messages in self._messages.items()}
+        for (key, name), timer in self._timers.items():
+            if timer is None:
+                closing.cancelled_timers.append((key, name))
+            else:
+                closing.timers.append((key, name, *self._shard_of(key), *timer))
+        return closing
+
+
+Mark = tuple[
+    dict[tuple[str, str], tuple[timedelta, bytes] | None], dict[str, CallRow], dict[Partition, list[Message]]
+]
+
+
+class Publisher:
+    """Makes messages of events: which topic, which headers."""
+
+    def __init__(self, source: str, topics: Mapping[type[Event], str], clock: Clock) -> None:
+        self._source = source
+        self._topics = topics
+        self._clock = clock
+
+    def message(self, event: Event, trace: tuple[str | None, str | None] = (None, None)) -> Message:
+        """Wrap an event; `trace` is (traceparent, tracestate) of what caused it."""
+        envelope = Envelope(
+            id=self._clock.new_id(),
+            source=self._source,
+            type=event.TYPE,
+            time=self._clock.now(),
+            version=event.VERSION,
+            traceparent=trace[0],
+            tracestate=trace[1],
+        )
+        return Message(self._topics[type(event)], event.key.encode(), envelope.headers(), event.encode())

@@ -1,0 +1,143 @@
+"""One thing for a handler to do: an event, a timer that fell due, or the outcome of a call.
+
+The worker makes items of what it gathers; parking stores them and makes them again. All three kinds share one form,
+so that retry, order by key and dead letters are the same for all.
+"""
+
+import hashlib
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import msgspec
+
+from orderflow_contracts.envelope import Envelope, Header, read_envelope
+from orderflow_contracts.event import Event, Undecodable
+from orderflow_runtime.log import Partition, Record
+from orderflow_runtime.service import CallOutcome, Fired, Received
+
+TIMER = "timer/"
+CALL = "call/"
+REDRIVE_OF = "orderflow-redrive-of"
+"""Header of a redriven record: the dead letter's id. Only the service that holds that dead letter takes it."""
+MAX_KEY = 256
+
+
+@dataclass(slots=True)
+class Item:
+    """`type` is an event's name, `timer/NAME` or `call/KIND`; `payload` is what the handler gets."""
+
+    shard: Partition
+    key: str
+    type: str
+    headers: Sequence[Header]
+    value: bytes
+    payload: Any
+    offset: int | None = None
+    event_id: str | None = None
+    inbox: tuple[date, uuid.UUID] | None = None
+    redrive_of: uuid.UUID | None = None
+    parked_id: int | None = None
+    attempts: int = 0
+    call_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Poison:
+    """A record that is no event of its topic: it goes to the dead letters at once."""
+
+    record: Record
+    type: str
+    reason: str
+
+
+def read_item(record: Record, event: type[Event]) -> Item | Poison:
+    """Decode a record of the topic that carries `event`."""
+    try:
+        return _decode(record, event)
+    except Undecodable as error:
+        return Poison(record, event.TYPE, str(error))
+    except RecursionError:
+        return Poison(record, event.TYPE, f"{event.TYPE}: nested too deeply")
+
+
+def _decode(record: Record, event: type[Event]) -> Item:
+    envelope = read_envelope(record.headers)
+    if envelope.type != event.TYPE:
+        raise Undecodable(f"type {envelope.type[:100]} on the topic of {event.TYPE}")
+    if record.value is None:
+        raise Undecodable("the record has no value")
+    key = _key(record)
+    received = Received(event.decode(record.value, envelope.version), envelope.id, envelope.time)
+    if received.key != key:
+        raise Undecodable(f"the record's key is {key[:100]}, the event's {received.key[:100]}")
+    return Item(
+        shard=record.partition,
+        key=key,
+        type=event.TYPE,
+        headers=record.headers,
+        value=record.value,
+        payload=received,
+        offset=record.offset,
+        event_id=envelope.id,
+        inbox=inbox_entry(envelope),
+        redrive_of=_redrive_of(record.headers),
+    )
+
+
+def _key(record: Record) -> str:
+    if not record.key:
+        raise Undecodable("the record has no key")
+    try:
+        key = record.key.decode()
+    except UnicodeDecodeError:
+        raise Undecodable("the record's key is not UTF-8") from None
+    if len(key) > MAX_KEY or "\x00" in key:
+        raise Undecodable(f"the record's key is longer than {MAX_KEY} characters or holds NUL")
+    return key
+
+
+def inbox_entry(envelope: Envelope) -> tuple[date, uuid.UUID]:
+    """Give the inbox's key of an event: the day of its own time, and its id as (or hashed to) a UUID."""
+    try:
+        return envelope.time.date(), uuid.UUID(envelope.id)
+    except ValueError:
+        digest = hashlib.blake2b(f"{envelope.source}\n{envelope.id}".encode(), digest_size=16).digest()
+        return envelope.time.date(), uuid.UUID(bytes=digest)
+
+
+def _redrive_of(headers: Sequence[Header]) -> uuid.UUID | None:
+    for name, value in headers:
+        if name == REDRIVE_OF:
+            try:
+                return uuid.UUID(value.decode())
+            except ValueError:
+                raise Undecodable(f"{REDRIVE_OF} is not the id of a dead letter") from None
+    return None
+
+
+def timer_item(shard: Partition, name: str, key: str, payload: bytes) -> Item:
+    """Make the item of a timer that fell due; `payload` is JSON."""
+    return Item(shard, key, TIMER + name, (), payload, Fired(name, key, msgspec.json.decode(payload)))
+
+
+def outcome_item(shard: Partition, call_id: str, kind: str, key: str, value: bytes) -> Item:
+    """Make the item of a call whose outcome is known; `value` is JSON `{request, result}`."""
+    known = msgspec.json.decode(value)
+    outcome = CallOutcome(kind, key, known["request"], known["result"])
+    return Item(shard, key, CALL + kind, (), value, outcome, call_id=call_id)
+
+
+def decode_parked(type_: str, key: str, headers: Sequence[Header], value: bytes, event: type[Event] | None) -> Any:
+    """Give again what the handler of a parked item gets; raise `Undecodable` if today's code cannot read it."""
+    if type_.startswith(TIMER):
+        return Fired(type_.removeprefix(TIMER), key, msgspec.json.decode(value))
+    if type_.startswith(CALL):
+        known = msgspec.json.decode(value)
+        return CallOutcome(type_.removeprefix(CALL), key, known["request"], known["result"])
+    if event is None:
+        raise Undecodable(f"this version has no handler for {type_}")
+    envelope = read_envelope(headers)
+    return Received(event.decode(value, envelope.version), envelope.id, envelope.time)

@@ -1,0 +1,256 @@
+"""The log on Kafka (aiokafka). `app.py` makes one per process.
+
+The group decides who reads which partition; where to read from is decided by Postgres alone, so every newly assigned
+partition stays paused until the worker has its lease and calls `resume`.
+"""
+
+import asyncio
+import logging
+import ssl
+import zlib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import KafkaError
+
+from orderflow_runtime.log import LogUnavailable, Message, Partition, Record, Revoked
+
+logger = logging.getLogger(__name__)
+
+BATCH_BYTES = 1_000_000
+"""Below the broker's default message.max.bytes of 1,048,588."""
+REQUEST_BYTES = 4 * 1024 * 1024
+"""A dead letter is one event at the broker's limit and its reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaSettings:
+    """How to reach the cluster. `instance` makes the membership static: a restart takes over at once."""
+
+    bootstrap: str
+    group: str
+    topics: tuple[str, ...]
+    security_protocol: str = "PLAINTEXT"
+    sasl_mechanism: str = "SCRAM-SHA-512"
+    username: str | None = None
+    password: str | None = None
+    ca_file: str | None = None
+    instance: str | None = None
+
+    def client_options(self) -> dict[str, Any]:
+        """Give what consumer and producer share."""
+        options: dict[str, Any] = {
+            "bootstrap_servers": self.bootstrap,
+            "security_protocol": self.security_protocol,
+            "client_id": self.instance or self.group,
+            "metadata_max_age_ms": 30_000,
+        }
+        if self.security_protocol.startswith("SASL"):
+            options |= {
+                "sasl_mechanism": self.sasl_mechanism,
+                "sasl_plain_username": self.username,
+                "sasl_plain_password": self.password,
+            }
+        if self.security_protocol.endswith("SSL"):
+            options["ssl_context"] = ssl.create_default_context(cafile=self.ca_file)
+        return options
+
+
+class KafkaLog(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
+    """A `Log` on a Kafka cluster."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._settings = settings
+        self._consumer: AIOKafkaConsumer | None = None
+        self._producer: AIOKafkaProducer | None = None
+        self._assigned: frozenset[Partition] = frozenset()
+        self._on_revoked: Revoked | None = None
+
+    async def start(self, on_revoked: Revoked) -> None:
+        """Join the group; raise `LogUnavailable` when the cluster does not answer."""
+        self._on_revoked = on_revoked
+        try:
+            await self._producing()
+            if self._settings.topics:
+                self._consumer = self._new_consumer()
+                self._consumer.subscribe(topics=list(self._settings.topics), listener=self)
+                await self._consumer.start()
+        except (KafkaError, OSError) as error:
+            await self.stop()
+            raise LogUnavailable(f"Kafka at {self._settings.bootstrap}: {error!r}") from error
+
+    def assigned(self) -> frozenset[Partition]:
+        """Give this member's partitions."""
+        return self._assigned
+
+    async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
+        """Hand back what is lost before another member gets it."""
+        lost = frozenset(Partition(*tp) for tp in revoked)
+        self._assigned -= lost
+        if lost and self._on_revoked:
+            await self._on_revoked(lost)
+
+    async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
+        """Hold the new partitions until the worker has their leases."""
+        if self._consumer is not None:
+            self._consumer.pause(*assigned)
+        self._assigned = frozenset(Partition(*tp) for tp in assigned)
+
+    async def resume(self, offsets: Mapping[Partition, int]) -> None:
+        """Read from `offsets` on, or from the first record still kept; partitions lost meanwhile are passed over."""
+        if self._consumer is None or not (mine := [TopicPartition(*p) for p in offsets if p in self._assigned]):
+            return
+        try:
+            first = await self._consumer.beginning_offsets(mine)
+            end = await self._consumer.end_offsets(mine)
+        except KafkaError as error:
+            raise LogUnavailable(f"offsets of {len(mine)} partitions: {error!r}") from error
+        for tp in mine:
+            if tp in self._consumer.assignment():
+                self._consumer.seek(tp, _position(tp, offsets[Partition(*tp)], first[tp], end[tp]))
+                self._consumer.resume(tp)
+
+    async def fetch(self, limit: int, wait: float) -> Sequence[Record]:
+        """Give up to `limit` records as soon as there are any."""
+        if self._consumer is None:
+            await asyncio.sleep(wait)
+            return ()
+        try:
+            found = await self._consumer.getmany(timeout_ms=int(wait * 1000), max_records=limit)
+        except KafkaError as error:
+            raise LogUnavailable(f"fetch: {error!r}") from error
+        return [
+            Record(partition, r.offset, r.key, r.headers, r.value)
+            for tp, records in found.items()
+            for partition in (Partition(tp.topic, tp.partition),)
+            for r in records
+        ]
+
+    async def publish(self, messages: Sequence[Message]) -> None:
+        """Write batches by partition; after a failure the producer is made anew, so that nothing old is retried."""
+        try:
+            producer = await self._producing()
+            waiting = [
+                future
+                for (topic, number), group in (await self._grouped(producer, messages)).items()
+                for future in await _send(producer, topic, number, group)
+            ]
+            await asyncio.gather(*waiting)
+        except (KafkaError, OSError) as error:
+            await self._drop_producer()
+            raise LogUnavailable(f"publish: {error!r}") from error
+
+    async def report(self, offsets: Mapping[Partition, int]) -> None:
+        """Commit to the group, for lag tools; only partitions that are still ours."""
+        mine = {TopicPartition(*p): offset for p, offset in offsets.items() if p in self._assigned}
+        if self._consumer is None or not mine:
+            return
+        try:
+            await self._consumer.commit(mine)
+        except KafkaError as error:
+            logger.debug("offsets not reported: %r", error)
+
+    async def partitions_of(self, topic: str) -> int:
+        """Give the number of partitions, from the cluster's metadata."""
+        try:
+            numbers = await (await self._producing()).partitions_for(topic)
+        except (KafkaError, OSError) as error:
+            raise LogUnavailable(f"metadata of {topic}: {error!r}") from error
+        return len(numbers)
+
+    async def stop(self) -> None:
+        """Leave the group at once, static members too, and close."""
+        consumer, self._consumer = self._consumer, None
+        self._assigned = frozenset()
+        if consumer is not None:
+            # aiokafka keeps a static member's seat until its session times out; a graceful stop gives it up
+            consumer._coordinator._group_instance_id = None
+            await _quietly(consumer.stop())
+        await self._drop_producer()
+
+    def _new_consumer(self) -> AIOKafkaConsumer:
+        return AIOKafkaConsumer(
+            **self._settings.client_options(),
+            group_id=self._settings.group,
+            group_instance_id=self._settings.instance,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            session_timeout_ms=10_000,
+            heartbeat_interval_ms=2_000,
+            max_poll_interval_ms=600_000,
+            max_partition_fetch_bytes=2 * 1024 * 1024,
+        )
+
+    async def _producing(self) -> AIOKafkaProducer:
+        if self._producer is None:
+            producer = AIOKafkaProducer(
+                **self._settings.client_options(),
+                acks="all",
+                enable_idempotence=True,
+                max_batch_size=BATCH_BYTES,
+                max_request_size=REQUEST_BYTES,
+                request_timeout_ms=15_000,
+            )
+            try:
+                await producer.start()
+            except BaseException:
+                await _quietly(producer.stop())
+                raise
+            self._producer = producer
+        return self._producer
+
+    async def _drop_producer(self) -> None:
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            await _quietly(producer.stop())
+
+    async def _grouped(
+        self, producer: AIOKafkaProducer, messages: Sequence[Message]
+    ) -> dict[tuple[str, int], list[Message]]:
+        groups: dict[tuple[str, int], list[Message]] = {}
+        counts = {topic: len(await producer.partitions_for(topic)) for topic in {m.topic for m in messages}}
+        for message in messages:
+            number = partition_of(message.key or b"", counts[message.topic])
+            groups.setdefault((message.topic, number), []).append(message)
+        return groups
+
+
+def partition_of(key: bytes, partitions: int) -> int:
+    """Choose a key's partition: CRC-32, as librdkafka's `consistent` partitioner does."""
+    return zlib.crc32(key) % partitions
+
+
+def _position(tp: TopicPartition, stored: int, first: int, end: int) -> int:
+    if stored > end:
+        logger.error("%s ends at %d, before our offset %d: it was made anew; reading it from %d", tp, end, stored, first)
+        return first
+    if 0 < stored < first:
+        logger.error("%s begins at %d, after our offset %d: retention took events we had not read", tp, first, stored)
+    return max(stored, first)
+
+
+async def _send(
+    producer: AIOKafkaProducer, topic: str, number: int, messages: Sequence[Message]
+) -> list["asyncio.Future[Any]"]:
+    futures: list[asyncio.Future[Any]] = []
+    batch = producer.create_batch()
+    for message in messages:
+        if _append(batch, message) is None:
+            futures.append(await producer.send_batch(batch, topic, partition=number))
+            batch = producer.create_batch()
+            _append(batch, message)
+    futures.append(await producer.send_batch(batch, topic, partition=number))
+    return futures
+
+
+def _append(batch: Any, message: Message) -> Any:
+    return batch.append(key=message.key, value=message.value, headers=message.headers, timestamp=None)
+
+
+async def _quietly(closing: Any) -> None:
+    try:
+        await closing
+    except (KafkaError, OSError, RuntimeError) as error:
+        logger.debug("while closing: %r", error)

@@ -1,0 +1,104 @@
+"""The event log as the worker sees it: records in, messages out. `kafka.py` is the real one; tests wrap it."""
+
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from orderflow_contracts.envelope import Header
+
+
+class Partition(NamedTuple):
+    """A topic's partition; leases, offsets and everything that waits belong to one."""
+
+    topic: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record as it was read."""
+
+    partition: Partition
+    offset: int
+    key: bytes | None
+    headers: Sequence[Header]
+    value: bytes | None
+
+
+class Message(msgspec.Struct, frozen=True, array_like=True):
+    """One record to write. Messages with the same topic and key stay in order."""
+
+    topic: str
+    key: bytes | None
+    headers: list[Header]
+    value: bytes
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(list[Message])
+_header_decoder = msgspec.msgpack.Decoder(list[tuple[str, bytes]])
+
+
+def pack(messages: Sequence[Message]) -> bytes:
+    """Make one outbox row of messages (msgpack)."""
+    return _encoder.encode(messages)
+
+
+def unpack(row: bytes) -> list[Message]:
+    """Give the messages of an outbox row."""
+    return _decoder.decode(row)
+
+
+def pack_headers(headers: Sequence[Header]) -> bytes:
+    """Make the stored form of record headers (msgpack)."""
+    return _encoder.encode(headers)
+
+
+def unpack_headers(stored: bytes) -> list[Header]:
+    """Give back record headers."""
+    return _header_decoder.decode(stored)
+
+
+class LogUnavailable(Exception):  # noqa: N818  (it is a state, and passes)
+    """Kafka does not answer or refuses for now; what was to be published must be published again."""
+
+
+Revoked = Callable[[Collection[Partition]], Awaitable[None]]
+
+
+class Log(Protocol):
+    """A partitioned log with group membership. All methods belong to one event loop."""
+
+    async def start(self, on_revoked: Revoked) -> None:
+        """Join the group. `on_revoked` is awaited before partitions go to another member."""
+        ...
+
+    def assigned(self) -> frozenset[Partition]:
+        """Give the partitions that are this member's now; none of them is read before `resume`."""
+        ...
+
+    async def resume(self, offsets: Mapping[Partition, int]) -> None:
+        """Read these partitions from these offsets on."""
+        ...
+
+    async def fetch(self, limit: int, wait: float) -> Sequence[Record]:
+        """Wait up to `wait` seconds and give at most `limit` records, in order within each partition."""
+        ...
+
+    async def publish(self, messages: Sequence[Message]) -> None:
+        """Write all, in order by topic and key; return when all are acknowledged, else raise `LogUnavailable`."""
+        ...
+
+    async def report(self, offsets: Mapping[Partition, int]) -> None:
+        """Tell Kafka how far we are, for lag tools alone; failures are ignored."""
+        ...
+
+    async def partitions_of(self, topic: str) -> int:
+        """Give the number of a topic's partitions; raise `LogUnavailable` while it is not known."""
+        ...
+
+    async def stop(self) -> None:
+        """Leave the group and close."""
+        ...

@@ -1,0 +1,219 @@
+"""The store in Postgres (asyncpg). `app.py` makes one per process; its transactions are the batches of the dispatcher.
+
+Two connections of its own (the worker's and the intake's) keep their prepared statements; a small pool serves reads.
+"""
+
+import asyncio
+import contextlib
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+import asyncpg
+
+from orderflow_runtime.log import Partition
+from orderflow_runtime.store import (
+    CallRow,
+    Conflict,
+    Due,
+    Lease,
+    OutboxRow,
+    StoreUnavailable,
+)
+from orderflow_runtime import statements as sql
+from orderflow_runtime.transaction import PostgresTransaction
+
+T = TypeVar("T")
+
+_PASSING = ("08", "53", "57P", "25006")
+"""SQLSTATE classes that say nothing of our statement: connection, resources, operator intervention, a standby."""
+_AGAIN = ("40001", "40P01")
+_SESSION = {
+    "application_name": "orderflow",
+    # a frozen owner must not hold the lease's row lock for ever
+    "idle_in_transaction_session_timeout": "60s",
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+    "jit": "off",
+}
+
+
+def translate(error: BaseException) -> Exception | None:
+    """Give the store's own error for one of asyncpg's, or None where the statement itself is to blame."""
+    if isinstance(error, asyncpg.PostgresError):
+        state = error.sqlstate or ""
+        if state in _AGAIN:
+            return Conflict(str(error))
+        return StoreUnavailable(str(error)) if state.startswith(_PASSING) else None
+    if isinstance(error, asyncpg.DataError):
+        return None
+    if isinstance(error, (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)):
+        return StoreUnavailable(f"Postgres: {error!r}")
+    return None
+
+
+@contextlib.contextmanager
+def translating() -> Any:
+    """Raise the store's own errors for asyncpg's."""
+    try:
+        yield
+    except Exception as error:
+        if (own := translate(error)) is not None:
+            raise own from error
+        raise
+
+
+class _Line:
+    """One connection, made anew after a failure."""
+
+    def __init__(self, connect: Callable[[], Awaitable[asyncpg.Connection]]) -> None:
+        self._connect = connect
+        self._connection: asyncpg.Connection | None = None
+
+    async def get(self) -> asyncpg.Connection:
+        if self._connection is None or self._connection.is_closed():
+            self._connection = await self._connect()
+        return self._connection
+
+    async def roll_back(self) -> None:
+        """Leave no transaction behind; a connection that cannot is dropped."""
+        connection = self._connection
+        if connection is None or connection.is_closed() or not connection.is_in_transaction():
+            return
+        try:
+            await connection.execute("ROLLBACK", timeout=5)
+        except Exception:
+            self.drop()
+
+    def drop(self) -> None:
+        if self._connection is not None:
+            self._connection.terminate()
+        self._connection = None
+
+
+class PostgresStore:
+    """A `Store` in one schema; `dsn` is of the service's own role."""
+
+    def __init__(self, dsn: str, schema: str) -> None:
+        self._dsn = dsn
+        self._schema = schema
+        self._batch = _Line(self._connect)
+        self._intake = _Line(self._connect)
+        self._aside = _Line(self._connect)
+        self._aside_lock = asyncio.Lock()
+        self._pool: asyncpg.Pool | None = None
+
+    async def start(self) -> None:
+        """Connect; raise `StoreUnavailable` when Postgres does not answer."""
+        with translating():
+            await self._batch.get()
+
+    async def stop(self) -> None:
+        """Close all connections."""
+        for line in (self._batch, self._intake, self._aside):
+            line.drop()
+        if self._pool is not None:
+            self._pool.terminate()
+
+    async def acquire(self, partitions: Collection[Partition], owner: str) -> dict[Partition, Lease]:
+        """Raise the partitions' epochs, one statement each, so that locks are held one at a time."""
+        leases = {}
+        for partition in sorted(partitions):
+            row = (await self._fetch(sql.ACQUIRE, partition.topic, partition.number, owner))[0]
+            leases[partition] = Lease(row["epoch"], row["next_offset"])
+        return leases
+
+    async def release(self, leases: Mapping[Partition, Lease], published: Sequence[int]) -> None:
+        """Mark leases as free."""
+        topics, numbers = _columns(leases)
+        await self._fetch(sql.RELEASE, topics, numbers, [lease.epoch for lease in leases.values()], list(published))
+
+    async def backlog(
+        self, partitions: Collection[Partition], intake: bool, published: Sequence[int]
+    ) -> list[OutboxRow]:
+        """Give the oldest 200 rows."""
+        rows = await self._fetch(sql.BACKLOG, *_columns(partitions), intake, list(published))
+        return [OutboxRow(row["id"], row["messages"]) for row in rows]
+
+    async def pending_calls(self, partitions: Collection[Partition]) -> list[CallRow]:
+        """Give the intents of these partitions."""
+        rows = await self._fetch(sql.PENDING_CALLS, *_columns(partitions))
+        return [sql.call_row(row) for row in rows]
+
+    async def due(self, partitions: Collection[Partition], limit: int) -> Due:
+        """Give what is due, or how long nothing will be."""
+        topics, numbers = _columns(partitions)
+        next_in = (await self._fetch(sql.NEXT_DUE, topics, numbers))[0]["next_in"]
+        if next_in is None or next_in > 0:
+            return Due((), (), None if next_in is None else float(next_in))
+        parked = await self._fetch(sql.DUE_PARKED, topics, numbers, limit)
+        timers = await self._fetch(sql.DUE_TIMERS, topics, numbers, limit)
+        return Due([sql.parked_row(row) for row in parked], [sql.timer_row(row) for row in timers], 0.0)
+
+    async def note_attempt(self, call_id: str, reason: str) -> None:
+        """Count one more attempt of a call."""
+        await self._fetch(sql.NOTE_ATTEMPT, call_id, reason)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[PostgresTransaction]:
+        """The worker's transaction."""
+        async with self._transaction(self._batch) as tx:
+            yield tx
+
+    @asynccontextmanager
+    async def intake_transaction(self) -> AsyncIterator[PostgresTransaction]:
+        """The intake's transaction."""
+        async with self._transaction(self._intake) as tx:
+            yield tx
+
+    async def read(self, query: str, *args: object) -> Sequence[Mapping[str, Any]]:
+        """Query on a pooled connection."""
+        with translating():
+            if self._pool is None:
+                self._pool = await asyncpg.create_pool(
+                    self._dsn, min_size=0, max_size=4, server_settings=self._settings(), command_timeout=30
+                )
+            rows: Sequence[Mapping[str, Any]] = await self._pool.fetch(query, *args)
+            return rows
+
+    async def rotate_inbox(self, keep_days: int) -> None:
+        """Run the schema's own function."""
+        await self._fetch("SELECT rotate_inbox($1)", keep_days)
+
+    async def _fetch(self, query: str, *args: object) -> list[Any]:
+        """Run one statement beside the batches, on a connection of its own."""
+        async with self._aside_lock:
+            with translating():
+                connection = await self._aside.get()
+                rows: list[Any] = await connection.fetch(query, *args)
+                return rows
+
+    @asynccontextmanager
+    async def _transaction(self, line: _Line) -> AsyncIterator[PostgresTransaction]:
+        with translating():
+            connection = await line.get()
+            await connection.execute("BEGIN")
+        try:
+            yield PostgresTransaction(connection, translating)
+            with translating():
+                await connection.execute("COMMIT")
+        except StoreUnavailable:
+            line.drop()
+            raise
+        except BaseException:
+            await line.roll_back()
+            raise
+
+    async def _connect(self) -> asyncpg.Connection:
+        return await asyncpg.connect(
+            self._dsn, server_settings=self._settings(), command_timeout=60, timeout=10, statement_cache_size=200
+        )
+
+    def _settings(self) -> dict[str, str]:
+        return _SESSION | {"search_path": self._schema}
+
+
+def _columns(partitions: Collection[Partition]) -> tuple[list[str], list[int]]:
+    return [p.topic for p in partitions], [p.number for p in partitions]

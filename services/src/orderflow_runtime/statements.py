@@ -1,0 +1,153 @@
+"""The bookkeeping's SQL, for `postgres.py` and `transaction.py`: one statement for a whole batch, over arrays."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from orderflow_runtime.log import Partition, unpack_headers
+from orderflow_runtime.store import CallRow, ParkedRow, TimerRow
+
+_OWNED = "JOIN unnest($1::text[], $2::int[]) AS owned (topic, partition) USING (topic, partition)"
+_HEAD = "NOT EXISTS (SELECT 1 FROM parked AS earlier WHERE earlier.key = p.key AND earlier.id < p.id)"
+
+ACQUIRE = """
+INSERT INTO offsets AS o (topic, partition, epoch, owner) VALUES ($1, $2, 1, $3)
+ON CONFLICT (topic, partition) DO UPDATE SET epoch = o.epoch + 1, owner = excluded.owner
+RETURNING epoch, next_offset
+"""
+
+RELEASE = """
+WITH gone AS (DELETE FROM outbox WHERE id = ANY($4::bigint[]))
+UPDATE offsets AS o SET owner = NULL
+FROM unnest($1::text[], $2::int[], $3::bigint[]) AS l (topic, partition, epoch)
+WHERE o.topic = l.topic AND o.partition = l.partition AND o.epoch = l.epoch
+"""
+
+BACKLOG = f"""
+WITH gone AS (DELETE FROM outbox WHERE id = ANY($4::bigint[]))
+SELECT id, messages FROM outbox {_OWNED}
+WHERE intake = $3 AND NOT id = ANY($4::bigint[]) ORDER BY id LIMIT 200
+"""  # noqa: S608  (only constants are put in)
+
+PENDING_CALLS = f"SELECT id, topic, partition, kind, key, request, attempts FROM calls {_OWNED} ORDER BY created_at"  # noqa: S608  (only constants are put in)
+
+NEXT_DUE = f"""
+SELECT extract(epoch FROM least(
+  (SELECT min(due_at) FROM parked AS p {_OWNED} WHERE {_HEAD}),
+  (SELECT t.due_at FROM timers AS t {_OWNED} ORDER BY t.due_at LIMIT 1)
+) - clock_timestamp()) AS next_in
+"""  # noqa: S608  (only constants are put in)
+
+DUE_PARKED = f"""
+SELECT p.id, p.topic, p.partition, p.record_offset, p.key, p.type, p.headers, p.value, p.attempts
+FROM parked AS p {_OWNED} WHERE p.due_at <= clock_timestamp() AND {_HEAD} ORDER BY p.due_at LIMIT $3
+"""  # noqa: S608  (only constants are put in)
+
+DUE_TIMERS = f"""
+SELECT t.topic, t.partition, t.name, t.key, t.payload
+FROM timers AS t {_OWNED} WHERE t.due_at <= clock_timestamp() ORDER BY t.due_at LIMIT $3
+"""  # noqa: S608  (only constants are put in)
+
+NOTE_ATTEMPT = "UPDATE calls SET attempts = attempts + 1, reason = $2 WHERE id = $1"
+
+OPEN = """
+WITH gone AS (
+  DELETE FROM outbox WHERE id = ANY($1::bigint[])
+), leased AS (
+  UPDATE offsets AS o SET next_offset = l.next_offset
+  FROM unnest($2::text[], $3::int[], $4::bigint[], $5::bigint[]) AS l (topic, partition, epoch, next_offset)
+  WHERE o.topic = l.topic AND o.partition = l.partition AND o.epoch = l.epoch
+  RETURNING 1
+), fresh AS (
+  INSERT INTO inbox (day, id) SELECT * FROM unnest($6::date[], $7::uuid[])
+  ON CONFLICT DO NOTHING RETURNING id
+)
+SELECT (SELECT count(*) FROM leased) AS leased,
+       (SELECT array_agg(id) FROM fresh) AS fresh,
+       (SELECT array_agg(DISTINCT key) FROM parked WHERE key = ANY($8::text[])) AS held
+"""
+
+CLAIM_TIMERS = """
+DELETE FROM timers AS t USING unnest($1::text[], $2::text[]) AS c (key, name)
+WHERE t.key = c.key AND t.name = c.name AND t.due_at <= clock_timestamp() RETURNING t.key, t.name
+"""
+
+CLAIM_CALLS = "DELETE FROM calls WHERE id = ANY($1::text[]) RETURNING id"
+
+MAX_REDRIVES = 5
+"""The loop guard: a dead letter that was redriven so often is left where it is."""
+
+CLAIM_REDRIVES = """
+UPDATE dead_letters SET state = 'Redriven', redrives = redrives + 1
+WHERE id = ANY($1::uuid[]) AND state = 'Dead' AND redrives < $2 RETURNING id, event_id
+"""
+
+OUTBOX = """
+INSERT INTO outbox (topic, partition, intake, messages)
+SELECT o.topic, o.partition, $3, o.messages
+FROM unnest($1::text[], $2::int[], $4::bytea[]) AS o (topic, partition, messages) RETURNING id
+"""
+
+SET_TIMERS = """
+INSERT INTO timers (key, name, topic, partition, due_at, payload)
+SELECT key, name, topic, partition, clock_timestamp() + after, payload
+FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::interval[], $6::bytea[])
+  AS t (key, name, topic, partition, after, payload) ORDER BY key, name
+ON CONFLICT (key, name) DO UPDATE SET due_at = excluded.due_at, payload = excluded.payload,
+  topic = excluded.topic, partition = excluded.partition
+"""
+
+CANCEL_TIMERS = """
+DELETE FROM timers AS t USING unnest($1::text[], $2::text[]) AS c (key, name)
+WHERE t.key = c.key AND t.name = c.name
+"""
+
+CALLS = """
+INSERT INTO calls (id, kind, key, topic, partition, request)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int[], $6::bytea[])
+ON CONFLICT (id) DO NOTHING
+"""
+
+PARK = """
+INSERT INTO parked (topic, partition, record_offset, key, type, headers, value, attempts, reason, due_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, clock_timestamp() + $10::interval)
+"""
+
+PARK_AGAIN = "UPDATE parked SET attempts = $2, reason = $3, due_at = clock_timestamp() + $4::interval WHERE id = $1"
+
+UNPARK = "DELETE FROM parked WHERE id = ANY($1::bigint[])"
+
+BURY = """
+INSERT INTO dead_letters (id, topic, partition, record_offset, key, type, event_id, attempts, reason)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+ON CONFLICT (id) DO UPDATE SET state = 'Dead', attempts = excluded.attempts, reason = excluded.reason, died_at = now()
+"""
+
+
+def call_row(row: Mapping[str, Any]) -> CallRow:
+    """Read a row of PENDING_CALLS."""
+    shard = Partition(row["topic"], row["partition"])
+    return CallRow(row["id"], shard, row["kind"], row["key"], row["request"], row["attempts"])
+
+
+def call_values(call: CallRow) -> tuple[object, ...]:
+    """Give the columns of CALLS."""
+    return call.id, call.kind, call.key, call.shard.topic, call.shard.number, call.request
+
+
+def parked_row(row: Mapping[str, Any]) -> ParkedRow:
+    """Read a row of DUE_PARKED."""
+    return ParkedRow(
+        id=row["id"],
+        shard=Partition(row["topic"], row["partition"]),
+        offset=row["record_offset"],
+        key=row["key"],
+        type=row["type"],
+        headers=unpack_headers(row["headers"]),
+        value=row["value"],
+        attempts=row["attempts"],
+    )
+
+
+def timer_row(row: Mapping[str, Any]) -> TimerRow:
+    """Read a row of DUE_TIMERS."""
+    return TimerRow(Partition(row["topic"], row["partition"]), row["name"], row["key"], row["payload"])

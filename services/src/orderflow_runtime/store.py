@@ -1,0 +1,228 @@
+"""The store as the worker sees it: leases, and one transaction per batch. `postgres.py` is the real one; tests wrap it."""
+
+import uuid
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import Any, Protocol
+
+from orderflow_contracts.envelope import Header
+from orderflow_runtime.log import Partition
+
+
+class StoreUnavailable(Exception):  # noqa: N818  (it is a state, and passes)
+    """Postgres does not answer; whether a commit under way happened is not known."""
+
+
+class Fenced(Exception):  # noqa: N818  (it says who we are not)
+    """Another instance has taken one of our leases; the transaction changed nothing."""
+
+
+class Conflict(Exception):  # noqa: N818  (not an error of any event)
+    """A deadlock or serialization failure: run the batch again; it is no attempt of any event."""
+
+
+@dataclass(slots=True)
+class Lease:
+    """The right to handle a partition, while `epoch` is the stored one; `next` is the next offset to handle."""
+
+    epoch: int
+    next: int
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxRow:
+    """Packed messages that are committed and not yet known to be published."""
+
+    id: int
+    messages: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What a batch claims when its transaction begins."""
+
+    leases: Mapping[Partition, tuple[int, int]]
+    """partition → (epoch, next offset after this batch)"""
+    published: Sequence[int] = ()
+    inbox: Sequence[tuple[date, uuid.UUID]] = ()
+    keys: Collection[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What the store knew: which inbox ids are new, and which keys have parked events."""
+
+    fresh: frozenset[uuid.UUID]
+    held: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedRow:
+    """An item that waits, or waited and is due."""
+
+    id: int
+    shard: Partition
+    offset: int | None
+    key: str
+    type: str
+    headers: Sequence[Header]
+    value: bytes
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class TimerRow:
+    """A timer that is due."""
+
+    shard: Partition
+    name: str
+    key: str
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CallRow:
+    """An intent without a known outcome; `request` is JSON."""
+
+    id: str
+    shard: Partition
+    kind: str
+    key: str
+    request: bytes
+    attempts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Park:
+    """An item to park: new, or again (`id`) after another failed attempt."""
+
+    id: int | None
+    shard: Partition
+    offset: int | None
+    key: str
+    type: str
+    headers: Sequence[Header]
+    value: bytes
+    attempts: int
+    reason: str
+    delay: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """The record of one dead letter; `id` is the same whenever the same record dies."""
+
+    id: uuid.UUID
+    shard: Partition
+    offset: int | None
+    key: str | None
+    type: str
+    event_id: str | None
+    attempts: int
+    reason: str
+
+
+@dataclass(slots=True)
+class Closing:
+    """What a batch writes at its end."""
+
+    outbox: dict[Partition, bytes] = field(default_factory=dict)
+    intake: bool = False
+    timers: list[tuple[str, str, str, int, timedelta, bytes]] = field(default_factory=list)
+    """(key, name, topic, partition, after, payload)"""
+    cancelled_timers: list[tuple[str, str]] = field(default_factory=list)
+    calls: list[CallRow] = field(default_factory=list)
+    park: list[Park] = field(default_factory=list)
+    unpark: list[int] = field(default_factory=list)
+    dead: list[DeadLetter] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What waits no longer, and in how many seconds the next does (None: nothing waits)."""
+
+    parked: Sequence[ParkedRow]
+    timers: Sequence[TimerRow]
+    next_in: float | None
+
+
+class BatchTransaction(Protocol):
+    """A batch's transaction: the handlers' statements, and the bookkeeping around them."""
+
+    async def fetch(self, query: str, *args: object) -> Sequence[Mapping[str, Any]]:
+        """Run a query."""
+        ...
+
+    async def execute(self, query: str, *args: object) -> None:
+        """Run a statement."""
+        ...
+
+    async def open(self, opening: Opening) -> Opened:
+        """Check leases, store offsets, fill the inbox, delete published outbox rows; raise `Fenced`."""
+        ...
+
+    async def claim_timers(self, timers: Sequence[tuple[str, str]]) -> frozenset[tuple[str, str]]:
+        """Take these (key, name) timers if they are still set and due."""
+        ...
+
+    async def claim_calls(self, ids: Sequence[str]) -> frozenset[str]:
+        """Take these calls' outcomes, each once ever."""
+        ...
+
+    async def claim_redrives(self, ids: Sequence[uuid.UUID]) -> Mapping[uuid.UUID, str | None]:
+        """Take back these dead letters of this service, each once per death; gives their event ids."""
+        ...
+
+    async def close(self, closing: Closing) -> Sequence[OutboxRow]:
+        """Write all that the batch owes; gives the outbox rows."""
+        ...
+
+    def savepoint(self) -> AbstractAsyncContextManager[None]:
+        """Undo on exception what the block did, and nothing else."""
+        ...
+
+
+class Store(Protocol):
+    """A service's schema in Postgres."""
+
+    async def acquire(self, partitions: Collection[Partition], owner: str) -> dict[Partition, Lease]:
+        """Take leases by raising their epochs; waits for a former owner's transaction under way."""
+        ...
+
+    async def release(self, leases: Mapping[Partition, Lease], published: Sequence[int]) -> None:
+        """Give leases back, if they are still ours, and delete published outbox rows."""
+        ...
+
+    async def backlog(self, partitions: Collection[Partition], intake: bool, published: Sequence[int]) -> list[OutboxRow]:
+        """Delete `published`, then give the oldest outbox rows of these partitions, in order."""
+        ...
+
+    async def pending_calls(self, partitions: Collection[Partition]) -> list[CallRow]:
+        """Give the intents without outcome, whose owners may have died in the middle of them."""
+        ...
+
+    async def due(self, partitions: Collection[Partition], limit: int) -> Due:
+        """Give what fell due, by the database's clock."""
+        ...
+
+    async def note_attempt(self, call_id: str, reason: str) -> None:
+        """Store that a call was tried and its outcome is unknown."""
+        ...
+
+    def transaction(self) -> AbstractAsyncContextManager[BatchTransaction]:
+        """Open the one transaction of the worker's batch; commits at the end of the block."""
+        ...
+
+    def intake_transaction(self) -> AbstractAsyncContextManager[BatchTransaction]:
+        """The same on the intake's own connection."""
+        ...
+
+    async def read(self, query: str, *args: object) -> Sequence[Mapping[str, Any]]:
+        """Query outside any batch."""
+        ...
+
+    async def rotate_inbox(self, keep_days: int) -> None:
+        """Make the coming days' inbox partitions and drop the old."""
+        ...
