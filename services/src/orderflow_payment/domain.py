@@ -1,4 +1,4 @@
-"""The rules of money: what an event or the provider's answer does to an order's payment. Called by `handlers`.
+"""The rules of money: what an event or the provider's answer does to a payment. Called by `handlers`.
 
 Nothing here does I/O: a call to the provider is a value in the step. A rule gets the payment it finds (or
 None) and gives the one to keep; the very same object means that nothing changed. Amounts are minor units.
@@ -97,8 +97,9 @@ def captured(row: Payment | None, result: Mapping[str, Any]) -> Step:
     if result["outcome"] != "captured":
         failed = replace(row, state=State.FAILED, token=None)
         return Step(failed, (_failed(failed),))
-    paid = replace(row, state=State.CAPTURED, token=None, captured=row.amount, reference=result["reference"])
-    return _refund(paid, paid.attempt) if paid.cancelled else Step(paid, (_processed(paid),))
+    reference = result["reference"]
+    paid = replace(row, state=State.CAPTURED, token=None, captured=row.amount, reference=reference)
+    return _refund(paid, paid.attempt) if paid.cancelled else Step(paid, (_processed(paid, reference),))
 
 
 def cancel(row: Payment | None, event: OrderCancelled) -> Step:
@@ -143,10 +144,9 @@ def _answer(row: Payment, attempt: int) -> tuple[Event, ...]:
     return (_failed(row),) if row.state is State.FAILED and attempt > 1 else ()
 
 
-def _processed(row: Payment) -> PaymentProcessed:
-    assert row.reference is not None  # noqa: S101  (a captured payment has one: `captured` sets both)
+def _processed(row: Payment, reference: str) -> PaymentProcessed:
     return PaymentProcessed(
-        order_id=row.order_id, amount=row.captured, currency=row.currency, reference=row.reference
+        order_id=row.order_id, amount=row.captured, currency=row.currency, reference=reference
     )
 
 
