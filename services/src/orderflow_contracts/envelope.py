@@ -18,7 +18,16 @@ MAX_ATTRIBUTE = 1024
 _CONTENT_TYPE: Header = ("content-type", b"application/json")
 _SPEC_VERSION: Header = ("ce_specversion", b"1.0")
 _KNOWN = frozenset(
-    ("ce_id", "ce_source", "ce_type", "ce_time", "ce_dataversion", "ce_specversion", "traceparent", "tracestate")
+    (
+        "ce_id",
+        "ce_source",
+        "ce_type",
+        "ce_time",
+        "ce_dataversion",
+        "ce_specversion",
+        "traceparent",
+        "tracestate",
+    )
 )
 
 
@@ -53,7 +62,7 @@ class Envelope:
 
 
 def read_envelope(headers: Sequence[Header]) -> Envelope:
-    """Read the attributes from record headers; raise `Undecodable` naming the attribute that is missing or wrong."""
+    """Read the attributes from record headers; raise `Undecodable` naming the one that is wrong."""
     if len(headers) > MAX_HEADERS:
         raise Undecodable(f"{len(headers)} headers; at most {MAX_HEADERS} are read")
     found = _attributes(headers)
@@ -93,11 +102,11 @@ def _required(found: dict[str, str], name: str) -> str:
 def _time(text: str) -> dt.datetime:
     try:
         time = dt.datetime.fromisoformat(text)
-        if time.tzinfo is None:
-            raise Undecodable("ce_time has no offset from UTC")
-        return time.astimezone(dt.UTC)
-    except (ValueError, OverflowError) as error:
-        raise error if isinstance(error, Undecodable) else Undecodable("ce_time is not an RFC 3339 time") from None
+        if time.tzinfo is not None:
+            return time.astimezone(dt.UTC)
+    except (ValueError, OverflowError):
+        raise Undecodable("ce_time is not an RFC 3339 time") from None
+    raise Undecodable("ce_time has no offset from UTC")
 
 
 def _version(text: str) -> int:

@@ -12,8 +12,8 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import from_json, to_json
 
 
-class Undecodable(ValueError):
-    """Bytes that are not the event they claim to be; `str()` is the reason, fit for a dead letter's header."""
+class Undecodable(ValueError):  # noqa: N818  (it is a finding about bytes, and reads as one)
+    """Bytes that are not the event they claim to be; `str()` is the reason, fit for a header."""
 
 
 PERSONAL = {"personal": True}
@@ -52,7 +52,7 @@ class Event(Model):
 
     @classmethod
     def decode(cls, value: bytes, version: int) -> Self:
-        """Read the event from JSON of `version`, older or newer; raise `Undecodable` with the place and reason."""
+        """Read the event from JSON of any `version`; raise `Undecodable` with the place and reason."""
         try:
             if version < cls.VERSION:
                 value = to_json(cls._upcast(from_json(value, allow_inf_nan=False), version))

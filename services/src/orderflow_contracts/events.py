@@ -1,4 +1,4 @@
-"""The events of the reference flow. Money is in minor units (cents) of the order's currency, never a float."""
+"""The events of the reference flow. Money is in minor units (cents) of the order's currency."""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -17,7 +17,8 @@ Personal = Annotated[
 ]
 """Text about a person, without control characters: it goes into Postgres, logs and mail headers."""
 Email = Annotated[
-    str, Field(max_length=200, pattern=r"^[^\s@\x00-\x1F\x7F]+@[^\s@\x00-\x1F\x7F]+$", json_schema_extra=PERSONAL)
+    str,
+    Field(max_length=200, pattern=r"^[^\s@\x00-\x1F\x7F]+@[^\s@\x00-\x1F\x7F]+$", json_schema_extra=PERSONAL),
 ]
 
 
@@ -115,7 +116,7 @@ class OrderCreated(OrderEvent):
 
     TYPE = "ORDER_CREATED"
     VERSION = 2
-    UPCASTERS = {1: _created_v1}
+    UPCASTERS = {1: _created_v1}  # noqa: RUF012  (declared ClassVar by the base)
 
     customer: Customer
     lines: Lines

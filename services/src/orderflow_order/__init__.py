@@ -1,0 +1,1 @@
+"""The order service: takes orders in over HTTP, decides their fate, and tells their story."""

@@ -1,0 +1,217 @@
+"""The order service's HTTP API. `__main__` gives `build_app` to the runtime, which serves it beside health.
+
+Its endpoints are plain routes that read and answer bytes: FastAPI's own decoding and encoding would cost the
+most at hundreds of requests a second. `openapi` describes them.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import from_json, to_json
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp
+
+from orderflow_order import bodies, openapi, problems, store, webhook
+from orderflow_order.domain import OrderRefusal
+from orderflow_order.handlers import NotPlacedError, Outcome, Placement, Standing
+from orderflow_order.problems import Problem
+from orderflow_order.requests import IdempotencyKey, KeyedOrderRequest, OrderRequest
+from orderflow_runtime.service import Intake
+
+_ID_LENGTH = 36
+_key: TypeAdapter[str] = TypeAdapter(IdempotencyKey)
+
+
+def build_app(intake: Intake, secret: str | None, clock: Callable[[], datetime]) -> ASGIApp:
+    """Make the API. `secret` signs webhooks (None: there are none); `clock` gives UTC."""
+    api = Api(intake, secret, clock)
+    routes: list[BaseRoute] = [
+        Route("/orders", api.place, methods=["POST"]),
+        Route("/orders/batch", api.place_batch, methods=["POST"]),
+        Route("/webhooks/orders", api.deliver, methods=["POST"]),
+        Route("/orders/{order_id}", api.show, methods=["GET"]),
+        Route("/orders/{order_id}/timeline", api.show_timeline, methods=["GET"]),
+        Route("/orders/{order_id}/cancel", api.cancel, methods=["POST"]),
+        Route("/orders/{order_id}/resume", api.resume, methods=["POST"]),
+    ]
+    handlers: dict[int | type[Exception], Any] = {
+        Problem: _answer_problem,
+        HTTPException: _answer_http_error,
+        Exception: _answer_fault,
+    }
+    app = FastAPI(
+        routes=routes, exception_handlers=handlers, docs_url=None, redoc_url=None, redirect_slashes=False
+    )
+    app.openapi_schema = openapi.document()
+    return app
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """The endpoints over one intake."""
+
+    intake: Intake
+    secret: str | None
+    clock: Callable[[], datetime]
+
+    async def place(self, request: Request) -> Response:
+        """Place an order. The same key and body again give the same order; another body is refused."""
+        key = _idempotency_key(request)
+        order = bodies.order(OrderRequest, await bodies.read(request, bodies.MAX_ORDER_BYTES))
+        created = order.created(key)
+        return _answer_placed(await self.intake.submit("place", created.order_id, Placement(created)))
+
+    async def place_batch(self, request: Request) -> Response:
+        """Place up to 500 orders at once; each is answered for itself, in the order given."""
+        body = await bodies.read(request, bodies.MAX_BATCH_BYTES, (bodies.JSON, *bodies.NDJSON))
+        items = bodies.batch(body, bodies.content_type(request))
+        events = [item.created(item.idempotency_key) for item in items if isinstance(item, OrderRequest)]
+        answers = iter(await self._submit_all([Placement(event) for event in events]))
+        results = [item if isinstance(item, Problem) else _outcome(next(answers)) for item in items]
+        return _json({"results": [_item(result) for result in results]})
+
+    async def deliver(self, request: Request) -> Response:
+        """Place the order of a signed webhook delivery, once."""
+        if not self.secret:
+            raise problems.WebhookDisabled("set ORDER_WEBHOOK_SECRET on the order service to take webhooks")
+        body = await bodies.read(request, bodies.MAX_ORDER_BYTES)
+        try:
+            delivery = webhook.verify(
+                request.headers.get(webhook.HEADER, ""), body, self.secret, self.clock()
+            )
+        except webhook.BadSignatureError as error:
+            raise problems.BadSignature(f"{error}; sign it anew and send it at once") from None
+        order = bodies.order(KeyedOrderRequest, body)
+        created = order.created(order.idempotency_key)
+        placement = Placement(created, delivery)
+        return _answer_placed(await self.intake.submit("place", created.order_id, placement))
+
+    async def show(self, request: Request) -> Response:
+        """Give an order as it stands."""
+        row = await self._row(store.ORDER, request)
+        details = from_json(row["details"])
+        return _json(
+            {
+                "id": row["order_id"],
+                "state": row["state"],
+                "reason": row["reason"],
+                "undo": sorted(row["undo"]),
+                "attempt": row["attempt"],
+                "placedAt": row["placed_at"],
+                "customer": from_json(row["customer"]),
+                "currency": row["currency"],
+                "amount": row["amount"],
+                **{name: details[name] for name in ("lines", "shipTo", "allowPartial")},
+            }
+        )
+
+    async def show_timeline(self, request: Request) -> Response:
+        """Give what happened to an order, oldest first."""
+        row = await self._row(store.TIMELINE, request)
+        return _json({"id": row["order_id"], "state": row["state"], "entries": from_json(row["history"])})
+
+    async def cancel(self, request: Request) -> Response:
+        """Cancel an order that is not yet on its way; a second time changes nothing."""
+        return await self._decide("cancel", request)
+
+    async def resume(self, request: Request) -> Response:
+        """Try failed compensations again."""
+        return await self._decide("resume", request)
+
+    async def _submit_all(self, placements: Sequence[Placement]) -> Sequence[Any]:
+        commands = [(placement.created.order_id, placement) for placement in placements]
+        return await self.intake.submit_all("place", commands) if commands else ()
+
+    async def _decide(self, command: str, request: Request) -> Response:
+        order_id = _order_id(request)
+        reply = await self.intake.submit(command, order_id, None)
+        if isinstance(reply, NotPlacedError):
+            raise problems.OrderNotFound(f"there is no order {order_id}")
+        if isinstance(reply, OrderRefusal):
+            raise problems.StateConflict(str(reply))
+        return _json(_standing(reply), HTTPStatus.ACCEPTED)
+
+    async def _row(self, query: str, request: Request) -> Mapping[str, Any]:
+        order_id = _order_id(request)
+        rows = await self.intake.read(query, order_id)
+        if not rows:
+            raise problems.OrderNotFound(f"there is no order {order_id}")
+        return rows[0]
+
+
+def _order_id(request: Request) -> str:
+    order_id: str = request.path_params["order_id"]
+    if len(order_id) != _ID_LENGTH or not order_id.isascii() or not order_id.isprintable():
+        raise problems.OrderNotFound("order ids are UUIDs, as POST /orders gave them")
+    return order_id
+
+
+def _idempotency_key(request: Request) -> str:
+    try:
+        return _key.validate_python(request.headers.get("idempotency-key", ""))
+    except ValidationError:
+        raise problems.MissingKey(
+            "send 1 to 255 printable ASCII characters, the same in each retry"
+        ) from None
+
+
+def _outcome(reply: Any) -> Standing | Problem:
+    if reply is Outcome.KEY_REUSED:
+        return problems.KeyReused("place the other order with a key of its own")
+    if reply is Outcome.REPLAYED:
+        return problems.ReplayedDelivery("sign a repeated delivery anew; its order is not placed twice")
+    assert isinstance(reply, Standing)  # noqa: S101  (tells mypy what `place` replies besides)
+    return reply
+
+
+def _answer_placed(reply: Any) -> Response:
+    result = _outcome(reply)
+    if isinstance(result, Problem):
+        raise result
+    return _json(_standing(result), _status(result), {"location": f"/orders/{result.id}"})
+
+
+def _status(standing: Standing) -> int:
+    return HTTPStatus.CREATED if standing.outcome is Outcome.CREATED else HTTPStatus.OK
+
+
+def _standing(standing: Standing) -> dict[str, Any]:
+    return {"id": standing.id, "state": standing.state, "reason": standing.reason}
+
+
+def _item(result: Standing | Problem) -> dict[str, Any]:
+    if isinstance(result, Problem):
+        return {"status": result.status, "problem": result.details.model_dump(exclude_none=True)}
+    return {"status": int(_status(result)), **_standing(result)}
+
+
+def _json(content: Any, status: int = HTTPStatus.OK, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(to_json(content), status, headers, "application/json")
+
+
+async def _answer_problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Problem)  # noqa: S101  (Starlette's signature is wider than its registry)
+    return Response(error.json(), error.status, media_type=problems.MEDIA_TYPE)
+
+
+async def _answer_http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101  (as above)
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        problem: Problem = problems.MethodNotAllowed(f"{request.method} is not served at {request.url.path}")
+    else:
+        problem = problems.NotFound(f"{request.url.path} is not an address of this API; see /openapi.json")
+    response = await _answer_problem(request, problem)
+    response.headers.update(error.headers or {})
+    return response
+
+
+async def _answer_fault(request: Request, error: Exception) -> Response:
+    return await _answer_problem(request, Problem("try again with the same Idempotency-Key; it is safe"))

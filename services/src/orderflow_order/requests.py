@@ -1,0 +1,79 @@
+"""What the API takes in: the contracts' models made strict, so that a wrong place is refused by name."""
+
+import uuid
+from typing import Annotated
+
+from pydantic import AfterValidator, ConfigDict, Field
+
+from orderflow_contracts.event import Model
+from orderflow_contracts.events import (
+    Address,
+    Currency,
+    Customer,
+    Line,
+    OrderCreated,
+    PaymentMethod,
+    payable,
+)
+
+_STRICT = ConfigDict(extra="forbid", strict=True, populate_by_name=False)
+_NAMESPACE = uuid.UUID("5f0c7a52-0c0e-5d0e-9d53-3a1f7f6d2b60")
+"""Where order ids come from; changing it would make repeated keys place second orders."""
+
+IdempotencyKey = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[\x21-\x7E]+$")]
+"""The client's own name for one order, unique for its customer."""
+
+
+class CustomerRequest(Customer):
+    """Who orders."""
+
+    model_config = _STRICT
+
+
+class LineRequest(Line):
+    """So many of one article, at one price in minor units."""
+
+    model_config = _STRICT
+
+
+class PaymentRequest(PaymentMethod):
+    """A token from the payment provider; never a card number."""
+
+    model_config = _STRICT
+
+
+class AddressRequest(Address):
+    """Where the goods go."""
+
+    model_config = _STRICT
+
+
+class OrderRequest(Model):
+    """An order to place. With `allowPartial`, what is in stock is delivered and charged."""
+
+    model_config = _STRICT
+
+    customer: CustomerRequest
+    lines: Annotated[tuple[LineRequest, ...], Field(min_length=1, max_length=100), AfterValidator(payable)]
+    currency: Currency
+    payment: PaymentRequest
+    ship_to: AddressRequest
+    allow_partial: bool = False
+
+    def created(self, key: str) -> OrderCreated:
+        """Give the event of this order; the same customer and key always make the same order id."""
+        return OrderCreated(
+            order_id=str(uuid.uuid5(_NAMESPACE, f"{self.customer.id}\n{key}")),
+            customer=self.customer,
+            lines=self.lines,
+            currency=self.currency,
+            payment=self.payment,
+            ship_to=self.ship_to,
+            allow_partial=self.allow_partial,
+        )
+
+
+class KeyedOrderRequest(OrderRequest):
+    """An order that carries its idempotency key with it: an item of a batch, or a webhook's body."""
+
+    idempotency_key: IdempotencyKey
