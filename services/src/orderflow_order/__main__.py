@@ -4,12 +4,11 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
-from orderflow_runtime.app import Settings, main
-
 from orderflow_contracts.events import OrderCancelled, OrderCompleted, OrderCreated
 from orderflow_order.api import build_app
 from orderflow_order.domain import SUBSCRIBES
 from orderflow_order.handlers import DEADLINE, Handlers
+from orderflow_runtime.app import Settings, main
 from orderflow_runtime.service import Service
 
 WEBHOOK_SECRET = "ORDER_WEBHOOK_SECRET"  # noqa: S105  (the variable's name)

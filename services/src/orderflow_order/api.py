@@ -24,9 +24,10 @@ from orderflow_order.domain import OrderRefusal
 from orderflow_order.handlers import NotPlacedError, Outcome, Placement, Standing
 from orderflow_order.problems import Problem
 from orderflow_order.requests import IdempotencyKey, KeyedOrderRequest, OrderRequest
-from orderflow_runtime.service import Intake
+from orderflow_runtime.service import Intake, Unavailable
 
 _ID_LENGTH = 36
+_RETRY_AFTER = "1"
 _key: TypeAdapter[str] = TypeAdapter(IdempotencyKey)
 
 
@@ -43,6 +44,7 @@ def build_app(intake: Intake, secret: str | None, clock: Callable[[], datetime])
         Route("/orders/{order_id}/resume", api.resume, methods=["POST"]),
     ]
     handlers: dict[int | type[Exception], Any] = {
+        Unavailable: _answer_unavailable,
         Problem: _answer_problem,
         HTTPException: _answer_http_error,
         Exception: _answer_fault,
@@ -210,6 +212,13 @@ async def _answer_http_error(request: Request, error: Exception) -> Response:
         problem = problems.NotFound(f"{request.url.path} is not an address of this API; see /openapi.json")
     response = await _answer_problem(request, problem)
     response.headers.update(error.headers or {})
+    return response
+
+
+async def _answer_unavailable(request: Request, error: Exception) -> Response:
+    problem = problems.ServiceUnavailable("try again with the same Idempotency-Key; it is safe")
+    response = await _answer_problem(request, problem)
+    response.headers["retry-after"] = _RETRY_AFTER
     return response
 
 

@@ -186,7 +186,7 @@ def _responses(
         str(status): _response(model.__doc__ or "", bodies.JSON, model) for status, model in answers.items()
     }
     titles: dict[str, list[str]] = {}
-    everything: tuple[type[Problem], ...] = (*refusals, Problem)
+    everything: tuple[type[Problem], ...] = (*refusals, problems.ServiceUnavailable, Problem)
     for refusal in everything:
         titles.setdefault(str(refusal.status), []).append(refusal.title)
     return found | {

@@ -129,6 +129,12 @@ class WebhookDisabled(Problem):
     status, slug, title = 503, "webhook-disabled", "Webhooks are not configured"
 
 
+class ServiceUnavailable(Problem):
+    """The order could not be stored, or nobody knows whether it was."""
+
+    status, slug, title = 503, "unavailable", "Orders cannot be stored right now"
+
+
 def invalid_body(error: ValidationError) -> Problem:
     """Turn a refusal by a request model into a problem that names every place."""
     errors = error.errors(include_url=False, include_input=False, include_context=False)
