@@ -27,9 +27,7 @@ class OnExhausted(StrEnum):
     BLOCK = "Block"
 
 
-Retries = Annotated[
-    int, Field(strict=True, ge=0, le=100, description="Retries after the first attempt of an event.")
-]
+Retries = Annotated[int, Field(strict=True, ge=0, le=100, description="Retries after the first attempt of an event.")]
 BackoffOf = Annotated[Backoff, Field(description="How the delay grows from one retry to the next.")]
 Delay = Annotated[Duration, Field(description="Delay before the first retry."), between("1ms", "1h")]
 MaxDelay = Annotated[Duration, Field(description="Longest delay between two retries."), between("1ms", "24h")]

@@ -16,6 +16,8 @@ KAFKA_CA_FILE = "ORDERFLOW_KAFKA_CA_FILE"
 HTTP_HOST = "ORDERFLOW_HTTP_HOST"
 HTTP_PORT = "ORDERFLOW_HTTP_PORT"
 LOG_LEVEL = "ORDERFLOW_LOG_LEVEL"
+INSTANCE = "ORDERFLOW_INSTANCE"
+"""The pod's name (or `inventory-0` on a laptop): a restarted process with the same name takes over at once."""
 
 CONFIG_PATH_IN_POD = "/etc/orderflow/service.json"
 DEFAULT_HTTP_HOST = "127.0.0.1"

@@ -3,9 +3,9 @@
 import json
 from typing import Annotated, Any
 
-from pydantic import Field, JsonValue
+from pydantic import AfterValidator, Field, JsonValue, WithJsonSchema
 
-from orderflow_model.base import Part, Rule, Transition, Unique
+from orderflow_model.base import Part, Rule, Transition, Unique, refusal
 from orderflow_model.references import ConfigMapSource
 from orderflow_model.scalars import (
     Duration,
@@ -54,18 +54,21 @@ class EventTopic(Part):
     config: TopicConfig | None = None
 
 
-def _small_enough(schema: Any) -> bool:
-    return len(json.dumps(schema)) <= SCHEMA_BYTES
+def _small_json(schema: dict[str, Any]) -> dict[str, Any]:
+    try:
+        size = len(json.dumps(schema, allow_nan=False))
+    except ValueError as error:
+        raise refusal(f"is not JSON: {error}") from None
+    if size > SCHEMA_BYTES:
+        raise refusal(f"has more than {SCHEMA_BYTES} bytes inline; put it into a ConfigMap (schemaFrom)")
+    return schema
 
 
+# Kubernetes stores what it cannot describe: a schema of schemas would not be structural.
 PayloadSchema = Annotated[
     dict[str, JsonValue],
-    Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True}, max_length=100),
-    Rule(
-        cel="size(self) <= 100",
-        message="an inline schema has at most 65536 bytes; put a larger one into a ConfigMap (schemaFrom)",
-        holds=_small_enough,
-    ),
+    AfterValidator(_small_json),
+    WithJsonSchema({"type": "object", "x-kubernetes-preserve-unknown-fields": True}),
 ]
 
 _TOPIC_NAME = "(has({0}.topic) && has({0}.topic.name) ? {0}.topic.name : '')"

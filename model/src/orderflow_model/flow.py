@@ -67,6 +67,11 @@ class Spec(Part):
         description="Retain: topics and data outlive the resource. Delete: they go with it.",
     )
 
+    @property
+    def published(self) -> frozenset[str]:
+        """Names of all events that some service publishes."""
+        return frozenset(event for service in self.services for event in service.publishes)
+
     def event(self, name: str) -> Event:
         """Return the event of that name, or raise KeyError."""
         return {event.name: event for event in self.events}[name]

@@ -54,9 +54,7 @@ class Authentication(Part):
 
 BootstrapServer = Annotated[
     str,
-    Field(
-        pattern=r"^([a-zA-Z0-9]([-.a-zA-Z0-9]*[a-zA-Z0-9])?|\[[0-9a-fA-F:]+\]):[0-9]{1,5}$", max_length=260
-    ),
+    Field(pattern=r"^([a-zA-Z0-9]([-.a-zA-Z0-9]*[a-zA-Z0-9])?|\[[0-9a-fA-F:]+\]):[0-9]{1,5}$", max_length=260),
 ]
 
 
@@ -98,9 +96,7 @@ class Kafka(Part):
             cel="self.provisioner != 'Admin' || (!has(self.cluster) &&"
             " has(self.bootstrapServers) && size(self.bootstrapServers) > 0)",
             message="provisioner Admin needs bootstrapServers, and cluster belongs to provisioner Strimzi",
-            holds=lambda kafka: (
-                _is_strimzi(kafka) or (kafka.cluster is None and bool(kafka.bootstrap_servers))
-            ),
+            holds=lambda kafka: _is_strimzi(kafka) or (kafka.cluster is None and bool(kafka.bootstrap_servers)),
         ),
     )
     transitions = (
@@ -110,8 +106,7 @@ class Kafka(Part):
             allows=lambda old, new: old.provisioner is new.provisioner,
         ),
         Transition(
-            cel="has(self.cluster) == has(oldSelf.cluster) &&"
-            " (!has(self.cluster) || self.cluster == oldSelf.cluster)",
+            cel="has(self.cluster) == has(oldSelf.cluster) && (!has(self.cluster) || self.cluster == oldSelf.cluster)",
             message="cluster cannot change: the topics would stay behind; make a new flow",
             allows=lambda old, new: old.cluster == new.cluster,
         ),

@@ -4,9 +4,7 @@ Everyone who makes or addresses such a thing calls here, so that a name is forme
 """
 
 FLOW_MAX = 30
-SERVICE_MAX = (
-    22  # flow-service is at most 53, which leaves 10 of 63 for a prefix or suffix (keda-hpa-, -migrate)
-)
+SERVICE_MAX = 22  # flow-service is at most 53, which leaves 10 of 63 for a prefix or suffix (keda-hpa-, -migrate)
 
 
 def topic_name(flow: str, event: str) -> str:

@@ -61,9 +61,7 @@ class Objective(Part):
             holds=lambda target: 0 < float(target) < 100,
         ),
     ] = Field(description="Percentage of runs that keep the promise, such as 99.5.")
-    within: Annotated[Duration, between("1ms", "720h")] = Field(
-        description="Time from a run's beginning to its end."
-    )
+    within: Annotated[Duration, between("1ms", "720h")] = Field(description="Time from a run's beginning to its end.")
 
 
 class TraceConsumer(StrEnum):

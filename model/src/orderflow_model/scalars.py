@@ -123,9 +123,7 @@ Partitions = Annotated[
     int,
     Field(strict=True, ge=1, le=1000, description="Partitions of the topic; can be added, never taken away."),
 ]
-Replicas = Annotated[
-    int, Field(strict=True, ge=1, le=9, description="Copies of each partition over the brokers.")
-]
+Replicas = Annotated[int, Field(strict=True, ge=1, le=9, description="Copies of each partition over the brokers.")]
 Retention = Annotated[
     Duration, Field(description="How long the topic keeps an event, such as 168h."), between("1m", "87600h")
 ]

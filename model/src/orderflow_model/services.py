@@ -15,9 +15,7 @@ class EnvSource(Part):
     """Where the value of a variable stands: in a Secret or in a ConfigMap."""
 
     secret_key_ref: SecretKeyRef | None = Field(None, description="The Secret's key that holds the value.")
-    config_map_key_ref: ConfigMapKeyRef | None = Field(
-        None, description="The ConfigMap's key that holds the value."
-    )
+    config_map_key_ref: ConfigMapKeyRef | None = Field(None, description="The ConfigMap's key that holds the value.")
 
     rules = (
         Rule(
@@ -139,9 +137,9 @@ class Service(Part):
         default_factory=DeliveryOverride, description="Where this service differs from the delivery defaults."
     )
     resources: Resources = Field(default_factory=Resources, description="Processors and memory of one pod.")
-    http_port: Annotated[
-        int, _bound(1024, 65_535, "Port of health, metrics and the service's own HTTP interface.")
-    ] = 8080
+    http_port: Annotated[int, _bound(1024, 65_535, "Port of health, metrics and the service's own HTTP interface.")] = (
+        8080
+    )
 
     rules = (
         Rule(

@@ -56,9 +56,7 @@ def dead_letter_topic(flow: OrderFlow, service: Service) -> Topic:
 def flow_topics(flow: OrderFlow) -> tuple[Topic, ...]:
     """Return every topic of the flow: one per event, one of dead letters per subscribing service."""
     events = tuple(event_topic(flow, event) for event in flow.spec.events)
-    return events + tuple(
-        dead_letter_topic(flow, service) for service in flow.spec.services if service.subscribes
-    )
+    return events + tuple(dead_letter_topic(flow, service) for service in flow.spec.services if service.subscribes)
 
 
 def longest_retention(flow: OrderFlow, service: Service) -> int:

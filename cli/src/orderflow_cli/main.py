@@ -1,0 +1,15 @@
+"""The `orderflow` command: its group, to which each module adds its commands."""
+
+import click
+
+from orderflow_cli import resource
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="orderflow")
+def main() -> None:
+    """Run an event-driven system from one picture of it: the OrderFlow resource."""
+
+
+main.add_command(resource.lint)
+main.add_command(resource.graph)

@@ -1,0 +1,106 @@
+"""Lint of one flow: what its parts cannot see for themselves. Pure.
+
+Called at loading, at admission and by `orderflow lint`. An error refuses the flow, a warning does not:
+
+- errors: a subscription that nobody publishes, an event that is not declared, two events on one topic, a
+  delivery that contradicts itself once the defaults are filled in, the database's admin secret in a service;
+- warnings: an event that nobody subscribes (the ends of the saga aside: the runtime itself waits for them),
+  more consumers than partitions;
+- the rules of saga and objectives stand in `saga_lint`.
+
+Cycles between services are normal in a saga and allowed.
+"""
+
+from collections.abc import Iterator
+
+from orderflow_model.delivery import DELAY_WITHIN_MAX
+from orderflow_model.findings import Finding, Severity, did_you_mean, path_of
+from orderflow_model.flow import OrderFlow
+from orderflow_model.names import dead_letter_topic_name
+from orderflow_model.saga_lint import lint_objectives, lint_saga
+from orderflow_model.services import Service
+from orderflow_model.topics import event_topic
+
+
+def lint(flow: OrderFlow) -> tuple[Finding, ...]:
+    """Return everything wrong or odd about the flow, errors first."""
+    rules = (_subscriptions, _publications, _silence, _topics, _services, lint_saga, lint_objectives)
+    findings = [finding for rule in rules for finding in rule(flow)]
+    return tuple(sorted(findings, key=lambda finding: finding.severity is Severity.WARNING))
+
+
+def _subscriptions(flow: OrderFlow) -> Iterator[Finding]:
+    published = flow.spec.published
+    for index, service in enumerate(flow.spec.services):
+        for position, event in enumerate(service.subscribes):
+            if event not in published:
+                place = path_of(("spec", "services", index, "subscribes", position))
+                yield Finding(place, f"nobody publishes {event}{did_you_mean(event, published)}")
+
+
+def _publications(flow: OrderFlow) -> Iterator[Finding]:
+    declared = [event.name for event in flow.spec.events]
+    for index, service in enumerate(flow.spec.services):
+        for position, event in enumerate(service.publishes):
+            if event not in declared:
+                place = path_of(("spec", "services", index, "publishes", position))
+                yield Finding(place, f"{event} is not declared in spec.events{did_you_mean(event, declared)}")
+
+
+def _silence(flow: OrderFlow) -> Iterator[Finding]:
+    ends = flow.spec.saga.ends if flow.spec.saga else ()
+    heard = {event for service in flow.spec.services for event in service.subscribes}
+    for index, event in enumerate(flow.spec.events):
+        if event.name not in heard and event.name not in ends:
+            also = "" if event.name in flow.spec.published else ", and nobody publishes it"
+            place = path_of(("spec", "events", index, "name"))
+            yield Finding(place, f"nobody subscribes {event.name}{also}", severity=Severity.WARNING)
+
+
+def _topics(flow: OrderFlow) -> Iterator[Finding]:
+    taken: dict[str, str] = {}
+    for service in flow.spec.services:
+        dead_letters = dead_letter_topic_name(flow.metadata.name, service.name)
+        taken[_as_kafka_compares(dead_letters)] = f"the dead letters of {service.name}"
+    for index, event in enumerate(flow.spec.events):
+        topic = event_topic(flow, event).name
+        owner = taken.setdefault(_as_kafka_compares(topic), event.name)
+        if owner != event.name:
+            place = path_of(("spec", "events", index, "topic", "name"))
+            yield Finding(place, f"topic {topic} is taken by {owner} (Kafka takes '.' and '_' as the same)")
+
+
+def _as_kafka_compares(topic: str) -> str:
+    return topic.replace("_", ".")
+
+
+def _services(flow: OrderFlow) -> Iterator[Finding]:
+    for index, service in enumerate(flow.spec.services):
+        place = path_of(("spec", "services", index))
+        yield from _contradicted_delivery(flow, service, place)
+        yield from _admin_secret(flow, service, place)
+        yield from _idle_consumers(flow, service, place)
+
+
+def _contradicted_delivery(flow: OrderFlow, service: Service, place: str) -> Iterator[Finding]:
+    delivery = service.delivery.over(flow.spec.defaults.delivery)
+    if delivery.delay.milliseconds > delivery.max_delay.milliseconds:
+        effective = f"delay {delivery.delay}, maxDelay {delivery.max_delay} with the defaults filled in"
+        yield Finding(f"{place}.delivery", f"{DELAY_WITHIN_MAX} ({effective})")
+
+
+def _admin_secret(flow: OrderFlow, service: Service, place: str) -> Iterator[Finding]:
+    for position, variable in enumerate(service.env):
+        if variable.value_from and variable.value_from.secret_key_ref == flow.spec.database.secret_key_ref:
+            yield Finding(
+                f"{place}.env[{position}].valueFrom.secretKeyRef",
+                "the database's admin secret is the migration job's alone; a service has a role of its own",
+            )
+
+
+def _idle_consumers(flow: OrderFlow, service: Service, place: str) -> Iterator[Finding]:
+    heard = [event for event in flow.spec.events if event.name in service.subscribes]
+    most = max((event_topic(flow, event).partitions for event in heard), default=service.scale.max)
+    if service.scale.max > most:
+        message = f"{service.scale.max} consumers, but no subscribed topic has more than {most} partitions"
+        yield Finding(f"{place}.scale.max", f"{message}: the rest would be idle", severity=Severity.WARNING)
