@@ -1,10 +1,10 @@
-"""What handlers do inside a batch: their statements go to Postgres at once, their timers, calls and events are gathered.
+"""What handlers do in a batch: their statements go to Postgres at once, their timers, calls and events are gathered.
 
 `dispatch.py` and `intake.py` make one `Effects` per batch and write what it gathered when the batch closes.
 """
 
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -60,9 +60,13 @@ class Effects:
             idempotency_key, self._shard_of(key), kind, key, msgspec.json.encode(request)
         )
 
-    def send(self, messages: Iterable[Message], key: str) -> None:
-        """Gather messages that belong to `key`."""
-        self._messages.setdefault(self._shard_of(key), []).extend(messages)
+    def send(self, message: Message, key: str) -> None:
+        """Gather a message that belongs to `key`."""
+        self.send_from(self._shard_of(key), message)
+
+    def send_from(self, shard: Partition, message: Message) -> None:
+        """Gather a message that the shard's owner publishes."""
+        self._messages.setdefault(shard, []).append(message)
 
     def mark(self) -> "Mark":
         """Remember what is gathered, for `restore` when a savepoint is undone."""
@@ -84,9 +88,7 @@ class Effects:
         return closing
 
 
-Mark = tuple[
-    dict[tuple[str, str], tuple[timedelta, bytes] | None], dict[str, CallRow], dict[Partition, list[Message]]
-]
+Mark = tuple[dict[tuple[str, str], tuple[timedelta, bytes] | None], dict[str, CallRow], dict[Partition, list[Message]]]
 
 
 class Publisher:

@@ -42,6 +42,7 @@ class Item:
     parked_id: int | None = None
     attempts: int = 0
     call_id: str | None = None
+    trace: tuple[str | None, str | None] = (None, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,19 +52,20 @@ class Poison:
     record: Record
     type: str
     reason: str
+    redrive_of: uuid.UUID | None = None
 
 
 def read_item(record: Record, event: type[Event]) -> Item | Poison:
     """Decode a record of the topic that carries `event`."""
+    redrive_of = None
     try:
-        return _decode(record, event)
+        redrive_of = _redrive_of(record.headers)
+        return _decode(record, event, redrive_of)
     except Undecodable as error:
-        return Poison(record, event.TYPE, str(error))
-    except RecursionError:
-        return Poison(record, event.TYPE, f"{event.TYPE}: nested too deeply")
+        return Poison(record, event.TYPE, str(error), redrive_of)
 
 
-def _decode(record: Record, event: type[Event]) -> Item:
+def _decode(record: Record, event: type[Event], redrive_of: uuid.UUID | None) -> Item:
     envelope = read_envelope(record.headers)
     if envelope.type != event.TYPE:
         raise Undecodable(f"type {envelope.type[:100]} on the topic of {event.TYPE}")
@@ -83,7 +85,8 @@ def _decode(record: Record, event: type[Event]) -> Item:
         offset=record.offset,
         event_id=envelope.id,
         inbox=inbox_entry(envelope),
-        redrive_of=_redrive_of(record.headers),
+        redrive_of=redrive_of,
+        trace=(envelope.traceparent, envelope.tracestate),
     )
 
 
@@ -130,14 +133,17 @@ def outcome_item(shard: Partition, call_id: str, kind: str, key: str, value: byt
     return Item(shard, key, CALL + kind, (), value, outcome, call_id=call_id)
 
 
-def decode_parked(type_: str, key: str, headers: Sequence[Header], value: bytes, event: type[Event] | None) -> Any:
-    """Give again what the handler of a parked item gets; raise `Undecodable` if today's code cannot read it."""
-    if type_.startswith(TIMER):
-        return Fired(type_.removeprefix(TIMER), key, msgspec.json.decode(value))
-    if type_.startswith(CALL):
-        known = msgspec.json.decode(value)
-        return CallOutcome(type_.removeprefix(CALL), key, known["request"], known["result"])
-    if event is None:
-        raise Undecodable(f"this version has no handler for {type_}")
-    envelope = read_envelope(headers)
-    return Received(event.decode(value, envelope.version), envelope.id, envelope.time)
+def decode_parked(item: Item, event: type[Event] | None) -> None:
+    """Give a parked item its payload again; raise `Undecodable` if today's code cannot read it."""
+    if item.type.startswith(TIMER):
+        item.payload = Fired(item.type.removeprefix(TIMER), item.key, msgspec.json.decode(item.value))
+    elif item.type.startswith(CALL):
+        known = msgspec.json.decode(item.value)
+        item.payload = CallOutcome(item.type.removeprefix(CALL), item.key, known["request"], known["result"])
+    elif event is None:
+        raise Undecodable(f"this version has no handler for {item.type}")
+    else:
+        envelope = read_envelope(item.headers)
+        item.payload = Received(event.decode(item.value, envelope.version), envelope.id, envelope.time)
+        item.event_id, item.redrive_of = envelope.id, _redrive_of(item.headers)
+        item.trace = (envelope.traceparent, envelope.tracestate)

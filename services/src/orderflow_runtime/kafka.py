@@ -224,7 +224,9 @@ def partition_of(key: bytes, partitions: int) -> int:
 
 def _position(tp: TopicPartition, stored: int, first: int, end: int) -> int:
     if stored > end:
-        logger.error("%s ends at %d, before our offset %d: it was made anew; reading it from %d", tp, end, stored, first)
+        logger.error(
+            "%s ends at %d, before our offset %d: it was made anew; reading it from %d", tp, end, stored, first
+        )
         return first
     if 0 < stored < first:
         logger.error("%s begins at %d, after our offset %d: retention took events we had not read", tp, first, stored)

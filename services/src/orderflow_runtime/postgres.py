@@ -5,13 +5,13 @@ Two connections of its own (the worker's and the intake's) keep their prepared s
 
 import asyncio
 import contextlib
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import asyncpg
 
+from orderflow_runtime import statements as sql
 from orderflow_runtime.log import Partition
 from orderflow_runtime.store import (
     CallRow,
@@ -21,7 +21,6 @@ from orderflow_runtime.store import (
     OutboxRow,
     StoreUnavailable,
 )
-from orderflow_runtime import statements as sql
 from orderflow_runtime.transaction import PostgresTransaction
 
 T = TypeVar("T")
@@ -103,6 +102,7 @@ class PostgresStore:
         self._intake = _Line(self._connect)
         self._aside = _Line(self._connect)
         self._aside_lock = asyncio.Lock()
+        self._locks = _Line(self._connect)
         self._pool: asyncpg.Pool | None = None
 
     async def start(self) -> None:
@@ -112,7 +112,7 @@ class PostgresStore:
 
     async def stop(self) -> None:
         """Close all connections."""
-        for line in (self._batch, self._intake, self._aside):
+        for line in (self._batch, self._intake, self._aside, self._locks):
             line.drop()
         if self._pool is not None:
             self._pool.terminate()
@@ -181,6 +181,13 @@ class PostgresStore:
     async def rotate_inbox(self, keep_days: int) -> None:
         """Run the schema's own function."""
         await self._fetch("SELECT rotate_inbox($1)", keep_days)
+
+    async def try_locks(self, numbers: Sequence[int]) -> frozenset[int]:
+        """Take session advisory locks that are free, on a connection kept for them; give all that are held."""
+        with translating():
+            connection = await self._locks.get()
+            await connection.execute(sql.TRY_LOCKS, self._schema, list(numbers))
+            return frozenset(row["number"] for row in await connection.fetch(sql.HELD_LOCKS, self._schema))
 
     async def _fetch(self, query: str, *args: object) -> list[Any]:
         """Run one statement beside the batches, on a connection of its own."""

@@ -121,6 +121,10 @@ class Call:
     handler: OutcomeHandler
 
 
+class Unavailable(Exception):  # noqa: N818  (it is a state, and passes)
+    """The command was not committed, or whether it was is not known: the client may repeat it with its same key."""
+
+
 class Intake(Protocol):
     """Where HTTP endpoints hand in commands: those that come together share one transaction."""
 

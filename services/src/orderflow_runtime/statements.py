@@ -123,6 +123,21 @@ ON CONFLICT (id) DO UPDATE SET state = 'Dead', attempts = excluded.attempts, rea
 """
 
 
+HELD_LOCKS = """
+SELECT objid::int AS number FROM pg_locks
+WHERE locktype = 'advisory' AND pid = pg_backend_pid() AND granted AND objsubid = 2
+  AND classid = (hashtext('shards/' || $1)::bigint & 4294967295)::oid
+"""
+
+TRY_LOCKS = """
+SELECT pg_try_advisory_lock(hashtext('shards/' || $1), number) FROM unnest($2::int[]) AS number
+WHERE NOT EXISTS (
+  SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid() AND objsubid = 2
+    AND classid = (hashtext('shards/' || $1)::bigint & 4294967295)::oid AND objid = number::oid
+)
+"""
+
+
 def call_row(row: Mapping[str, Any]) -> CallRow:
     """Read a row of PENDING_CALLS."""
     shard = Partition(row["topic"], row["partition"])

@@ -1,4 +1,4 @@
-"""The store as the worker sees it: leases, and one transaction per batch. `postgres.py` is the real one; tests wrap it."""
+"""The store as the worker sees it: leases, and one transaction per batch. `postgres.py` is real; tests wrap it."""
 
 import uuid
 from collections.abc import Collection, Mapping, Sequence
@@ -8,6 +8,7 @@ from datetime import date, timedelta
 from typing import Any, Protocol
 
 from orderflow_contracts.envelope import Header
+from orderflow_runtime.item import Item
 from orderflow_runtime.log import Partition
 
 
@@ -96,15 +97,9 @@ class CallRow:
 
 @dataclass(frozen=True, slots=True)
 class Park:
-    """An item to park: new, or again (`id`) after another failed attempt."""
+    """An item to park: new, or again (it has a `parked_id`) after another failed attempt."""
 
-    id: int | None
-    shard: Partition
-    offset: int | None
-    key: str
-    type: str
-    headers: Sequence[Header]
-    value: bytes
+    item: Item
     attempts: int
     reason: str
     delay: timedelta
@@ -195,7 +190,9 @@ class Store(Protocol):
         """Give leases back, if they are still ours, and delete published outbox rows."""
         ...
 
-    async def backlog(self, partitions: Collection[Partition], intake: bool, published: Sequence[int]) -> list[OutboxRow]:
+    async def backlog(
+        self, partitions: Collection[Partition], intake: bool, published: Sequence[int]
+    ) -> list[OutboxRow]:
         """Delete `published`, then give the oldest outbox rows of these partitions, in order."""
         ...
 

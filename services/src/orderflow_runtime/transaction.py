@@ -1,7 +1,7 @@
 """One batch's transaction on Postgres, opened by `postgres.py`: the handlers' statements and the bookkeeping around."""
 
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
 from typing import Any
 
@@ -15,9 +15,7 @@ from orderflow_runtime.store import Closing, DeadLetter, Fenced, Opened, Opening
 class PostgresTransaction:
     """A `BatchTransaction` on one connection; `translating` raises the store's own errors for asyncpg's."""
 
-    def __init__(
-        self, connection: asyncpg.Connection, translating: Callable[[], AbstractContextManager[None]]
-    ) -> None:
+    def __init__(self, connection: asyncpg.Connection, translating: Callable[[], AbstractContextManager[None]]) -> None:
         self._connection = connection
         self._translating = translating
 
@@ -106,13 +104,14 @@ class PostgresTransaction:
             await self.execute("RELEASE SAVEPOINT attempt")
 
     async def _park(self, park: Park) -> None:
-        if park.id is not None:
-            await self.execute(sql.PARK_AGAIN, park.id, park.attempts, park.reason, park.delay)
+        item = park.item
+        if item.parked_id is not None:
+            await self.execute(sql.PARK_AGAIN, item.parked_id, park.attempts, park.reason, park.delay)
             return
         await self.execute(
             sql.PARK,
-            *(park.shard.topic, park.shard.number, park.offset, park.key, park.type),
-            *(pack_headers(park.headers), park.value, park.attempts, park.reason, park.delay),
+            *(item.shard.topic, item.shard.number, item.offset, item.key, item.type),
+            *(pack_headers(item.headers), item.value, park.attempts, park.reason, park.delay),
         )
 
     async def _bury(self, letter: DeadLetter) -> None:

@@ -1,0 +1,241 @@
+"""The composition root of every service process: `main(build)` reads the environment, builds the parts, runs them."""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvloop
+from pydantic import ValidationError
+
+from orderflow_contracts.event import Event
+from orderflow_model import environment
+from orderflow_model.config import Channel, ServiceConfig
+from orderflow_model.names import schema_name
+from orderflow_runtime import logs
+from orderflow_runtime.attempt import Rules, handler_table
+from orderflow_runtime.calls import Caller
+from orderflow_runtime.dispatch import Dispatcher
+from orderflow_runtime.effects import Clock, Publisher
+from orderflow_runtime.gather import Gatherer
+from orderflow_runtime.http import Probes, health_app, serve
+from orderflow_runtime.intake import GroupIntake
+from orderflow_runtime.kafka import KafkaLog, KafkaSettings
+from orderflow_runtime.log import Log, LogUnavailable
+from orderflow_runtime.metrics import Metrics
+from orderflow_runtime.postgres import PostgresStore
+from orderflow_runtime.relay import Relay
+from orderflow_runtime.retry import RetryPolicy
+from orderflow_runtime.service import Service
+from orderflow_runtime.shards import LockedShards
+from orderflow_runtime.store import Store, StoreUnavailable
+from orderflow_runtime.worker import Parts, Worker
+
+logger = logging.getLogger(__name__)
+
+EX_CONFIG = 78
+STALLED_AFTER = 120.0
+"""Seconds without a turn of the worker's loop after which the process is not alive."""
+_HOUSEKEEPING_SECONDS = 10.0
+_ROTATE_SECONDS = 3600.0
+
+
+class Misconfigured(Exception):  # noqa: N818  (it says what the environment is)
+    """The environment or the matrix does not fit the service; the message says what to change."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a service is told: its part of the resource, and its environment."""
+
+    config: ServiceConfig
+    env: Mapping[str, str]
+
+    @classmethod
+    def read(cls, env: Mapping[str, str]) -> "Settings":
+        """Read the file that ORDERFLOW_CONFIG names; raise `Misconfigured`."""
+        path = required(env, environment.CONFIG)
+        try:
+            return cls(ServiceConfig.model_validate_json(Path(path).read_bytes()), env)
+        except (OSError, ValidationError) as error:
+            raise Misconfigured(f"{environment.CONFIG}={path}: {error}") from error
+
+    def kafka(self) -> KafkaSettings:
+        """Give how to reach Kafka."""
+        return KafkaSettings(
+            bootstrap=required(self.env, environment.KAFKA_BOOTSTRAP),
+            group=self.config.group,
+            topics=tuple(channel.topic for channel in self.config.subscribes),
+            security_protocol=self.env.get(environment.KAFKA_SECURITY_PROTOCOL, "PLAINTEXT"),
+            sasl_mechanism=self.env.get(environment.KAFKA_SASL_MECHANISM, "SCRAM-SHA-512"),
+            username=self.env.get(environment.KAFKA_USERNAME),
+            password=self.env.get(environment.KAFKA_PASSWORD),
+            ca_file=self.env.get(environment.KAFKA_CA_FILE),
+            instance=self.env.get(environment.INSTANCE),
+        )
+
+
+def required(env: Mapping[str, str], name: str) -> str:
+    """Give a variable that must be set; raise `Misconfigured`."""
+    if not env.get(name):
+        raise Misconfigured(f"{name} is not set")
+    return env[name]
+
+
+def main(build: Callable[[Settings], Service]) -> None:
+    """Run a service until SIGTERM or SIGINT; exit with 78 when it is configured wrongly."""
+    try:
+        settings = Settings.read(os.environ)
+        service = build(settings)
+        check_matrix(service, settings.config)
+        logs.set_up(settings.config.flow, service.name, settings.env.get(environment.LOG_LEVEL, "INFO"))
+        store = PostgresStore(required(os.environ, environment.DATABASE_URL), schema_name(service.name))
+        log: Log = KafkaLog(settings.kafka())
+        if not settings.config.subscribes:
+            log = LockedShards(log, store)
+        uvloop.run(_run_and_close(service, settings, log, store))
+    except Misconfigured as error:
+        print(f"orderflow: {error}", file=sys.stderr)
+        sys.exit(EX_CONFIG)
+
+
+def check_matrix(service: Service, config: ServiceConfig) -> None:
+    """Refuse to run when what the code handles and publishes is not what the resource declares."""
+    _compare(service, "handles", service.handlers, "subscribes", config.subscribes)
+    _compare(service, "publishes", service.publishes, "publishes", config.publishes)
+
+
+def _compare(
+    service: Service,
+    does: str,
+    events: Mapping[type[Event], object] | frozenset[type[Event]],
+    says: str,
+    channels: tuple[Channel, ...],
+) -> None:
+    code, resource = {event.TYPE for event in events}, {channel.event for channel in channels}
+    if code != resource:
+        raise Misconfigured(
+            f"service {service.name}: its code {does} {sorted(code - resource) or 'nothing more'} that the resource's "
+            f"{says} lacks, and the resource lists {sorted(resource - code) or 'nothing more'} that its code lacks"
+        )
+
+
+async def _run_and_close(service: Service, settings: Settings, log: Log, store: PostgresStore) -> None:
+    try:
+        await run(service, settings, log, store, Clock())
+    finally:
+        await store.stop()
+
+
+async def run(service: Service, settings: Settings, log: Log, store: Store, clock: Clock) -> None:
+    """Run the parts of one service process until it is told to stop; the first part that fails ends all."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    process = _Process(service, settings, log, store, clock)
+    try:
+        await process.run(stopping)
+    finally:
+        await log.stop()
+
+
+class _Process:
+    """The parts of one service process, wired."""
+
+    def __init__(self, service: Service, settings: Settings, log: Log, store: Store, clock: Clock) -> None:
+        config = settings.config
+        self._service, self._settings, self._log, self._store = service, settings, log, store
+        self._metrics = Metrics()
+        topics = {channel.event: channel.topic for channel in config.publishes}
+        self._publisher = Publisher(
+            f"/{config.flow}/{service.name}", {event: topics[event.TYPE] for event in service.publishes}, clock
+        )
+        retry = RetryPolicy(config.delivery)
+        events = {event.TYPE: event for event in service.handlers}
+        self._gatherer = Gatherer(log, store, {c.topic: events[c.event] for c in config.subscribes})
+        rules = Rules(service.name, config.dead_letter_topic, handler_table(service), self._publisher, retry)
+        self._worker = Worker(
+            Parts(
+                log=log,
+                store=store,
+                dispatcher=Dispatcher(rules, store),
+                gatherer=self._gatherer,
+                caller=Caller(service.calls, store, retry, self._gatherer.wake),
+                metrics=self._metrics,
+                instance=settings.env.get(environment.INSTANCE, f"{socket.gethostname()}-{os.getpid()}"),
+            )
+        )
+        self._relay = Relay(log, store, self._worker.owned)
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Serve and work; when told to stop, finish what is under way."""
+        intake = await self._make_intake(stopping)
+        host = self._settings.env.get(environment.HTTP_HOST, environment.DEFAULT_HTTP_HOST)
+        port = int(self._settings.env.get(environment.HTTP_PORT, "8080"))
+        probes = Probes(self._alive, lambda: self._worker.ready, self._metrics.render)
+        app = health_app(probes, self._service.app(intake) if self._service.app and intake else None)
+        helpers = [asyncio.create_task(self._keep_house())]
+        if intake is not None:
+            helpers += [asyncio.create_task(intake.run()), asyncio.create_task(self._relay.run())]
+        main_tasks = [
+            asyncio.create_task(serve(app, host, port, stopping)),
+            asyncio.create_task(self._worker.run(stopping)),
+        ]
+        waking = asyncio.create_task(self._wake_at(stopping))
+        try:
+            await _until_first_failure([*main_tasks, *helpers], main_tasks)
+        finally:
+            stopping.set()
+            for task in (*helpers, *main_tasks, waking):
+                task.cancel()
+            await asyncio.gather(*helpers, *main_tasks, waking, return_exceptions=True)
+
+    def _alive(self) -> bool:
+        return time.monotonic() - self._worker.beat < STALLED_AFTER
+
+    async def _wake_at(self, stopping: asyncio.Event) -> None:
+        await stopping.wait()
+        self._gatherer.wake()
+
+    async def _make_intake(self, stopping: asyncio.Event) -> GroupIntake | None:
+        """Make the intake once Kafka tells how many partitions the first topic has."""
+        if not self._service.commands:
+            return None
+        topic = self._settings.config.subscribes[0].topic if self._settings.config.subscribes else LockedShards.TOPIC
+        while True:
+            try:
+                shards = await self._log.partitions_of(topic)
+                break
+            except LogUnavailable as error:
+                logger.warning("waiting for Kafka: %s", error)
+                await asyncio.sleep(1)
+        return GroupIntake(self._service.commands, self._store, self._publisher, topic, shards, self._relay.wake)
+
+    async def _keep_house(self) -> None:
+        """Rotate the inbox every hour, and measure what only the database knows."""
+        rotate_at = 0.0
+        while True:
+            try:
+                if time.monotonic() >= rotate_at:
+                    await self._store.rotate_inbox(self._settings.config.inbox_days)
+                    rotate_at = time.monotonic() + _ROTATE_SECONDS
+                self._metrics.waiting.set((await self._store.read("SELECT count(*) AS n FROM parked"))[0]["n"])
+            except StoreUnavailable as error:
+                logger.warning("housekeeping is put off: %s", error)
+            await asyncio.sleep(_HOUSEKEEPING_SECONDS)
+
+
+async def _until_first_failure(tasks: list["asyncio.Task[None]"], needed: list["asyncio.Task[None]"]) -> None:
+    """Wait until all `needed` are done, or any task has failed; raise its error."""
+    pending = set(tasks)
+    while not all(task.done() for task in needed):
+        done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()

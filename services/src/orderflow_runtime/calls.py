@@ -1,0 +1,90 @@
+"""Performs calls to the outside after their intents are committed, many at a time but bounded.
+
+The worker hands in intents and gets items back when outcomes are known. A call whose outcome is unknown is asked for
+with the same idempotency key until it is known; nothing is ever assumed.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from orderflow_runtime.item import Item, outcome_item
+from orderflow_runtime.log import Partition
+from orderflow_runtime.retry import RetryPolicy
+from orderflow_runtime.service import Call, OutcomeUnknown
+from orderflow_runtime.store import CallRow, Store, StoreUnavailable
+
+logger = logging.getLogger(__name__)
+
+AT_ONCE = 64
+
+
+class Caller:
+    """The calls under way of one worker. `wake` is called when an outcome is ready to `take`."""
+
+    def __init__(self, calls: Mapping[str, Call], store: Store, retry: RetryPolicy, wake: Callable[[], None]) -> None:
+        self._calls = calls
+        self._store = store
+        self._retry = retry
+        self._wake = wake
+        self._places = asyncio.Semaphore(AT_ONCE)
+        self._running: dict[str, tuple[Partition, asyncio.Task[None]]] = {}
+        self._ready: list[Item] = []
+
+    @property
+    def waiting(self) -> int:
+        """How many calls are under way or wait for a place."""
+        return len(self._running)
+
+    def begin(self, rows: Iterable[CallRow], *, ask_first: bool = False) -> None:
+        """Perform these intents; `ask_first` where a former owner may have performed them already."""
+        for row in rows:
+            if row.id not in self._running:
+                task = asyncio.create_task(self._run(row, ask_first))
+                self._running[row.id] = (row.shard, task)
+
+    def take(self, limit: int) -> Sequence[Item]:
+        """Give outcomes that became known."""
+        taken, self._ready = self._ready[:limit], self._ready[limit:]
+        return taken
+
+    async def drop(self, shards: Collection[Partition] | None = None) -> None:
+        """Stop the calls of lost partitions (all: None); their new owner asks for the outcomes."""
+        gone = {i: task for i, (shard, task) in self._running.items() if shards is None or shard in shards}
+        self._ready = [] if shards is None else [item for item in self._ready if item.shard not in shards]
+        for call_id, task in gone.items():
+            task.cancel()
+            del self._running[call_id]
+        await asyncio.gather(*gone.values(), return_exceptions=True)
+
+    async def _run(self, row: CallRow, ask_first: bool) -> None:
+        request = msgspec.json.decode(row.request)
+        result = await self._until_known(row, request, ask_first)
+        value = msgspec.json.encode({"request": request, "result": result})
+        self._ready.append(outcome_item(row.shard, row.id, row.kind, row.key, value))
+        self._running.pop(row.id, None)
+        self._wake()
+
+    async def _until_known(self, row: CallRow, request: dict[str, Any], ask_first: bool) -> dict[str, Any]:
+        port, attempts = self._calls[row.kind].port, row.attempts
+        while True:
+            try:
+                async with self._places, asyncio.timeout(self._retry.timeout):
+                    if ask_first and (known := await port.lookup(row.id)) is not None:
+                        return known
+                    return await port.perform(request, row.id)
+            except Exception as error:
+                attempts, ask_first = attempts + 1, True
+                await self._note(row, attempts, error)
+            await asyncio.sleep(self._retry.delay(attempts).total_seconds())
+
+    async def _note(self, row: CallRow, attempts: int, error: Exception) -> None:
+        level = logging.INFO if isinstance(error, OutcomeUnknown) else logging.WARNING
+        logger.log(level, "call %s of %s: outcome unknown after attempt %d: %r", row.kind, row.key, attempts, error)
+        try:
+            await self._store.note_attempt(row.id, f"{type(error).__name__}: {error}"[:500].replace("\x00", ""))
+        except StoreUnavailable:
+            logger.info("attempt %d of call %s is not stored: Postgres is away", attempts, row.id)

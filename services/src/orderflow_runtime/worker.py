@@ -1,0 +1,189 @@
+"""The dispatcher's loop: take over partitions, gather a batch, handle it, hand on what it owes. `app.py` runs one.
+
+Whatever goes wrong with a lease or with Postgres ends the same way: forget everything in memory, take the leases of
+the assigned partitions anew, publish what the outbox still holds, and read on from the stored offsets.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from orderflow_runtime.calls import Caller
+from orderflow_runtime.dispatch import Batch, Committed, Dispatcher
+from orderflow_runtime.gather import Gatherer
+from orderflow_runtime.log import Log, LogUnavailable, Partition
+from orderflow_runtime.metrics import Metrics
+from orderflow_runtime.outbox import Outbox, publish_until_done
+from orderflow_runtime.store import Conflict, Fenced, Lease, Store, StoreUnavailable
+
+logger = logging.getLogger(__name__)
+
+_FIRST_WAIT, _LONGEST_WAIT = 0.05, 2.0
+_REPORT_EVERY = 1.0
+_FLUSH_SECONDS = 10.0
+_CONFLICTS = 20
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a worker works with."""
+
+    log: Log
+    store: Store
+    dispatcher: Dispatcher
+    gatherer: Gatherer
+    caller: Caller
+    metrics: Metrics
+    instance: str
+
+
+class Worker:
+    """One instance of a service: its leases, and all that is under way for them."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._outbox = Outbox(parts.log)
+        self._leases: dict[Partition, Lease] = {}
+        self._busy = asyncio.Lock()
+        self._report_at = 0.0
+        self._joined = False
+        self.beat = time.monotonic()
+
+    @property
+    def ready(self) -> bool:
+        """Whether every assigned partition's lease is ours."""
+        return self._joined and self._parts.log.assigned() <= self._leases.keys()
+
+    def owned(self) -> Collection[Partition]:
+        """Give the partitions whose leases are ours."""
+        return list(self._leases)
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Work until `stopping`; then finish the batch, publish, and give the leases back."""
+        self._outbox.start()
+        wait = _FIRST_WAIT
+        while not stopping.is_set():
+            self.beat = time.monotonic()
+            try:
+                await self._step()
+                wait = _FIRST_WAIT
+            except (Fenced, StoreUnavailable, LogUnavailable) as error:
+                logger.warning("taking everything anew in %.2f s: %s: %s", wait, type(error).__name__, error)
+                self._parts.metrics.recoveries.labels(type(error).__name__).inc()
+                await self._forget()
+                if isinstance(error, LogUnavailable):
+                    await self._leave()
+                await asyncio.sleep(wait)
+                wait = min(wait * 2, _LONGEST_WAIT)
+        await self.give_back(self._leases.copy().keys())
+        await self._outbox.stop()
+        await self._parts.gatherer.reset()
+
+    async def give_back(self, lost: Collection[Partition]) -> None:
+        """Let go of partitions, between two batches: publish what they owe and free their leases."""
+        async with self._busy:
+            leases = {p: self._leases.pop(p) for p in list(lost) if p in self._leases}
+            self._parts.metrics.leases.set(len(self._leases))
+            await self._parts.caller.drop(leases.keys())
+            await self._outbox.flush(_FLUSH_SECONDS)
+            published = self._outbox.take_published()
+            try:
+                await self._parts.store.release(leases, published)
+            except StoreUnavailable as error:
+                logger.warning("leases are not marked as free: %s", error)
+
+    async def _step(self) -> None:
+        if not self._joined:
+            await self._parts.log.start(self.give_back)
+            self._joined = True
+        await self._take_over()
+        batch = await self._parts.gatherer.gather(self._leases, self._parts.caller)
+        async with self._busy:
+            self._leave_out_lost(batch)
+            if batch:
+                await self._handle(batch)
+            else:
+                await self._tidy()
+        await self._report()
+
+    async def _take_over(self) -> None:
+        """Take the leases of new partitions; publish what former owners left before anything new."""
+        parts = self._parts
+        wanted = parts.log.assigned() - self._leases.keys()
+        if not wanted:
+            return
+        async with self._busy:
+            leases = await parts.store.acquire(wanted, parts.instance)
+            published: list[int] = []
+            while rows := await parts.store.backlog(wanted, False, published):
+                await publish_until_done(parts.log, rows)
+                published = [row.id for row in rows]
+            calls = await parts.store.pending_calls(wanted)
+            self._leases |= leases
+            parts.caller.begin(calls, ask_first=True)
+            await parts.log.resume({partition: lease.next for partition, lease in leases.items()})
+            parts.gatherer.check_in(0)
+            parts.metrics.leases.set(len(self._leases))
+            logger.info("took %d partitions, %d calls to ask for", len(leases), len(calls))
+
+    def _leave_out_lost(self, batch: Batch) -> None:
+        """Partitions may have gone while the batch was gathered; their new owner does their part."""
+        batch.items = [item for item in batch.items if item.shard in self._leases]
+        batch.poison = [broken for broken in batch.poison if broken.record.partition in self._leases]
+        batch.offsets = {p: offset for p, offset in batch.offsets.items() if p in self._leases}
+
+    async def _handle(self, batch: Batch) -> None:
+        started = time.monotonic()
+        published = self._outbox.take_published()
+        try:
+            committed = await self._until_no_conflict(batch, published)
+        except BaseException:
+            self._outbox.put_back(published)
+            raise
+        for partition, offset in batch.offsets.items():
+            self._leases[partition].next = offset
+        self._parts.metrics.count(committed, len(batch.items), time.monotonic() - started)
+        await self._hand_on(committed)
+
+    async def _until_no_conflict(self, batch: Batch, published: list[int]) -> Committed:
+        for turn in range(_CONFLICTS):
+            try:
+                return await self._parts.dispatcher.handle(batch, self._leases, published)
+            except Conflict as error:
+                logger.info("the batch runs again: %s", error)
+                await asyncio.sleep(0.005 * turn)
+        raise StoreUnavailable(f"{_CONFLICTS} conflicts in a row")
+
+    async def _hand_on(self, committed: Committed) -> None:
+        await self._outbox.put(committed.outbox)
+        self._parts.caller.begin(committed.calls)
+        self._parts.metrics.calls.set(self._parts.caller.waiting)
+        if committed.parked:
+            self._parts.gatherer.check_in(min(park.delay.total_seconds() for park in committed.parked))
+        if committed.settled:
+            self._parts.gatherer.check_in(0)
+
+    async def _tidy(self) -> None:
+        """Nothing to do: delete what is published."""
+        if published := self._outbox.take_published():
+            await self._parts.store.release({}, published)
+
+    async def _report(self) -> None:
+        if time.monotonic() >= self._report_at:
+            self._report_at = time.monotonic() + _REPORT_EVERY
+            await self._parts.log.report({partition: lease.next for partition, lease in self._leases.items()})
+
+    async def _leave(self) -> None:
+        """Join anew: what the consumer could not mend by itself needs a new one."""
+        self._joined = False
+        await self._parts.log.stop()
+
+    async def _forget(self) -> None:
+        async with self._busy:
+            self._leases.clear()
+            self._parts.metrics.leases.set(0)
+            await self._parts.caller.drop()
+            await self._parts.gatherer.reset()
+            await self._outbox.reset()
