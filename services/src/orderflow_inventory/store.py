@@ -1,8 +1,9 @@
 """Inventory's tables, in sets: each function is one statement for the whole batch. Called by `handlers`.
 
 Reservations are locked in key order. Stock is hot: a large batch touches most of it, and one transaction
-touches it several times, so that no order of row locks could keep two instances from a deadlock. They take turns
-instead, by an advisory lock that lasts until commit. Amounts are written as differences: a restock needs no turn.
+touches it several times, so that no order of row locks could keep two instances from a deadlock. They take
+turns instead, by an advisory lock that lasts until commit. Amounts are written as differences: a restock
+needs no turn.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -69,9 +70,7 @@ async def insert(tx: Transaction, rows: Iterable[Reservation]) -> None:
 async def update(tx: Transaction, rows: Collection[Reservation]) -> None:
     """Write changed reservations, which `load` has locked."""
     if rows:
-        await tx.execute(
-            _UPDATE, _ids(rows), [r.state for r in rows], [r.cancelled for r in rows], _addresses(rows)
-        )
+        await tx.execute(_UPDATE, _ids(rows), [r.state for r in rows], [r.cancelled for r in rows], _addresses(rows))
 
 
 async def lock_stock(tx: Transaction, skus: Collection[str]) -> Shelf:

@@ -6,17 +6,22 @@ PAYMENT_PROVIDER_TIMEOUT, the seconds a request to it may take (default 5).
 
 from orderflow_payment.handlers import payment_service
 from orderflow_payment.ports import PAYMENTS, REFUNDS, Client, ProviderPort
-from orderflow_runtime.app import Settings, main
+from orderflow_runtime.app import Misconfigured, Settings, main, required
 from orderflow_runtime.service import Service
 
 
 def build(settings: Settings) -> Service:
     """Give the service, with the provider reached over HTTP."""
-    url = settings.env.get("PAYMENT_PROVIDER_URL")
-    if not url:
-        raise SystemExit("PAYMENT_PROVIDER_URL is not set: give the payment provider's http address")
-    client = Client(url, timeout=float(settings.env.get("PAYMENT_PROVIDER_TIMEOUT", "5")))
+    client = Client(required(settings.env, "PAYMENT_PROVIDER_URL"), _timeout(settings))
     return payment_service(ProviderPort(client, PAYMENTS), ProviderPort(client, REFUNDS))
+
+
+def _timeout(settings: Settings) -> float:
+    text = settings.env.get("PAYMENT_PROVIDER_TIMEOUT", "5")
+    try:
+        return float(text)
+    except ValueError:
+        raise Misconfigured(f"PAYMENT_PROVIDER_TIMEOUT={text} is not a number of seconds") from None
 
 
 if __name__ == "__main__":

@@ -145,9 +145,7 @@ def _answer(row: Payment, attempt: int) -> tuple[Event, ...]:
 
 
 def _processed(row: Payment, reference: str) -> PaymentProcessed:
-    return PaymentProcessed(
-        order_id=row.order_id, amount=row.captured, currency=row.currency, reference=reference
-    )
+    return PaymentProcessed(order_id=row.order_id, amount=row.captured, currency=row.currency, reference=reference)
 
 
 def _failed(row: Payment) -> PaymentFailed:

@@ -64,9 +64,7 @@ def _on_outcome(rule: Callable[[Payment | None, Mapping[str, Any]], Step]) -> Ou
     return handle
 
 
-async def _decide(
-    tx: Transaction, items: Sequence[K], rule: Callable[[Payment | None, K], Step]
-) -> list[Event]:
+async def _decide(tx: Transaction, items: Sequence[K], rule: Callable[[Payment | None, K], Step]) -> list[Event]:
     rows = await store.load(tx, [item.key for item in items])
     steps = [rule(rows.get(item.key), item) for item in items]
     changed = [step.row for step in steps if step.row and step.row is not rows.get(step.row.order_id)]

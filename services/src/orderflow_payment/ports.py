@@ -46,9 +46,7 @@ class Client:
         self._timeout = aiohttp.ClientTimeout(total=timeout)
         self._session: aiohttp.ClientSession | None = None
 
-    async def request(
-        self, method: str, path: str, body: Mapping[str, Any] | None = None
-    ) -> tuple[int, bytes]:
+    async def request(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> tuple[int, bytes]:
         """Send one request and give status and body; raise `OutcomeUnknown` when no whole answer comes."""
         if self._session is None or self._session.closed:  # made here: it belongs to the running loop
             self._session = aiohttp.ClientSession(timeout=self._timeout)
@@ -95,14 +93,10 @@ class ProviderPort:
         try:
             body = Body.model_validate_json(answer)
         except ValidationError as error:
-            raise OutcomeUnknown(
-                f"the provider's answer makes no sense: {error.error_count()} errors"
-            ) from None
+            raise OutcomeUnknown(f"the provider's answer makes no sense: {error.error_count()} errors") from None
         outcome = expected or body.outcome
         if outcome == self._terms.done and body.reference:
             return {"outcome": outcome, "reference": body.reference}
         if outcome == self._terms.refused and body.code:
             return {"outcome": outcome, "code": body.code}
-        raise OutcomeUnknown(
-            f"the provider's answer makes no sense: outcome {outcome!r} lacks reference or code"
-        )
+        raise OutcomeUnknown(f"the provider's answer makes no sense: outcome {outcome!r} lacks reference or code")

@@ -8,7 +8,8 @@ from orderflow_payment.domain import Payment, State
 from orderflow_runtime.service import Transaction
 from orderflow_runtime.store import Conflict
 
-_COLUMNS = tuple("order_id state amount currency token captured refunded cancelled attempt reference".split())
+_ASKED = ("order_id", "state", "amount", "currency", "token")
+_COLUMNS = (*_ASKED, "captured", "refunded", "cancelled", "attempt", "reference")
 
 _LOAD = f"""
 SELECT {", ".join(_COLUMNS)}

@@ -3,19 +3,12 @@
 A simulator, kept small: a key acts once, however often it is received, and what is given back never exceeds
 what was taken. Misbehaviour is asked for by test tokens, as real providers offer them, or drawn by rates
 (`Faults`) from the random source it is given.
-
-tok_declined        declined
-tok_timeout         captured; the first answer comes after `Faults.timeout_seconds`
-tok_lost            captured; the first answer is lost (tok_unknown is the same)
-tok_lost_declined   declined; the first answer is lost
-tok_double          captured; the request is received twice
-tok_refund_lost     the refund is made; its first answer is lost
-tok_refund_rejected the refund is refused for good, while `Faults.refuse_refunds`
 """
 
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from random import Random
 from typing import Annotated, Any
 
@@ -27,8 +20,22 @@ from orderflow_contracts.events import Currency, Minor
 Key = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_.:-]+$")]
 Rate = Annotated[float, Field(ge=0, le=1)]
 
-LOST_TOKENS = frozenset({"tok_lost", "tok_unknown", "tok_lost_declined"})
-DECLINED_TOKENS = frozenset({"tok_declined", "tok_lost_declined"})
+
+class Behaviour(StrEnum):
+    """The test tokens. A lost answer is lost the first time only: asking again for the key gives it."""
+
+    DECLINED = "tok_declined"
+    TIMEOUT = "tok_timeout"  # captured; the first answer comes after `Faults.timeout_seconds`
+    LOST = "tok_lost"  # captured; the answer is lost
+    UNKNOWN = "tok_unknown"  # the same
+    LOST_DECLINED = "tok_lost_declined"  # declined; the answer is lost
+    DOUBLE = "tok_double"  # captured; the request is received twice
+    REFUND_LOST = "tok_refund_lost"  # the refund is made; its answer is lost
+    REFUND_REJECTED = "tok_refund_rejected"  # the refund is refused for good, while `Faults.refuse_refunds`
+
+
+_LOSING = frozenset({Behaviour.LOST, Behaviour.UNKNOWN, Behaviour.LOST_DECLINED})
+_DECLINING = frozenset({Behaviour.DECLINED, Behaviour.LOST_DECLINED})
 
 
 class PaymentRequest(Model):
@@ -116,7 +123,7 @@ class Ledger:
 
     def pay(self, request: PaymentRequest) -> Answer:
         """Capture, decline, or repeat what was answered for the key."""
-        if request.token == "tok_double" and request.idempotency_key not in self._payments:  # noqa: S105  (a test token)
+        if request.token == Behaviour.DOUBLE and request.idempotency_key not in self._payments:
             self._pay(request)
         return self._pay(request)
 
@@ -128,9 +135,7 @@ class Ledger:
             return _refund_answer(known) if known.request == request else _reused(key)
         payment = self._captured.get(request.reference)
         if payment is None:
-            return _problem(
-                422, "unknown_payment", f"no captured payment has the reference {request.reference}"
-            )
+            return _problem(422, "unknown_payment", f"no captured payment has the reference {request.reference}")
         if self._happens(self.faults.error_rate):
             return _broken()
         refund = Refund(
@@ -140,7 +145,7 @@ class Ledger:
             code=self._refusal(payment, request),
         )
         self._keep(refund)
-        lost = payment.request.token == "tok_refund_lost" or self._happens(self.faults.lose_rate)  # noqa: S105  (a test token)
+        lost = payment.request.token == Behaviour.REFUND_LOST or self._happens(self.faults.lose_rate)
         return _refund_answer(refund, self.faults.latency_ms / 1000, lost)
 
     def find_payment(self, key: str) -> dict[str, Any] | None:
@@ -177,15 +182,15 @@ class Ledger:
             return _payment_answer(known) if known.request == request else _reused(key)
         if self._happens(self.faults.error_rate):
             return _broken()
-        declined = request.token in DECLINED_TOKENS or self._happens(self.faults.decline_rate)
+        declined = request.token in _DECLINING or self._happens(self.faults.decline_rate)
         payment = Payment(
             request=request,
             reference=f"pay_{len(self._payments) + 1}",
             code="card_declined" if declined else None,
         )
         self._keep(payment)
-        timeout = self.faults.timeout_seconds if request.token == "tok_timeout" else 0  # noqa: S105  (a test token)
-        lost = request.token in LOST_TOKENS or self._happens(self.faults.lose_rate)
+        timeout = self.faults.timeout_seconds if request.token == Behaviour.TIMEOUT else 0
+        lost = request.token in _LOSING or self._happens(self.faults.lose_rate)
         return _payment_answer(payment, timeout + self.faults.latency_ms / 1000, lost)
 
     def _keep(self, entry: Entry) -> None:
@@ -195,7 +200,7 @@ class Ledger:
     def _refusal(self, payment: Payment, request: RefundRequest) -> str | None:
         if self._given_back[request.reference] + request.amount > payment.request.amount:
             return "exceeds_captured"
-        refused = payment.request.token == "tok_refund_rejected" and self.faults.refuse_refunds  # noqa: S105  (a test token)
+        refused = payment.request.token == Behaviour.REFUND_REJECTED and self.faults.refuse_refunds
         return "refund_refused" if refused else None
 
     def _happens(self, rate: float) -> bool:
@@ -222,9 +227,7 @@ def _refund_answer(refund: Refund, delay: float = 0, lost: bool = False) -> Answ
 
 
 def _reused(key: str) -> Answer:
-    return _problem(
-        400, "key_reused", f"the idempotency key {key} was used for another request: take a new key"
-    )
+    return _problem(400, "key_reused", f"the idempotency key {key} was used for another request: take a new key")
 
 
 def _broken() -> Answer:

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from orderflow_shipping.handlers import HANDLERS, PUBLISHES
 from orderflow_runtime.app import Settings, main
 from orderflow_runtime.service import Service
+from orderflow_shipping.handlers import HANDLERS, PUBLISHES
 
 
 def build(settings: Settings) -> Service:

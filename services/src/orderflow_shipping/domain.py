@@ -55,9 +55,7 @@ def ship(row: Shipment | None, event: InventoryUpdated) -> Step:
         refused = row.state is State.CANCELLED
         return Step(row, (_failed(order_id, ShipmentFailure.CANCELLED),) if refused else ())
     if event.ship_to.country in UNSERVICEABLE:
-        return Step(
-            Shipment(order_id, State.FAILED), (_failed(order_id, ShipmentFailure.UNSERVICEABLE_ADDRESS),)
-        )
+        return Step(Shipment(order_id, State.FAILED), (_failed(order_id, ShipmentFailure.UNSERVICEABLE_ADDRESS),))
     value = sum(line.quantity * line.unit_price for line in event.lines)
     tracking = tracking_id(order_id)
     return Step(
