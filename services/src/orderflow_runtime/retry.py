@@ -1,6 +1,6 @@
 """When a failed event is tried again. `dispatch.py` parks by it, `calls.py` asks again by it."""
 
-import random
+from random import Random
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -13,7 +13,7 @@ class RetryPolicy:
     """The resource's `delivery`. Delays have full jitter of a half: between 50 % and 100 % of their nominal length."""
 
     delivery: DeliveryConfig
-    random: random.Random = field(default_factory=random.Random)
+    random: Random = field(default_factory=Random)
 
     @property
     def timeout(self) -> float:

@@ -1,0 +1,140 @@
+"""A running flow for tests: topics, schemas, the provider, and every service as a process of its own.
+
+`Fleet` starts and kills single processes on purpose; `orderflow run` would restart them.
+"""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import asyncpg
+
+from orderflow_cli.children import spawn
+from orderflow_cli.ports import free_port
+from orderflow_cli.topics import ensure_topics
+from orderflow_model import environment
+from orderflow_model.config import service_config
+from orderflow_model.flow import OrderFlow
+from orderflow_model.names import role_name
+from orderflow_model.topics import flow_topics
+from orderflow_runtime.migrations import migrate
+
+PASSWORD = "only-for-tests"  # noqa: S105  (a database that lives as long as the test)
+
+
+class Fleet:
+    """The processes of one flow on a given Kafka and database; call `prepare`, then `start` what the test needs."""
+
+    def __init__(self, flow: OrderFlow, bootstrap: str, admin_url: str, folder: Path) -> None:
+        self.flow = flow
+        self.bootstrap = bootstrap
+        self.admin_url = admin_url
+        self.folder = folder
+        self.extra_env: dict[str, str] = {}
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.ports: dict[str, int] = {}
+
+    async def prepare(self) -> None:
+        """Make topics and schemas."""
+        await asyncio.to_thread(ensure_topics, self.bootstrap, flow_topics(self.flow))
+        await migrate(self.admin_url, self.flow, {service.name: PASSWORD for service in self.flow.spec.services})
+
+    def start_provider(self) -> None:
+        """Start the payment provider; payment's address for it is in the environment from now on."""
+        port = self.ports.setdefault("provider", free_port())
+        env = {environment.HTTP_HOST: "127.0.0.1", environment.HTTP_PORT: str(port)}
+        self._spawn("provider", [sys.executable, "-m", "orderflow_provider"], env)
+        self.extra_env["PAYMENT_PROVIDER_URL"] = f"http://127.0.0.1:{port}"
+
+    def start(self, service: str, instance: int = 0, command: Sequence[str] = ()) -> str:
+        """Start one instance of a service, by its own command or another; gives its name here."""
+        name = f"{service}-{instance}"
+        self._spawn(name, command or [sys.executable, *self.flow.spec.service(service).command[1:]], self.env(service, name))
+        return name
+
+    def env(self, service: str, name: str) -> dict[str, str]:
+        """Give what the service's process is told."""
+        config = self.folder / f"{service}.json"
+        config.write_text(service_config(self.flow, service).model_dump_json(by_alias=True))
+        role = role_name(self.flow.metadata.name, service)
+        address = self.admin_url.rpartition("@")[2]
+        return {
+            environment.CONFIG: str(config),
+            environment.DATABASE_URL: f"postgresql://{role}:{PASSWORD}@{address}",
+            environment.KAFKA_BOOTSTRAP: self.bootstrap,
+            environment.HTTP_PORT: str(self.ports.setdefault(name, free_port())),
+            environment.INSTANCE: name,
+            environment.LOG_LEVEL: "INFO",
+        } | self.extra_env
+
+    def _spawn(self, name: str, command: Sequence[str], env: Mapping[str, str]) -> None:
+        with (self.folder / f"{name}.log").open("ab") as output:
+            self.processes[name] = spawn(command, output=output, env={**os.environ, **env})
+
+    def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> int:
+        """End a process and wait for it; gives its exit code."""
+        process = self.processes.pop(name)
+        process.send_signal(number)
+        return process.wait(30)
+
+    def stop(self) -> None:
+        """End all processes, the graceful way first."""
+        for process in self.processes.values():
+            process.send_signal(signal.SIGTERM)
+        for process in self.processes.values():
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self.processes.clear()
+
+    def url(self, name: str, path: str) -> str:
+        """Give an address at a process's HTTP port."""
+        return f"http://127.0.0.1:{self.ports[name]}{path}"
+
+    async def until_ready(self, *names: str, seconds: float = 60) -> None:
+        """Wait until these processes say that they are ready."""
+        async with aiohttp.ClientSession() as http:
+            for name in names:
+                await until(lambda name=name: self._is_ready(http, name), f"{name} is ready", seconds)
+
+    async def _is_ready(self, http: aiohttp.ClientSession, name: str) -> bool:
+        if (code := self.processes[name].poll()) is not None:
+            log = (self.folder / f"{name}.log").read_text()[-2000:]
+            raise AssertionError(f"{name} ended with {code}:\n{log}")
+        try:
+            async with http.get(self.url(name, "/readyz"), timeout=aiohttp.ClientTimeout(2)) as answer:
+                return answer.status == 200
+        except (aiohttp.ClientError, TimeoutError):
+            return False
+
+    async def fetch(self, query: str, *args: object) -> list[Any]:
+        """Query the database as its superuser."""
+        connection = await asyncpg.connect(self.admin_url)
+        try:
+            rows: list[Any] = await connection.fetch(query, *args)
+            return rows
+        finally:
+            await connection.close()
+
+
+async def until(condition: Callable[[], Any], what: str, seconds: float = 60, every: float = 0.1) -> None:
+    """Wait for a condition (a function or coroutine function); fail with `what` after so many seconds."""
+    deadline = time.monotonic() + seconds
+    while True:
+        holds = condition()
+        if asyncio.iscoroutine(holds):
+            holds = await holds
+        if holds:
+            return
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds} s: {what}")
+        await asyncio.sleep(every)
