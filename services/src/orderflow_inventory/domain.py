@@ -83,10 +83,11 @@ class Shelf:
 
     def move(self, lines: Iterable[Line], source: Place, target: Place) -> None:
         """Move the lines' units from one place to another."""
+        here, there = int(source), int(target)
         for line in lines:
             moved = self.moved.setdefault(line.sku, [0, 0, 0])
-            moved[source] -= line.quantity
-            moved[target] += line.quantity
+            moved[here] -= line.quantity
+            moved[there] += line.quantity
 
 
 def reserve(row: Reservation | None, event: OrderCreated, shelf: Shelf) -> Step:

@@ -1,5 +1,6 @@
 """The rules of stock, driven directly."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
@@ -29,6 +30,7 @@ from orderflow_inventory.domain import (
     Reservation,
     Shelf,
     State,
+    Step,
     cancel,
     release,
     reserve,
@@ -79,7 +81,7 @@ def refunded(order: str = "o1") -> PaymentRefunded:
     return PaymentRefunded(order_id=order, amount=100, currency="EUR")
 
 
-RULES = {
+RULES: dict[type[Event], Callable[..., Step]] = {
     OrderCreated: reserve,
     PaymentProcessed: sell,
     PaymentFailed: release,

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orderflow_provider.journal import Journal, read_journal
-from orderflow_provider.ledger import Faults, Ledger, PaymentRequest, RefundRequest
+from orderflow_provider.ledger import Entry, Faults, Ledger, PaymentRequest, RefundRequest
 
 
 def payment(key: str = "o1:capture", method: str = "tok_ok", amount: int = 500) -> PaymentRequest:
@@ -121,7 +121,7 @@ REQUESTS = st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 3), st.bool
 @given(REQUESTS)
 def test_the_book_balances_and_a_restart_remembers_it(requests: list[tuple[str, int, bool]]) -> None:
     """Refunds never exceed captures, and a book restored from its entries is the same."""
-    entries = []
+    entries: list[Entry] = []
     ledger = Ledger(Random(1), entries.append)
     for key, amount, back in requests:
         taken = ledger.pay(payment(key, amount=3))

@@ -8,7 +8,7 @@ CREATE TABLE stock (
     sold     bigint NOT NULL DEFAULT 0 CHECK (sold >= 0),
     initial  bigint NOT NULL,
     CHECK (on_hand + reserved + sold = initial)
-) WITH (fillfactor = 20, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000);
+) WITH (fillfactor = 20);
 
 -- What an order holds or bought. ship_to is personal: it is erased as soon as it is handed on or not needed.
 CREATE TABLE reservation (
