@@ -56,7 +56,9 @@ class Fleet:
     def start(self, service: str, instance: int = 0, command: Sequence[str] = ()) -> str:
         """Start one instance of a service, by its own command or another; gives its name here."""
         name = f"{service}-{instance}"
-        self._spawn(name, command or [sys.executable, *self.flow.spec.service(service).command[1:]], self.env(service, name))
+        self._spawn(
+            name, command or [sys.executable, *self.flow.spec.service(service).command[1:]], self.env(service, name)
+        )
         return name
 
     def env(self, service: str, name: str) -> dict[str, str]:

@@ -1,12 +1,11 @@
 """Child processes that never outlive their parent: used for Kafka, Postgres and every service.
 
 Three nets, because a laptop is not a cluster: each child asks the kernel to die with its parent (Linux),
-stands in a process group of its own so that Ctrl-C in the terminal reaches only the parent, and is written to a
-pid file together with its start time, so that the next start can end what a crash (or macOS) left over.
+stands in a process group of its own so that Ctrl-C in the terminal reaches only the parent, and is written to
+a pid file together with its start time, so that the next start can end what a crash (or macOS) left over.
 """
 
 import ctypes
-import os
 import signal
 import subprocess
 import sys
@@ -49,13 +48,14 @@ def spawn(
             env=env,
             cwd=cwd,
             process_group=0,
-            preexec_fn=_die_with_parent(death_signal),
+            preexec_fn=die_with_parent(death_signal),
         )
 
     return _FORKER.submit(start).result()
 
 
-def _die_with_parent(death_signal: signal.Signals) -> Callable[[], None] | None:
+def die_with_parent(death_signal: signal.Signals) -> Callable[[], None] | None:
+    """What a child calls between fork and exec to get `death_signal` when the forking thread ends (Linux)."""
     if _LIBC is None:
         return None
     prctl = _LIBC.prctl
@@ -84,10 +84,10 @@ def kill_tree(pid: int) -> None:
         psutil.wait_procs(family, timeout=5)
 
 
-def record(process: subprocess.Popen[bytes], pid_file: Path) -> None:
+def record(pid: int, pid_file: Path) -> None:
     """Write who this child is, so that `end_leftover` can tell it from a later process of the same number."""
-    created = psutil.Process(process.pid).create_time()
-    pid_file.write_text(f"{process.pid} {created}\n", encoding="ascii")
+    with suppress(psutil.NoSuchProcess):  # it has ended already: there is nobody to find again
+        pid_file.write_text(f"{pid} {psutil.Process(pid).create_time()}\n", encoding="ascii")
 
 
 def alive(pid_file: Path) -> int | None:
@@ -127,8 +127,3 @@ def _tail(log: Path, lines: int = 5) -> str:
     with suppress(OSError):
         return " | ".join(log.read_text(errors="replace").splitlines()[-lines:])
     return "no log"
-
-
-def environment(**changes: str) -> dict[str, str]:
-    """This process's environment with some names set."""
-    return {**os.environ, **changes}

@@ -21,3 +21,27 @@ class StartError(LaptopError):
 
 class TopicConflictError(LaptopError):
     """A topic on the broker differs from the flow in a way that cannot be applied (fewer partitions)."""
+
+
+class FlowRefusedError(LaptopError):
+    """The file holds no sound flow; the message names each place."""
+
+
+class StateError(LaptopError):
+    """The state directory cannot be used as it is."""
+
+
+class AlreadyRunningError(LaptopError):
+    """Another process runs this flow from the same state directory."""
+
+
+class CannotRunHereError(LaptopError):
+    """A service of the flow can be started neither as a process nor by docker on this machine."""
+
+
+class OrdersRefusedError(LaptopError):
+    """The order service answered that an order is wrong; sending it again would not help."""
+
+
+class NotRunningError(LaptopError):
+    """There is no such process to act on."""

@@ -67,6 +67,11 @@ class Kafka:
         """The broker's process number while it runs."""
         return self._process.pid if self._process else None
 
+    @property
+    def running(self) -> bool:
+        """False before start, after stop, and when the process ended by itself."""
+        return self._process is not None and self._process.poll() is None
+
     def start(self) -> None:
         """Format the data folder on the first start, start the broker, return when it answers (≈ 2 s)."""
         self._directory.mkdir(parents=True, exist_ok=True)
@@ -77,7 +82,7 @@ class Kafka:
         with self._log.open("ab") as log:
             command = [*self._java(_BROKER_JVM), "kafka.Kafka", *self._arguments]
             self._process = children.spawn(command, output=log)
-        children.record(self._process, self._pid_file)
+        children.record(self._process.pid, self._pid_file)
         children.wait_until(self._answers, self._process, "Kafka", self._log, timeout_s=60)
 
     def stop(self) -> None:
@@ -105,9 +110,7 @@ class Kafka:
         return [self._program.java, *options, *_LOGGING, "-cp", f"{self._program.jars}/*"]
 
     def _write_properties(self) -> None:
-        text = _PROPERTIES.format(
-            host=HOST, port=self._port, controller_port=self._controller_port, data=self._data
-        )
+        text = _PROPERTIES.format(host=HOST, port=self._port, controller_port=self._controller_port, data=self._data)
         (self._directory / "server.properties").write_text(text, encoding="utf-8")
 
     def _format(self) -> None:

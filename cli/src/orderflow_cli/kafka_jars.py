@@ -48,9 +48,7 @@ def find_java() -> str:
         raise ToolMissingError("Java is not here", f"Install a JDK of version {_OLDEST_JAVA} or newer")
     version = _java_version(java)
     if version < _OLDEST_JAVA:
-        raise ToolMissingError(
-            f"{java} is Java {version}", f"Kafka needs {_OLDEST_JAVA} or newer: set JAVA_HOME"
-        )
+        raise ToolMissingError(f"{java} is Java {version}", f"Kafka needs {_OLDEST_JAVA} or newer: set JAVA_HOME")
     return java
 
 
@@ -79,6 +77,4 @@ def _copy_dependencies(maven: str, folder: Path) -> None:
     if done.returncode != 0:
         said = (done.stdout + done.stderr).strip().splitlines()
         first = next((line for line in said if "ERROR" in line), "no message")
-        raise StartError(
-            f"Maven could not fetch Kafka: {first}", "Check its settings, or give --kafka HOST:PORT"
-        )
+        raise StartError(f"Maven could not fetch Kafka: {first}", "Check its settings, or give --kafka HOST:PORT")

@@ -30,6 +30,11 @@ class MockKafka:
         """The address clients connect to, `host:port`, once started."""
         return self._address.read_text(encoding="ascii")
 
+    @property
+    def running(self) -> bool:
+        """False before start, after stop, and when the process ended by itself."""
+        return self._process is not None and self._process.poll() is None
+
     def start(self) -> None:
         """Start the process and return when it listens (≈ 0.2 s)."""
         self._directory.mkdir(parents=True, exist_ok=True)
@@ -39,7 +44,7 @@ class MockKafka:
         with log.open("ab") as output:
             command = [sys.executable, "-m", "orderflow_cli.kafka_mock", str(self._address)]
             self._process = children.spawn(command, output=output)
-        children.record(self._process, self._pid_file)
+        children.record(self._process.pid, self._pid_file)
         children.wait_until(self._address.exists, self._process, "The mock Kafka", log, timeout_s=30)
 
     def stop(self) -> None:

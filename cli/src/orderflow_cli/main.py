@@ -2,7 +2,7 @@
 
 import click
 
-from orderflow_cli import resource
+from orderflow_cli import kill, resource, run
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -13,3 +13,5 @@ def main() -> None:
 
 main.add_command(resource.lint)
 main.add_command(resource.graph)
+main.add_command(run.run)
+main.add_command(kill.kill)

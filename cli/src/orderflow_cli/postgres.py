@@ -63,6 +63,11 @@ class Postgres:
         """A URL for the superuser, as asyncpg and psql take it."""
         return f"postgresql://{_ADMIN}:{quote(self._password, safe='')}@{HOST}:{self._port}/{database}"
 
+    @property
+    def running(self) -> bool:
+        """False before start, after stop, and when the process ended by itself."""
+        return self._process is not None and self._process.poll() is None
+
     def start(self) -> None:
         """Make the data folder on the first start, start the server, return when it answers (≈ 2 s)."""
         self._directory.mkdir(parents=True, exist_ok=True)
@@ -73,7 +78,7 @@ class Postgres:
             self._process = children.spawn(
                 self._server_command(), output=log, env=_environment(), death_signal=signal.SIGQUIT
             )
-        children.record(self._process, self._pid_file)
+        children.record(self._process.pid, self._pid_file)
         children.wait_until(self._answers, self._process, "Postgres", self._log, timeout_s=60)
 
     def stop(self) -> None:
@@ -185,9 +190,7 @@ def _unprivileged() -> list[str]:
         return []
     setpriv = shutil.which("setpriv")
     if setpriv is None:
-        raise ToolMissingError(
-            "Postgres cannot run as root and setpriv is not here", "Run as an ordinary user"
-        )
+        raise ToolMissingError("Postgres cannot run as root and setpriv is not here", "Run as an ordinary user")
     uid, gid = _nobody()
     identity = [f"--reuid={uid}", f"--regid={gid}", "--clear-groups"]
     reach = ["--inh-caps=+dac_override", "--ambient-caps=+dac_override"]

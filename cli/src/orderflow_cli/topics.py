@@ -4,11 +4,10 @@ In the cluster the operator does this; here one admin client does, with the same
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import (
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its stubs re-export without saying so
     AdminClient,
     AlterConfigOpType,
     ConfigEntry,
@@ -19,34 +18,26 @@ from confluent_kafka.admin import (
 )
 
 from orderflow_cli.errors import TopicConflictError
+from orderflow_model.topics import Topic
 
 _TIMEOUT_S = 30
 
 
-@dataclass(frozen=True)
-class Topic:
-    """A topic as the flow wants it; `config` holds Kafka's own names, such as `retention.ms`."""
-
-    name: str
-    partitions: int
-    replicas: int = 1
-    config: Mapping[str, str] = field(default_factory=dict)
-
-
 def ensure_topics(bootstrap: str, topics: Iterable[Topic]) -> None:
-    """Create what is missing, add partitions, set configs; replicas never exceed the brokers there are.
+    """Create what is missing, add partitions, set configs; no more replicas than there are brokers.
 
     Raises TopicConflictError when a topic has more partitions than wanted: Kafka cannot take any away.
     """
     admin = AdminClient({"bootstrap.servers": bootstrap})
     cluster = admin.list_topics(timeout=_TIMEOUT_S)
     wanted = list(topics)
+    brokers = len(cluster.brokers)
     present = {name: len(found.partitions) for name, found in cluster.topics.items()}
     _refuse_decrease(wanted, present)
-    _create(admin, [topic for topic in wanted if topic.name not in present], brokers=len(cluster.brokers))
+    _create(admin, [topic for topic in wanted if topic.name not in present], brokers)
     kept = [topic for topic in wanted if topic.name in present]
     _add_partitions(admin, [topic for topic in kept if present[topic.name] < topic.partitions])
-    _configure(admin, [topic for topic in kept if topic.config])
+    _configure(admin, kept, brokers)
 
 
 def touch_topics(bootstrap: str, topics: Iterable[Topic]) -> None:
@@ -68,7 +59,7 @@ def _refuse_decrease(wanted: list[Topic], present: Mapping[str, int]) -> None:
 
 def _create(admin: AdminClient, topics: list[Topic], brokers: int) -> None:
     new = [
-        NewTopic(topic.name, topic.partitions, min(topic.replicas, brokers), config=dict(topic.config))
+        NewTopic(topic.name, topic.partitions, min(topic.replicas, brokers), config=_config(topic, brokers))
         for topic in topics
     ]
     if new:
@@ -82,14 +73,20 @@ def _add_partitions(admin: AdminClient, topics: list[Topic]) -> None:
         _finish(admin.create_partitions(grown, operation_timeout=_TIMEOUT_S))
 
 
-def _configure(admin: AdminClient, topics: list[Topic]) -> None:
+def _config(topic: Topic, brokers: int) -> dict[str, str]:
+    """The topic's settings, without asking for more copies in step than there can be."""
+    in_sync = int(topic.config.get("min.insync.replicas", "1"))
+    return topic.config | {"min.insync.replicas": str(min(in_sync, brokers))}
+
+
+def _configure(admin: AdminClient, topics: list[Topic], brokers: int) -> None:
     resources = [
         ConfigResource(
             ResourceType.TOPIC,
             topic.name,
             incremental_configs=[
                 ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
-                for name, value in topic.config.items()
+                for name, value in _config(topic, brokers).items()
             ],
         )
         for topic in topics

@@ -19,7 +19,13 @@ from orderflow_cli.kafka import Kafka
 from orderflow_cli.kafka_mock import MockKafka
 from orderflow_cli.ports import is_free
 from orderflow_cli.postgres import Postgres
-from orderflow_cli.topics import Topic, ensure_topics, touch_topics
+from orderflow_cli.topics import ensure_topics, touch_topics
+from orderflow_model.topics import Topic
+
+
+def _topic(name: str, partitions: int = 1, **config: str) -> Topic:
+    settings = {"min.insync.replicas": "2"} | {key.replace("_", "."): value for key, value in config.items()}
+    return Topic(name, partitions, replicas=3, retention_ms=60_000, config=settings)
 
 
 def _end_offset(bootstrap: str, topic: str) -> int:
@@ -47,7 +53,7 @@ async def _query(url: str, statement: str) -> object:
 def test_kafka_keeps_address_and_events_over_kill_and_restart(private_kafka: Kafka) -> None:
     """What was acknowledged is still there, at the same address, after a kill and after a restart."""
     address = private_kafka.bootstrap
-    ensure_topics(address, [Topic("kept", partitions=1)])
+    ensure_topics(address, [_topic("kept")])
     _publish(address, "kept")
     private_kafka.kill()
     private_kafka.start()
@@ -113,17 +119,17 @@ def _within(seconds: float, holds: Callable[[], bool]) -> bool:
 
 def test_topics_are_made_grown_and_configured(kafka: Kafka, flow_name: str) -> None:
     """A second call with more partitions and another retention changes the topic, the first made it."""
-    ensure_topics(kafka.bootstrap, [Topic(flow_name, partitions=1, replicas=3)])
-    ensure_topics(kafka.bootstrap, [Topic(flow_name, partitions=3, config={"retention.ms": "60000"})])
+    ensure_topics(kafka.bootstrap, [_topic(flow_name)])
+    ensure_topics(kafka.bootstrap, [_topic(flow_name, 3, retention_ms="60000")])
     found = AdminClient({"bootstrap.servers": kafka.bootstrap}).list_topics(flow_name, timeout=10)
     assert len(found.topics[flow_name].partitions) == 3
 
 
 def test_fewer_partitions_are_refused(kafka: Kafka, flow_name: str) -> None:
     """Kafka cannot take partitions away, so the flow is refused by name before anything is changed."""
-    ensure_topics(kafka.bootstrap, [Topic(flow_name, partitions=2)])
+    ensure_topics(kafka.bootstrap, [_topic(flow_name, 2)])
     with pytest.raises(TopicConflictError, match=f"topic {flow_name} has 2 partitions"):
-        ensure_topics(kafka.bootstrap, [Topic(flow_name, partitions=1)])
+        ensure_topics(kafka.bootstrap, [_topic(flow_name)])
 
 
 def test_the_mock_takes_events_like_a_broker(tmp_path: Path) -> None:
@@ -131,7 +137,7 @@ def test_the_mock_takes_events_like_a_broker(tmp_path: Path) -> None:
     mock = MockKafka(tmp_path)
     mock.start()
     try:
-        touch_topics(mock.bootstrap, [Topic("mocked", partitions=4)])
+        touch_topics(mock.bootstrap, [_topic("mocked")])
         _publish(mock.bootstrap, "mocked")
         assert _end_offset(mock.bootstrap, "mocked") == 1
     finally:

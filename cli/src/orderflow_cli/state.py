@@ -1,0 +1,117 @@
+"""What `orderflow run` remembers of a flow between two starts, in `.orderflow/<flow>/`.
+
+Ports, passwords and counters in `state.json` (mode 0600), the data of Kafka and Postgres, logs, and a pid file per
+process. A lock makes two runs of one flow impossible; `orderflow kill` reads the pid files.
+"""
+
+import fcntl
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pydantic import BaseModel, Field, ValidationError
+
+from orderflow_cli.errors import AlreadyRunningError, StateError
+from orderflow_cli.ports import free_port, is_free
+
+DEFAULT_BASE = Path(".orderflow")
+
+
+class Remembered(BaseModel):
+    """The content of `state.json`."""
+
+    kafka: str | None = None
+    runs: int = 0
+    ports: dict[str, int] = Field(default_factory=dict)
+    passwords: dict[str, str] = Field(default_factory=dict)
+
+
+class State:
+    """A flow's state directory while its lock is held; every change is on disk when the method returns."""
+
+    def __init__(self, path: Path, new_password: Callable[[], str]) -> None:
+        self.path = path
+        self._new_password = new_password
+        self._file = path / "state.json"
+        self._remembered = self._read()
+        self._taken: dict[str, int] = {}
+
+    @property
+    def kafka(self) -> str | None:
+        """Which Kafka the data belongs to: what `use_kafka` was last given."""
+        return self._remembered.kafka
+
+    def use_kafka(self, kind: str) -> None:
+        """Remember the Kafka of this state; its offsets mean nothing on another one."""
+        self._remembered.kafka = kind
+        self._write()
+
+    def next_run(self) -> int:
+        """The number of this run, from 1."""
+        self._remembered.runs += 1
+        self._write()
+        return self._remembered.runs
+
+    def port(self, name: str) -> int:
+        """The port of this name in this run: that of the last run if it is free, else a new one."""
+        if name not in self._taken:
+            port = self._remembered.ports.get(name)
+            self._taken[name] = port if port is not None and is_free(port) else free_port()
+            self._remembered.ports[name] = self._taken[name]
+            self._write()
+        return self._taken[name]
+
+    def password(self, name: str) -> str:
+        """The password of this name, drawn when first asked for."""
+        if name not in self._remembered.passwords:
+            self._remembered.passwords[name] = self._new_password()
+            self._write()
+        return self._remembered.passwords[name]
+
+    def folder(self, name: str) -> Path:
+        """A folder below the state directory, made when it is not there."""
+        folder = self.path / name
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def _read(self) -> Remembered:
+        try:
+            return Remembered.model_validate_json(self._file.read_bytes())
+        except FileNotFoundError:
+            return Remembered()
+        except ValidationError as error:
+            raise StateError(f"{self._file} is damaged: {error.error_count()} errors", _START_ANEW) from None
+
+    def _write(self) -> None:
+        scratch = self._file.with_suffix(".new")
+        scratch.touch(mode=0o600)
+        scratch.write_text(self._remembered.model_dump_json(indent=1), encoding="utf-8")
+        scratch.replace(self._file)
+
+
+_START_ANEW = "Remove the flow's state directory to start from nothing, or give another one with --state"
+
+
+@contextmanager
+def open_state(
+    base: Path, flow: str, new_password: Callable[[], str] = lambda: secrets.token_urlsafe(24)
+) -> Iterator[State]:
+    """Hold a flow's state directory; raises AlreadyRunningError while another process does."""
+    path = base.absolute() / flow
+    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    (base / ".gitignore").write_text("*\n", encoding="ascii")  # passwords must not be committed by accident
+    with (path / "lock").open("a+", encoding="ascii") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise AlreadyRunningError(
+                f"flow {flow} is already running here, as process {lock.read().strip()}",
+                "Stop that one with Ctrl-C, or give another state directory with --state",
+            ) from None
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
+        yield State(path, new_password)
