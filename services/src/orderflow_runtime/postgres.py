@@ -36,6 +36,8 @@ _SESSION = {
     "tcp_keepalives_interval": "5",
     "tcp_keepalives_count": "3",
     "jit": "off",
+    # every statement of a batch finds its rows by key; a plan made while a table was small must not scan it for ever
+    "enable_seqscan": "off",
 }
 
 
