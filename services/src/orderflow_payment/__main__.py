@@ -4,6 +4,8 @@ Environment: PAYMENT_PROVIDER_URL, where the payment provider is (required);
 PAYMENT_PROVIDER_TIMEOUT, the seconds a request to it may take (default 5).
 """
 
+from dataclasses import replace
+
 from orderflow_payment.handlers import payment_service
 from orderflow_payment.ports import PAYMENTS, REFUNDS, Client, ProviderPort
 from orderflow_runtime.app import Misconfigured, Settings, main, required
@@ -13,7 +15,8 @@ from orderflow_runtime.service import Service
 def build(settings: Settings) -> Service:
     """Give the service, with the provider reached over HTTP."""
     client = Client(required(settings.env, "PAYMENT_PROVIDER_URL"), _timeout(settings))
-    return payment_service(ProviderPort(client, PAYMENTS), ProviderPort(client, REFUNDS))
+    service = payment_service(ProviderPort(client, PAYMENTS), ProviderPort(client, REFUNDS))
+    return replace(service, close=client.close)
 
 
 def _timeout(settings: Settings) -> float:

@@ -1,6 +1,7 @@
 """The composition root of every service process: `main(build)` reads the environment, builds the parts, runs them."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -34,14 +35,14 @@ from orderflow_runtime.relay import Relay
 from orderflow_runtime.retry import RetryPolicy
 from orderflow_runtime.service import Service
 from orderflow_runtime.shards import LockedShards
-from orderflow_runtime.store import Store, StoreUnavailable
+from orderflow_runtime.store import Conflict, Store, StoreUnavailable
 from orderflow_runtime.worker import Parts, Worker
 
 logger = logging.getLogger(__name__)
 
 EX_CONFIG = 78
 STALLED_AFTER = 120.0
-"""Seconds without a turn of the worker's loop after which the process is not alive."""
+"""Seconds that one batch may take before the process counts as not alive."""
 _HOUSEKEEPING_SECONDS = 10.0
 _ROTATE_SECONDS = 3600.0
 
@@ -144,6 +145,8 @@ async def run(service: Service, settings: Settings, log: Log, store: Store, cloc
         await process.run(stopping)
     finally:
         await log.stop()
+        if service.close is not None:
+            await service.close()
 
 
 class _Process:
@@ -153,6 +156,7 @@ class _Process:
         config = settings.config
         self._service, self._settings, self._log, self._store = service, settings, log, store
         self._metrics = Metrics()
+        self._topics = tuple(channel.topic for channel in config.subscribes) or (LockedShards.TOPIC,)
         topics = {channel.event: channel.topic for channel in config.publishes}
         self._publisher = Publisher(
             f"/{config.flow}/{service.name}", {event: topics[event.TYPE] for event in service.publishes}, clock
@@ -170,8 +174,10 @@ class _Process:
                 caller=Caller(service.calls, store, retry, self._gatherer.wake),
                 metrics=self._metrics,
                 instance=settings.env.get(environment.INSTANCE, f"{socket.gethostname()}-{os.getpid()}"),
+                topics=self._topics,
             )
         )
+        self._rotated = asyncio.Event()
         self._relay = Relay(log, store, self._worker.owned)
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -186,7 +192,7 @@ class _Process:
             helpers += [asyncio.create_task(intake.run()), asyncio.create_task(self._relay.run())]
         main_tasks = [
             asyncio.create_task(serve(app, host, port, stopping)),
-            asyncio.create_task(self._worker.run(stopping)),
+            asyncio.create_task(self._work(stopping)),
         ]
         waking = asyncio.create_task(self._wake_at(stopping))
         try:
@@ -197,8 +203,16 @@ class _Process:
                 task.cancel()
             await asyncio.gather(*helpers, *main_tasks, waking, return_exceptions=True)
 
+    async def _work(self, stopping: asyncio.Event) -> None:
+        """Begin when today's inbox partition is there: what came sooner would keep the day in the default one."""
+        while not (self._rotated.is_set() or stopping.is_set()):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(1):
+                    await self._rotated.wait()
+        await self._worker.run(stopping)
+
     def _alive(self) -> bool:
-        return time.monotonic() - self._worker.beat < STALLED_AFTER
+        return self._worker.stalled_for < STALLED_AFTER
 
     async def _wake_at(self, stopping: asyncio.Event) -> None:
         await stopping.wait()
@@ -208,7 +222,7 @@ class _Process:
         """Make the intake once Kafka tells how many partitions the first topic has."""
         if not self._service.commands:
             return None
-        topic = self._settings.config.subscribes[0].topic if self._settings.config.subscribes else LockedShards.TOPIC
+        topic = self._topics[0]
         while True:
             try:
                 shards = await self._log.partitions_of(topic)
@@ -226,8 +240,9 @@ class _Process:
                 if time.monotonic() >= rotate_at:
                     await self._store.rotate_inbox(self._settings.config.inbox_days)
                     rotate_at = time.monotonic() + _ROTATE_SECONDS
+                    self._rotated.set()
                 self._metrics.waiting.set((await self._store.read("SELECT count(*) AS n FROM parked"))[0]["n"])
-            except StoreUnavailable as error:
+            except (StoreUnavailable, Conflict) as error:
                 logger.warning("housekeeping is put off: %s", error)
             await asyncio.sleep(_HOUSEKEEPING_SECONDS)
 

@@ -70,11 +70,15 @@ class Attempt:
     blocked: set[str] = field(default_factory=set)
 
     async def run(self, items: Iterable[Item], held: Collection[str], careful: bool) -> None:
-        """Run all items; `held` are the keys with parked events. Only a careful run parks or buries."""
+        """Run all items; `held` are the keys with parked events. A failure raises, unless the run is careful."""
         self.blocked |= set(held)
         for group in rounds(items):
-            if ready := self._ready(group):
-                await (self._halve(ready) if careful else self._call(ready))
+            if not (ready := self._ready(group)):
+                continue
+            if careful:
+                await self._halve(ready)
+            else:
+                self._keep(ready, await self._call(ready))
 
     def bury_poison(self, poison: Iterable[Poison]) -> None:
         """Send unreadable records to the dead letters."""
@@ -82,14 +86,23 @@ class Attempt:
             letter, record = letter_of_poison(broken, self.rules.service), broken.record
             self._bury(letter, record.key, record.headers, record.value)
 
-    async def _call(self, items: Sequence[Item]) -> None:
+    async def _call(self, items: Sequence[Item]) -> list[Event]:
+        """Call the handler of these items, all of one type. A statement that does not end is Postgres's fault."""
         handler = self.rules.handlers[items[0].type]
-        async with asyncio.timeout(self.rules.retry.timeout):
-            events = list(await handler([item.payload for item in items], self.effects))
+        try:
+            async with asyncio.timeout(self.rules.retry.timeout):
+                events = list(await handler([item.payload for item in items], self.effects))
+        except TimeoutError:
+            if self.effects.in_statement:
+                raise StoreUnavailable(f"a statement of {items[0].type} outlasted the handler's time-out") from None
+            raise
         traces = {item.key: item.trace for item in items}
         for event in events:
             message = self.rules.publisher.message(event, traces.get(event.key, (None, None)))
             self.effects.send(message, event.key)
+        return events
+
+    def _keep(self, items: Sequence[Item], events: Sequence[Event]) -> None:
         self.published += events
         self.handled += items
         self.settled += [item.parked_id for item in items if item.parked_id is not None]
@@ -98,7 +111,8 @@ class Attempt:
         mark = self.effects.mark()
         try:
             async with self.tx.savepoint():
-                await self._call(items)
+                events = await self._call(items)
+            self._keep(items, events)
         except NOT_TO_BLAME:
             raise
         except Exception as error:

@@ -4,7 +4,8 @@
 """
 
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -37,14 +38,28 @@ class Effects:
         self._timers: dict[tuple[str, str], tuple[timedelta, bytes] | None] = {}
         self._calls: dict[str, CallRow] = {}
         self._messages: dict[Partition, list[Message]] = {}
+        self.in_statement = False
+        """Whether a statement was begun and has not ended, be it because its caller was cancelled."""
 
     async def fetch(self, query: str, *args: object) -> Sequence[Mapping[str, Any]]:
         """Run a query in the batch's transaction."""
-        return await self._tx.fetch(query, *args)
+        with self._statement():
+            return await self._tx.fetch(query, *args)
 
     async def execute(self, query: str, *args: object) -> None:
         """Run a statement in the batch's transaction."""
-        await self._tx.execute(query, *args)
+        with self._statement():
+            await self._tx.execute(query, *args)
+
+    @contextmanager
+    def _statement(self) -> Iterator[None]:
+        self.in_statement = True
+        try:
+            yield
+        except Exception:
+            self.in_statement = False
+            raise
+        self.in_statement = False
 
     def set_timer(self, name: str, key: str, after: timedelta, payload: Mapping[str, Any] | None = None) -> None:
         """Gather a timer."""
@@ -91,6 +106,14 @@ class Effects:
 Mark = tuple[dict[tuple[str, str], tuple[timedelta, bytes] | None], dict[str, CallRow], dict[Partition, list[Message]]]
 
 
+MAX_EVENT_BYTES = 900_000
+"""The largest event that is published; the broker's default limit for a batch is 1,048,588 bytes, headers included."""
+
+
+class EventTooLarge(Exception):  # noqa: N818  (it says what the event is)
+    """A handler made an event that no broker would take: put large content elsewhere and publish where it is."""
+
+
 class Publisher:
     """Makes messages of events: which topic, which headers."""
 
@@ -100,7 +123,10 @@ class Publisher:
         self._clock = clock
 
     def message(self, event: Event, trace: tuple[str | None, str | None] = (None, None)) -> Message:
-        """Wrap an event; `trace` is (traceparent, tracestate) of what caused it."""
+        """Wrap an event; `trace` is (traceparent, tracestate) of what caused it. Raise `EventTooLarge`."""
+        value = event.encode()
+        if len(value) > MAX_EVENT_BYTES:
+            raise EventTooLarge(f"{event.TYPE} of {len(value)} bytes; at most {MAX_EVENT_BYTES} are published")
         envelope = Envelope(
             id=self._clock.new_id(),
             source=self._source,
@@ -110,4 +136,4 @@ class Publisher:
             traceparent=trace[0],
             tracestate=trace[1],
         )
-        return Message(self._topics[type(event)], event.key.encode(), envelope.headers(), event.encode())
+        return Message(self._topics[type(event)], event.key.encode(), envelope.headers(), value)

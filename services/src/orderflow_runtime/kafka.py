@@ -66,6 +66,7 @@ class KafkaLog(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
         self._consumer: AIOKafkaConsumer | None = None
         self._producer: AIOKafkaProducer | None = None
         self._assigned: frozenset[Partition] = frozenset()
+        self._joined = False
         self._on_revoked: Revoked | None = None
 
     async def start(self, on_revoked: Revoked) -> None:
@@ -85,6 +86,10 @@ class KafkaLog(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
         """Give this member's partitions."""
         return self._assigned
 
+    def joined(self) -> bool:
+        """Tell whether there was an assignment."""
+        return self._joined
+
     async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
         """Hand back what is lost before another member gets it."""
         lost = frozenset(Partition(*tp) for tp in revoked)
@@ -97,6 +102,7 @@ class KafkaLog(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
         if self._consumer is not None:
             self._consumer.pause(*assigned)
         self._assigned = frozenset(Partition(*tp) for tp in assigned)
+        self._joined = True
 
     async def resume(self, offsets: Mapping[Partition, int]) -> None:
         """Read from `offsets` on, or from the first record still kept; partitions lost meanwhile are passed over."""
@@ -163,7 +169,7 @@ class KafkaLog(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
     async def stop(self) -> None:
         """Leave the group at once, static members too, and close."""
         consumer, self._consumer = self._consumer, None
-        self._assigned = frozenset()
+        self._assigned, self._joined = frozenset(), False
         if consumer is not None:
             # aiokafka keeps a static member's seat until its session times out; a graceful stop gives it up
             consumer._coordinator._group_instance_id = None

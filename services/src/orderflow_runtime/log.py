@@ -79,6 +79,10 @@ class Log(Protocol):
         """Give the partitions that are this member's now; none of them is read before `resume`."""
         ...
 
+    def joined(self) -> bool:
+        """Tell whether the group has given this member its partitions, be it none."""
+        ...
+
     async def resume(self, offsets: Mapping[Partition, int]) -> None:
         """Read these partitions from these offsets on."""
         ...

@@ -154,6 +154,11 @@ class PostgresStore:
         timers = await self._fetch(sql.DUE_TIMERS, topics, numbers, limit)
         return Due([sql.parked_row(row) for row in parked], [sql.timer_row(row) for row in timers], 0.0)
 
+    async def neglected(self, topics: Collection[str]) -> frozenset[Partition]:
+        """Give the shards that nobody works for."""
+        rows = await self._fetch(sql.NEGLECTED, list(topics))
+        return frozenset(Partition(row["topic"], row["partition"]) for row in rows)
+
     async def note_attempt(self, call_id: str, reason: str) -> None:
         """Count one more attempt of a call."""
         await self._fetch(sql.NOTE_ATTEMPT, call_id, reason)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection
 
 from orderflow_runtime.log import Log, Partition
 from orderflow_runtime.outbox import publish_until_done
-from orderflow_runtime.store import Store, StoreUnavailable
+from orderflow_runtime.store import Conflict, Store, StoreUnavailable
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +54,6 @@ class Relay:
                     return found
                 await publish_until_done(self._log, rows)
                 found, published = True, [row.id for row in rows]
-        except StoreUnavailable as error:
+        except (StoreUnavailable, Conflict) as error:
             logger.warning("cannot read the intake's outbox: %s", error)
             return False

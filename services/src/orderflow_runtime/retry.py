@@ -1,8 +1,8 @@
 """When a failed event is tried again. `dispatch.py` parks by it, `calls.py` asks again by it."""
 
-from random import Random
 from dataclasses import dataclass, field
 from datetime import timedelta
+from random import Random
 
 from orderflow_model.config import DeliveryConfig
 from orderflow_model.delivery import Backoff, OnExhausted

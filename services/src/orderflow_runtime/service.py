@@ -153,6 +153,8 @@ class Service:
     calls: Mapping[str, Call] = field(default_factory=dict)
     commands: Mapping[str, CommandHandler] = field(default_factory=dict)
     app: Callable[[Intake], ASGIApp] | None = None
+    close: Callable[[], Awaitable[None]] | None = None
+    """Awaited at the end, for what the ports hold open."""
 
 
 def each(

@@ -35,6 +35,7 @@ class LockedShards:
         self._log = log
         self._locks = locks
         self._held: frozenset[int] = frozenset()
+        self._joined = False
         self._locking: asyncio.Task[None] | None = None
 
     async def start(self, on_revoked: Revoked) -> None:
@@ -45,6 +46,10 @@ class LockedShards:
     def assigned(self) -> frozenset[Partition]:
         """Give the shards held."""
         return frozenset(Partition(self.TOPIC, number) for number in self._held)
+
+    def joined(self) -> bool:
+        """Tell whether the locks were tried."""
+        return self._joined
 
     async def resume(self, offsets: Mapping[Partition, int]) -> None:
         """Nothing is read."""
@@ -69,13 +74,14 @@ class LockedShards:
         """Leave; the locks go with the store's connection."""
         if self._locking is not None:
             self._locking.cancel()
-        self._held = frozenset()
+        self._held, self._joined = frozenset(), False
         await self._log.stop()
 
     async def _keep_locking(self, on_revoked: Revoked) -> None:
         while True:
             try:
                 self._held = await self._locks.try_locks(range(SHARDS))
+                self._joined = True
             except StoreUnavailable as error:
                 logger.warning("the session that held our shards is gone: %s", error)
                 lost, self._held = self.assigned(), frozenset()

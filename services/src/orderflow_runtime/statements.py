@@ -47,6 +47,16 @@ SELECT t.topic, t.partition, t.name, t.key, t.payload
 FROM timers AS t {_OWNED} WHERE t.due_at <= clock_timestamp() ORDER BY t.due_at LIMIT $3
 """  # noqa: S608  (only constants are put in)
 
+NEGLECTED = """
+SELECT DISTINCT topic, partition FROM (
+  SELECT topic, partition, created_at AS since FROM outbox
+  UNION ALL SELECT topic, partition, due_at FROM parked
+  UNION ALL SELECT topic, partition, due_at FROM timers
+  UNION ALL SELECT topic, partition, created_at FROM calls
+) AS waiting
+WHERE NOT topic = ANY($1::text[]) AND since < clock_timestamp() - interval '1 minute'
+"""
+
 NOTE_ATTEMPT = "UPDATE calls SET attempts = attempts + 1, reason = $2 WHERE id = $1"
 
 OPEN = """

@@ -204,6 +204,10 @@ class Store(Protocol):
         """Give what fell due, by the database's clock."""
         ...
 
+    async def neglected(self, topics: Collection[str]) -> frozenset[Partition]:
+        """Give the partitions of other topics for which something has been overdue for a minute."""
+        ...
+
     async def note_attempt(self, call_id: str, reason: str) -> None:
         """Store that a call was tried and its outcome is unknown."""
         ...

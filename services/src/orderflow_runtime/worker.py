@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 _FIRST_WAIT, _LONGEST_WAIT = 0.05, 2.0
 _REPORT_EVERY = 1.0
+_ADOPT_EVERY = 30.0
 _FLUSH_SECONDS = 10.0
 _CONFLICTS = 20
 
@@ -37,6 +38,8 @@ class Parts:
     caller: Caller
     metrics: Metrics
     instance: str
+    topics: tuple[str, ...]
+    """what the service subscribes to, its first topic first"""
 
 
 class Worker:
@@ -47,14 +50,22 @@ class Worker:
         self._outbox = Outbox(parts.log)
         self._leases: dict[Partition, Lease] = {}
         self._busy = asyncio.Lock()
-        self._report_at = 0.0
-        self._joined = False
-        self.beat = time.monotonic()
+        self._adopted: set[Partition] = set()
+        self._adopt_at = 0.0
+        self._started = False
+        self._reporting: asyncio.Task[None] | None = None
+        self._handling_since: float | None = None
 
     @property
     def ready(self) -> bool:
         """Whether every assigned partition's lease is ours."""
-        return self._joined and self._parts.log.assigned() <= self._leases.keys()
+        log = self._parts.log
+        return log.joined() and log.assigned() <= self._leases.keys()
+
+    @property
+    def stalled_for(self) -> float:
+        """For how many seconds one batch has been in its transaction. Waiting for Kafka or Postgres is no stall."""
+        return 0.0 if self._handling_since is None else time.monotonic() - self._handling_since
 
     def owned(self) -> Collection[Partition]:
         """Give the partitions whose leases are ours."""
@@ -65,7 +76,6 @@ class Worker:
         self._outbox.start()
         wait = _FIRST_WAIT
         while not stopping.is_set():
-            self.beat = time.monotonic()
             try:
                 await self._step()
                 wait = _FIRST_WAIT
@@ -80,11 +90,14 @@ class Worker:
         await self.give_back(self._leases.copy().keys())
         await self._outbox.stop()
         await self._parts.gatherer.reset()
+        if self._reporting is not None:
+            self._reporting.cancel()
 
     async def give_back(self, lost: Collection[Partition]) -> None:
         """Let go of partitions, between two batches: publish what they owe and free their leases."""
         async with self._busy:
-            leases = {p: self._leases.pop(p) for p in list(lost) if p in self._leases}
+            leases = {p: self._leases.pop(p) for p in [*lost, *self._adopted] if p in self._leases}
+            self._adopted.clear()
             self._parts.metrics.leases.set(len(self._leases))
             await self._parts.caller.drop(leases.keys())
             await self._outbox.flush(_FLUSH_SECONDS)
@@ -95,9 +108,9 @@ class Worker:
                 logger.warning("leases are not marked as free: %s", error)
 
     async def _step(self) -> None:
-        if not self._joined:
+        if not self._started:
             await self._parts.log.start(self.give_back)
-            self._joined = True
+            self._started = True
         await self._take_over()
         batch = await self._parts.gatherer.gather(self._leases, self._parts.caller)
         async with self._busy:
@@ -106,14 +119,22 @@ class Worker:
                 await self._handle(batch)
             else:
                 await self._tidy()
-        await self._report()
+        if self._reporting is None or self._reporting.done():
+            self._reporting = asyncio.create_task(self._report())
 
     async def _take_over(self) -> None:
         """Take the leases of new partitions; publish what former owners left before anything new."""
+        if wanted := self._parts.log.assigned() - self._leases.keys():
+            await self._take(wanted)
+        if time.monotonic() >= self._adopt_at:
+            self._adopt_at = time.monotonic() + _ADOPT_EVERY
+            if orphans := await self._orphans():
+                logger.warning("taking %d partitions of topics that are not subscribed any more", len(orphans))
+                await self._take(orphans)
+                self._adopted |= orphans
+
+    async def _take(self, wanted: Collection[Partition]) -> None:
         parts = self._parts
-        wanted = parts.log.assigned() - self._leases.keys()
-        if not wanted:
-            return
         async with self._busy:
             leases = await parts.store.acquire(wanted, parts.instance)
             published: list[int] = []
@@ -128,6 +149,15 @@ class Worker:
             parts.metrics.leases.set(len(self._leases))
             logger.info("took %d partitions, %d calls to ask for", len(leases), len(calls))
 
+    async def _orphans(self) -> set[Partition]:
+        """Give what was left on topics that the service no longer reads, where the like-numbered partition is ours."""
+        neglected = await self._parts.store.neglected(self._parts.topics) - self._leases.keys()
+        if not neglected:
+            return set()
+        first = self._parts.topics[0]
+        count = await self._parts.log.partitions_of(first)
+        return {orphan for orphan in neglected if Partition(first, orphan.number % count) in self._leases}
+
     def _leave_out_lost(self, batch: Batch) -> None:
         """Partitions may have gone while the batch was gathered; their new owner does their part."""
         batch.items = [item for item in batch.items if item.shard in self._leases]
@@ -135,13 +165,15 @@ class Worker:
         batch.offsets = {p: offset for p, offset in batch.offsets.items() if p in self._leases}
 
     async def _handle(self, batch: Batch) -> None:
-        started = time.monotonic()
+        self._handling_since = started = time.monotonic()
         published = self._outbox.take_published()
         try:
             committed = await self._until_no_conflict(batch, published)
         except BaseException:
             self._outbox.put_back(published)
             raise
+        finally:
+            self._handling_since = None
         for partition, offset in batch.offsets.items():
             self._leases[partition].next = offset
         self._parts.metrics.count(committed, len(batch.items), time.monotonic() - started)
@@ -171,18 +203,19 @@ class Worker:
             await self._parts.store.release({}, published)
 
     async def _report(self) -> None:
-        if time.monotonic() >= self._report_at:
-            self._report_at = time.monotonic() + _REPORT_EVERY
-            await self._parts.log.report({partition: lease.next for partition, lease in self._leases.items()})
+        """Tell lag tools how far we are; beside the loop, since a coordinator may take its time."""
+        await self._parts.log.report({partition: lease.next for partition, lease in self._leases.items()})
+        await asyncio.sleep(_REPORT_EVERY)
 
     async def _leave(self) -> None:
         """Join anew: what the consumer could not mend by itself needs a new one."""
-        self._joined = False
+        self._started = False
         await self._parts.log.stop()
 
     async def _forget(self) -> None:
         async with self._busy:
             self._leases.clear()
+            self._adopted.clear()
             self._parts.metrics.leases.set(0)
             await self._parts.caller.drop()
             await self._parts.gatherer.reset()
