@@ -2,7 +2,7 @@
 
 import click
 
-from orderflow_cli import kill, resource, run
+from orderflow_cli import kill, orders, resource, run
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -15,3 +15,4 @@ main.add_command(resource.lint)
 main.add_command(resource.graph)
 main.add_command(run.run)
 main.add_command(kill.kill)
+main.add_command(orders.orders)

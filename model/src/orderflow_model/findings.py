@@ -8,8 +8,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from enum import StrEnum
+from heapq import nsmallest
+from itertools import takewhile
 
 MOST_SHOWN = 100
+LONGEST_NAME = 100
 
 Place = tuple[str | int, ...]
 
@@ -65,8 +68,21 @@ def shortened(text: str, most: int = 80) -> str:
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return `; did you mean X?` for the known name that comes closest, or nothing."""
-    close = get_close_matches(name[:200], list(known), n=1)
+    short = name[:LONGEST_NAME]
+    likely = nsmallest(3, known, key=lambda candidate: _differing(short, candidate))
+    close = get_close_matches(short, likely, n=1)
     return f"; did you mean {close[0]}?" if close else ""
+
+
+def _differing(one: str, other: str) -> int:
+    """Return how long the differing middle of two names is; difflib alone takes minutes on hostile names."""
+    start = _shared(one, other)
+    end = _shared(one[start:][::-1], other[start:][::-1])
+    return max(len(one), len(other)) - start - end
+
+
+def _shared(one: str, other: str) -> int:
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
 def _step(step: str | int) -> str:

@@ -72,6 +72,12 @@ class Spec(Part):
         """Names of all events that some service publishes."""
         return frozenset(event for service in self.services for event in service.publishes)
 
+    @property
+    def offered(self) -> tuple[str, ...]:
+        """Names of the events that are declared and published, in the order of the resource."""
+        published = self.published
+        return tuple(event.name for event in self.events if event.name in published)
+
     def event(self, name: str) -> Event:
         """Return the event of that name, or raise KeyError."""
         return {event.name: event for event in self.events}[name]

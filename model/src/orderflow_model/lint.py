@@ -12,9 +12,10 @@ Cycles between services are normal in a saga and allowed.
 """
 
 from collections.abc import Iterator
+from itertools import islice
 
 from orderflow_model.delivery import DELAY_WITHIN_MAX
-from orderflow_model.findings import Finding, Severity, did_you_mean, path_of
+from orderflow_model.findings import MOST_SHOWN, Finding, Severity, did_you_mean, path_of
 from orderflow_model.flow import OrderFlow
 from orderflow_model.names import dead_letter_topic_name
 from orderflow_model.saga_lint import lint_objectives, lint_saga
@@ -23,9 +24,9 @@ from orderflow_model.topics import event_topic
 
 
 def lint(flow: OrderFlow) -> tuple[Finding, ...]:
-    """Return everything wrong or odd about the flow, errors first."""
+    """Return what is wrong or odd about the flow, errors first, of each rule as many as a person reads."""
     rules = (_subscriptions, _publications, _silence, _topics, _services, lint_saga, lint_objectives)
-    findings = [finding for rule in rules for finding in rule(flow)]
+    findings = [finding for rule in rules for finding in islice(rule(flow), MOST_SHOWN)]
     return tuple(sorted(findings, key=lambda finding: finding.severity is Severity.WARNING))
 
 
@@ -35,7 +36,7 @@ def _subscriptions(flow: OrderFlow) -> Iterator[Finding]:
         for position, event in enumerate(service.subscribes):
             if event not in published:
                 place = path_of(("spec", "services", index, "subscribes", position))
-                yield Finding(place, f"nobody publishes {event}{did_you_mean(event, published)}")
+                yield Finding(place, f"nobody publishes {event}{did_you_mean(event, flow.spec.offered)}")
 
 
 def _publications(flow: OrderFlow) -> Iterator[Finding]:
@@ -48,11 +49,12 @@ def _publications(flow: OrderFlow) -> Iterator[Finding]:
 
 
 def _silence(flow: OrderFlow) -> Iterator[Finding]:
+    published = flow.spec.published
     ends = flow.spec.saga.ends if flow.spec.saga else ()
     heard = {event for service in flow.spec.services for event in service.subscribes}
     for index, event in enumerate(flow.spec.events):
         if event.name not in heard and event.name not in ends:
-            also = "" if event.name in flow.spec.published else ", and nobody publishes it"
+            also = "" if event.name in published else ", and nobody publishes it"
             place = path_of(("spec", "events", index, "name"))
             yield Finding(place, f"nobody subscribes {event.name}{also}", severity=Severity.WARNING)
 

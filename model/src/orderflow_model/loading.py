@@ -57,8 +57,6 @@ def parse_flow(data: object) -> OrderFlow:
     except ValidationError as error:
         details = error.errors(include_url=False)[:MOST_SHOWN]
         raise InvalidResource(_finding(detail) for detail in details) from None
-    except RecursionError:
-        raise InvalidResource([Finding("", "nested too deeply")]) from None
 
 
 def _text_of(path: Path) -> str:
@@ -76,8 +74,16 @@ def _with_lines(findings: tuple[Finding, ...], document: Document) -> tuple[Find
 
 
 def _finding(detail: ErrorDetails) -> Finding:
-    place: Place = tuple(step for step in detail["loc"] if step != "[key]")
+    place = _place(detail["loc"])
     return Finding(path_of(place), _message(detail, place))
+
+
+def _place(steps: Place) -> Place:
+    """Return the place in the input: without pydantic's own marks, and not into a schema or a status."""
+    place = tuple(step for step in steps if step != "[key]")
+    if place[:2] == ("spec", "events"):
+        return place[:4] if place[3:4] == ("schema",) else place
+    return place[:1] if place[:1] == ("status",) else place
 
 
 def _message(detail: ErrorDetails, place: Place) -> str:
@@ -90,6 +96,12 @@ def _message(detail: ErrorDetails, place: Place) -> str:
             return f"{_quoted(detail['input'])} does not match {detail['ctx']['pattern']}"
         case "rule":
             return detail["msg"]
+        case "recursion_loop":
+            return "is nested too deeply"
+        case "too_long" | "string_too_long":
+            return f"is too long: at most {detail['ctx']['max_length']}, not {len(detail['input'])}"
+        case "too_short" | "string_too_short":
+            return f"is too short: at least {detail['ctx']['min_length']}, not {len(detail['input'])}"
         case _:
             return f"{_lower(detail['msg'])}, not {_quoted(detail['input'])}"
 

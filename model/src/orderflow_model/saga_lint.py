@@ -62,7 +62,7 @@ def _named(saga: Saga) -> Iterator[tuple[str, str]]:
 def _unpublished(spec: Spec, saga: Saga) -> Iterator[Finding]:
     for place, event in _named(saga):
         if event not in spec.published:
-            yield Finding(place, f"nobody publishes {event}{did_you_mean(event, spec.published)}")
+            yield Finding(place, f"nobody publishes {event}{did_you_mean(event, spec.offered)}")
 
 
 def _unreachable_ends(spec: Spec, saga: Saga, reached: set[str]) -> Iterator[Finding]:
