@@ -50,20 +50,21 @@ class Boolean:
 
 @dataclass(frozen=True, slots=True)
 class OrderMapping:
-    """`head` is an order without its lines; each row gives one line by each of `lines`."""
+    """`head` is an order without its lines, made of `head_columns`; each row gives one line by each of `lines`."""
 
     head: dict[str, Any]
     lines: Sequence[Any]
     group_by: str | None
+    head_columns: frozenset[str]
     columns: frozenset[str]
 
     def order(self, rows: Sequence[Values]) -> dict[str, Any]:
         """Make the order of these rows; raise RowError when a value is missing, wrong, or differs between rows."""
         order: dict[str, Any] = _fill(self.head, rows[0])
         for row in rows[1:]:
-            if (other := _fill(self.head, row)) != order:
-                wrong = ", ".join(name for name in order if order[name] != other[name])
-                raise RowError(f"the rows of this order differ in {wrong}")
+            for column in self.head_columns:
+                if row.get(column) != rows[0].get(column):
+                    raise RowError(f"the rows of this order differ in column {column}")
         return order | {"lines": [_fill(line, row) for row in rows for line in self.lines]}
 
     def check_columns(self, present: Iterable[str]) -> None:
@@ -94,9 +95,10 @@ def _mapping(data: Any) -> OrderMapping:
     if not isinstance(order.get("lines"), list):
         raise ValueError("order.lines must be a list of what to make of each row")
     columns: set[str] = set() if group_by is None else {str(group_by)}
-    parsed = {name: _parse(node, f"order.{name}", columns) for name, node in order.items()}
-    lines = parsed.pop("lines")
-    return OrderMapping(parsed, lines, None if group_by is None else str(group_by), frozenset(columns))
+    head = {name: _parse(node, f"order.{name}", columns) for name, node in order.items() if name != "lines"}
+    head_columns = frozenset(columns)
+    lines = _parse(order["lines"], "order.lines", columns)
+    return OrderMapping(head, lines, None if group_by is None else str(group_by), head_columns, frozenset(columns))
 
 
 def _parse(node: Any, place: str, columns: set[str]) -> Any:
