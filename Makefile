@@ -1,0 +1,59 @@
+# What one does here, each as one command; `make` alone lists them. Needs GNU make, a POSIX shell and Python 3.11.
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-unit test-integration coverage lint format bench lock clean
+
+BIN := .venv/bin
+RUN := $(BIN)/python -m
+STAMP := .venv/.installed
+FLOW ?= manifests/flows/shop.yaml
+DEMO ?= --fail payment=5%,shipping=1%,unknown=1%
+PYTEST_ARGS ?=
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(STAMP) ## make .venv with everything, by hashes; the `orderflow` command is in .venv/bin
+
+$(STAMP): requirements.lock requirements-bootstrap.lock pyproject.toml tools/install tools/find-python
+	@tools/install
+	@touch $@
+
+demo: install ## run the shop flow with failing orders: until Ctrl-C, or 500 orders where there is no terminal
+	@if [ -t 1 ]; then load=; else load='--orders 500 --until-done'; fi; \
+	exec $(BIN)/orderflow run $(FLOW) $(DEMO) $$load
+
+test: install ## lint and all tests that this machine can run; prints the time of each part and what was skipped
+	@MAKE='$(MAKE)' tools/parts lint test-unit test-integration
+
+test-unit: install ## tests that need nothing but Python
+	@$(RUN) pytest tests/unit $(PYTEST_ARGS)
+
+test-integration: install ## tests on real Kafka and Postgres, which they start themselves (Java 17 and Maven)
+	@$(RUN) pytest tests/integration $(PYTEST_ARGS)
+
+coverage: install ## branches of runtime and model that the tests reach; fails below 95 %
+	@$(RUN) pytest tests/unit tests/integration --cov --cov-report=term-missing:skip-covered $(PYTEST_ARGS)
+
+lint: install ## style, types, the direction of imports, and the tree's own rules
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/python tools/check_tree.py
+
+format: install ## put the code into form
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: install ## measure against the limits of Kafka and Postgres on this machine; writes artifacts/bench.json
+	@$(BIN)/python tests/bench/bench.py
+
+lock: install ## choose versions anew, within pyproject.toml, and write the hashed locks
+	@$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade \
+	  --generate-hashes --no-header --quiet --output-file requirements.lock
+	@echo uv | $(BIN)/uv pip compile - --universal --python-version 3.11 --upgrade \
+	  --generate-hashes --no-header --no-annotate --quiet --output-file requirements-bootstrap.lock
+
+clean: ## remove caches, artifacts and the data of laptop runs; .venv stays
+	rm -rf .orderflow artifacts dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage*
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

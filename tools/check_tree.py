@@ -1,0 +1,71 @@
+"""Rules of this tree that no other linter knows; `make lint` runs it over all files that git tracks or would track."""
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+MOST_LINES_A_FILE = 500
+MOST_LINES_A_FUNCTION = 50
+_BINARY = {".png", ".jpg", ".gif", ".ico", ".parquet", ".gz"}
+_HERE = Path(__file__)
+
+_FORBIDDEN = {
+    "the address of a package registry": re.compile(
+        r"(pypi|files\.pythonhosted|registry\.npmjs|repo1?\.maven|proxy\.golang|pkg\.jfrog)\.(org|com|apache\.org|io)\b"
+    ),
+    "an absolute path of one machine": re.compile(r"(?<![\w.$}/:*-])/(home|root|work|Users|mnt|opt)/[\w.]"),
+    "a private key": re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----"),
+}
+
+
+def main() -> int:
+    """Print every finding with its place; give the exit code."""
+    findings = [finding for path in _files() for finding in _check(path)]
+    for finding in findings:
+        print(finding)
+    print(f"tree: {len(findings)} findings" if findings else "tree: ok")
+    return 1 if findings else 0
+
+
+def _files() -> list[Path]:
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return [path for name in sorted(set(listed.split("\0"))) if name and (path := Path(name)).is_file()]
+
+
+def _check(path: Path) -> Iterator[str]:
+    if path.as_posix() == "operator/__init__.py":
+        yield f"{path}: shadows Python's own module `operator`"
+    if path.parts[0] == "tests" and path.name == "__init__.py":
+        yield f"{path}: tests are no package (pytest runs with --import-mode=importlib)"
+    if path.suffix in _BINARY or path.samefile(_HERE):
+        return
+    text = path.read_text(encoding="utf-8")
+    yield from _forbidden(path, text)
+    if path.suffix == ".py":
+        yield from _too_long(path, text)
+
+
+def _forbidden(path: Path, text: str) -> Iterator[str]:
+    for number, line in enumerate(text.splitlines(), 1):
+        for what, pattern in _FORBIDDEN.items():
+            if pattern.search(line):
+                yield f"{path}:{number}: {what}"
+
+
+def _too_long(path: Path, text: str) -> Iterator[str]:
+    lines = text.count("\n")
+    if lines > MOST_LINES_A_FILE:
+        yield f"{path}: {lines} lines; split it, at most {MOST_LINES_A_FILE}"
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            length = (node.end_lineno or node.lineno) - node.lineno + 1
+            if length > MOST_LINES_A_FUNCTION:
+                yield f"{path}:{node.lineno}: {node.name} has {length} lines; at most {MOST_LINES_A_FUNCTION}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
