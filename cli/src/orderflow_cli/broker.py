@@ -97,7 +97,7 @@ def _mock(state: State, say: Callable[[str], None], missing: ToolMissingError) -
     """The mock's events are gone when it ends, so the database that counted them starts anew with it."""
     _claim(state, MOCK)
     shutil.rmtree(state.folder("postgres"), ignore_errors=True)
-    say(f"Kafka: a mock in memory, 4 partitions a topic, nothing kept after the end. {missing.message}")
+    say(f"Kafka: a mock in memory for small loads, 4 partitions a topic, nothing kept after the end. {missing.message}")
     return MockBroker(MockKafka(state.folder("kafka")))
 
 

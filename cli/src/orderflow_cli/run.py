@@ -191,8 +191,9 @@ async def _judge(parts: Parts) -> bool:
     async with parts.database.acquire() as connection:
         findings = await invariants.check(connection, parts.flow)
         letters = await invariants.dead_letters(connection, parts.flow)
-    rows = {finding.name: (finding.holds, finding.figures) for finding in findings}
-    parts.console.print(view.summary("at rest", rows))
+    for finding in findings:
+        line = view.verdict(finding.holds, finding.name, finding.figures)
+        parts.console.print(line, soft_wrap=True, style="" if finding.holds else "bold red", highlight=False)
     for reason, count in letters.items():
         parts.console.print(f"dead letters: {count} × {reason}", soft_wrap=True, highlight=False)
     return all(finding.holds for finding in findings)

@@ -17,6 +17,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its stubs r
     ResourceType,
 )
 
+from orderflow_cli.admin import admin_client
 from orderflow_cli.errors import TopicConflictError
 from orderflow_model.topics import Topic
 
@@ -28,7 +29,7 @@ def ensure_topics(bootstrap: str, topics: Iterable[Topic]) -> None:
 
     Raises TopicConflictError when a topic has more partitions than wanted: Kafka cannot take any away.
     """
-    admin = AdminClient({"bootstrap.servers": bootstrap})
+    admin = admin_client(bootstrap)
     cluster = admin.list_topics(timeout=_TIMEOUT_S)
     wanted = list(topics)
     brokers = len(cluster.brokers)
@@ -42,7 +43,7 @@ def ensure_topics(bootstrap: str, topics: Iterable[Topic]) -> None:
 
 def touch_topics(bootstrap: str, topics: Iterable[Topic]) -> None:
     """Make topics on librdkafka's mock cluster: it knows no admin calls, but makes what it is asked about."""
-    admin = AdminClient({"bootstrap.servers": bootstrap})
+    admin = admin_client(bootstrap)
     for topic in topics:
         admin.list_topics(topic.name, timeout=_TIMEOUT_S)
 

@@ -108,9 +108,6 @@ def _troubles(snapshot: Snapshot) -> str:
     return f"parked {snapshot.parked:,}, dead letters {snapshot.dead:,}, restarts {restarts or 0}"
 
 
-def summary(title: str, rows: Mapping[str, tuple[bool, str]]) -> Table:
-    """A table of verdicts by name: whether each holds, and its figures."""
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, show_header=False)
-    for name, (holds, figures) in rows.items():
-        table.add_row(Text("✓", style="green") if holds else Text("✗ BROKEN", style="red bold"), name, figures)
-    return table
+def verdict(holds: bool, name: str, figures: str) -> str:
+    """One invariant as a line of the summary."""
+    return f"{'✓' if holds else '✗ BROKEN:'} {name:<22} {figures}"
