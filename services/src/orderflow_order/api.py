@@ -49,9 +49,7 @@ def build_app(intake: Intake, secret: str | None, clock: Callable[[], datetime])
         HTTPException: _answer_http_error,
         Exception: _answer_fault,
     }
-    app = FastAPI(
-        routes=routes, exception_handlers=handlers, docs_url=None, redoc_url=None, redirect_slashes=False
-    )
+    app = FastAPI(routes=routes, exception_handlers=handlers, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.openapi_schema = openapi.document()
     return app
 
@@ -86,9 +84,7 @@ class Api:
             raise problems.WebhookDisabled("set ORDER_WEBHOOK_SECRET on the order service to take webhooks")
         body = await bodies.read(request, bodies.MAX_ORDER_BYTES)
         try:
-            delivery = webhook.verify(
-                request.headers.get(webhook.HEADER, ""), body, self.secret, self.clock()
-            )
+            delivery = webhook.verify(request.headers.get(webhook.HEADER, ""), body, self.secret, self.clock())
         except webhook.BadSignatureError as error:
             raise problems.BadSignature(f"{error}; sign it anew and send it at once") from None
         order = bodies.order(KeyedOrderRequest, body)
@@ -160,9 +156,7 @@ def _idempotency_key(request: Request) -> str:
     try:
         return _key.validate_python(request.headers.get("idempotency-key", ""))
     except ValidationError:
-        raise problems.MissingKey(
-            "send 1 to 255 printable ASCII characters, the same in each retry"
-        ) from None
+        raise problems.MissingKey("send 1 to 255 printable ASCII characters, the same in each retry") from None
 
 
 def _outcome(reply: Any) -> Standing | Problem:

@@ -170,9 +170,7 @@ def _completed(order: Order, at: datetime) -> Step:
     """A partial order whose shipment overtook its price stays SHIPPED until the price comes."""
     if order.amount is None:
         return Step(order, timer=Timer.STOP)
-    completed = OrderCompleted(
-        order_id=order.id, customer=order.customer, amount=order.amount, currency=order.currency
-    )
+    completed = OrderCompleted(order_id=order.id, customer=order.customer, amount=order.amount, currency=order.currency)
     return Step(_noted(order, at, completed.TYPE, state=State.COMPLETED), (completed,), Timer.STOP)
 
 
@@ -193,9 +191,7 @@ def _payment_failed(order: Order, event: PaymentFailed, at: datetime) -> Step:
 def _refund_rejected(order: Order, event: PaymentFailed, at: datetime) -> Step:
     if order.state is not State.CANCELLING:
         return Step(_noted(order, at, event.TYPE, event.reason))
-    return Step(
-        _noted(order, at, event.TYPE, event.reason, state=State.COMPENSATION_FAILED), timer=Timer.STOP
-    )
+    return Step(_noted(order, at, event.TYPE, event.reason, state=State.COMPENSATION_FAILED), timer=Timer.STOP)
 
 
 def _shipment_failed(order: Order, event: ShipmentFailed, at: datetime) -> Step:

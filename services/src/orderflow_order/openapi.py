@@ -112,9 +112,7 @@ def _paths() -> dict[str, Any]:
         "/webhooks/orders": {"post": _deliver()},
         "/orders/{order_id}": {"get": _order("Show an order", 200, OrderView)},
         "/orders/{order_id}/timeline": {"get": _order("Show an order's history", 200, Timeline)},
-        "/orders/{order_id}/cancel": {
-            "post": _order("Cancel an order", 202, Standing, problems.StateConflict)
-        },
+        "/orders/{order_id}/cancel": {"post": _order("Cancel an order", 202, Standing, problems.StateConflict)},
         "/orders/{order_id}/resume": {
             "post": _order("Try failed compensations again", 202, Standing, problems.StateConflict)
         },
@@ -179,19 +177,14 @@ def _body(schemas: Mapping[str, Any]) -> dict[str, Any]:
     return {"required": True, "content": {media: {"schema": schema} for media, schema in schemas.items()}}
 
 
-def _responses(
-    answers: Mapping[int, type[BaseModel]], refusals: Iterable[type[Problem]]
-) -> dict[str, dict[str, Any]]:
-    found = {
-        str(status): _response(model.__doc__ or "", bodies.JSON, model) for status, model in answers.items()
-    }
+def _responses(answers: Mapping[int, type[BaseModel]], refusals: Iterable[type[Problem]]) -> dict[str, dict[str, Any]]:
+    found = {str(status): _response(model.__doc__ or "", bodies.JSON, model) for status, model in answers.items()}
     titles: dict[str, list[str]] = {}
     everything: tuple[type[Problem], ...] = (*refusals, problems.ServiceUnavailable, Problem)
     for refusal in everything:
         titles.setdefault(str(refusal.status), []).append(refusal.title)
     return found | {
-        status: _response("; or: ".join(texts), problems.MEDIA_TYPE, ProblemDetails)
-        for status, texts in titles.items()
+        status: _response("; or: ".join(texts), problems.MEDIA_TYPE, ProblemDetails) for status, texts in titles.items()
     }
 
 
