@@ -2,7 +2,7 @@
 
 import click
 
-from orderflow_cli import kill, orders, resource, run
+from orderflow_cli import kill, orders, redrive, resource, run
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -16,3 +16,5 @@ main.add_command(resource.graph)
 main.add_command(run.run)
 main.add_command(kill.kill)
 main.add_command(orders.orders)
+main.add_command(redrive.dead_letters)
+main.add_command(redrive.redrive)

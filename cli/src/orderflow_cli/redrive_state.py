@@ -1,0 +1,105 @@
+"""What a service's database says of its dead letters: `orderflow dead-letters` lists it, `redrive` chooses by it."""
+
+import asyncio
+import datetime as dt
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+
+from orderflow_cli.errors import LaptopError
+from orderflow_model.names import schema_name
+from orderflow_runtime.item import CALL, TIMER
+from orderflow_runtime.statements import MAX_REDRIVES
+
+_TEXT_FIELDS = {"id": "id::text", "key": "key", "type": "type", "reason": "reason", "topic": "topic"}
+_COLUMNS = "id, type, key, topic, partition, record_offset, attempts, redrives, state, reason, died_at"
+
+
+class RedriveError(LaptopError):
+    """Dead letters cannot be read or put back."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A row of `dead_letters`; `state` is Dead, or Redriven once the service has taken it back."""
+
+    id: uuid.UUID
+    type: str
+    key: str | None
+    topic: str
+    partition: int
+    record_offset: int | None
+    attempts: int
+    redrives: int
+    state: str
+    reason: str
+    died_at: dt.datetime
+
+    def obstacle(self) -> str | None:
+        """Why it cannot be redriven; None when it can."""
+        if self.state != "Dead":
+            return "redriven already"
+        if self.redrives >= MAX_REDRIVES:
+            return f"redriven {self.redrives} times and dead again: that is the limit, it stays where it is"
+        if self.type.startswith((TIMER, CALL)):
+            return "no event: it came from no topic that it could go back to"
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """`field` equals the text, or with `contains` has it somewhere."""
+
+    field: str
+    contains: bool
+    text: str
+
+
+def parse_condition(text: str) -> Condition:
+    """Read `key=4711` or `reason~not JSON`; raises ValueError saying what can be asked for."""
+    cut = min((at for at in map(text.find, "=~") if at >= 0), default=-1)
+    if text[: max(cut, 0)] not in _TEXT_FIELDS:
+        raise ValueError(f"{text!r}: write FIELD=TEXT or FIELD~PART with one of {', '.join(_TEXT_FIELDS)}")
+    return Condition(text[:cut], text[cut] == "~", text[cut + 1 :])
+
+
+def fetch_letters(
+    database: str, service: str, where: Sequence[Condition], ids: Sequence[uuid.UUID] | None, limit: int | None
+) -> list[DeadLetter]:
+    """Fetch rows, the oldest death first: those with these ids, or if None all that are Dead. Raises RedriveError."""
+    tests, values = _tests(where)
+    if ids is None:
+        tests.append("state = 'Dead'")
+    else:
+        values.append(list(ids))
+        tests.append(f"id = ANY(${len(values)}::uuid[])")
+    values.append(limit)
+    table = f'"{schema_name(service)}".dead_letters'
+    query = (
+        f"SELECT {_COLUMNS} FROM {table} WHERE {' AND '.join(tests)} ORDER BY died_at, id LIMIT ${len(values)}::bigint"  # noqa: S608 - only fixed names are put in
+    )
+    try:
+        return asyncio.run(_fetch(database, query, values))
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise RedriveError(
+            f"dead letters of {service}: {error}", "Is the flow running, and the service in it?"
+        ) from None
+
+
+def _tests(where: Sequence[Condition]) -> tuple[list[str], list[Any]]:
+    tests = []
+    for number, condition in enumerate(where, start=1):
+        column = _TEXT_FIELDS[condition.field]
+        tests.append(f"strpos({column}, ${number}) > 0" if condition.contains else f"{column} = ${number}")
+    return tests, [condition.text for condition in where]
+
+
+async def _fetch(database: str, query: str, values: Sequence[Any]) -> list[DeadLetter]:
+    connection = await asyncpg.connect(database)
+    try:
+        return [DeadLetter(**row) for row in await connection.fetch(query, *values)]
+    finally:
+        await connection.close()
