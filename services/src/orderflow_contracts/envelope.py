@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from orderflow_contracts.event import Undecodable
 
-Header = tuple[str, bytes]
+Header = tuple[str, bytes | None]
+"""A record header. Kafka allows null values; bytes of a name that are not UTF-8 stand as lone surrogates."""
 
 MAX_HEADERS = 64
 """Records with more headers are refused: they are stored with parked events and dead letters."""
@@ -82,14 +83,24 @@ def read_envelope(headers: Sequence[Header]) -> Envelope:
 def _attributes(headers: Iterable[Header]) -> dict[str, str]:
     found = {}
     for name, value in headers:
-        if name in _KNOWN:
+        if name in _KNOWN and value is not None:
             if len(value) > MAX_ATTRIBUTE:
                 raise Undecodable(f"{name} is longer than {MAX_ATTRIBUTE} bytes")
             try:
                 found[name] = value.decode()
             except UnicodeDecodeError:
                 raise Undecodable(f"{name} is not UTF-8") from None
+        elif not (name.isascii() or _is_text(name)):
+            raise Undecodable("a header's name is not UTF-8")
     return found
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _required(found: dict[str, str], name: str) -> str:

@@ -16,7 +16,7 @@ from orderflow_runtime.item import CALL, TIMER, Item, Poison
 from orderflow_runtime.letters import letter_message, letter_of_item, letter_of_poison
 from orderflow_runtime.retry import RetryPolicy
 from orderflow_runtime.service import Service
-from orderflow_runtime.store import BatchTransaction, Conflict, DeadLetter, Fenced, Park, StoreUnavailable
+from orderflow_runtime.store import BatchTransaction, Conflict, DeadLetter, Fenced, Park, StoreUnavailable, storable
 
 Handler = Callable[[Sequence[Any], Effects], Awaitable[Iterable[Event]]]
 
@@ -138,7 +138,7 @@ class Attempt:
         return ready
 
     def _fail(self, item: Item, reason: str) -> None:
-        attempts, reason = item.attempts + 1, reason[:500].replace("\x00", "\ufffd")
+        attempts, reason = item.attempts + 1, storable(reason)
         if self.rules.retry.exhausted(attempts):
             self._bury_item(item, attempts, reason)
         else:

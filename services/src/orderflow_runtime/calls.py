@@ -15,7 +15,7 @@ from orderflow_runtime.item import Item, outcome_item
 from orderflow_runtime.log import Partition
 from orderflow_runtime.retry import RetryPolicy
 from orderflow_runtime.service import Call, OutcomeUnknown
-from orderflow_runtime.store import CallRow, Store, StoreUnavailable
+from orderflow_runtime.store import CallRow, Store, StoreUnavailable, storable
 
 logger = logging.getLogger(__name__)
 
@@ -85,6 +85,6 @@ class Caller:
         level = logging.INFO if isinstance(error, OutcomeUnknown) else logging.WARNING
         logger.log(level, "call %s of %s: outcome unknown after attempt %d: %r", row.kind, row.key, attempts, error)
         try:
-            await self._store.note_attempt(row.id, f"{type(error).__name__}: {error}"[:500].replace("\x00", ""))
+            await self._store.note_attempt(row.id, storable(f"{type(error).__name__}: {error}"))
         except StoreUnavailable:
             logger.info("attempt %d of call %s is not stored: Postgres is away", attempts, row.id)

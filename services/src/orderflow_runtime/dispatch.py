@@ -72,7 +72,7 @@ class Dispatcher:
         opening = Opening(
             leases={p: (leases[p].epoch, batch.offsets.get(p, leases[p].next)) for p in batch.shards()},
             published=published,
-            inbox=[item.inbox for item in batch.items if item.inbox is not None],
+            inbox=[item.inbox for item in batch.items if item.inbox is not None and item.redrive_of is None],
             keys={item.key for item in batch.items if item.offset is not None},
         )
         careful = any(item.parked_id is not None for item in batch.items)
@@ -118,10 +118,11 @@ def _closing(attempt: Attempt) -> Closing:
 async def _claim(tx: BatchTransaction, items: Sequence[Item], fresh: Collection[uuid.UUID]) -> list[Item]:
     """Keep what is ours to do: new events, timers still set, outcomes not handled yet, redrives not yet taken."""
     new = [item for item in items if item.parked_id is None]
-    redrives = [item.redrive_of for item in new if item.redrive_of]
+    redrives = [item for item in new if item.redrive_of]
     timers = [(item.key, item.payload.name) for item in new if item.type.startswith(TIMER)]
     calls = [item.call_id for item in new if item.call_id]
-    taken = await tx.claim_redrives(redrives) if redrives else {}
+    taken, returned = await _claim_redrives(tx, redrives)
+    fresh = {*fresh, *returned}
     fired = await tx.claim_timers(timers) if timers else frozenset()
     known = await tx.claim_calls(calls) if calls else frozenset()
     seen: set[tuple[date, uuid.UUID]] = set()
@@ -138,23 +139,40 @@ async def _claim(tx: BatchTransaction, items: Sequence[Item], fresh: Collection[
     return kept
 
 
+async def _claim_redrives(
+    tx: BatchTransaction, items: Sequence[Item]
+) -> tuple[dict[uuid.UUID, str | None], frozenset[uuid.UUID]]:
+    """Give the letters taken back, with their events' ids, and which of the events are new.
+
+    Redrives of other services' letters leave the inbox alone: the same event may still come by our own letter's.
+    """
+    taken = dict(await tx.claim_redrives([item.redrive_of for item in items if item.redrive_of])) if items else {}
+    inbox = [item.inbox for item in items if item.inbox is not None and item.redrive_of in taken]
+    return taken, await tx.take_in(inbox) if inbox else frozenset()
+
+
 def _is_new(
     item: Item,
     fresh: Collection[uuid.UUID],
     seen: set[tuple[date, uuid.UUID]],
-    taken: Mapping[uuid.UUID, str | None],
+    taken: dict[uuid.UUID, str | None],
 ) -> bool:
     """A redriven event counts once per death: it may be in the inbox already, if it was this very event that died."""
     assert item.inbox is not None  # noqa: S101  (only events come here)
+    if item.redrive_of is not None and item.redrive_of not in taken:
+        return False
     new = item.inbox[1] in fresh and item.inbox not in seen
     seen.add(item.inbox)
-    if item.redrive_of is None:
-        return new
-    return item.redrive_of in taken and (new or taken[item.redrive_of] == item.event_id)
+    return new if item.redrive_of is None else taken.pop(item.redrive_of) == item.event_id or new
 
 
 async def _claim_poison(tx: BatchTransaction, poison: Sequence[Poison]) -> list[Poison]:
-    """Leave out redriven records of other services: they are not ours to bury."""
+    """Leave out redriven records of other services, which are not ours to bury, and repeats of our own."""
     redrives = [broken.redrive_of for broken in poison if broken.redrive_of]
-    taken = await tx.claim_redrives(redrives) if redrives else {}
-    return [broken for broken in poison if broken.redrive_of is None or broken.redrive_of in taken]
+    taken = set(await tx.claim_redrives(redrives)) if redrives else set()
+    kept = []
+    for broken in poison:
+        if broken.redrive_of is None or broken.redrive_of in taken:
+            kept.append(broken)
+            taken.discard(broken.redrive_of)
+    return kept

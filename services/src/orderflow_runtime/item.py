@@ -115,7 +115,7 @@ def _redrive_of(headers: Sequence[Header]) -> uuid.UUID | None:
     for name, value in headers:
         if name == REDRIVE_OF:
             try:
-                return uuid.UUID(value.decode())
+                return uuid.UUID((value or b"").decode())
             except ValueError:
                 raise Undecodable(f"{REDRIVE_OF} is not the id of a dead letter") from None
     return None

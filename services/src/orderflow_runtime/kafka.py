@@ -104,19 +104,20 @@ class KafkaLog(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
         self._assigned = frozenset(Partition(*tp) for tp in assigned)
         self._joined = True
 
-    async def resume(self, offsets: Mapping[Partition, int]) -> None:
+    async def resume(self, offsets: Mapping[Partition, int]) -> Mapping[Partition, int]:
         """Read from `offsets` on, or from the first record still kept; partitions lost meanwhile are passed over."""
         if self._consumer is None or not (mine := [TopicPartition(*p) for p in offsets if p in self._assigned]):
-            return
+            return {}
         try:
             first = await self._consumer.beginning_offsets(mine)
             end = await self._consumer.end_offsets(mine)
         except KafkaError as error:
             raise LogUnavailable(f"offsets of {len(mine)} partitions: {error!r}") from error
-        for tp in mine:
-            if tp in self._consumer.assignment():
-                self._consumer.seek(tp, _position(tp, offsets[Partition(*tp)], first[tp], end[tp]))
-                self._consumer.resume(tp)
+        positions = {tp: _position(tp, offsets[Partition(*tp)], first[tp], end[tp]) for tp in mine}
+        for tp in positions.keys() & self._consumer.assignment():
+            self._consumer.seek(tp, positions[tp])
+            self._consumer.resume(tp)
+        return {Partition(*tp): position for tp, position in positions.items()}
 
     async def fetch(self, limit: int, wait: float) -> Sequence[Record]:
         """Give up to `limit` records as soon as there are any."""

@@ -38,7 +38,7 @@ class Message(msgspec.Struct, frozen=True, array_like=True):
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(list[Message])
-_header_decoder = msgspec.msgpack.Decoder(list[tuple[str, bytes]])
+_header_decoder = msgspec.msgpack.Decoder(list[Header])
 
 
 def pack(messages: Sequence[Message]) -> bytes:
@@ -83,8 +83,8 @@ class Log(Protocol):
         """Tell whether the group has given this member its partitions, be it none."""
         ...
 
-    async def resume(self, offsets: Mapping[Partition, int]) -> None:
-        """Read these partitions from these offsets on."""
+    async def resume(self, offsets: Mapping[Partition, int]) -> Mapping[Partition, int]:
+        """Read these partitions from these offsets on; gives from where really, of those that are still assigned."""
         ...
 
     async def fetch(self, limit: int, wait: float) -> Sequence[Record]:

@@ -51,8 +51,9 @@ class LockedShards:
         """Tell whether the locks were tried."""
         return self._joined
 
-    async def resume(self, offsets: Mapping[Partition, int]) -> None:
+    async def resume(self, offsets: Mapping[Partition, int]) -> Mapping[Partition, int]:
         """Nothing is read."""
+        return offsets
 
     async def fetch(self, limit: int, wait: float) -> Sequence[Record]:
         """Nothing ever comes."""

@@ -76,6 +76,10 @@ SELECT (SELECT count(*) FROM leased) AS leased,
        (SELECT array_agg(DISTINCT key) FROM parked WHERE key = ANY($8::text[])) AS held
 """
 
+TAKE_IN = """
+INSERT INTO inbox (day, id) SELECT * FROM unnest($1::date[], $2::uuid[]) ON CONFLICT DO NOTHING RETURNING id
+"""
+
 CLAIM_TIMERS = """
 DELETE FROM timers AS t USING unnest($1::text[], $2::text[]) AS c (key, name)
 WHERE t.key = c.key AND t.name = c.name AND t.due_at <= clock_timestamp() RETURNING t.key, t.name

@@ -24,6 +24,11 @@ class Conflict(Exception):  # noqa: N818  (not an error of any event)
     """A deadlock or serialization failure: run the batch again; it is no attempt of any event."""
 
 
+def storable(reason: str) -> str:
+    """Cut a reason to what Postgres and a header take: no NUL, no half of a surrogate pair."""
+    return reason[:500].replace("\x00", "\ufffd").encode(errors="replace").decode()
+
+
 @dataclass(slots=True)
 class Lease:
     """The right to handle a partition, while `epoch` is the stored one; `next` is the next offset to handle."""
@@ -164,6 +169,10 @@ class BatchTransaction(Protocol):
 
     async def claim_calls(self, ids: Sequence[str]) -> frozenset[str]:
         """Take these calls' outcomes, each once ever."""
+        ...
+
+    async def take_in(self, inbox: Sequence[tuple[date, uuid.UUID]]) -> frozenset[uuid.UUID]:
+        """Fill the inbox with more than `open` did; gives what is new."""
         ...
 
     async def claim_redrives(self, ids: Sequence[uuid.UUID]) -> Mapping[uuid.UUID, str | None]:

@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
+from datetime import date
 from typing import Any
 
 import asyncpg
@@ -58,6 +59,11 @@ class PostgresTransaction:
     async def claim_calls(self, ids: Sequence[str]) -> frozenset[str]:
         """Delete the intents; one whose outcome was handled before is not given."""
         return frozenset(row["id"] for row in await self.fetch(sql.CLAIM_CALLS, ids))
+
+    async def take_in(self, inbox: Sequence[tuple[date, uuid.UUID]]) -> frozenset[uuid.UUID]:
+        """Insert what is not there yet."""
+        days, ids = zip(*inbox, strict=True)
+        return frozenset(row["id"] for row in await self.fetch(sql.TAKE_IN, days, ids))
 
     async def claim_redrives(self, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, str | None]:
         """Mark dead letters as redriven."""

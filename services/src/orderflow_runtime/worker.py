@@ -144,7 +144,9 @@ class Worker:
             calls = await parts.store.pending_calls(wanted)
             self._leases |= leases
             parts.caller.begin(calls, ask_first=True)
-            await parts.log.resume({partition: lease.next for partition, lease in leases.items()})
+            positions = await parts.log.resume({partition: lease.next for partition, lease in leases.items()})
+            for partition, position in positions.items():
+                leases[partition].next = position
             parts.gatherer.check_in(0)
             parts.metrics.leases.set(len(self._leases))
             logger.info("took %d partitions, %d calls to ask for", len(leases), len(calls))
