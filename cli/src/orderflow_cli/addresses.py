@@ -17,8 +17,12 @@ class Addresses:
 
         `http://payment-provider:8090/v1` and `http://shop-order.prod.svc/` both name the host by its first label.
         """
-        parts = urlsplit(value)
+        try:
+            parts = urlsplit(value)
+        except ValueError:  # not a URL after all
+            return value
         port = self._ports.get((parts.hostname or "").partition(".")[0])
         if not parts.scheme or port is None:
             return value
-        return parts._replace(netloc=f"{HOST}:{port}").geturl()
+        user, at, _ = parts.netloc.rpartition("@")
+        return parts._replace(netloc=f"{user}{at}{HOST}:{port}").geturl()

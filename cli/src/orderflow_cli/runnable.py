@@ -6,7 +6,6 @@ import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from importlib.machinery import PathFinder
 from pathlib import Path
 
@@ -56,7 +55,6 @@ def _is_module(name: str) -> bool:
     return PathFinder.find_spec(name.partition(".")[0], [os.getcwd(), *sys.path]) is not None
 
 
-@cache
 def _docker_works() -> bool:
     docker = shutil.which("docker")
     if docker is None:

@@ -61,27 +61,21 @@ class Supervisor:
         children.end_leftover(program.pid_file)
         while True:
             started = loop.time()
-            code = await self._run(program)
+            ending = await self._run(program)
             delay = FIRST_DELAY_S if loop.time() - started > STABLE_S else min(delay * 2, LONGEST_DELAY_S)
             self.restarts[program.name] += 1
-            self._report(f"{program.name} {_ending(code)}; starting it again in {delay:.1f} s (log: {program.log})")
+            self._report(f"{program.name} {ending}; starting it again in {delay:.1f} s (log: {program.log})")
             await asyncio.sleep(delay)
 
-    async def _run(self, program: Program) -> int:
+    async def _run(self, program: Program) -> str:
+        """Run the program once and say how it ended."""
         await _clear(program)
-        with program.log.open("ab") as log:
-            process = await asyncio.create_subprocess_exec(
-                *program.argv,
-                stdin=DEVNULL,
-                stdout=log,
-                stderr=STDOUT,
-                env=program.env,
-                process_group=0,
-                preexec_fn=children.die_with_parent(signal.SIGKILL),
-            )
-        self._processes[program.name] = process
+        try:
+            process = self._processes[program.name] = await _execute(program)
+        except OSError as error:
+            return f"cannot be executed: {error.strerror}"
         children.record(process.pid, program.pid_file)
-        return await process.wait()
+        return _ending(await process.wait())
 
     async def _end(self, process: Process) -> None:
         with suppress(ProcessLookupError):
@@ -92,6 +86,19 @@ class Supervisor:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
+
+
+async def _execute(program: Program) -> Process:
+    with program.log.open("ab") as log:
+        return await asyncio.create_subprocess_exec(
+            *program.argv,
+            stdin=DEVNULL,
+            stdout=log,
+            stderr=STDOUT,
+            env=program.env,
+            process_group=0,
+            preexec_fn=children.die_with_parent(signal.SIGKILL),
+        )
 
 
 async def _clear(program: Program) -> None:

@@ -1,0 +1,53 @@
+"""The state directory: the same ports and passwords next time, private, and one owner at a time."""
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from orderflow_cli.errors import AlreadyRunningError, StateError
+from orderflow_cli.state import open_state
+
+
+def test_ports_and_passwords_stay(tmp_path: Path) -> None:
+    """A second start finds the same addresses and secrets, and counts itself."""
+    seen = []
+    for _ in range(2):
+        with open_state(tmp_path, "shop") as state:
+            seen.append((state.port("order"), state.password("order")))
+            run = state.next_run()
+    assert (seen[0], run) == (seen[1], 2)
+
+
+def test_names_do_not_share(tmp_path: Path) -> None:
+    """Each service has a port and a password of its own."""
+    with open_state(tmp_path, "shop") as state:
+        assert state.port("order") != state.port("payment")
+        assert state.password("order") != state.password("payment")
+
+
+def test_secrets_are_private_and_ignored_by_git(tmp_path: Path) -> None:
+    """Only the owner reads the passwords, and no commit takes them along by accident."""
+    with open_state(tmp_path / "state", "shop") as state:
+        state.password("order")
+        assert stat.S_IMODE((state.path / "state.json").stat().st_mode) == 0o600
+    assert (tmp_path / "state" / ".gitignore").read_text() == "*\n"
+
+
+def test_a_second_owner_is_refused(tmp_path: Path) -> None:
+    """Two runs of a flow never share a directory; another flow may run beside it."""
+    with (
+        open_state(tmp_path, "shop"),
+        open_state(tmp_path, "other"),
+        pytest.raises(AlreadyRunningError, match="flow shop is already running"),
+        open_state(tmp_path, "shop"),
+    ):
+        pass
+
+
+def test_a_damaged_file_is_named(tmp_path: Path) -> None:
+    """What cannot be read is not guessed, and the way out is said."""
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "state.json").write_text("{")
+    with pytest.raises(StateError, match=r"state.json is damaged.*--state"), open_state(tmp_path, "shop"):
+        pass
