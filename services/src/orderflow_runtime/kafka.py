@@ -15,9 +15,11 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
 
+from orderflow_runtime import records
 from orderflow_runtime.log import LogUnavailable, Message, Partition, Record, Revoked
 
 logger = logging.getLogger(__name__)
+records.install()
 
 BATCH_BYTES = 1_000_000
 """Below the broker's default message.max.bytes of 1,048,588."""
@@ -125,14 +127,14 @@ class KafkaLog(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
             await asyncio.sleep(wait)
             return ()
         try:
-            found = await self._consumer.getmany(timeout_ms=int(wait * 1000), max_records=limit)
+            fetched = await self._consumer.getmany(timeout_ms=int(wait * 1000), max_records=limit)
         except KafkaError as error:
             raise LogUnavailable(f"fetch: {error!r}") from error
         return [
             Record(partition, r.offset, r.key, r.headers, r.value)
-            for tp, records in found.items()
+            for tp, found in fetched.items()
             for partition in (Partition(tp.topic, tp.partition),)
-            for r in records
+            for r in found
         ]
 
     async def publish(self, messages: Sequence[Message]) -> None:

@@ -1,0 +1,57 @@
+"""Reading record batches: whatever bytes a producer gives header names, every record of the batch is read."""
+
+import pytest
+from aiokafka.consumer import fetcher
+from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
+
+from orderflow_runtime import kafka
+from orderflow_runtime.records import Batches
+
+HEADERS = [("nAme", b"1"), ("null", None), ("emptY", b""), ("é", b"\xff")]
+
+
+def batch(codec: int = DefaultRecordBatch.CODEC_NONE) -> bytes:
+    """Five records, the third without key and the fourth without value."""
+    builder = DefaultRecordBatchBuilder(2, codec, 0, -1, -1, -1, 100_000)
+    for n in range(5):
+        key, value = None if n == 2 else b"k%d" % n, None if n == 3 else b"v%d" % n * 50
+        builder.append(n, 1_000 + n, key, value, HEADERS)
+    return bytes(builder.build())
+
+
+def read(data: bytes) -> list[tuple[object, ...]]:
+    """All records of all batches."""
+    batches, found = Batches(data), []
+    while batches.has_next():
+        found += [(r.offset, r.timestamp, r.key, r.value, list(r.headers)) for r in batches.next_batch()]
+    return found
+
+
+def test_kafka_logs_read_by_this_reader() -> None:
+    """Whoever imports the Kafka log has aiokafka read by `Batches`."""
+    assert kafka.KafkaLog is not None
+    assert fetcher.MemoryRecords is Batches
+
+
+def test_a_batch_with_odd_header_names_reads_like_one_without() -> None:
+    """Only the odd name differs: its bytes stand as lone surrogates, and give the bytes back."""
+    plain, odd = read(batch()), read(batch().replace(b"nAme", b"n\xffme"))
+    assert [record[:4] for record in odd] == [record[:4] for record in plain]
+    for record in odd:
+        assert record[4] == [("n\udcffme", b"1"), *HEADERS[1:]]
+
+
+@pytest.mark.parametrize("codec", range(DefaultRecordBatch.CODEC_GZIP, DefaultRecordBatch.CODEC_ZSTD + 1))
+def test_compressed_batches_are_read(codec: int) -> None:
+    """A batch reads alike however its producer compressed it."""
+    assert read(batch(codec)) == read(batch())
+
+
+def test_several_batches_and_a_cut_off_end_are_read() -> None:
+    """A fetch response may hold many batches and a part of one more, which comes with the next fetch."""
+    data = batch() + batch().replace(b"emptY", b"e\xc3(ty") + batch()[:-1]
+    assert len(read(data)) == 10
+    batches = Batches(batch()[:-1])
+    assert not batches.has_next()
+    assert batches.size_in_bytes() == len(batch()) - 1
+    assert not Batches(b"").has_next()
