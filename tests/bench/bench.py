@@ -1,0 +1,15 @@
+"""What the flow can do on this machine, and what Kafka and Postgres alone could: `make bench` runs it.
+
+`bench.py [--quick]` writes artifacts/bench.json and prints a table. A full run takes five minutes on two cores,
+a quick one a minute and a half. docs/performance.md says how to read the figures.
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # for `support`, as pytest has it
+
+from measure import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""The system under test: a real Kafka, a real Postgres and the flow's processes, as `orderflow run` would have them."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import cost
+
+from orderflow_cli.kafka import Kafka
+from orderflow_cli.postgres import Postgres, create_database
+from orderflow_model.flow import OrderFlow
+from orderflow_model.names import role_name
+from orderflow_runtime.migrations import migrate
+from support.fleet import PASSWORD, Fleet
+from support.servers import new_kafka, new_postgres
+
+IN_PROCESS = Path(__file__).with_name("payment_in_process.py")
+
+
+@dataclass(frozen=True)
+class Servers:
+    """Kafka and Postgres, running."""
+
+    kafka: Kafka
+    postgres: Postgres
+
+    async def database(self, flow: OrderFlow, name: str) -> dict[str, str]:
+        """Make a database with the flow's schemas; give each service's URL of it."""
+        await create_database(self.postgres.admin_url(), name)
+        services = [service.name for service in flow.spec.services]
+        await migrate(self.postgres.admin_url(name), flow, dict.fromkeys(services, PASSWORD))
+        address = self.postgres.admin_url(name).rpartition("@")[2]
+        roles = {service: role_name(flow.metadata.name, service) for service in services}
+        return {service: f"postgresql://{role}:{PASSWORD}@{address}" for service, role in roles.items()}
+
+
+@asynccontextmanager
+async def servers(folder: Path) -> AsyncIterator[Servers]:
+    """Start both; stop both."""
+    both = Servers(new_kafka(folder), new_postgres(folder))
+    try:
+        both.kafka.start()
+        both.postgres.start()
+        yield both
+    finally:
+        both.kafka.stop()
+        both.postgres.stop()
+
+
+@dataclass(frozen=True)
+class System:
+    """The flow, running."""
+
+    servers: Servers
+    fleet: Fleet
+
+    @property
+    def pids(self) -> Mapping[str, int]:
+        """Every process of the system, by name."""
+        found = {name.removesuffix("-0"): process.pid for name, process in self.fleet.processes.items()}
+        return found | {"kafka": self.servers.kafka.pid or 0, "postgres": self.servers.postgres.pid or 0}
+
+    def read(self) -> cost.Reading:
+        """Read the CPU clocks."""
+        return cost.read(self.pids)
+
+    async def restart_over_http(self) -> None:
+        """Put a payment service that calls the provider over HTTP in the place of the other."""
+        self.fleet.start_provider()
+        await asyncio.to_thread(self.fleet.kill, "payment-0")
+        await self.fleet.until_ready(self.fleet.start("payment"))
+
+    async def kill_and_restart(self, service: str) -> None:
+        """SIGKILL a service and start it again at once, as the supervisor does."""
+        self.fleet.kill(f"{service}-0")
+        self.fleet.start(service)
+
+
+@asynccontextmanager
+async def running(servers: Servers, flow: OrderFlow, folder: Path) -> AsyncIterator[System]:
+    """Start all services, the payment provider in payment's own process."""
+    await servers.database(flow, "bench")
+    await asyncio.to_thread(folder.mkdir)
+    fleet = Fleet(flow, servers.kafka.bootstrap, servers.postgres.admin_url("bench"), folder)
+    await fleet.prepare()
+    try:
+        names = [
+            fleet.start(service.name, command=[sys.executable, str(IN_PROCESS)] if service.name == "payment" else ())
+            for service in flow.spec.services
+        ]
+        await fleet.until_ready(*names)
+        yield System(servers, fleet)
+    finally:
+        fleet.stop()
