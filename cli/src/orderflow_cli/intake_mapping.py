@@ -94,11 +94,20 @@ def _mapping(data: Any) -> OrderMapping:
         raise ValueError("order.idempotencyKey is missing: without it a second load would place everything again")
     if not isinstance(order.get("lines"), list):
         raise ValueError("order.lines must be a list of what to make of each row")
-    columns: set[str] = set() if group_by is None else {str(group_by)}
+    columns: set[str] = set()
+    if group_by is not None:
+        _add(group_by, "groupBy", columns)
     head = {name: _parse(node, f"order.{name}", columns) for name, node in order.items() if name != "lines"}
     head_columns = frozenset(columns)
     lines = _parse(order["lines"], "order.lines", columns)
-    return OrderMapping(head, lines, None if group_by is None else str(group_by), head_columns, frozenset(columns))
+    return OrderMapping(head, lines, group_by, head_columns, frozenset(columns))
+
+
+def _add(column: Any, place: str, columns: set[str]) -> str:
+    if not isinstance(column, str):
+        raise ValueError(f"{place}: {column} is no column's name; put it in quotes if it is meant")
+    columns.add(column)
+    return column
 
 
 def _parse(node: Any, place: str, columns: set[str]) -> Any:
@@ -110,11 +119,9 @@ def _parse(node: Any, place: str, columns: set[str]) -> Any:
     if not isinstance(node, dict):
         return node
     if "integer" in node and set(node) <= {"integer", "times"}:
-        columns.add(str(node["integer"]))
-        return Integer(str(node["integer"]), _times(node.get("times", 1), place))
+        return Integer(_add(node["integer"], place, columns), _times(node.get("times", 1), place))
     if set(node) == {"boolean"}:
-        columns.add(str(node["boolean"]))
-        return Boolean(str(node["boolean"]))
+        return Boolean(_add(node["boolean"], place, columns))
     return {name: _parse(item, f"{place}.{name}", columns) for name, item in node.items()}
 
 

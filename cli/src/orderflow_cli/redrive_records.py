@@ -1,7 +1,7 @@
 """The records of a dead-letter topic: read from beginning to end, repaired, and written to where they came from."""
 
 import uuid
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from orderflow_runtime.item import REDRIVE_OF
 from orderflow_runtime.letters import LETTER_ID, PREFIX, TOPIC
 
 Options = Mapping[str, Any]
+Header = tuple[str, bytes | None]
 
 _TIMEOUT_S = 30
 _AT_ONCE = 100
@@ -37,7 +38,7 @@ class DeadRecord:
     at: tuple[int, int]
     topic: str
     key: bytes | None
-    headers: list[tuple[str, bytes]]
+    headers: list[Header]
     value: bytes
 
 
@@ -129,7 +130,7 @@ def _record(message: Message) -> Iterator[DeadRecord]:
     headers = _headers(message)
     found = dict(headers)
     try:
-        letter_id, topic = uuid.UUID(found[LETTER_ID].decode()), found[TOPIC].decode()
+        letter_id, topic = uuid.UUID((found[LETTER_ID] or b"").decode()), (found[TOPIC] or b"").decode()
     except (KeyError, ValueError):
         return
     kept = [(name, value) for name, value in headers if not name.startswith(PREFIX)]
@@ -137,10 +138,10 @@ def _record(message: Message) -> Iterator[DeadRecord]:
     yield DeadRecord(letter_id, at, topic, _bytes(message.key()), kept, _bytes(message.value()) or b"")
 
 
-def _headers(message: Message) -> list[tuple[str, bytes]]:
+def _headers(message: Message) -> list[Header]:
     # the client's stubs allow forms of headers, keys and values that it never gives for records that were read
     pairs: Any = message.headers() or ()
-    return [(name, value or b"") for name, value in pairs]
+    return list(pairs)
 
 
 def _bytes(content: Any) -> bytes | None:
@@ -163,8 +164,8 @@ class Publisher:
             if error is not None:
                 self._failed(record.id, error.str())
 
-        headers: Sequence[tuple[str, bytes]] = [*record.headers, (REDRIVE_OF, str(record.id).encode())]
-        self._producer.produce(record.topic, record.value, record.key, headers=list(headers), on_delivery=report)
+        headers: list[tuple[str, str | bytes | None]] = [*record.headers, (REDRIVE_OF, str(record.id).encode())]
+        self._producer.produce(record.topic, record.value, record.key, headers=headers, on_delivery=report)
         self._waiting += 1
         if self._waiting == _AT_ONCE:
             self.flush()
@@ -183,7 +184,7 @@ def export(record: DeadRecord) -> dict[str, Any]:
     line: dict[str, Any] = {
         "id": str(record.id),
         "key": None if record.key is None else record.key.decode(errors="replace"),
-        "headers": {name: value.decode(errors="replace") for name, value in record.headers},
+        "headers": {name: (value or b"").decode(errors="replace") for name, value in record.headers},
     }
     try:
         return line | {"value": from_json(record.value, allow_inf_nan=False)}
