@@ -1,0 +1,191 @@
+"""A service that dies: its own composition root around the production parts, with a SIGKILL at a named point.
+
+Run as `python faulty.py SERVICE POINT PASS`: the process works as ever and kills itself when it comes to the point for
+the PASS-th time. Production code knows nothing of it: the core takes its log and store as arguments, and these
+subclasses pass everything on. A service that publishes nothing (notification) hands on its calls instead, so
+its last three points lie around a call.
+"""
+
+import importlib
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import uvloop
+
+from orderflow_model import environment
+from orderflow_model.names import schema_name
+from orderflow_runtime import logs
+from orderflow_runtime.app import Settings, required, run
+from orderflow_runtime.effects import Clock
+from orderflow_runtime.kafka import KafkaLog, KafkaSettings
+from orderflow_runtime.log import Message, Record
+from orderflow_runtime.postgres import PostgresStore
+from orderflow_runtime.service import Call, Port, Service
+from orderflow_runtime.store import Closing, Opened, Opening, OutboxRow
+from orderflow_runtime.transaction import PostgresTransaction
+
+AFTER_FETCH = "after-fetch"
+AFTER_INBOX = "after-inbox"
+MID_TRANSACTION = "mid-transaction"
+AFTER_COMMIT = "after-commit-before-publish"
+MID_PUBLISH = "mid-publish"
+AFTER_PUBLISH = "after-publish-before-delete"
+POINTS = (AFTER_FETCH, AFTER_INBOX, MID_TRANSACTION, AFTER_COMMIT, MID_PUBLISH, AFTER_PUBLISH)
+
+INTAKE_MID_TRANSACTION = "intake-mid-transaction"
+INTAKE_AFTER_COMMIT = "intake-after-commit"
+INTAKE_POINTS = (INTAKE_MID_TRANSACTION, INTAKE_AFTER_COMMIT)
+"""Only the order service has an intake: an HTTP request dies with its answer not given."""
+
+
+class Fate:
+    """Counts the passes of one point, and ends the process at the last."""
+
+    def __init__(self, point: str, passes: int) -> None:
+        self.point = point
+        self._left = passes
+
+    def last(self, point: str) -> bool:
+        """Tell whether this pass of a point is the one to die at."""
+        if point != self.point:
+            return False
+        self._left -= 1
+        return self._left == 0
+
+    def meet(self, point: str) -> None:
+        """Die if it is time."""
+        if self.last(point):
+            die()
+
+
+def die() -> None:
+    """End at once, as `kill -9` does: nothing is flushed, closed or said."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+class DyingLog(KafkaLog):
+    """Kafka, with the points around reading and publishing."""
+
+    def __init__(self, settings: KafkaSettings, fate: Fate) -> None:
+        super().__init__(settings)
+        self._fate = fate
+
+    async def fetch(self, limit: int, wait: float) -> Sequence[Record]:
+        """Read, and perhaps die with records in hand."""
+        records = await super().fetch(limit, wait)
+        if records:
+            self._fate.meet(AFTER_FETCH)
+        return records
+
+    async def publish(self, messages: Sequence[Message]) -> None:
+        """Publish, and perhaps die before, in the middle, or after the acknowledgement."""
+        self._fate.meet(AFTER_COMMIT)
+        if len(messages) > 1 and self._fate.last(MID_PUBLISH):
+            await super().publish(messages[: len(messages) // 2])
+            die()
+        await super().publish(messages)
+        self._fate.meet(AFTER_PUBLISH)
+
+
+class DyingTransaction(PostgresTransaction):
+    """A batch's transaction, with the points inside it."""
+
+    fate: Fate
+    intake = False
+
+    async def open(self, opening: Opening) -> Opened:
+        """Claim the batch, and perhaps die with the inbox filled."""
+        opened = await super().open(opening)
+        if opening.inbox:
+            self.fate.meet(AFTER_INBOX)
+        return opened
+
+    async def close(self, closing: Closing) -> list[OutboxRow]:
+        """Perhaps die with all business rows written; else write what is owed."""
+        if closing.outbox or closing.calls:
+            self.fate.meet(INTAKE_MID_TRANSACTION if self.intake else MID_TRANSACTION)
+        return await super().close(closing)
+
+
+class DyingStore(PostgresStore):
+    """Postgres, its transactions watched."""
+
+    def __init__(self, dsn: str, schema: str, fate: Fate) -> None:
+        super().__init__(dsn, schema)
+        self._fate = fate
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[PostgresTransaction]:
+        """The worker's transaction."""
+        async with super().transaction() as tx:
+            yield self._watched(tx)
+
+    @asynccontextmanager
+    async def intake_transaction(self) -> AsyncIterator[PostgresTransaction]:
+        """The intake's transaction; perhaps die when it is committed and nobody knows."""
+        async with super().intake_transaction() as tx:
+            watched = self._watched(tx)
+            watched.intake = True
+            yield watched
+        self._fate.meet(INTAKE_AFTER_COMMIT)
+
+    def _watched(self, tx: PostgresTransaction) -> DyingTransaction:
+        watched = DyingTransaction(tx._connection, tx._translating)
+        watched.fate = self._fate
+        return watched
+
+
+class DyingPort:
+    """A way to the outside, with the points around a call."""
+
+    def __init__(self, port: Port, fate: Fate) -> None:
+        self._port = port
+        self._fate = fate
+
+    async def perform(self, request: Mapping[str, Any], idempotency_key: str) -> dict[str, Any]:
+        """Perform, and perhaps die before, in the middle (for all that one can see outside), or after."""
+        self._fate.meet(AFTER_COMMIT)
+        if self._fate.last(MID_PUBLISH):
+            messages = request["messages"]
+            await self._port.perform({**request, "messages": messages[: len(messages) // 2]}, idempotency_key)
+            die()
+        result = await self._port.perform(request, idempotency_key)
+        self._fate.meet(AFTER_PUBLISH)
+        return result
+
+    async def lookup(self, idempotency_key: str) -> dict[str, Any] | None:
+        """Ask."""
+        return await self._port.lookup(idempotency_key)
+
+
+def doomed(service: Service, fate: Fate) -> Service:
+    """Give the service with dying ports, if its calls are all that it hands on."""
+    if service.publishes:
+        return service
+    return replace(service, calls={k: Call(DyingPort(c.port, fate), c.handler) for k, c in service.calls.items()})
+
+
+async def work(service: Service, settings: Settings, fate: Fate) -> None:
+    """Run the service until its fate."""
+    store = DyingStore(required(os.environ, environment.DATABASE_URL), schema_name(service.name), fate)
+    try:
+        await run(doomed(service, fate), settings, DyingLog(settings.kafka(), fate), store, Clock())
+    finally:
+        await store.stop()
+
+
+def main(name: str, point: str, passes: str) -> None:
+    """Build the service as its own `__main__` does, and run it."""
+    settings = Settings.read(os.environ)
+    service = importlib.import_module(f"orderflow_{name}.__main__").build(settings)
+    logs.set_up(settings.config.flow, service.name, "INFO")
+    uvloop.run(work(service, settings, Fate(point, int(passes))))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

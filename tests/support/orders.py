@@ -1,0 +1,178 @@
+"""Orders as clients place them, and the front door of a running fleet: tests act and look through HTTP alone."""
+
+import asyncio
+import itertools
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import yaml
+
+from orderflow_cli.postgres import create_database, drop_database
+from orderflow_model.flow import OrderFlow
+from orderflow_model.loading import parse_flow
+from support.fleet import Fleet, until
+from support.names import unique_name
+
+SHOP = Path(__file__).parents[2] / "manifests" / "flows" / "shop.yaml"
+ENDED = ("COMPLETED", "CANCELLED")
+_AWAY = (aiohttp.ClientError, TimeoutError)
+_TIMEOUT = aiohttp.ClientTimeout(total=30)
+
+Json = dict[str, Any]
+
+
+def shop_flow(name: str, *, deadline: str = "15m", delivery: Json | None = None) -> OrderFlow:
+    """Give the reference flow under another name, with another deadline or other retries."""
+    data = yaml.safe_load(SHOP.read_text())
+    data["metadata"]["name"] = name
+    data["spec"]["saga"]["deadline"] = deadline
+    data["spec"]["defaults"]["delivery"] |= delivery or {}
+    return parse_flow(data)
+
+
+@contextmanager
+def open_fleet(bootstrap: str, admin_url: Callable[[str], str], scratch: Path, **wishes: Any) -> Iterator[Fleet]:
+    """Give a prepared fleet of the reference flow with its provider running; `wishes` as in `shop_flow`."""
+    database, name = unique_name("db"), unique_name("f")
+    (folder := scratch / name).mkdir()
+    asyncio.run(create_database(admin_url("postgres"), database))
+    fleet = Fleet(shop_flow(name, **wishes), bootstrap, admin_url(database), folder)
+    asyncio.run(fleet.prepare())
+    fleet.extra_env["PAYMENT_PROVIDER_TIMEOUT"] = "2"
+    try:
+        fleet.start_provider()
+        yield fleet
+    finally:
+        fleet.stop()
+        asyncio.run(drop_database(admin_url("postgres"), database))
+
+
+def start_all(fleet: Fleet) -> None:
+    """Start one instance of every service, and wait until they are ready."""
+    names = [fleet.start(service.name) for service in fleet.flow.spec.services]
+    asyncio.run(fleet.until_ready("provider", *names))
+
+
+def order(
+    *,
+    key: str | None = None,
+    card: str = "tok_ok",
+    country: str = "DE",
+    lines: Sequence[tuple[str, int, int]] = (("SKU-0001", 1, 1000),),
+    partial: bool = False,
+) -> Json:
+    """Give an order to place: `card` is a test token of the provider, `lines` are (sku, quantity, cents apiece)."""
+    return {
+        "idempotencyKey": key or uuid.uuid4().hex,
+        "customer": {"id": "c1", "email": "ann@example.org", "name": "Ann"},
+        "lines": [{"sku": sku, "quantity": n, "unitPrice": price} for sku, n, price in lines],
+        "currency": "EUR",
+        "payment": {"token": card},
+        "shipTo": {"name": "Ann", "street": "Main St 1", "city": "Ghent", "postcode": "9000", "country": country},
+        "allowPartial": partial,
+    }
+
+
+def mixture(number: int, prefix: str = "") -> list[Json]:
+    """Give orders of every fate: of twenty, two are declined, two have no carrier, and four calls go wrong."""
+    cards = {3: "tok_declined", 7: "tok_unknown", 11: "tok_lost_declined", 15: "tok_double", 17: "tok_refund_lost"}
+    prefix = prefix or uuid.uuid4().hex
+    return [
+        order(
+            key=f"{prefix}-{i}",
+            card=cards.get(i % 20, "tok_ok"),
+            country="XX" if i % 20 in (5, 17) else "DE",
+            lines=((f"SKU-{i % 100 + 1:04}", 1 + i % 3, 500 + i % 7), ("SKU-0001", 1, 250)),
+        )
+        for i in range(number)
+    ]
+
+
+class Shop:
+    """A client of the order service; it repeats what was not answered, with the same key, as clients should."""
+
+    def __init__(self, fleet: Fleet, http: aiohttp.ClientSession, instances: Sequence[str]) -> None:
+        self.fleet = fleet
+        self._http = http
+        self._instances = itertools.cycle(instances)
+
+    async def place(self, **wishes: Any) -> str:
+        """Place one order and give its id."""
+        return (await self.place_all([order(**wishes)]))[0]
+
+    async def place_all(self, orders: Iterable[Json]) -> list[str]:
+        """Place orders in batches, each until it is answered; give their ids."""
+        placed, rest = [], list(orders)
+        while rest:
+            batch, rest = rest[:500], rest[500:]
+            answer = await self._post("/orders/batch", batch)
+            placed += [result["id"] for result in answer["results"]]
+        return placed
+
+    async def show(self, order_id: str) -> Json:
+        """Give an order as it stands."""
+        return await self._get(f"/orders/{order_id}")
+
+    async def timeline(self, order_id: str) -> list[str]:
+        """Give what happened to an order, oldest first."""
+        return [entry["what"] for entry in (await self._get(f"/orders/{order_id}/timeline"))["entries"]]
+
+    async def ask(self, order_id: str, verb: str) -> int:
+        """Cancel or resume an order; give the HTTP status."""
+        async with self._http.post(self._url(f"/orders/{order_id}/{verb}")) as answer:
+            return answer.status
+
+    async def until(self, order_id: str, *states: str, seconds: float = 60) -> Json:
+        """Wait until the order is in one of these states, and give it."""
+        wanted = states or ENDED
+        seen: list[Json] = [{}]
+
+        async def there() -> bool:
+            seen[0] = await self.show(order_id)
+            return seen[0]["state"] in wanted
+
+        try:
+            await until(there, "", seconds, every=0.05)
+        except AssertionError:
+            raise AssertionError(f"not {wanted} in {seconds} s: {seen[0]}") from None
+        return seen[0]
+
+    async def provider(self, **faults: Any) -> None:
+        """Set how the provider misbehaves; what is not named behaves."""
+        async with self._http.post(self.fleet.url("provider", "/faults"), json=faults) as answer:
+            assert answer.status == 200, await answer.text()
+
+    async def ledger(self) -> Json:
+        """Give what the provider itself did."""
+        async with self._http.get(self.fleet.url("provider", "/ledger")) as answer:
+            return dict(await answer.json())
+
+    async def _post(self, path: str, body: Any) -> Json:
+        while True:
+            try:
+                async with self._http.post(self._url(path), json=body) as answer:
+                    if answer.status == 200:
+                        return dict(await answer.json())
+                    assert answer.status == 503, f"{answer.status}: {await answer.text()}"
+            except _AWAY:
+                pass
+            await asyncio.sleep(0.2)
+
+    async def _get(self, path: str) -> Json:
+        async with self._http.get(self._url(path)) as answer:
+            assert answer.status == 200, f"{answer.status}: {await answer.text()}"
+            return dict(await answer.json())
+
+    def _url(self, path: str) -> str:
+        return self.fleet.url(next(self._instances), path)
+
+
+@asynccontextmanager
+async def shop_of(fleet: Fleet, *instances: str) -> AsyncIterator[Shop]:
+    """Open a client of a fleet whose order service runs as these processes."""
+    async with aiohttp.ClientSession(timeout=_TIMEOUT) as http:
+        yield Shop(fleet, http, instances or ("order-0",))
