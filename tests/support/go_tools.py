@@ -1,6 +1,7 @@
 """The control plane's programs: compiled once from the Go modules that tests/tools pins, then cached by version."""
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -45,12 +46,14 @@ def control_plane_programs() -> Path:
 
 
 def module_folder(module: str) -> Path:
-    """The unpacked sources of a Go module that tests/tools/crds pins, fetched by the go command."""
-    done = _go(TOOLS / "crds", "list", "-mod=mod", "-m", "-f", "{{.Dir}}", module)
-    if not done.strip():
-        _go(TOOLS / "crds", "mod", "download", module)
-        done = _go(TOOLS / "crds", "list", "-mod=mod", "-m", "-f", "{{.Dir}}", module)
-    return Path(done.strip())
+    """The unpacked sources of a Go module that tests/tools/crds pins; the go command fetches it once and checks it."""
+    version = next(line.split()[1] for line in _pins() if line.split()[:1] == [module])
+    found = json.loads(_go(TOOLS / "crds", "mod", "download", "-json", f"{module}@{version}"))
+    return Path(found["Dir"])
+
+
+def _pins() -> list[str]:
+    return (TOOLS / "crds" / "go.mod").read_text().splitlines()
 
 
 def _compile(module: Path, folder: Path) -> None:

@@ -1,0 +1,9 @@
+// Whose CRDs tests/controlplane serves: KEDA's and the Prometheus operator's. Nothing of them is compiled.
+module orderflow.dev/tests/tools/crds
+
+go 1.24.0
+
+require (
+	github.com/kedacore/keda/v2 v2.18.3
+	github.com/prometheus-operator/prometheus-operator v0.85.0
+)
