@@ -1,0 +1,1 @@
+"""The operator: makes Kubernetes and Kafka hold what an OrderFlow resource says, and keeps them so."""

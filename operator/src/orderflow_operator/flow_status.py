@@ -1,0 +1,95 @@
+"""The status of an OrderFlow as the operator writes it; `status.py` fills it, `crd.py` describes it."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from orderflow_model.base import UniqueBy
+
+DEGRADED = "Degraded"
+MESSAGE_MAX = 4096
+
+Reason = Annotated[str, Field(pattern=r"^([A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?)?$", max_length=256)]
+Message = Annotated[str, Field(max_length=MESSAGE_MAX)]
+Name = Annotated[str, Field(max_length=253)]
+Count = Annotated[int, Field(ge=0, le=1_000_000)]
+Fraction = Annotated[str, Field(max_length=15)]
+Time = Annotated[str, Field(max_length=32, json_schema_extra={"format": "date-time"})]
+
+
+class Truth(StrEnum):
+    """Whether a condition holds."""
+
+    TRUE = "True"
+    FALSE = "False"
+    UNKNOWN = "Unknown"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(
+        frozen=True, alias_generator=to_camel, validate_by_name=True, validate_by_alias=True, serialize_by_alias=True
+    )
+
+
+class Condition(_Part):
+    """One aspect of the flow: whether it holds, why, and since when."""
+
+    type: Annotated[str, Field(max_length=64)] = Field(description="Aspect of the flow that this speaks of.")
+    status: Truth = Field(description="Whether it holds.")
+    reason: Reason = Field(description="The reason in one CamelCase word, for programs.")
+    message: Message = Field("", description="The reason in a sentence, and what to do next.")
+    observed_generation: Count = Field(description="Generation of the spec this was judged by.")
+    last_transition_time: Time = Field(description="When the status last changed.")
+
+
+class EventStatus(_Part):
+    """One event and the topic that carries it."""
+
+    name: Name = Field(description="Name of the event.")
+    topic: Name = Field(description="Name of its topic.")
+    partitions: Count = Field(description="Partitions the topic has.")
+    ready: Truth = Field(description="Whether the topic can be used.")
+    reason: Reason = Field("", description="Why it cannot, in one word.")
+    message: Message = Field("", description="Why it cannot, and what to do next.")
+
+
+class ServiceStatus(_Part):
+    """One service and its pods."""
+
+    name: Name = Field(description="Name of the service.")
+    image: Annotated[str, Field(max_length=512)] = Field(description="Image that is rolled out.")
+    ready: Count = Field(description="Pods of the new version that are ready.")
+    desired: Count = Field(description="Pods that should be.")
+    reason: Reason = Field("", description="What is wrong with the worst pod, in one word.")
+    message: Message = Field("", description="What is wrong with the worst pod, with its last line.")
+    rollout: Annotated[str, Field(max_length=16)] = Field("", description="Hash of the version being rolled out.")
+    since: Time | None = Field(None, description="Since when this rollout waits for pods; absent once they are ready.")
+
+
+class Summary(_Part):
+    """What `kubectl get` shows at a glance."""
+
+    services: Fraction = Field(description="Services that are ready, of all.")
+    topics: Fraction = Field(description="Topics that are ready, of all.")
+
+
+class FlowStatus(_Part):
+    """What is, as the operator last saw it."""
+
+    observed_generation: Count = Field(0, description="Generation of the spec that the operator has acted on.")
+    conditions: Annotated[tuple[Condition, ...], Field(max_length=16), UniqueBy("type")] = Field(
+        (), description="Aspects of the flow: Valid, TopicsReady, IdentitiesReady, ServicesReady, Ready, Degraded."
+    )
+    summary: Summary | None = Field(None, description="What kubectl get shows at a glance.")
+    events: Annotated[tuple[EventStatus, ...], Field(max_length=200), UniqueBy("name")] = Field(
+        (), description="Each event and its topic."
+    )
+    services: Annotated[tuple[ServiceStatus, ...], Field(max_length=50), UniqueBy("name")] = Field(
+        (), description="Each service and its pods."
+    )
+
+    def condition(self, kind: str) -> Condition | None:
+        """Return the condition of that type, if there is one."""
+        return next((condition for condition in self.conditions if condition.type == kind), None)
