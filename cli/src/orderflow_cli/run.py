@@ -133,7 +133,8 @@ async def _work(parts: Parts, load: Load, until_done: bool, seed: str) -> bool:
         posting = asyncio.create_task(_post(parts, load, seed, posted))
         ending = asyncio.create_task(_rest(parts, posted) if until_done else _forever())
         await _until(ending, showing, posting)
-    parts.console.print(f"{posted.orders:,} orders placed, all at rest after {time.monotonic() - begun:.1f} s")
+    took = time.monotonic() - begun
+    parts.console.print(f"{posted.orders:,} orders placed, all at rest after {took:.1f} s", highlight=False)
     return await _judge(parts)
 
 

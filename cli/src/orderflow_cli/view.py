@@ -95,7 +95,8 @@ def _board(snapshot: Snapshot) -> RenderableType:
         flowing = "" if arrow.rate else "dim"
         figures = (f"{arrow.rate:,.0f}", f"{arrow.total:,}")
         table.add_row(arrow.publishers, arrow.event, f"→ {arrow.subscriber}", *figures, style=flowing)
-    return Group(table, Text(_orders(snapshot), style="bold"), Text(_troubles(snapshot)))
+    # The table goes last: a short terminal cuts the end off.
+    return Group(Text(_orders(snapshot), style="bold"), Text(_troubles(snapshot)), table)
 
 
 def _orders(snapshot: Snapshot) -> str:

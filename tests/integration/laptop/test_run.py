@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from orderflow_cli.kafka import Kafka
 from support.front_door import FLOW, OrderFlowProcess, all_gone, orderflow, ports_of
 from support.scratch import scratch_directory
 from support.servers import kafka_program
@@ -124,6 +125,15 @@ def test_a_service_that_cannot_run_here_is_named(folder: Path) -> None:
     assert refused.returncode == 1
     assert "service shipping cannot run here: there is no module parcel_robot" in refused.stdout
     assert all_gone([], ports_of(_state(folder)))
+
+
+def test_a_given_kafka_carries_the_flow(kafka: Kafka, folder: Path, flow_name: str) -> None:
+    """With --kafka no broker is started, and the flow's topics are made on the one that is there."""
+    (folder / "flow.yaml").write_text(FLOW.read_text().replace("name: shop\n", f"name: {flow_name}\n", 1))
+    options = ["--orders", "100", "--until-done", "--kafka", kafka.bootstrap]
+    ended = orderflow("run", "flow.yaml", *options, cwd=folder)
+    assert ended.returncode == 0, ended.stdout
+    assert not (folder / ".orderflow" / flow_name / "kafka").exists()
 
 
 def test_without_java_the_mock_carries_the_flow_and_says_so(folder: Path) -> None:

@@ -1,0 +1,60 @@
+"""The live view's figures: what flows on each arrow, through restarts and silent services."""
+
+import asyncio
+import io
+
+import pytest
+from rich.console import Console
+
+from orderflow_cli.metrics import Counts
+from orderflow_cli.view import Arrow, Rates, Snapshot, show
+from orderflow_model.loading import load_flow
+from support.front_door import FLOW
+
+
+@pytest.fixture
+def rates() -> Rates:
+    """The rates of the reference flow, first read at second 0 with 100 payments asked for."""
+    rates = Rates(load_flow(FLOW))
+    rates.arrows({"payment": Counts(processed={"STOCK_RESERVED": 100})}, now=0)
+    return rates
+
+
+def _reserved(arrows: list[Arrow]) -> Arrow:
+    return next(arrow for arrow in arrows if (arrow.event, arrow.subscriber) == ("STOCK_RESERVED", "payment"))
+
+
+def test_a_rate_is_growth_over_time(rates: Rates) -> None:
+    """Fifty more in two seconds are 25 a second, on the arrow from inventory to payment."""
+    arrow = _reserved(rates.arrows({"payment": Counts(processed={"STOCK_RESERVED": 150})}, now=2))
+    assert arrow == Arrow("inventory", "STOCK_RESERVED", "payment", total=150, rate=25)
+
+
+def test_a_restarted_service_counts_from_zero(rates: Rates) -> None:
+    """A counter that fell is a new process: what it shows has all happened since."""
+    assert _reserved(rates.arrows({"payment": Counts(processed={"STOCK_RESERVED": 30})}, now=2)).rate == 15
+
+
+def test_a_silent_service_flows_at_zero(rates: Rates) -> None:
+    """A service that does not answer keeps its total and shows no rate."""
+    assert _reserved(rates.arrows({}, now=2)) == Arrow("inventory", "STOCK_RESERVED", "payment", 100, 0)
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+async def test_both_views_name_states_and_troubles(terminal: bool) -> None:
+    """A pipe gets plain lines, a terminal a board; both say how orders stand and what went wrong."""
+    output = io.StringIO()
+    console = Console(file=output, force_terminal=terminal, width=100, height=40)
+    arrow = Arrow("order", "ORDER_CREATED", "inventory", total=7, rate=3)
+
+    async def take() -> Snapshot:
+        return Snapshot([arrow], posted=7, states={"PAID": 7}, parked=2, dead=1, restarts={"order": 1, "payment": 0})
+
+    showing = asyncio.create_task(show(console, take))
+    await asyncio.sleep(0.2)
+    showing.cancel()
+    await asyncio.wait([showing])
+    assert "orders sent 7: PAID 7" in output.getvalue()
+    assert "parked 2, dead letters 1, restarts order 1" in output.getvalue()
+    assert ("ORDER_CREATED" in output.getvalue()) == terminal
+    assert ("\x1b" in output.getvalue()) == terminal
