@@ -221,7 +221,7 @@ class World:
         for service, types in SUBSCRIPTIONS.items():
             if type(event) in types:
                 queue = (service, event.TYPE, event.key)
-                self.queues[queue] = self.queues.get(queue, ()) + ((number, event),)
+                self.queues[queue] = (*self.queues.get(queue, ()), (number, event))
 
     def published(self, event: type[Event], key: str = "o1") -> int:
         """Give how often an event was published for an order."""
