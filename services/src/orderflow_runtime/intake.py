@@ -63,11 +63,13 @@ class GroupIntake:
             raise Unavailable(f"{self._queue.qsize()} commands are waiting already; try again later")
         for one in pending:
             self._queue.put_nowait(one)
-        answers = await asyncio.gather(*(one.answer for one in pending), return_exceptions=True)
-        for answer in answers:
-            if isinstance(answer, BaseException):
-                raise answer
-        return answers
+        answers = [one.answer for one in pending]
+        if answers:
+            await asyncio.wait(answers)
+        if failed := [error for answer in answers if (error := answer.exception())]:
+            raise failed[0]
+        # a reply may be an exception: a refusal is a value here, and its endpoint's to raise
+        return [answer.result() for answer in answers]
 
     async def read(self, query: str, *args: object) -> Sequence[Mapping[str, Any]]:
         """Query outside the commands' transactions."""
