@@ -12,8 +12,8 @@ from arrivals import Arrivals
 from orders import Placed, batches
 
 BATCH = 500
-IN_FLIGHT = 3_000
-"""How many orders a closed loop keeps under way."""
+IN_FLIGHT = 2_500
+"""How many orders a closed loop keeps under way. They move in waves: a round must be longer than one."""
 _DRAIN_SECONDS = 60
 
 

@@ -53,8 +53,8 @@ class Size:
     recovery_s: int
 
 
-FULL = Size(8_000, 40_000, 5_000, 14_000, 5, 25, 15, 20)
-QUICK = Size(2_000, 10_000, 1_500, 5_000, 3, 6, 3, 8)
+FULL = Size(8_000, 40_000, 5_000, 21_000, 5, 25, 15, 20)
+QUICK = Size(2_000, 10_000, 1_500, 6_000, 2, 6, 3, 8)
 
 
 async def bench(size: Size, folder: Path) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from orderflow_runtime.kafka import partition_of
 from orderflow_runtime.log import Message, Partition, Record, unpack
 from orderflow_runtime.postgres import PostgresStore
 from orderflow_runtime.retry import RetryPolicy
-from orderflow_runtime.service import Service
+from orderflow_runtime.service import CallOutcome, Service
 from orderflow_runtime.store import CallRow, Lease
 from orderflow_shipping.__main__ import build as shipping
 
@@ -130,8 +130,7 @@ class Stage:
     async def _perform(self, call: CallRow) -> Item:
         request = msgspec.json.decode(call.request)
         result = await self.service.calls[call.kind].port.perform(request, call.id)
-        value = msgspec.json.encode({"request": request, "result": result})
-        return outcome_item(call.shard, call.id, call.kind, call.key, value)
+        return outcome_item(call.shard, call.id, CallOutcome(call.kind, call.key, request, result))
 
 
 class Rehearsal:

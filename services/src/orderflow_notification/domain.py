@@ -1,7 +1,7 @@
 """What customers are told, and in which words: pure, called by the handlers."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from orderflow_contracts.event import Event
@@ -45,9 +45,9 @@ class Message:
     subject: str
     text: str
 
-    def plain(self) -> dict[str, Any]:
+    def plain(self) -> dict[str, str]:
         """Give it as JSON values, for the call's request."""
-        return asdict(self)
+        return {"id": self.id, "to": self.to, "name": self.name, "subject": self.subject, "text": self.text}
 
 
 _CANCELLED: Mapping[CancelReason, str] = {

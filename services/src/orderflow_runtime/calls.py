@@ -14,7 +14,7 @@ import msgspec
 from orderflow_runtime.item import Item, outcome_item
 from orderflow_runtime.log import Partition
 from orderflow_runtime.retry import RetryPolicy
-from orderflow_runtime.service import Call, OutcomeUnknown
+from orderflow_runtime.service import Call, CallOutcome, OutcomeUnknown
 from orderflow_runtime.store import CallRow, Store, StoreUnavailable, storable
 
 logger = logging.getLogger(__name__)
@@ -63,8 +63,7 @@ class Caller:
     async def _run(self, row: CallRow, ask_first: bool) -> None:
         request = msgspec.json.decode(row.request)
         result = await self._until_known(row, request, ask_first)
-        value = msgspec.json.encode({"request": request, "result": result})
-        self._ready.append(outcome_item(row.shard, row.id, row.kind, row.key, value))
+        self._ready.append(outcome_item(row.shard, row.id, CallOutcome(row.kind, row.key, request, result)))
         self._running.pop(row.id, None)
         self._wake()
 

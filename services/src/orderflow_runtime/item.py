@@ -126,11 +126,10 @@ def timer_item(shard: Partition, name: str, key: str, payload: bytes) -> Item:
     return Item(shard, key, TIMER + name, (), payload, Fired(name, key, msgspec.json.decode(payload)))
 
 
-def outcome_item(shard: Partition, call_id: str, kind: str, key: str, value: bytes) -> Item:
-    """Make the item of a call whose outcome is known; `value` is JSON `{request, result}`."""
-    known = msgspec.json.decode(value)
-    outcome = CallOutcome(kind, key, known["request"], known["result"])
-    return Item(shard, key, CALL + kind, (), value, outcome, call_id=call_id)
+def outcome_item(shard: Partition, call_id: str, outcome: CallOutcome) -> Item:
+    """Make the item of a call whose outcome is known; parked, it is stored as JSON `{request, result}`."""
+    value = msgspec.json.encode({"request": outcome.request, "result": outcome.result})
+    return Item(shard, outcome.key, CALL + outcome.kind, (), value, outcome, call_id=call_id)
 
 
 def decode_parked(item: Item, event: type[Event] | None) -> None:

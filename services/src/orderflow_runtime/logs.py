@@ -5,6 +5,8 @@ import logging
 import sys
 from datetime import UTC, datetime
 
+_encode = json.JSONEncoder(ensure_ascii=False).encode
+
 
 class JsonFormatter(logging.Formatter):
     """Formats a record with the flow and service it comes from."""
@@ -24,11 +26,14 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False)
+        return _encode(line)
 
 
 def set_up(flow: str, service: str, level: str) -> None:
     """Log to standard error from `level` on; clients' own chatter only from warning on."""
+    # a line tells neither its place in the code nor its thread: finding them out would be half its cost
+    logging._srcfile = None
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter(flow, service))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
