@@ -1,0 +1,25 @@
+"""The loyalty service's one handler, in the form for a single event."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from orderflow_contracts.event import Event
+from orderflow_contracts.events import OrderCompleted
+from orderflow_loyalty import domain, store
+from orderflow_runtime.service import Received, Service, Transaction, each
+
+
+def loyalty_service() -> Service:
+    """Give the service."""
+    return Service(
+        name="loyalty",
+        migrations=Path(__file__).parent / "migrations",
+        handlers={OrderCompleted: each(grant)},
+    )
+
+
+async def grant(completed: Received[OrderCompleted], tx: Transaction) -> Iterable[Event]:
+    """Grant the order's points."""
+    event = completed.event
+    await store.grant(tx, event.order_id, event.customer.id, domain.points(event))
+    return ()
