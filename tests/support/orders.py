@@ -78,7 +78,7 @@ def order(
 
 
 def mixture(number: int, prefix: str = "") -> list[Json]:
-    """Give orders of every fate: of twenty, two are declined, two have no carrier, and four calls go wrong."""
+    """Give orders of every fate: of twenty, five end cancelled (two declined, two unserved, one not in stock)."""
     cards = {3: "tok_declined", 7: "tok_unknown", 11: "tok_lost_declined", 15: "tok_double", 17: "tok_refund_lost"}
     prefix = prefix or uuid.uuid4().hex
     return [
@@ -86,7 +86,11 @@ def mixture(number: int, prefix: str = "") -> list[Json]:
             key=f"{prefix}-{i}",
             card=cards.get(i % 20, "tok_ok"),
             country="XX" if i % 20 in (5, 17) else "DE",
-            lines=((f"SKU-{i % 100 + 1:04}", 1 + i % 3, 500 + i % 7), ("SKU-0001", 1, 250)),
+            lines=(
+                (f"SKU-{i % 100 + 1:04}", 1 + i % 3, 500 + i % 7),
+                ("NOWHERE" if i % 20 in (9, 13) else "SKU-0001", 1, 250),
+            ),
+            partial=i % 20 == 13,
         )
         for i in range(number)
     ]

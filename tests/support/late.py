@@ -1,0 +1,79 @@
+"""A service that hears of some things late: its own composition root, which does not read the topics a file names.
+
+Run as `python late.py SERVICE FILE`. While FILE names a topic, one a line, its partitions stay paused; all else flows.
+So a test makes any event overtake any other, on real Kafka, as often as it likes.
+"""
+
+import importlib
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import uvloop
+from aiokafka import TopicPartition
+
+from orderflow_model import environment
+from orderflow_model.names import schema_name
+from orderflow_runtime import logs
+from orderflow_runtime.app import Settings, required, run
+from orderflow_runtime.effects import Clock
+from orderflow_runtime.kafka import KafkaLog, KafkaSettings
+from orderflow_runtime.log import Partition, Record
+from orderflow_runtime.postgres import PostgresStore
+from orderflow_runtime.service import Service
+
+_NEVER_LONGER = 0.1
+
+
+class LateLog(KafkaLog):
+    """Kafka, some of whose topics wait."""
+
+    def __init__(self, settings: KafkaSettings, file: Path) -> None:
+        super().__init__(settings)
+        self._file = file
+        self._held: frozenset[str] = frozenset()
+        self._leased: set[Partition] = set()
+
+    async def resume(self, offsets: Mapping[Partition, int]) -> Mapping[Partition, int]:
+        """Read on, but not what is held."""
+        positions = await super().resume(offsets)
+        self._leased = {p for p in self._leased if p in self.assigned()} | set(offsets)
+        self._hold()
+        return positions
+
+    async def fetch(self, limit: int, wait: float) -> Sequence[Record]:
+        """Read what is not held now."""
+        held = frozenset(self._file.read_text().split())
+        if held != self._held:
+            self._held = held
+            self._hold()
+        return await super().fetch(limit, min(wait, _NEVER_LONGER))
+
+    def _hold(self) -> None:
+        if self._consumer is None:
+            return
+        for partition in self._leased & self.assigned():
+            turn = self._consumer.pause if partition.topic in self._held else self._consumer.resume
+            turn(TopicPartition(*partition))
+
+
+async def work(service: Service, settings: Settings, file: Path) -> None:
+    """Run the service until it is told to stop."""
+    store = PostgresStore(required(os.environ, environment.DATABASE_URL), schema_name(service.name))
+    try:
+        await run(service, settings, LateLog(settings.kafka(), file), store, Clock())
+    finally:
+        await store.stop()
+
+
+def main(name: str, file: str) -> None:
+    """Build the service as its own `__main__` does, and run it."""
+    settings = Settings.read(os.environ)
+    service = importlib.import_module(f"orderflow_{name}.__main__").build(settings)
+    logs.set_up(settings.config.flow, service.name, "INFO")
+    uvloop.run(work(service, settings, Path(file)))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
