@@ -89,15 +89,15 @@ def redrive(where: list[Condition], limit: int | None, dry_run: bool, repair_wit
     repairs = None if repair_with is None else read_repairs(repair_with)
     ids = None if repairs is None else list(repairs)
     letters = fetch_letters(at.database, at.service, where, ids, limit)
-    refused = {letter.id: reason for letter in letters if (reason := letter.obstacle())}
-    able = {letter.id for letter in letters} - refused.keys()
+    refused = {letter.id: reason for letter in letters if letter.dead and (reason := letter.obstacle())}
+    able = {letter.id for letter in letters if letter.dead} - refused.keys()
     refused |= _publish(at, able, repairs or {}, dry_run)
     done = "would be redriven" if dry_run else "redriven"
-    _show((letter, refused.get(letter.id, done)) for letter in letters)
+    _show((letter, refused.get(letter.id, done if letter.dead else "redriven before")) for letter in letters)
     unknown = [] if ids is None or where or limit else sorted(set(ids) - {letter.id for letter in letters}, key=str)
     for letter_id in unknown:
-        click.echo(f"{letter_id}  no dead letter of {at.service}")
-    click.echo(f"{len(letters) - len(refused):,} {done}, {len(refused) + len(unknown):,} not")
+        click.echo(f"{letter_id}\tno dead letter of {at.service}")
+    click.echo(f"{len(able - refused.keys()):,} {done}, {len(refused) + len(unknown):,} refused")
     if refused or unknown:
         raise click.exceptions.Exit(1)
 

@@ -112,17 +112,16 @@ def read_records(options: Options, topic: str) -> Iterator[DeadRecord]:
 
 def _until_end(consumer: Consumer, left: set[int]) -> Iterator[DeadRecord]:
     while left:
-        messages = consumer.consume(_AT_ONCE, timeout=_TIMEOUT_S)
-        if not messages:
+        message = consumer.poll(_TIMEOUT_S)
+        if message is None:
             raise RedriveError(f"Kafka gave nothing for {_TIMEOUT_S} s", "Try again")
-        for message in messages:
-            error = message.error()
-            if error is None:
-                yield from _record(message)
-            elif error.code() == KafkaError._PARTITION_EOF:
-                left.discard(message.partition())
-            else:
-                raise KafkaException(error)
+        error = message.error()
+        if error is None:
+            yield from _record(message)
+        elif error.code() == KafkaError._PARTITION_EOF:
+            left.discard(message.partition() or 0)
+        else:
+            raise KafkaException(error)
 
 
 def _record(message: Message) -> Iterator[DeadRecord]:

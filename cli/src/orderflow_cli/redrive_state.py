@@ -38,10 +38,13 @@ class DeadLetter:
     reason: str
     died_at: dt.datetime
 
+    @property
+    def dead(self) -> bool:
+        """False once the service has taken it back."""
+        return self.state == "Dead"
+
     def obstacle(self) -> str | None:
-        """Why it cannot be redriven; None when it can."""
-        if self.state != "Dead":
-            return "redriven already"
+        """Why it cannot be redriven, as far as its row tells; None when it can."""
         if self.redrives >= MAX_REDRIVES:
             return f"redriven {self.redrives} times and dead again: that is the limit, it stays where it is"
         if self.type.startswith((TIMER, CALL)):
