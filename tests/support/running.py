@@ -65,6 +65,7 @@ class Instance:
 
     async def crash(self) -> None:
         """Be gone, in the middle of whatever is under way."""
+        self.stopping.set()
         others = [m for m in self.log.cluster.groups[self.log.group] if m is not self.log]
         self.log.cluster.groups[self.log.group] = others
         for task in (self.run, self.worker._outbox._running, *(t for _, t in self.caller._running.values())):
