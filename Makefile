@@ -8,6 +8,7 @@ STAMP := .venv/.installed
 FLOW ?= manifests/flows/shop.yaml
 DEMO ?= --fail payment=5%,shipping=1%,unknown=1%
 PYTEST_ARGS ?=
+UPGRADE ?=
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,10 +49,10 @@ format: install ## put the code into form
 bench: install ## measure against the limits of Kafka and Postgres on this machine; writes artifacts/bench.json
 	@$(BIN)/python tests/bench/bench.py
 
-lock: install ## choose versions anew, within pyproject.toml, and write the hashed locks
-	@$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade \
+lock: install ## write the hashed locks anew for pyproject.toml; UPGRADE=--upgrade takes newest versions
+	@$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 $(UPGRADE) \
 	  --generate-hashes --no-header --quiet --output-file requirements.lock
-	@echo uv | $(BIN)/uv pip compile - --universal --python-version 3.11 --upgrade \
+	@echo uv | $(BIN)/uv pip compile - --universal --python-version 3.11 $(UPGRADE) \
 	  --generate-hashes --no-header --no-annotate --quiet --output-file requirements-bootstrap.lock
 
 clean: ## remove caches, artifacts and the data of laptop runs; .venv stays

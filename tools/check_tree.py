@@ -1,9 +1,10 @@
-"""Rules of this tree that no other linter knows; `make lint` runs it over all files that git tracks or would track."""
+"""Rules of this tree that no other linter knows. `make lint` runs it over all files that git tracks or would track."""
 
 import ast
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,7 +24,7 @@ _FORBIDDEN = {
 
 def main() -> int:
     """Print every finding with its place; give the exit code."""
-    findings = [finding for path in _files() for finding in _check(path)]
+    findings = [*(finding for path in _files() for finding in _check(path)), *_not_locked()]
     for finding in findings:
         print(finding)
     print(f"tree: {len(findings)} findings" if findings else "tree: ok")
@@ -36,10 +37,24 @@ def _files() -> list[Path]:
     return [path for name in sorted(set(listed.split("\0"))) if name and (path := Path(name)).is_file()]
 
 
+def _not_locked() -> Iterator[str]:
+    """Name what pyproject.toml wants and requirements.lock lacks: it would be missing from every new environment."""
+    project = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = [*project["dependencies"], *(name for extra in project["optional-dependencies"].values() for name in extra)]
+    locked = {_package(line) for line in Path("requirements.lock").read_text(encoding="utf-8").splitlines()}
+    for requirement in wanted:
+        if _package(requirement) not in locked:
+            yield f"pyproject.toml: {requirement} is not in requirements.lock; run make lock"
+
+
+def _package(requirement: str) -> str:
+    return re.sub(r"[-_.]+", "-", re.split(r"[^\w.-]", requirement, maxsplit=1)[0]).lower()
+
+
 def _check(path: Path) -> Iterator[str]:
     if path.as_posix() == "operator/__init__.py":
         yield f"{path}: shadows Python's own module `operator`"
-    if path.parts[0] == "tests" and path.name == "__init__.py":
+    if path.parts[0] == "tests" and path.name == "__init__.py" and not path.with_name("__main__.py").exists():
         yield f"{path}: tests are no package (pytest runs with --import-mode=importlib)"
     if path.suffix in _BINARY or path.samefile(_HERE):
         return

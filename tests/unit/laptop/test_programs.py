@@ -18,7 +18,7 @@ from orderflow_model.flow import OrderFlow
 from orderflow_model.loading import load_flow
 from support.front_door import FLOW
 
-SHELL = {"PATH": "/usr/bin:/bin", "HOME": "/home/ada", "AWS_SECRET_ACCESS_KEY": "not for services"}
+SHELL = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent/ada", "AWS_SECRET_ACCESS_KEY": "not for services"}
 
 
 @pytest.fixture
