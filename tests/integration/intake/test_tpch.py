@@ -1,0 +1,80 @@
+"""Orders that TPC-H's generator made, loaded in bulk into the running flow."""
+
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from orderflow_cli.kafka import Kafka
+from orderflow_cli.postgres import Postgres
+from support.duplicates import Duplicator
+from support.fleet import Fleet
+from support.front_door import orderflow
+from support.oracles import judge, until_at_rest
+from support.orders import open_fleet, start_all
+
+EXAMPLE = Path(__file__).parents[3] / "examples" / "tpch"
+GENERATOR = Path(sys.executable).with_name("tpchgen-cli")
+ORDERS = 20_000
+SHARES = {"--declined": "0.05", "--unknown": "0.01", "--unserved": "0.01"}
+FAILING = {"tok_declined", "XX"}
+
+
+@pytest.fixture
+def fleet(kafka: Kafka, postgres: Postgres, scratch: Path) -> Iterator[Fleet]:
+    """The reference flow, running."""
+    with open_fleet(kafka.bootstrap, postgres.admin_url, scratch) as fleet:
+        start_all(fleet)
+        yield fleet
+
+
+@pytest.fixture
+def lines(tmp_path: Path) -> Path:
+    """Order lines as the example makes them, from tables of scale factor 0.014."""
+    tables, file = tmp_path / "tables", tmp_path / "lines.parquet"
+    options = ["--tables", "orders,lineitem,customer", "--output-dir", str(tables), "--quiet"]
+    subprocess.run([GENERATOR, "parquet", "--scale-factor", "0.014", *options], check=True)
+    shares = [part for share in SHARES.items() for part in share]
+    prepare = [sys.executable, EXAMPLE / "prepare.py", tables, file, "--orders", str(ORDERS), *shares]
+    subprocess.run(prepare, check=True)
+    return file
+
+
+async def test_twenty_thousand_orders_end_right(fleet: Fleet, lines: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With declines, refused shipments, unknown outcomes and repeated events, each order ends as its data says."""
+    expected = fates(lines)
+    with Duplicator(fleet, share=0.05) as duplicator:
+        begun = time.monotonic()
+        loaded = orderflow(*command(fleet, lines), cwd=lines.parent)
+        placed = time.monotonic()
+        assert (loaded.returncode, "20,000 orders accepted, 0 known before, 0 refused" in loaded.stdout) == (0, True)
+        await until_at_rest(fleet, ORDERS, seconds=240)
+        ended = time.monotonic()
+    await until_at_rest(fleet, ORDERS)
+    verdict = await judge(fleet)
+    states = await fleet.fetch('SELECT state, count(*) AS n FROM "order".orders GROUP BY 1')
+    assert {row["state"]: row["n"] for row in states} == expected
+    assert duplicator.repeated > 0.04 * duplicator.read > 0.04 * 5 * ORDERS
+    with capsys.disabled():
+        print(
+            f"\nTPC-H: {ORDERS:,} orders placed in {placed - begun:.1f} s, at rest after {ended - begun:.1f} s:"
+            f" {ORDERS / (ended - begun):,.0f} orders/s; {duplicator.repeated:,} of {duplicator.read:,} records"
+            f" repeated; {verdict}"
+        )
+
+
+def command(fleet: Fleet, file: Path) -> list[str]:
+    """The command line that loads the file."""
+    return ["orders", "load", str(file), "--mapping", str(EXAMPLE / "mapping.yaml"), "--url", fleet.url("order-0", "")]
+
+
+def fates(lines: Path) -> dict[str, int]:
+    """How many orders must end in each state, by their data."""
+    table = pq.read_table(lines, columns=["order_key", "token", "country"])
+    fails = {row["order_key"]: FAILING & {row["token"], row["country"]} != set() for row in table.to_pylist()}
+    return {"CANCELLED" if failing else "COMPLETED": count for failing, count in Counter(fails.values()).items()}
