@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 MOST_LINES_A_FILE = 500
@@ -40,7 +41,7 @@ def _files() -> list[Path]:
 def _not_locked() -> Iterator[str]:
     """Name what pyproject.toml wants and requirements.lock lacks: it would be missing from every new environment."""
     project = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]
-    wanted = [*project["dependencies"], *(name for extra in project["optional-dependencies"].values() for name in extra)]
+    wanted = [*project["dependencies"], *chain.from_iterable(project["optional-dependencies"].values())]
     locked = {_package(line) for line in Path("requirements.lock").read_text(encoding="utf-8").splitlines()}
     for requirement in wanted:
         if _package(requirement) not in locked:
