@@ -19,5 +19,10 @@ LOG_LEVEL = "ORDERFLOW_LOG_LEVEL"
 INSTANCE = "ORDERFLOW_INSTANCE"
 """The pod's name (or `inventory-0` on a laptop): a restarted process with the same name takes over at once."""
 
+MIGRATION = "ORDERFLOW_MIGRATION"
+"""Path of the JSON file that says which services a migration container migrates."""
+PASSWORDS = "ORDERFLOW_PASSWORDS"
+"""Path of the folder with a file per service: the password of its database role."""
+
 CONFIG_PATH_IN_POD = "/etc/orderflow/service.json"
 DEFAULT_HTTP_HOST = "127.0.0.1"

@@ -9,6 +9,7 @@ import hashlib
 import importlib.util
 import logging
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import asyncpg
@@ -31,16 +32,31 @@ async def migrate(admin_dsn: str, flow: OrderFlow, passwords: Mapping[str, str])
     connection = await asyncpg.connect(admin_dsn)
     try:
         for service in flow.spec.services:
-            folder = service_migrations(service.command)
-            async with connection.transaction():
-                await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
-                await _prepare(connection, flow.metadata.name, service.name, passwords[service.name])
-                await _apply(connection, "runtime", _RUNTIME)
-                if folder is not None:
-                    await _apply(connection, "service", folder)
-                await _grant(connection, flow.metadata.name, service.name)
+            role = Role(flow.metadata.name, service.name, passwords[service.name])
+            await migrate_service(connection, role, service.command)
     finally:
         await connection.close()
+
+
+@dataclass(frozen=True)
+class Role:
+    """A service of a flow, and the password of its database role."""
+
+    flow: str
+    service: str
+    password: str = field(repr=False)
+
+
+async def migrate_service(connection: asyncpg.Connection, role: Role, command: Iterable[str]) -> None:
+    """Bring one service's schema up to date, in one transaction; `command` is how the service is started."""
+    folder = service_migrations(command)
+    async with connection.transaction():
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
+        await _prepare(connection, role.flow, role.service, role.password)
+        await _apply(connection, "runtime", _RUNTIME)
+        if folder is not None:
+            await _apply(connection, "service", folder)
+        await _grant(connection, role.flow, role.service)
 
 
 def service_migrations(command: Iterable[str]) -> Path | None:

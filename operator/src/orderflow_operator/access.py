@@ -1,0 +1,75 @@
+"""Who may do what in Kafka: the matrix of the flow as access rules, the same for both provisioners. Pure."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from orderflow_model.flow import OrderFlow
+from orderflow_model.names import dead_letter_topic_name, group_name, object_name
+from orderflow_model.services import Service
+from orderflow_model.topics import event_topic
+
+
+class ResourceType(StrEnum):
+    """What a rule speaks of."""
+
+    TOPIC = "topic"
+    GROUP = "group"
+
+
+class Operation(StrEnum):
+    """What it allows; Read and Write imply Describe."""
+
+    READ = "Read"
+    WRITE = "Write"
+    DESCRIBE = "Describe"
+
+
+@dataclass(frozen=True)
+class Access:
+    """One thing that a user may do."""
+
+    type: ResourceType
+    name: str
+    operations: tuple[Operation, ...]
+
+
+def service_user(flow: OrderFlow, service: str) -> str:
+    """Return the user of a service: `shop-inventory`."""
+    return object_name(flow.metadata.name, service)
+
+
+def autoscaler_user(flow: OrderFlow) -> str:
+    """Return the user that looks at the flow's lag: `shop.autoscaler`."""
+    return f"{flow.metadata.name}.autoscaler"
+
+
+def service_access(flow: OrderFlow, service: Service) -> tuple[Access, ...]:
+    """Return what a service may do: read what it subscribes, write what it publishes, its dead letters, its group."""
+    reads = _topics(flow, service.subscribes)
+    writes = _topics(flow, service.publishes)
+    if not service.subscribes:
+        return tuple(Access(ResourceType.TOPIC, topic, (Operation.WRITE,)) for topic in writes)
+    writes = [*writes, dead_letter_topic_name(flow.metadata.name, service.name)]
+    group = Access(ResourceType.GROUP, group_name(flow.metadata.name, service.name), (Operation.READ,))
+    return (*(_on_topic(topic, topic in reads, topic in writes) for topic in dict.fromkeys([*reads, *writes])), group)
+
+
+def autoscaler_access(flow: OrderFlow, services: Iterable[Service]) -> tuple[Access, ...]:
+    """Return what the autoscaler of these services may do: look at their lag."""
+    services = tuple(services)
+    topics = dict.fromkeys(topic for service in services for topic in _topics(flow, service.subscribes))
+    groups = (group_name(flow.metadata.name, service.name) for service in services)
+    return (
+        *(Access(ResourceType.TOPIC, topic, (Operation.DESCRIBE,)) for topic in topics),
+        *(Access(ResourceType.GROUP, group, (Operation.DESCRIBE,)) for group in groups),
+    )
+
+
+def _on_topic(topic: str, reads: bool, writes: bool) -> Access:
+    operations = ((Operation.READ, reads), (Operation.WRITE, writes))
+    return Access(ResourceType.TOPIC, topic, tuple(operation for operation, given in operations if given))
+
+
+def _topics(flow: OrderFlow, events: Iterable[str]) -> list[str]:
+    return [event_topic(flow, flow.spec.event(event)).name for event in events]

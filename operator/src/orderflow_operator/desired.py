@@ -1,0 +1,70 @@
+"""From a flow to all the objects it wants. Pure: the same flow and surroundings give the same objects."""
+
+from collections.abc import Iterator
+
+from orderflow_model.flow import OrderFlow
+from orderflow_model.kafka import Provisioner
+from orderflow_model.services import Service
+from orderflow_operator.broker import broker
+from orderflow_operator.resources import (
+    configmap,
+    deployment,
+    horizontalpodautoscaler,
+    kafkatopic,
+    kafkauser,
+    migrationjob,
+    networkpolicy,
+    poddisruptionbudget,
+    scaledobject,
+    service,
+    serviceaccount,
+    triggerauthentication,
+)
+from orderflow_operator.resources.autoscaling import Scaler, scaler
+from orderflow_operator.resources.metadata import Object
+from orderflow_operator.surroundings import Database, Surroundings
+
+
+def desired(flow: OrderFlow, around: Surroundings) -> list[Object]:
+    """Return every object the flow wants, in the order in which they are best made: what is needed first, first."""
+    database = around.database or Database()
+    return [
+        *_kafka(flow, around),
+        networkpolicy.build(flow, database),
+        configmap.build_migration(flow, migrationjob.parts(flow)),
+        migrationjob.build(flow, database),
+        *(built for entry in flow.spec.services for built in _service(flow, entry, around)),
+    ]
+
+
+def by_lag(flow: OrderFlow, around: Surroundings) -> list[Service]:
+    """Return the services that KEDA scales."""
+    return [entry for entry in flow.spec.services if scaler(entry, around.keda) is Scaler.LAG]
+
+
+def _kafka(flow: OrderFlow, around: Surroundings) -> Iterator[Object]:
+    strimzi = flow.spec.kafka.provisioner is Provisioner.STRIMZI
+    scaled = by_lag(flow, around)
+    reach = broker(flow)
+    if strimzi:
+        yield from kafkatopic.build(flow)
+        yield from (kafkauser.build(flow, entry) for entry in flow.spec.services)
+    if strimzi and scaled:
+        yield kafkauser.build_autoscaler(flow, scaled)
+    if scaled and reach.mechanism:
+        yield configmap.build_autoscaler(flow)
+        yield triggerauthentication.build(flow, reach)
+
+
+def _service(flow: OrderFlow, entry: Service, around: Surroundings) -> Iterator[Object]:
+    yield serviceaccount.build(flow, entry.name)
+    yield configmap.build(flow, entry.name)
+    yield service.build(flow, entry.name)
+    if entry.scale.min > 1:
+        yield poddisruptionbudget.build(flow, entry.name)
+    yield deployment.build(flow, entry, around)
+    match scaler(entry, around.keda):
+        case Scaler.LAG:
+            yield scaledobject.build(flow, entry)
+        case Scaler.LOAD:
+            yield horizontalpodautoscaler.build(flow, entry)

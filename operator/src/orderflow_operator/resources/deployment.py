@@ -1,0 +1,141 @@
+"""The Deployment of a service: the very environment it has on a laptop, from Secrets and ConfigMaps.
+
+`replicas` is left out where an autoscaler says how many pods there are.
+"""
+
+from pathlib import PurePosixPath
+
+from orderflow_model import environment
+from orderflow_model.flow import OrderFlow
+from orderflow_model.names import object_name
+from orderflow_model.services import EnvVar, Service
+from orderflow_operator.access import service_user
+from orderflow_operator.broker import CA_KEY, PASSWORD_KEY, Broker, broker
+from orderflow_operator.resources import configmap, secret, serviceaccount
+from orderflow_operator.resources.autoscaling import Scaler, scaler
+from orderflow_operator.resources.metadata import (
+    Object,
+    digest,
+    new_object,
+    pod_selector,
+    service_labels,
+)
+from orderflow_operator.resources.pod import TMP_MOUNT, from_secret, hardened, plain, pod_spec
+from orderflow_operator.resources.service import PORT_NAME
+from orderflow_operator.surroundings import Surroundings
+
+KIND = "Deployment"
+CONFIG_ANNOTATION = "orderflow.dev/config-hash"
+DATABASE_ANNOTATION = "orderflow.dev/database-hash"
+
+_CONFIG_FOLDER = str(PurePosixPath(environment.CONFIG_PATH_IN_POD).parent)
+_CA_FOLDER = "/etc/orderflow-kafka"
+
+
+def name(flow: OrderFlow, service: str) -> str:
+    """Return the Deployment's name."""
+    return object_name(flow.metadata.name, service)
+
+
+def build(flow: OrderFlow, service: Service, around: Surroundings) -> Object:
+    """Return the Deployment."""
+    labels = service_labels(flow, service.name)
+    built = new_object("apps/v1", KIND, name(flow, service.name), flow, labels)
+    built["spec"] = {
+        "selector": {"matchLabels": pod_selector(flow, service.name)},
+        "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
+        "progressDeadlineSeconds": around.rollout_deadline,
+        "template": _template(flow, service, around),
+    }
+    if scaler(service, around.keda) is Scaler.FIXED:
+        built["spec"]["replicas"] = service.scale.min
+    return built
+
+
+def _template(flow: OrderFlow, service: Service, around: Surroundings) -> Object:
+    reach = broker(flow)
+    config = configmap.build(flow, service.name)["data"][configmap.SERVICE_KEY]
+    spec = pod_spec(_container(flow, service, reach), _volumes(flow, service, reach))
+    spec["serviceAccountName"] = serviceaccount.name(flow, service.name)
+    spec["terminationGracePeriodSeconds"] = 60
+    return {
+        "metadata": {
+            "labels": service_labels(flow, service.name) | pod_selector(flow, service.name),
+            "annotations": {
+                CONFIG_ANNOTATION: digest(config),
+                DATABASE_ANNOTATION: around.database.fingerprint if around.database else "",
+            },
+        },
+        "spec": spec,
+    }
+
+
+def _container(flow: OrderFlow, service: Service, reach: Broker) -> Object:
+    container = {
+        "name": service.name,
+        "image": service.image,
+        "env": [*_platform_env(flow, service, reach), *map(_own_env, service.env)],
+        "ports": [{"name": PORT_NAME, "containerPort": service.http_port, "protocol": "TCP"}],
+        "resources": service.resources.model_dump(mode="json", exclude_none=True),
+        "startupProbe": _probe("/livez", period=2, failures=60),
+        "livenessProbe": _probe("/livez", period=10, failures=3),
+        "readinessProbe": _probe("/readyz", period=5, failures=3),
+        "volumeMounts": [TMP_MOUNT, *_mounts(reach)],
+    }
+    if service.command:
+        container["command"] = list(service.command)
+    return hardened(container)
+
+
+def _platform_env(flow: OrderFlow, service: Service, reach: Broker) -> list[Object]:
+    database = secret.database_name(flow, service.name)
+    return [
+        plain(environment.CONFIG, environment.CONFIG_PATH_IN_POD),
+        from_secret(environment.DATABASE_URL, database, secret.URL_KEY),
+        plain(environment.HTTP_HOST, "0.0.0.0"),  # noqa: S104 - within the pod's own network
+        plain(environment.HTTP_PORT, str(service.http_port)),
+        {"name": environment.INSTANCE, "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+        *_kafka_env(service_user(flow, service.name), reach),
+    ]
+
+
+def _kafka_env(user: str, reach: Broker) -> list[Object]:
+    variables = [
+        plain(environment.KAFKA_BOOTSTRAP, reach.bootstrap),
+        plain(environment.KAFKA_SECURITY_PROTOCOL, reach.protocol),
+    ]
+    if reach.mechanism:
+        variables.append(plain(environment.KAFKA_SASL_MECHANISM, reach.mechanism))
+        variables.append(plain(environment.KAFKA_USERNAME, user))
+        variables.append(from_secret(environment.KAFKA_PASSWORD, reach.secret(user), PASSWORD_KEY))
+    if reach.ca_secret:
+        variables.append(plain(environment.KAFKA_CA_FILE, f"{_CA_FOLDER}/{CA_KEY}"))
+    return variables
+
+
+def _own_env(variable: EnvVar) -> Object:
+    return dict(variable.model_dump(mode="json", exclude_none=True))
+
+
+def _volumes(flow: OrderFlow, service: Service, reach: Broker) -> list[Object]:
+    volumes: list[Object] = [{"name": "config", "configMap": {"name": configmap.name(flow, service.name)}}]
+    if reach.ca_secret:
+        items = [{"key": CA_KEY, "path": CA_KEY}]
+        volumes.append({"name": "kafka-ca", "secret": {"secretName": reach.ca_secret, "items": items}})
+    return volumes
+
+
+def _mounts(reach: Broker) -> list[Object]:
+    mounts: list[Object] = [{"name": "config", "mountPath": _CONFIG_FOLDER, "readOnly": True}]
+    if reach.ca_secret:
+        mounts.append({"name": "kafka-ca", "mountPath": _CA_FOLDER, "readOnly": True})
+    return mounts
+
+
+def _probe(path: str, period: int, failures: int) -> Object:
+    return {
+        "httpGet": {"path": path, "port": PORT_NAME},
+        "periodSeconds": period,
+        "timeoutSeconds": 5,
+        "failureThreshold": failures,
+    }

@@ -1,0 +1,27 @@
+"""The HorizontalPodAutoscaler of a service where lag cannot be seen: without KEDA, or without subscriptions."""
+
+from orderflow_model.flow import OrderFlow
+from orderflow_model.names import object_name
+from orderflow_model.services import Service
+from orderflow_operator.resources.metadata import Object, new_object, service_labels
+
+LOAD_PERCENT = 70
+
+
+def name(flow: OrderFlow, service: str) -> str:
+    """Return the autoscaler's name."""
+    return object_name(flow.metadata.name, service)
+
+
+def build(flow: OrderFlow, service: Service) -> Object:
+    """Return the autoscaler, on processor load relative to the request."""
+    labels = service_labels(flow, service.name)
+    built = new_object("autoscaling/v2", "HorizontalPodAutoscaler", name(flow, service.name), flow, labels)
+    target = {"type": "Utilization", "averageUtilization": LOAD_PERCENT}
+    built["spec"] = {
+        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name(flow, service.name)},
+        "minReplicas": service.scale.min,
+        "maxReplicas": service.scale.max,
+        "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": target}}],
+    }
+    return built

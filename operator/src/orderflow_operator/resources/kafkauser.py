@@ -1,0 +1,41 @@
+"""Strimzi's KafkaUser: one identity per service and one for the autoscaler, each with exactly its access."""
+
+from collections.abc import Iterable
+
+from orderflow_model.flow import OrderFlow
+from orderflow_model.services import Service
+from orderflow_operator.access import Access, autoscaler_access, autoscaler_user, service_access, service_user
+from orderflow_operator.resources.kafkatopic import API_VERSION, CLUSTER_LABEL
+from orderflow_operator.resources.metadata import Object, flow_labels, new_object, service_labels
+
+KIND = "KafkaUser"
+
+
+def build(flow: OrderFlow, service: Service) -> Object:
+    """Return the identity of a service; Strimzi makes a Secret of the same name with its password."""
+    labels = service_labels(flow, service.name, "identity")
+    return _build(flow, service_user(flow, service.name), labels, service_access(flow, service))
+
+
+def build_autoscaler(flow: OrderFlow, services: Iterable[Service]) -> Object:
+    """Return the identity with which the lag of these services is seen."""
+    labels = flow_labels(flow, "autoscaler")
+    return _build(flow, autoscaler_user(flow), labels, autoscaler_access(flow, services))
+
+
+def _build(flow: OrderFlow, name: str, labels: dict[str, str], access: tuple[Access, ...]) -> Object:
+    user = new_object(API_VERSION, KIND, name, flow, labels)
+    user["metadata"]["labels"][CLUSTER_LABEL] = flow.spec.kafka.cluster
+    user["spec"] = {
+        "authentication": {"type": "scram-sha-512"},
+        "authorization": {"type": "simple", "acls": [_rule(one) for one in access]},
+    }
+    return user
+
+
+def _rule(access: Access) -> Object:
+    return {
+        "type": "allow",
+        "resource": {"type": str(access.type), "name": access.name, "patternType": "literal"},
+        "operations": [str(operation) for operation in access.operations],
+    }

@@ -1,0 +1,17 @@
+"""The PodDisruptionBudget of a service that always has more than one pod: they leave one by one."""
+
+from orderflow_model.flow import OrderFlow
+from orderflow_model.names import object_name
+from orderflow_operator.resources.metadata import Object, new_object, pod_selector, service_labels
+
+
+def name(flow: OrderFlow, service: str) -> str:
+    """Return the budget's name."""
+    return object_name(flow.metadata.name, service)
+
+
+def build(flow: OrderFlow, service: str) -> Object:
+    """Return the budget."""
+    built = new_object("policy/v1", "PodDisruptionBudget", name(flow, service), flow, service_labels(flow, service))
+    built["spec"] = {"maxUnavailable": 1, "selector": {"matchLabels": pod_selector(flow, service)}}
+    return built

@@ -1,0 +1,55 @@
+"""KEDA's ScaledObject: a service has as many pods as the lag of its topics calls for.
+
+One trigger per topic, so that what a group once read and no longer subscribes never counts.
+"""
+
+from orderflow_model.flow import OrderFlow
+from orderflow_model.names import group_name, object_name
+from orderflow_model.services import Service
+from orderflow_model.topics import event_topic
+from orderflow_operator.broker import broker
+from orderflow_operator.resources import triggerauthentication
+from orderflow_operator.resources.metadata import Object, new_object, service_labels
+
+API_VERSION = "keda.sh/v1alpha1"
+KIND = "ScaledObject"
+
+_SASL = {"SCRAM-SHA-256": "scram_sha256", "SCRAM-SHA-512": "scram_sha512"}
+
+
+def name(flow: OrderFlow, service: str) -> str:
+    """Return the object's name; KEDA's own autoscaler is called keda-hpa- and this."""
+    return object_name(flow.metadata.name, service)
+
+
+def build(flow: OrderFlow, service: Service) -> Object:
+    """Return the object, one trigger per subscribed topic."""
+    built = new_object(API_VERSION, KIND, name(flow, service.name), flow, service_labels(flow, service.name))
+    built["spec"] = {
+        "scaleTargetRef": {"name": object_name(flow.metadata.name, service.name)},
+        "minReplicaCount": service.scale.min,
+        "maxReplicaCount": service.scale.max,
+        "triggers": [_trigger(flow, service, event) for event in service.subscribes],
+    }
+    return built
+
+
+def _trigger(flow: OrderFlow, service: Service, event: str) -> Object:
+    reach = broker(flow)
+    metadata = {
+        "bootstrapServers": reach.bootstrap,
+        "consumerGroup": group_name(flow.metadata.name, service.name),
+        "topic": event_topic(flow, flow.spec.event(event)).name,
+        "lagThreshold": str(service.scale.lag),
+        "offsetResetPolicy": "earliest",
+    }
+    if reach.ca_secret:
+        metadata["tls"] = "enable"
+    if not reach.mechanism:
+        return {"type": "kafka", "metadata": metadata}
+    metadata["sasl"] = _SASL[reach.mechanism]
+    return {
+        "type": "kafka",
+        "metadata": metadata,
+        "authenticationRef": {"name": triggerauthentication.name(flow)},
+    }

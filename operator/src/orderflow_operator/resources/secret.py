@@ -1,0 +1,41 @@
+"""Secrets that hold what a service proves itself with: its database role's URL, its Kafka password.
+
+Built here, but applied by `credentials.py`: a password is drawn once and kept.
+"""
+
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from orderflow_model.flow import OrderFlow
+from orderflow_model.names import object_name, role_name
+from orderflow_operator.resources.metadata import Object, flow_labels, new_object, service_labels
+
+URL_KEY = "url"
+PASSWORD_KEY = "password"  # noqa: S105 - the key's name, not a password
+
+
+def database_name(flow: OrderFlow, service: str) -> str:
+    """Return the name of the Secret with the service's database role."""
+    return f"{object_name(flow.metadata.name, service)}.database"
+
+
+def build_database(flow: OrderFlow, service: str, admin_uri: str, password: str) -> Object:
+    """Return the Secret with the role's URL and, for the migration job, its password."""
+    labels = service_labels(flow, service, "database")
+    built = new_object("v1", "Secret", database_name(flow, service), flow, labels)
+    url = role_url(admin_uri, role_name(flow.metadata.name, service), password)
+    built["stringData"] = {URL_KEY: url, PASSWORD_KEY: password}
+    return built
+
+
+def build_kafka(flow: OrderFlow, name: str, password: str) -> Object:
+    """Return the Secret with a Kafka user's password, where no Strimzi makes it."""
+    built = new_object("v1", "Secret", name, flow, flow_labels(flow, "identity"))
+    built["stringData"] = {PASSWORD_KEY: password}
+    return built
+
+
+def role_url(admin_uri: str, role: str, password: str) -> str:
+    """Return the admin's URI with the role and its password in place of the admin's."""
+    parts = urlsplit(admin_uri)
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{quote(role, safe='')}:{quote(password, safe='')}@{host}"))

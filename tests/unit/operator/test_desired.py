@@ -1,0 +1,213 @@
+"""From the picture to the objects: properties that hold for every flow, and two flows reviewed by eye."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from orderflow_model import environment
+from orderflow_model.flow import OrderFlow
+from orderflow_model.loading import parse_flow
+from orderflow_operator.desired import desired
+from orderflow_operator.surroundings import Database, Surroundings
+
+GOLDEN = Path(__file__).parent / "golden"
+
+Build = Callable[..., dict[tuple[str, str], dict[str, Any]]]
+
+EVENTS = [f"EVENT_{number}" for number in range(6)]
+some_events = st.lists(st.sampled_from(EVENTS), unique=True, max_size=6)
+
+
+@st.composite
+def flows(draw: st.DrawFn) -> OrderFlow:
+    """Any flow of up to four services over six events, on either provisioner."""
+    names = draw(
+        st.lists(st.from_regex(r"[a-z][-a-z]{0,20}[a-z]", fullmatch=True), unique=True, min_size=1, max_size=4)
+    )
+    services = []
+    for name in names:
+        if name.startswith("pg-") or name in ("public", "information-schema"):
+            continue
+        least = draw(st.integers(1, 3))
+        scale = {"min": least, "max": draw(st.integers(least, 6))}
+        hears = draw(some_events)
+        service = {"name": name, "image": draw(st.sampled_from(["a:1", "b:2"])), "subscribes": hears, "scale": scale}
+        services.append(service | {"publishes": draw(some_events) if hears else [EVENTS[0]]})
+    admin = {
+        "provisioner": "Admin",
+        "bootstrapServers": ["kafka:9092"],
+        "authentication": {"type": "ScramSha256", "username": "root", "secretKeyRef": {"name": "k", "key": "p"}},
+    }
+    return parse_flow(
+        {
+            "apiVersion": "orderflow.dev/v1alpha1",
+            "kind": "OrderFlow",
+            "metadata": {"name": draw(st.sampled_from(["a", "f" * 30, "shop-x"])), "namespace": "n", "uid": "u"},
+            "spec": {
+                "kafka": draw(st.sampled_from([{"cluster": "events"}, admin])),
+                "database": {"secretKeyRef": {"name": "db", "key": "uri"}},
+                "events": [{"name": name} for name in EVENTS],
+                "services": services or [{"name": "s", "image": "a:1", "publishes": EVENTS[:1]}],
+                "deletionPolicy": draw(st.sampled_from(["Retain", "Delete"])),
+            },
+        }
+    )
+
+
+any_flow = settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+
+
+def of_kind(objects: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
+    """The objects of one kind."""
+    return [one for one in objects if one["kind"] == kind]
+
+
+@any_flow
+@given(flows(), st.booleans())
+def test_names_are_unique_and_short_enough(flow: OrderFlow, keda: bool) -> None:
+    """No two objects meet under one name, and what Kubernetes or KEDA derive from a name still fits."""
+    objects = desired(flow, Surroundings(keda=keda, database=Database()))
+    names = [(one["kind"], one["metadata"]["name"]) for one in objects]
+    assert len(set(names)) == len(names)
+    assert all(len(name) <= 63 for kind, name in names if kind != "KafkaTopic")
+    assert all(len(f"keda-hpa-{name}") <= 63 for kind, name in names if kind == "ScaledObject")
+    assert all(len(value) <= 63 for one in objects for value in one["metadata"]["labels"].values())
+
+
+@any_flow
+@given(flows())
+def test_every_object_says_whose_it_is(flow: OrderFlow) -> None:
+    """Labels name the flow; the flow owns all but topics that are to outlive it."""
+    for one in desired(flow, Surroundings(keda=True, database=Database())):
+        metadata = one["metadata"]
+        assert metadata["labels"]["orderflow.dev/flow"] == flow.metadata.name
+        assert metadata["labels"]["app.kubernetes.io/managed-by"] == "orderflow"
+        outlives = one["kind"] == "KafkaTopic" and flow.spec.deletion_policy == "Retain"
+        assert ("ownerReferences" not in metadata) is outlives
+
+
+@any_flow
+@given(flows())
+def test_access_is_exactly_the_matrix(flow: OrderFlow) -> None:
+    """A service reads what it subscribes, writes what it publishes and its dead letters, in its own group: no more."""
+    objects = desired(flow, Surroundings(keda=True, database=Database()))
+    users = {one["metadata"]["name"]: one for one in of_kind(objects, "KafkaUser")}
+    if flow.spec.kafka.provisioner == "Admin":
+        assert users == {}
+        return
+    name = flow.metadata.name
+    for service in flow.spec.services:
+        wanted = {("topic", f"{name}.{event.lower().replace('_', '-')}", "Read") for event in service.subscribes}
+        wanted |= {("topic", f"{name}.{event.lower().replace('_', '-')}", "Write") for event in service.publishes}
+        if service.subscribes:
+            wanted.add(("topic", f"{name}.{service.name}.dead-letters", "Write"))
+            wanted.add(("group", f"{name}.{service.name}", "Read"))
+        assert granted(users[f"{name}-{service.name}"]) == wanted
+    scaled = of_kind(objects, "ScaledObject")
+    assert (f"{name}.autoscaler" in users) == bool(scaled)
+    if scaled:
+        assert {operation for _, _, operation in granted(users[f"{name}.autoscaler"])} == {"Describe"}
+
+
+def granted(user: dict[str, Any]) -> set[tuple[str, str, str]]:
+    """What a KafkaUser may do: type, name and operation."""
+    return {
+        (rule["resource"]["type"], rule["resource"]["name"], operation)
+        for rule in user["spec"]["authorization"]["acls"]
+        for operation in rule["operations"]
+        if rule["type"] == "allow" and rule["resource"]["patternType"] == "literal"
+    }
+
+
+@any_flow
+@given(flows())
+def test_every_pod_is_restricted(flow: OrderFlow) -> None:
+    """No pod has a token, a right or a writable root."""
+    objects = desired(flow, Surroundings(database=Database()))
+    for one in [*of_kind(objects, "Deployment"), *of_kind(objects, "Job")]:
+        pod = one["spec"]["template"]["spec"]
+        assert pod["automountServiceAccountToken"] is False
+        assert pod["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+        for container in pod["containers"]:
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "capabilities": {"drop": ["ALL"]},
+                "readOnlyRootFilesystem": True,
+            }
+
+
+@any_flow
+@given(flows(), st.booleans())
+def test_replicas_are_left_to_the_autoscaler(flow: OrderFlow, keda: bool) -> None:
+    """Each service has one who says how many pods there are: the resource, KEDA or the load."""
+    objects = desired(flow, Surroundings(keda=keda, database=Database()))
+    scaled = {one["metadata"]["name"] for one in objects if one["kind"] in ("ScaledObject", "HorizontalPodAutoscaler")}
+    fixed = {one["metadata"]["name"] for one in of_kind(objects, "Deployment") if "replicas" in one["spec"]}
+    assert scaled & fixed == set()
+    assert len(scaled | fixed) == len(flow.spec.services)
+
+
+def test_same_flow_gives_same_objects(shop: OrderFlow, around: Surroundings) -> None:
+    """What is wanted depends on nothing but the flow and its surroundings."""
+    assert json.dumps(desired(shop, around)) == json.dumps(desired(shop, around))
+
+
+def test_pod_and_laptop_have_the_same_environment(shop: OrderFlow, build: Build) -> None:
+    """A pod starts from the variables that the runtime reads, and none of ours is unknown to it."""
+    container = build(shop)[("Deployment", "shop-payment")]["spec"]["template"]["spec"]["containers"][0]
+    names = {variable["name"] for variable in container["env"]}
+    known = {value for name, value in vars(environment).items() if name.isupper() and str(value).startswith("ORDER")}
+    assert {name for name in names if name.startswith("ORDERFLOW_")} <= known
+    assert {environment.CONFIG, environment.DATABASE_URL, environment.KAFKA_BOOTSTRAP, environment.INSTANCE} <= names
+    assert {"name": "PAYMENT_PROVIDER_URL", "value": "http://payment-provider:8090"} in container["env"]
+
+
+def test_a_changed_matrix_rolls_only_the_pods_it_concerns(document: dict[str, Any], build: Build) -> None:
+    """A pod starts anew when what it is told of itself changes, and only then."""
+    before = build(parse_flow(document))
+    document["spec"]["services"][2]["delivery"] = {"retries": 9}
+    after = build(parse_flow(document))
+    changed = {name for kind, name in before if kind == "Deployment" and before[kind, name] != after[kind, name]}
+    assert changed == {"shop-payment"}
+
+
+def test_another_image_is_another_migration(document: dict[str, Any], build: Build) -> None:
+    """The migration job's name changes with what it runs; each image migrates its own services."""
+    document["spec"]["services"][1]["image"] = "elsewhere/inventory:2"
+    jobs = [one for (kind, _), one in build(parse_flow(document)).items() if kind == "Job"]
+    containers = {one["image"]: one["name"] for one in jobs[0]["spec"]["template"]["spec"]["containers"]}
+    assert containers == {
+        "orderflow/services:dev": "migrate-order",
+        "elsewhere/inventory:2": "migrate-inventory",
+    }
+    document["spec"]["services"][1]["image"] = "elsewhere/inventory:3"
+    assert ("Job", jobs[0]["metadata"]["name"]) not in build(parse_flow(document))
+
+
+def test_a_topic_with_a_name_kubernetes_refuses_gets_another(document: dict[str, Any], build: Build) -> None:
+    """The object's name is legal and the topic's is kept."""
+    for name in ("Orders_Created", "orders-created", "a" * 249, "A" * 249, "-.-"):
+        document["spec"]["events"][0]["topic"] = {"name": name}
+        topics = [one for (kind, _), one in build(parse_flow(document)).items() if kind == "KafkaTopic"]
+        found = next(one for one in topics if one["spec"]["topicName"] == name)
+        assert re.fullmatch(r"[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?", found["metadata"]["name"])
+
+
+def test_only_the_migration_holds_the_admin_secret(shop: OrderFlow, build: Build) -> None:
+    """No service's pod refers to the admin secret of the database."""
+    holders = {kind for (kind, _), one in build(shop).items() if '"shop-db"' in json.dumps(one)}
+    assert holders == {"Job"}
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "KafkaUser", "KafkaTopic", "ScaledObject", "NetworkPolicy", "Job"])
+def test_objects_are_those_reviewed_by_eye(kind: str, shop: OrderFlow, build: Build) -> None:
+    """One object of each kind stands in a golden file, written out as a person would read it."""
+    golden = yaml.safe_load((GOLDEN / f"{kind.lower()}.yaml").read_text())
+    assert build(shop)[kind, golden["metadata"]["name"]] == golden
