@@ -106,7 +106,7 @@ def _is_text(name: str) -> bool:
 def _required(found: dict[str, str], name: str) -> str:
     value = found.get(name)
     if not value or "\x00" in value:
-        raise Undecodable(f"{name} is missing")
+        raise Undecodable(f"{name} is missing, empty or holds a NUL character")
     return value
 
 

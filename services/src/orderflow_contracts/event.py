@@ -55,18 +55,26 @@ class Event(Model):
         """Read the event from JSON of any `version`; raise `Undecodable` with the place and reason."""
         try:
             if version < cls.VERSION:
-                value = to_json(cls._upcast(from_json(value, allow_inf_nan=False), version))
-            return cls.model_validate_json(value, strict=True)
-        except (ValidationError, ValueError) as error:
+                value = to_json(cls._upcast(_parsed(value), version))
+            elif b"NaN" in value or b"Infinity" in value:
+                _parsed(value)  # pydantic does not refuse these in a field that it does not read
+            return cls.model_validate_json(value, strict=True, by_alias=True, by_name=False)
+        except ValueError as error:
             raise Undecodable(_reason(cls.TYPE, error)) from None
 
     @classmethod
     def _upcast(cls, data: Any, version: int) -> Any:
+        if not isinstance(data, dict):
+            raise ValueError("Input should be an object")
         for step in range(version, cls.VERSION):
-            if step not in cls.UPCASTERS or not isinstance(data, dict):
-                raise Undecodable(f"{cls.TYPE}: version {step} is too old to read")
+            if step not in cls.UPCASTERS:
+                raise ValueError(f"version {step} is too old to read")
             data = cls.UPCASTERS[step](data)
         return data
+
+
+def _parsed(value: bytes) -> Any:
+    return from_json(value, allow_inf_nan=False)
 
 
 def _reason(event: str, error: ValueError) -> str:

@@ -1,0 +1,175 @@
+"""Events of the reference flow: what is written is read again, and nothing else is."""
+
+import json
+import string
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orderflow_contracts.event import Undecodable
+from orderflow_contracts.events import (
+    MAX_AMOUNT,
+    Address,
+    Customer,
+    Line,
+    OrderCreated,
+    OrderEvent,
+    PaymentMethod,
+    PaymentRefunded,
+    total,
+)
+
+KINDS = OrderEvent.__subclasses__()
+REFUND = {"orderId": "o1", "amount": 1, "currency": "EUR"}
+ORDER = {
+    "orderId": "o1",
+    "customer": {"id": "c1", "email": "ann@example.org", "name": "Ann"},
+    "lines": [{"sku": "apple", "quantity": 2, "unitPrice": 300}],
+    "currency": "EUR",
+    "payment": {"token": "tok"},
+    "shipTo": {"name": "Ann", "street": "Main St 1", "city": "Ghent", "postcode": "9000", "country": "BE"},
+    "allowPartial": False,
+}
+
+
+IDS = st.text(string.ascii_letters + string.digits + "_.:-", min_size=1, max_size=64)
+AMOUNTS = st.integers(0, 10**6)
+TEXT = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=20)
+
+
+def made(kind: Callable[..., Any], **fields: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """Draw models of these fields; `st.builds` would also draw the fields' aliases."""
+    return st.fixed_dictionaries(fields).map(lambda drawn: kind(**drawn))
+
+
+LINES = st.lists(made(Line, sku=IDS, quantity=st.integers(1, 100), unit_price=AMOUNTS), min_size=1, max_size=3)
+FIELDS: dict[str, st.SearchStrategy[Any]] = {
+    "order_id": IDS,
+    "customer": made(Customer, id=IDS, email=st.just("ann@example.org"), name=TEXT),
+    "lines": LINES.map(tuple),
+    "missing": LINES.map(tuple),
+    "amount": AMOUNTS,
+    "currency": st.sampled_from(["EUR", "USD"]),
+    "payment": made(PaymentMethod, token=st.just("tok")),
+    "ship_to": made(Address, name=TEXT, street=TEXT, city=TEXT, postcode=TEXT, country=st.just("BE")),
+    "allow_partial": st.booleans(),
+    "partial": st.booleans(),
+    "reference": IDS,
+    "tracking": IDS,
+    "attempt": st.integers(1, 1000),
+}
+
+
+def samples(kind: type[OrderEvent]) -> st.SearchStrategy[OrderEvent]:
+    """Draw events of one kind; a `reason` is one of its own few words."""
+    return made(kind, **{name: _field(name, field.annotation) for name, field in kind.model_fields.items()})
+
+
+def _field(name: str, annotation: Any) -> st.SearchStrategy[Any]:
+    return st.sampled_from(annotation) if name == "reason" else FIELDS[name]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.TYPE)
+@given(data=st.data())
+def test_every_event_is_read_as_it_was_written(kind: type[OrderEvent], data: st.DataObject) -> None:
+    """Any event that can be made comes back equal from its bytes, under the key of its order."""
+    event = data.draw(samples(kind))
+    again = kind.decode(event.encode(), kind.VERSION)
+    assert again == event
+    assert event.key == again.key == event.model_dump()["order_id"]
+
+
+def test_unknown_fields_are_tolerated() -> None:
+    """A producer may add fields anywhere, and send a version that is not known yet."""
+    data = REFUND | {"new": {"deep": [1, 2.5, None]}}
+    assert PaymentRefunded.decode(json.dumps(data).encode(), 7).amount == 1
+
+
+def test_old_version_is_lifted() -> None:
+    """ORDER_CREATED of version 1 had no currency and no choice of partial delivery."""
+    old = {name: value for name, value in ORDER.items() if name not in ("currency", "allowPartial")}
+    event = OrderCreated.decode(json.dumps(old).encode(), 1)
+    assert (event.currency, event.allow_partial) == ("EUR", False)
+
+
+@pytest.mark.parametrize("version", [0, -1])
+def test_version_without_a_way_up_is_refused(version: int) -> None:
+    """A version older than any upcaster is refused by number."""
+    with pytest.raises(Undecodable, match=f"version {version} is too old"):
+        OrderCreated.decode(json.dumps(ORDER).encode(), version)
+
+
+@pytest.mark.parametrize("amount", ["-1", "1.5", "1.0", "1e300", "true", '"1"', "null", "[]", "1" * 5000, "9" * 19])
+def test_amount_that_is_not_a_small_whole_number_is_refused(amount: str) -> None:
+    """Money is a whole number of minor units within bounds: no float, no text, no truth value, no giant."""
+    with pytest.raises(Undecodable, match="PAYMENT_REFUNDED"):
+        PaymentRefunded.decode(b'{"orderId":"o1","currency":"EUR","amount":%s}' % amount.encode(), 1)
+
+
+HOSTILE = {
+    "empty": b"",
+    "broken": b'{"orderId":',
+    "not an object": b"[]",
+    "null": b"null",
+    "a byte order mark": b"\xef\xbb\xbf{}",
+    "invalid UTF-8": b'{"x":"\xff"}',
+    "a lone surrogate": b'{"x":"\\ud800"}',
+    "NaN": b'{"x":NaN}',
+    "infinity": b'{"x":-Infinity}',
+    "depth 10,000": b'{"x":' + b"[" * 10_000 + b"]" * 10_000 + b"}",
+    "a giant number": b'{"x":' + b"1" * 5_000 + b"}",
+}
+
+
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("name", HOSTILE)
+def test_bytes_that_are_not_an_event_are_refused_with_a_short_reason(name: str, version: int) -> None:
+    """Hostile bytes, even in a field nobody reads, are refused with a reason that fits a header."""
+    body = HOSTILE[name].replace(b"{", json.dumps(ORDER).encode()[:-1] + b",", 1)
+    with pytest.raises(Undecodable) as refused:
+        OrderCreated.decode(body, version)
+    assert str(refused.value).startswith("ORDER_CREATED")
+    assert len(str(refused.value)) <= 500
+    assert str(refused.value).isprintable()
+
+
+@given(st.binary(max_size=200), st.integers(1, 3))
+def test_any_bytes_are_read_or_refused(value: bytes, version: int) -> None:
+    """No bytes raise anything but `Undecodable`."""
+    with pytest.raises(Undecodable):
+        OrderCreated.decode(value, version)
+
+
+@pytest.mark.parametrize("bad", ["\x00", "a\x00b", "two\nlines", "\x7f", "", "x" * 201])
+@pytest.mark.parametrize("place", [("customer", "name"), ("customer", "email"), ("shipTo", "city")])
+def test_text_that_postgres_or_a_mail_header_cannot_hold_is_refused(place: tuple[str, str], bad: str) -> None:
+    """NUL and other control characters in personal text are refused by their place."""
+    data = json.loads(json.dumps(ORDER))
+    data[place[0]][place[1]] = bad
+    with pytest.raises(Undecodable, match="/".join(place)):
+        OrderCreated.decode(json.dumps(data).encode(), 2)
+
+
+@pytest.mark.parametrize("bad", ["a\x00", "a\n", "a b", "ä", "", "x" * 65])
+def test_order_id_is_safe_in_keys_and_logs(bad: str) -> None:
+    """An id holds only what a record key, a URL and a log line can."""
+    with pytest.raises(Undecodable, match="orderId"):
+        PaymentRefunded.decode(json.dumps(REFUND | {"orderId": bad}).encode(), 1)
+
+
+def test_names_on_the_wire_are_camel_case_only() -> None:
+    """A snake_case name is an unknown field, so the real one is missing."""
+    with pytest.raises(Undecodable, match="orderId"):
+        PaymentRefunded.decode(b'{"order_id":"o1","amount":1,"currency":"EUR"}', 1)
+
+
+def test_lines_cannot_cost_more_than_can_be_charged() -> None:
+    """Lines whose total is over the bound of an amount are refused before somebody has to charge it."""
+    line = {"sku": "apple", "quantity": 2, "unitPrice": MAX_AMOUNT // 2}
+    most = OrderCreated.decode(json.dumps(ORDER | {"lines": [line]}).encode(), 2)
+    assert total(most.lines) == MAX_AMOUNT
+    with pytest.raises(Undecodable, match="cost more than"):
+        OrderCreated.decode(json.dumps(ORDER | {"lines": [line, line | {"unitPrice": 1}]}).encode(), 2)
