@@ -1,12 +1,29 @@
-"""The control plane of this tier, started once per session: a real API server, nothing of it faked."""
+"""The control plane of this tier, started once per session: a real API server, nothing of it faked.
 
-from collections.abc import Iterator
+`api`         an administrator's client of it
+`namespace`   a namespace of the test's own, under Pod Security `restricted`
+`stand`       doubles of nodes and Strimzi at work there, and an operator that the test starts
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
+from support.api import Api, ApiError, Json
 from support.controlplane import ControlPlane
+from support.crds import keda_crds, prometheus_crds, strimzi_crds
+from support.fleet import until
 from support.go_tools import control_plane_programs
+from support.names import unique_name
+from support.operator_process import make_account
+from support.secure_kafka import SecureKafka
+from support.servers import kafka_program
+from support.stand import Stand, new_namespace, operator_of
+
+OUR_CRDS = Path(__file__).parents[2] / "manifests" / "crds"
 
 
 @pytest.fixture(scope="session")
@@ -16,3 +33,81 @@ def control_plane(scratch: Path) -> Iterator[ControlPlane]:
     plane.start()
     yield plane
     plane.stop()
+
+
+@pytest.fixture(scope="session")
+def served(control_plane: ControlPlane) -> ControlPlane:
+    """The control plane with our CRD, Strimzi's, KEDA's and the Prometheus operator's."""
+    asyncio.run(install(control_plane, [*our_crds(), *strimzi_crds(), *keda_crds(), *prometheus_crds()]))
+    return control_plane
+
+
+@pytest.fixture
+def private_plane(scratch: Path) -> Iterator[ControlPlane]:
+    """A control plane whose CRDs the test may take away; ours and Strimzi's are there."""
+    plane = ControlPlane(control_plane_programs(), scratch / unique_name("plane"))
+    plane.start()
+    asyncio.run(install(plane, [*our_crds(), *strimzi_crds()]))
+    yield plane
+    plane.stop()
+
+
+@pytest.fixture
+async def api(served: ControlPlane) -> AsyncIterator[Api]:
+    """An administrator's client."""
+    async with Api(served.url, served.token) as client:
+        yield client
+
+
+@pytest.fixture
+async def namespace(api: Api) -> AsyncIterator[str]:
+    """A namespace of the test's own."""
+    async with new_namespace(api, unique_name("ns")) as name:
+        yield name
+
+
+@pytest.fixture
+async def stand(api: Api, namespace: str, served: ControlPlane, scratch: Path) -> AsyncIterator[Stand]:
+    """Doubles at work, and an operator of this namespace, not started."""
+    token = await make_account(api, namespace)
+    async with Stand(api, namespace, operator_of(served, namespace, token, scratch), served).open() as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def secure_kafka(scratch: Path) -> Iterator[SecureKafka]:
+    """A broker with TLS, SCRAM and an authorizer, as Strimzi sets one up."""
+    (folder := scratch / "secure").mkdir()
+    server = SecureKafka(folder, kafka_program())
+    server.start()
+    yield server
+    server.stop()
+
+
+def our_crds() -> list[Path]:
+    """Give the CRD of OrderFlow."""
+    return sorted(OUR_CRDS.glob("*.yaml"))
+
+
+async def install(plane: ControlPlane, files: list[Path]) -> None:
+    """Apply CRDs and wait until they are served."""
+    async with Api(plane.url, plane.token) as client:
+        for file in files:
+            crd = yaml.safe_load(file.read_text())
+            crd.pop("status", None)
+            crd["metadata"].pop("creationTimestamp", None)
+            await client.apply(crd)
+            await until(lambda crd=crd: _is_served(client, crd), f"CRD {crd['metadata']['name']} is served", 60)
+
+
+async def _is_served(client: Api, crd: Json) -> bool:
+    """Whether its objects can be listed: right after its making the server asks to wait."""
+    spec = crd["spec"]
+    stored = next(version["name"] for version in spec["versions"] if version["storage"])
+    try:
+        await client.call("GET", f"/apis/{spec['group']}/{stored}/{spec['names']['plural']}", limit="1")
+    except ApiError as error:
+        if error.status in (404, 429):
+            return False
+        raise
+    return True

@@ -24,6 +24,7 @@ kind: Policy
 omitStages: [RequestReceived]
 rules:
 - {level: Metadata, verbs: [create, update, patch, delete, deletecollection]}
+- {level: Metadata, userGroups: ["system:serviceaccounts"]}
 - {level: None}
 """
 
@@ -62,17 +63,25 @@ class ControlPlane:
         self._spawn("kube-apiserver", self._apiserver())
         self._wait("kube-apiserver", self._ready)
 
-    def writes(self, user: str = "") -> list[dict[str, str]]:
-        """The audited writes so far, of one user agent's start or of all: verb, resource, namespace, name, code."""
+    def calls(self, user: str = "") -> list[dict[str, str]]:
+        """The audited calls so far, of one user or of all: user, verb, code, resource, namespace, name, subresource.
+
+        Every write is there, and every call of a service account.
+        """
         if not self.audit_log.exists():
             return []
         found = []
         for line in self.audit_log.read_text().splitlines():
             event = json.loads(line)
-            if event["stage"] == "ResponseComplete" and event.get("userAgent", "").startswith(user):
-                ref = event.get("objectRef", {})
-                found.append({"verb": event["verb"], "code": str(event["responseStatus"]["code"])} | ref)
+            if event["stage"] == "ResponseComplete" and user in ("", event["user"]["username"]):
+                code = str(event["responseStatus"]["code"])
+                what = {"user": event["user"]["username"], "verb": event["verb"], "code": code}
+                found.append(what | event.get("objectRef", {}))
         return found
+
+    def writes(self, user: str = "") -> list[dict[str, str]]:
+        """The calls so far that change something."""
+        return [call for call in self.calls(user) if call["verb"] not in ("get", "list", "watch")]
 
     def _spawn(self, name: str, arguments: list[str]) -> None:
         with (self.folder / f"{name}.log").open("ab") as log:
@@ -142,6 +151,7 @@ class ControlPlane:
             f"--audit-policy-file={self.folder / 'audit.yaml'}",
             f"--audit-log-path={self.audit_log}",
             "--audit-log-batch-max-size=1",
+            "--audit-log-maxsize=4096",
             "--enable-priority-and-fairness=false",
             "--profiling=false",
         ]

@@ -1,0 +1,101 @@
+"""The operator as a process, with an identity of its own, by which the audit log tells its calls apart."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from orderflow_cli.children import kill_tree, spawn
+from orderflow_cli.ports import free_port, is_listening
+from support.api import Api
+from support.controlplane import ControlPlane
+from support.fleet import until
+
+ACCOUNT = "orderflow-operator"
+_MODULE = "orderflow_operator"
+
+
+async def make_account(api: Api, namespace: str, role: str = "cluster-admin") -> str:
+    """Make the operator's account with a role in the whole cluster, and give a token of it."""
+    metadata = {"name": ACCOUNT}
+    await api.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata}, namespace)
+    subject = {"kind": "ServiceAccount", "name": ACCOUNT, "namespace": namespace}
+    binding = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": f"{ACCOUNT}-{namespace}"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+        "subjects": [subject],
+    }
+    await api.apply(binding)
+    request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 86_400}}
+    path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{ACCOUNT}/token"
+    return str((await api.call("POST", path, request))["status"]["token"])
+
+
+class OperatorProcess:
+    """One operator; start, kill and start it again as often as the test wants."""
+
+    def __init__(
+        self, plane: ControlPlane, namespace: str, token: str, folder: Path, options: Sequence[str] = ()
+    ) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.user = f"system:serviceaccount:{namespace}:{ACCOUNT}"
+        self.log = folder / "operator.log"
+        self.metrics_port = free_port()
+        self._plane = plane
+        self._token = token
+        self._kubeconfig = folder / "kubeconfig"
+        self._options = list(options) or ["--namespace", namespace]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, url: str = "") -> None:
+        """Start it, against the API server or a proxy before it."""
+        self._kubeconfig.write_text(json.dumps(self._plane.config(self._token, url)))
+        env = {**os.environ, "KUBECONFIG": str(self._kubeconfig)}
+        command = [sys.executable, "-m", _MODULE, *self._options, "--metrics-port", str(self.metrics_port)]
+        with self.log.open("ab") as output:
+            self._process = spawn(command, output=output, env=env)
+
+    @property
+    def running(self) -> bool:
+        """Whether it runs."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        """Its process number; it has been started."""
+        assert self._process is not None
+        return self._process.pid
+
+    async def until_up(self) -> None:
+        """Wait until it answers at its metrics port; fail with its log's end when it does not."""
+        try:
+            await until(lambda: not self.running or is_listening(self.metrics_port), "the operator is up", 90)
+        finally:
+            assert self.running, f"the operator ended:\n{self.tail()}"
+
+    def kill(self) -> None:
+        """SIGKILL it, as a node's end would."""
+        if self._process is not None:
+            kill_tree(self._process.pid)
+            self._process.wait()
+
+    def stop(self) -> int | None:
+        """Ask it to end, as a kubelet would; give its exit code."""
+        if self._process is None:
+            return None
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+            try:
+                self._process.wait(30)
+            except subprocess.TimeoutExpired:
+                self.kill()
+        return self._process.returncode
+
+    def tail(self, lines: int = 25) -> str:
+        """Give the end of its log."""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
