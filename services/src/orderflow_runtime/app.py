@@ -45,6 +45,8 @@ EX_CONFIG = 78
 STALLED_AFTER = 120.0
 """Seconds that one batch may take before the process counts as not alive."""
 _HOUSEKEEPING_SECONDS = 10.0
+_PACE, _PACE_AT_THE_END = 0.005, 0.05
+"""Seconds from batch to batch, at least. Nobody waits for the events of a service that publishes none."""
 _ROTATE_SECONDS = 3600.0
 
 
@@ -174,7 +176,8 @@ class _Process:
         )
         retry = RetryPolicy(config.delivery)
         events = {event.TYPE: event for event in service.handlers}
-        self._gatherer = Gatherer(log, store, {c.topic: events[c.event] for c in config.subscribes})
+        pace = _PACE if service.publishes else _PACE_AT_THE_END
+        self._gatherer = Gatherer(log, store, {c.topic: events[c.event] for c in config.subscribes}, pace)
         rules = Rules(service.name, config.dead_letter_topic, handler_table(service), self._publisher, retry)
         self._worker = Worker(
             Parts(

@@ -18,12 +18,18 @@ _POLL = 1.0
 
 
 class Gatherer:
-    """Waits for the first thing to do and takes what else is there. `events` tells what each topic carries."""
+    """Waits for the first thing to do and takes what else is there. `events` tells what each topic carries.
 
-    def __init__(self, log: Log, store: Store, events: Mapping[str, type[Event]]) -> None:
+    Batches begin at least `pace` seconds apart: when events come closer than that, a batch holds several, and when
+    nothing came for so long, the next event is taken at once.
+    """
+
+    def __init__(self, log: Log, store: Store, events: Mapping[str, type[Event]], pace: float = 0) -> None:
         self._log = log
         self._store = store
         self._events = events
+        self._pace = pace
+        self._not_before = 0.0
         self._by_type = {event.TYPE: event for event in events.values()}
         self._woken = asyncio.Event()
         self._fetching: asyncio.Task[Iterable[Record]] | None = None
@@ -39,11 +45,14 @@ class Gatherer:
 
     async def gather(self, leases: Mapping[Partition, Lease], caller: Caller) -> Batch:
         """Give the next batch; empty when nothing came for a while."""
+        if (wait := self._not_before - time.monotonic()) > 0:
+            await asyncio.sleep(wait)
         batch = Batch()
         self._read(await self._records(caller.waiting < MOST_CALLS), leases, batch)
         batch.items += caller.take(MOST_AT_ONCE)
         if leases and time.monotonic() >= self._check_at:
             self._add_due(await self._store.due(leases.keys(), MOST_AT_ONCE), batch)
+        self._not_before = time.monotonic() + self._pace
         return batch
 
     async def reset(self) -> None:

@@ -5,15 +5,17 @@ Woken by commits of its own process; commits of other instances are found by pol
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 from orderflow_runtime.log import Log, Partition
 from orderflow_runtime.outbox import publish_until_done
-from orderflow_runtime.store import Conflict, Store, StoreUnavailable
+from orderflow_runtime.store import Conflict, OutboxRow, Store, StoreUnavailable
 
 logger = logging.getLogger(__name__)
 
 _SOONEST, _LATEST = 0.02, 0.5
+_MAYBE_MORE = 50
+"""With fewer rows than this found, there is nothing more to find at once."""
 
 
 class Relay:
@@ -24,6 +26,7 @@ class Relay:
         self._store = store
         self._owned = owned
         self._woken = asyncio.Event()
+        self._published: list[int] = []
 
     def wake(self) -> None:
         """Look now: this process has committed something."""
@@ -42,18 +45,19 @@ class Relay:
                 continue
 
     async def _drain(self) -> bool:
-        """Publish all there is; tell whether there was any."""
-        published: list[int] = []
-        found = False
+        """Publish what there is; tell whether there was any. The next look, which comes soon, deletes it."""
+        rows: Sequence[OutboxRow] = ()
         try:
             while True:
                 self._woken.clear()
                 owned = self._owned()
-                rows = await self._store.backlog(owned, True, published) if owned or published else []
-                if not rows:
-                    return found
-                await publish_until_done(self._log, rows)
-                found, published = True, [row.id for row in rows]
+                rows = await self._store.backlog(owned, True, self._published) if owned or self._published else ()
+                self._published = []
+                if rows:
+                    await publish_until_done(self._log, rows)
+                    self._published = [row.id for row in rows]
+                if len(rows) < _MAYBE_MORE:
+                    return bool(rows)
         except (StoreUnavailable, Conflict) as error:
             logger.warning("cannot read the intake's outbox: %s", error)
             return False
