@@ -5,7 +5,6 @@ so that no refused row is missing or stands twice.
 """
 
 import hashlib
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -35,10 +34,8 @@ class Journal:
         self._state = state
         self.report = report
         self.progress = _read(state, report, fingerprint)
-        if self.progress.report_bytes:
-            os.truncate(report, self.progress.report_bytes)  # what was written after the last noted progress
-        else:
-            report.unlink(missing_ok=True)
+        with report.open("ab") as file:
+            file.truncate(self.progress.report_bytes)  # what was written after the last noted progress
 
     def settle(self, refusals: Iterable[dict[str, Any]], progress: Progress) -> None:
         """Write refused rows, then how far all rows are settled."""
@@ -52,8 +49,13 @@ class Journal:
         scratch.replace(self._state)
 
     def finish(self) -> None:
-        """Forget the progress: the next load of this file begins anew, and finds its orders known."""
+        """Forget the progress: the next load of this file begins anew, and finds its orders known.
+
+        A report of nothing is removed.
+        """
         self._state.unlink(missing_ok=True)
+        if not self.progress.report_bytes:
+            self.report.unlink(missing_ok=True)
 
 
 def open_journal(state: Path, report: Path, fingerprint: str) -> Journal:

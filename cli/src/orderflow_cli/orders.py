@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from orderflow_cli.errors import NotRunningError, StateError
 from orderflow_cli.intake import Pace, load
 from orderflow_cli.intake_client import OrderClient
 from orderflow_cli.intake_mapping import OrderMapping, read_mapping
@@ -54,13 +55,13 @@ def load_command(
     Stopped by Ctrl-C or a crash, it goes on where it was when given again. Exits with 0 when all orders were accepted
     or known, 1 when some were refused (the report says which and why), 2 when it could not go on.
     """
-    address = url or _running_url()
     report = report or file.with_name(file.name + ".refused.ndjson")
     state = state or file.with_name(file.name + ".progress")
     if len({path.absolute() for path in (file, report, state)}) < 3:
         raise LoadError("the file, its report and its progress need a name each", "Give others")
     known = None if mapping is None else read_mapping(mapping)
     source = open_source(file, known)
+    address = url or _running_url()
     journal = open_journal(state, report, fingerprint(file, mapping, address))
     done = _load(source, known, journal, address, Pace(batch, concurrency))
     if done.refused:
@@ -69,7 +70,10 @@ def load_command(
 
 
 def _running_url() -> str:
-    return find_flow(DEFAULT_BASE).url(_ORDER)
+    try:
+        return find_flow(DEFAULT_BASE).url(_ORDER)
+    except (NotRunningError, StateError) as error:
+        raise LoadError("where the order service is, is not clear", f"Give --url: {error.message}") from None
 
 
 def _load(source: Source, mapping: OrderMapping | None, journal: Journal, url: str, pace: Pace) -> Progress:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from aiohttp.test_utils import TestServer
 from orderflow_cli.intake import Pace, load
 from orderflow_cli.intake_client import OrderClient
 from orderflow_cli.intake_progress import Progress, open_journal
-from orderflow_cli.intake_rows import LoadError
+from orderflow_cli.intake_rows import LoadError, Row
 from orderflow_cli.intake_sources import open_source
 from orderflow_cli.ports import free_port
 
@@ -185,3 +185,24 @@ async def test_an_address_that_is_no_order_service_ends_the_load(
     desk.answers = [lambda: answer]
     with pytest.raises(LoadError, match="order service's address"):
         await run(file, url)
+
+
+async def test_no_more_is_read_than_is_under_way(desk: Desk, url: str, tmp_path: Path) -> None:
+    """However large the file, only the batches under way and the next one are held."""
+    taken = 0
+
+    class Endless:
+        unit, size, columns = "row", 1_000, None
+
+        def rows(self, after: int) -> Iterator[Row]:
+            nonlocal taken
+            for taken in range(after + 1, self.size + 1):
+                yield Row(taken, taken, {"idempotencyKey": f"k{taken}"})
+
+    def bounded(progress: Progress) -> None:
+        assert taken - progress.row <= 3 * 10
+
+    journal = open_journal(tmp_path / "state", tmp_path / "report", "same")
+    async with aiohttp.ClientSession() as session:
+        done = await load(Endless(), None, OrderClient(session, url), journal, Pace(10, 3), bounded)
+    assert done.accepted == 1_000

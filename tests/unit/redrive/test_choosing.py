@@ -1,0 +1,89 @@
+"""What `orderflow redrive` is told: which letters, how they are repaired, and where the flow is."""
+
+import json
+import uuid
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from orderflow_cli.errors import NotRunningError, StateError
+from orderflow_cli.redrive_records import DeadRecord, Repair, client_options, export, read_repairs
+from orderflow_cli.redrive_state import Condition, DeadLetter, RedriveError, parse_condition
+from orderflow_cli.running import find_flow
+from orderflow_runtime.statements import MAX_REDRIVES
+
+ID = uuid.uuid4()
+RECORD = DeadRecord(ID, (0, 7), "shop.order-created", b"k", [("ce_id", b"1"), ("empty", None)], b"{")
+
+
+def letter(redrives: int = 0, kind: str = "ORDER_CREATED") -> DeadLetter:
+    """A dead letter."""
+    return DeadLetter(ID, kind, "k", "t", 0, 1, 6, redrives, "Dead", "why", datetime.now(UTC))
+
+
+def test_conditions_compare_or_search() -> None:
+    """The first of = and ~ decides; the text after it may hold both."""
+    assert parse_condition("key=a~b") == Condition("key", False, "a~b")
+    assert parse_condition("reason~a=b") == Condition("reason", True, "a=b")
+    for wrong in ("", "key", "=a", "state=Dead", "key>1"):
+        with pytest.raises(ValueError, match="FIELD=TEXT"):
+            parse_condition(wrong)
+
+
+def test_only_events_that_are_not_looping_can_go_back() -> None:
+    """Timers and outcomes of calls have no topic to go back to; the loop guard holds at its limit."""
+    assert letter(MAX_REDRIVES - 1).obstacle() is None
+    assert "limit" in str(letter(MAX_REDRIVES).obstacle())
+    assert "no event" in str(letter(kind="timer/deadline").obstacle())
+    assert "no event" in str(letter(kind="call/capture").obstacle())
+
+
+def test_an_exported_record_comes_back_as_it_was_repaired(tmp_path: Path) -> None:
+    """What the export says can be handed back; what a repair leaves out stays as it was."""
+    line = export(RECORD)
+    assert line["text"] == "{"
+    file = tmp_path / "repairs.ndjson"
+    file.write_text(json.dumps({"id": str(ID), "value": {"a": 1}}) + "\n\n")
+    repaired = read_repairs(file)[ID].apply(RECORD)
+    assert (repaired.key, repaired.headers, repaired.value) == (b"k", RECORD.headers, b'{"a":1}')
+    whole = Repair(id=ID, key="other", headers={"ce_id": "2"}).apply(RECORD)
+    assert (whole.key, whole.headers, whole.value) == (b"other", [("ce_id", b"2")], b"{")
+
+
+@pytest.mark.parametrize("line", ["{", "{}", '{"id": 1}', '{"id": "x", "value": 1}'])
+def test_a_broken_repair_is_refused_by_its_line(tmp_path: Path, line: str) -> None:
+    """Nothing is redriven when one repair cannot be read."""
+    file = tmp_path / "repairs.ndjson"
+    file.write_text(f'{{"id": "{ID}"}}\n{line}\n')
+    with pytest.raises(RedriveError, match=r"repairs\.ndjson:2"):
+        read_repairs(file)
+
+
+def test_security_comes_from_the_environment_of_a_service() -> None:
+    """The same variables reach the same cluster."""
+    env = {"ORDERFLOW_KAFKA_SECURITY_PROTOCOL": "SASL_SSL", "ORDERFLOW_KAFKA_USERNAME": "u", "PATH": "/bin"}
+    options = client_options("kafka:9093", env)
+    assert (options["bootstrap.servers"], options["security.protocol"]) == ("kafka:9093", "SASL_SSL")
+    assert options["sasl.username"] == "u"
+    assert "sasl.password" not in options
+
+
+def test_a_running_flow_is_found_by_its_state(tmp_path: Path) -> None:
+    """The only flow needs no name; of several one must be said; what is not there is refused in words."""
+    with pytest.raises(NotRunningError, match="no flow"):
+        find_flow(tmp_path)
+    for name in ("a-shop", "other"):
+        (tmp_path / name).mkdir()
+        state = {"kafka": "real", "ports": {"order": 1, "kafka": 2, "postgres": 3}, "passwords": {"order": "p/w"}}
+        (tmp_path / name / "state.json").write_text(json.dumps(state))
+    with pytest.raises(NotRunningError, match="several flows: a-shop, other"):
+        find_flow(tmp_path)
+    flow = find_flow(tmp_path, "a-shop")
+    assert (flow.url("order"), flow.bootstrap()) == ("http://127.0.0.1:1", "127.0.0.1:2")
+    assert flow.database_url("order") == "postgresql://a_shop_order:p%2Fw@127.0.0.1:3/a-shop"
+    with pytest.raises(NotRunningError, match="no service payment"):
+        flow.database_url("payment")
+    (tmp_path / "a-shop" / "state.json").write_text("{")
+    with pytest.raises(StateError, match="damaged"):
+        find_flow(tmp_path, "a-shop")
