@@ -49,9 +49,13 @@ def build_app(intake: Intake, secret: str | None, clock: Callable[[], datetime])
         HTTPException: _answer_http_error,
         Exception: _answer_fault,
     }
-    app = FastAPI(routes=routes, exception_handlers=handlers, docs_url=None, redoc_url=None, redirect_slashes=False)
-    app.openapi_schema = openapi.document()
-    return app
+    return _App(routes=routes, exception_handlers=handlers, docs_url=None, redoc_url=None, redirect_slashes=False)
+
+
+class _App(FastAPI):
+    def openapi(self) -> dict[str, Any]:
+        """Give the document of the plain routes, which FastAPI does not see."""
+        return openapi.document()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 MEDIA_TYPE = "application/problem+json"
 _BASE = "https://orderflow.dev/problems/"
@@ -140,5 +141,15 @@ def invalid_body(error: ValidationError) -> Problem:
     errors = error.errors(include_url=False, include_input=False, include_context=False)
     if errors[0]["type"] == "json_invalid":
         return MalformedJson(f"{errors[0]['msg']}; send one JSON document in UTF-8")
-    places = [Place(place="".join(f"/{part}" for part in e["loc"]) or "/", message=e["msg"]) for e in errors]
+    places = [Place(place=_pointer(e["loc"]), message=e["msg"]) for e in errors if not _is_echo(e, errors)]
     return InvalidOrder(f"{len(places)} places are wrong; correct those under errors", places[:100])
+
+
+def _pointer(location: tuple[int | str, ...]) -> str:
+    return "".join(f"/{part}" for part in location) or "/"
+
+
+def _is_echo(error: ErrorDetails, errors: list[ErrorDetails]) -> bool:
+    """Tell whether a list is blamed only because its items are."""
+    place = error["loc"]
+    return any(len(e["loc"]) > len(place) and e["loc"][: len(place)] == place for e in errors)

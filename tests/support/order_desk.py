@@ -1,0 +1,82 @@
+"""An intake that decides by the order service's own rules, in memory: the front door's tests put the API before it."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from orderflow_order import domain, store
+from orderflow_order.domain import Order, OrderRefusal
+from orderflow_order.handlers import NotPlacedError, Outcome, Placement, Standing
+
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+@dataclass
+class OrderDesk:
+    """Orders by id, with the bodies they were placed with; `fault` is raised instead of an answer."""
+
+    orders: dict[str, Order] = field(default_factory=dict)
+    bodies: dict[str, tuple[str, str, str]] = field(default_factory=dict)
+    deliveries: set[str] = field(default_factory=set)
+    groups: list[int] = field(default_factory=list)
+    fault: Exception | None = None
+
+    async def submit(self, name: str, key: str, payload: Any) -> Any:
+        """Decide one command."""
+        return (await self.submit_all(name, [(key, payload)]))[0]
+
+    async def submit_all(self, name: str, commands: Sequence[tuple[str, Any]]) -> Sequence[Any]:
+        """Decide many."""
+        if self.fault:
+            raise self.fault
+        self.groups.append(len(commands))
+        return [getattr(self, f"_{name}")(key, payload) for key, payload in commands]
+
+    async def read(self, query: str, *args: object) -> Sequence[Mapping[str, Any]]:
+        """Answer the API's two queries."""
+        order = self.orders.get(str(args[0]))
+        if order is None:
+            return []
+        if query == store.TIMELINE:
+            history = [{"at": e.at.isoformat(), "what": e.what, "state": e.state} for e in order.news]
+            return [{"order_id": order.id, "state": order.state, "history": json.dumps(history)}]
+        customer, details, currency = self.bodies[order.id]
+        return [
+            {"order_id": order.id, "placed_at": NOW, "customer": customer, "details": details, "currency": currency}
+            | {name: getattr(order, name) for name in ("amount", "attempt", "state", "reason", "undo")}
+        ]
+
+    def force(self, order_id: str, state: domain.State) -> None:
+        """Put an order into a state."""
+        self.orders[order_id] = replace(self.orders[order_id], state=state)
+
+    def _place(self, key: str, placement: Placement) -> Any:
+        if placement.delivery:
+            if placement.delivery.signature in self.deliveries:
+                return Outcome.REPLAYED
+            self.deliveries.add(placement.delivery.signature)
+        body = store.body(placement.created)
+        if key in self.orders:
+            return self._standing(key) if self.bodies[key] == body else Outcome.KEY_REUSED
+        self.orders[key], self.bodies[key] = domain.place(placement.created, NOW).order, body
+        return replace(self._standing(key), outcome=Outcome.CREATED)
+
+    def _cancel(self, key: str, _: None) -> Any:
+        return self._decide(key, domain.cancel)
+
+    def _resume(self, key: str, _: None) -> Any:
+        return self._decide(key, domain.resume)
+
+    def _decide(self, key: str, decide: Any) -> Any:
+        if key not in self.orders:
+            return NotPlacedError(key)
+        try:
+            self.orders[key] = decide(self.orders[key], NOW).order
+        except OrderRefusal as refusal:
+            return refusal
+        return self._standing(key)
+
+    def _standing(self, key: str) -> Standing:
+        return Standing(key, self.orders[key].state, self.orders[key].reason)
