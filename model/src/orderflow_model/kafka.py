@@ -58,6 +58,10 @@ BootstrapServer = Annotated[
 ]
 
 
+# Strimzi's Service is called after it, with -kafka-bootstrap behind; a Service's name has at most 63 characters.
+ClusterName = Annotated[ObjectName, Field(max_length=47)]
+
+
 def _is_strimzi(kafka: Any) -> bool:
     return kafka.provisioner is Provisioner.STRIMZI
 
@@ -70,7 +74,7 @@ class Kafka(Part):
         description="Strimzi: topics and users are KafkaTopic and KafkaUser objects. "
         "Admin: they are made through the admin API of any Kafka.",
     )
-    cluster: ObjectName | None = Field(None, description="Name of the Strimzi Kafka cluster.")
+    cluster: ClusterName | None = Field(None, description="Name of the Strimzi Kafka cluster.")
     bootstrap_servers: Annotated[tuple[BootstrapServer, ...], Field(max_length=16), Unique()] = Field(
         (), description="Addresses host:port of the brokers, for provisioner Admin."
     )
