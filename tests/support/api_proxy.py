@@ -39,8 +39,8 @@ class ApiProxy:
         self.url = f"http://{HOST}:{free_port()}"
         self.faults = Faults()
         self.writes = 0
-        self.on_write: Callable[[int], None] = lambda number: None
-        """Called with its number after the server has answered a write and before the operator hears of it."""
+        self.on_write: Callable[[str, str], None] = lambda method, path: None
+        """Called with method and path after the server has answered a write and before the operator hears of it."""
         self._upstream = upstream
         self._random = random.Random(7)
         self._http: aiohttp.ClientSession
@@ -98,7 +98,7 @@ class ApiProxy:
         body = await answer.read()
         if request.method in WRITES:
             self.writes += 1
-            self.on_write(self.writes)
+            self.on_write(request.method, request.path)
         return web.Response(status=answer.status, body=body, headers=headers)
 
     async def _stream(

@@ -1,0 +1,170 @@
+"""The reference flow applied to a real API server: every object as a person has read it, accepted where it is strict.
+
+The files in `golden/` are the objects as the server stores them; where one differs, the test writes what it saw to
+artifacts/golden, for reading and copying.
+"""
+
+import asyncio
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from support.api import Api, Json
+from support.controlplane import ControlPlane
+from support.fleet import until
+from support.flows import shop
+from support.kinds import MADE, path_of
+from support.pod_status import Fate
+from support.snapshot import snapshot
+from support.stand import Stand, condition
+from support.strimzi import Refused
+
+GOLDEN = Path(__file__).parent / "golden"
+SEEN = Path("artifacts/golden")
+SHOP = shop()
+SERVICES = [service["name"] for service in SHOP["spec"]["services"]]
+TOPICS = [f"shop.{event['name'].lower().replace('_', '-')}" for event in SHOP["spec"]["events"]]
+DEAD_LETTERS = [f"shop.{service}.dead-letters" for service in SERVICES]
+WANTED: dict[str, Callable[[], list[str]]] = {
+    "KafkaTopic": lambda: TOPICS + DEAD_LETTERS,
+    "KafkaUser": lambda: [*(f"shop-{service}" for service in SERVICES), "shop.autoscaler"],
+    "Deployment": lambda: [f"shop-{service}" for service in SERVICES],
+    "Service": lambda: [f"shop-{service}" for service in SERVICES],
+    "ServiceAccount": lambda: [f"shop-{service}" for service in SERVICES],
+    "ScaledObject": lambda: [f"shop-{service}" for service in SERVICES],
+    "HorizontalPodAutoscaler": list,
+    "NetworkPolicy": lambda: ["shop"],
+    "TriggerAuthentication": lambda: ["shop.autoscaler"],
+}
+
+
+@pytest.fixture
+async def shopping(stand: Stand) -> Stand:
+    """The reference flow, ready."""
+    await stand.start()
+    await stand.apply(shop())
+    await stand.until_ready("shop", 180)
+    return stand
+
+
+async def test_every_object_is_as_reviewed_and_accepted_by_strict_validation(shopping: Stand) -> None:
+    """Names per kind, golden files, a dry run of each with fieldValidation=Strict, and one pod admitted per service."""
+    made = await shopping.made()
+    for kind, names in WANTED.items():
+        assert sorted(name for found, name in made if found == kind) == sorted(names()), kind
+    compare_golden(snapshot(made, shopping.namespace))
+    for item in made.values():
+        await accept_strictly(shopping.api, item)
+    pods = await shopping.api.list("Pod", shopping.namespace, "orderflow.dev/service")
+    assert sorted(pod["metadata"]["labels"]["orderflow.dev/service"] for pod in pods) == sorted(SERVICES)
+    refused = [
+        event["message"]
+        for event in await shopping.api.list("Event", shopping.namespace)
+        if event.get("reason") == "FailedCreate"
+    ]
+    assert not refused, "Pod Security refuses no pod"
+
+
+def compare_golden(seen: dict[str, Json]) -> None:
+    """Compare a few objects with the reviewed files; what differs is written for review."""
+    different = []
+    for file in sorted(GOLDEN.glob("*.yaml")):
+        reviewed = list(yaml.safe_load_all(file.read_text()))
+        found = [seen.get(f"{item['kind']} {item['metadata']['name']}", {}) for item in reviewed]
+        if found != reviewed:
+            SEEN.mkdir(parents=True, exist_ok=True)
+            (SEEN / file.name).write_text(yaml.safe_dump_all(found, sort_keys=True, width=120))
+            different.append(f"{SEEN / file.name} differs from {file}")
+    assert not different, "\n".join(different)
+
+
+async def accept_strictly(api: Api, item: Json) -> None:
+    """Let the server judge what it has stored as if it came from a file: it refuses unknown and double fields."""
+    metadata = {key: value for key, value in item["metadata"].items() if key in ("name", "labels", "annotations")}
+    body = {key: value for key, value in item.items() if key not in ("metadata", "status")} | {"metadata": metadata}
+    served = path_of(item["kind"]).strip("/").split("/")
+    version = served[1] if served[0] == "api" else f"{served[1]}/{served[2]}"
+    body["apiVersion"] = version
+    await api.apply(body, item["metadata"]["namespace"], dry=True)
+
+
+async def test_kubectl_shows_and_explains_the_resource(shopping: Stand, kubectl: Callable[..., Any]) -> None:
+    """`kubectl get of` has the columns, `explain` reads like documentation, `wait` ends when all runs."""
+    table = await kubectl("get", "of", "-n", shopping.namespace)
+    assert table.split("\n")[0].split() == ["NAME", "READY", "REASON", "SERVICES", "TOPICS", "AGE"]
+    assert table.split("\n")[1].split()[:2] == ["shop", "True"]
+    assert table.split("\n")[1].split()[3:5] == ["5/5", "17/17"]
+    explained = await kubectl("explain", "of.spec.services.scale")
+    for said in ("Fewest pods.", "Most pods", "Events waiting per pod"):
+        assert said in explained
+    await kubectl("wait", "--for=condition=Ready", "of/shop", "-n", shopping.namespace, "--timeout=30s")
+    everything = await kubectl("get", "orderflow", "-n", shopping.namespace, "-o", "name")
+    assert everything.strip() == "orderflow.orderflow.dev/shop"
+
+
+@pytest.fixture
+def kubectl(served: ControlPlane) -> Callable[..., Any]:
+    """Runs kubectl and gives what it said; the test is skipped where there is none."""
+
+    async def run(*arguments: str) -> str:
+        command = ["kubectl", f"--kubeconfig={served.kubeconfig}", *arguments]
+        try:
+            done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=90)
+        except FileNotFoundError:
+            pytest.skip("no kubectl")
+        assert done.returncode == 0, done.stderr
+        return str(done.stdout)
+
+    return run
+
+
+async def test_each_service_has_its_pods_problem_in_the_status(stand: Stand) -> None:
+    """The worst pod's reason stands by its service, with the last line of a crash and the scheduler's words."""
+    await stand.kubelet.decide("order", Fate.IMAGE_PULL)
+    await stand.kubelet.decide("payment", Fate.CRASH_LOOP, "ValueError: no provider")
+    await stand.kubelet.decide("shipping", Fate.UNSCHEDULABLE)
+    await stand.start()
+    await stand.apply(shop())
+    wanted = {"order": "ImagePullBackOff", "payment": "CrashLoopBackOff", "shipping": "Unschedulable"}
+    seen: dict[str, Json] = {}
+
+    async def told() -> bool:
+        flow = await stand.flow("shop") or {}
+        seen.update({entry["name"]: entry for entry in flow.get("status", {}).get("services", ())})
+        return all(seen.get(name, {}).get("reason") == reason for name, reason in wanted.items())
+
+    try:
+        await until(told, "", 90)
+    except AssertionError:
+        raise AssertionError(f"{seen}\n{stand.operator.tail()}") from None
+    assert "ValueError: no provider" in seen["payment"]["message"]
+    assert "Insufficient cpu" in seen["shipping"]["message"]
+    assert seen["inventory"]["ready"] == seen["inventory"]["desired"] == 1
+    await stand.until("shop", "ServicesReady", "False")
+    for service in wanted:
+        await stand.kubelet.decide(service, Fate.READY)
+    await stand.until_ready("shop")
+
+
+async def test_a_refused_topic_is_told_of_and_keeps_nothing_else_from_going_on(stand: Stand) -> None:
+    """What Strimzi says of a topic stands by its event; services are made all the same."""
+    stand.strimzi.refusals["shop.order-created"] = Refused("PolicyViolation", "too many replicas")
+    await stand.start()
+    await stand.apply(shop())
+    said = await stand.until("shop", "TopicsReady", "False")
+    assert "shop.order-created" in said["message"]
+    assert "too many replicas" in said["message"]
+    await stand.until("shop", "ServicesReady", "True", seconds=120)
+    flow = await stand.flow("shop") or {}
+    (event,) = [entry for entry in flow["status"]["events"] if entry["name"] == "ORDER_CREATED"]
+    assert event["ready"] == "False"
+    assert condition(flow, "Ready")["status"] == "False"
+
+
+def test_every_kind_is_looked_at() -> None:
+    """What is expected by name is among what is looked for."""
+    assert set(WANTED) <= set(MADE)

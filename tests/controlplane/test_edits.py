@@ -1,0 +1,174 @@
+"""A flow is edited as people edit it: each edit ends in the right objects and conditions, and touches nothing else."""
+
+import asyncio
+
+import pytest
+
+from support.api import ApiError, Json
+from support.fleet import until
+from support.flows import changed, pair, service
+from support.pod_status import Fate
+from support.stand import Stand
+
+
+@pytest.fixture
+async def ready(stand: Stand) -> Stand:
+    """The small flow, ready."""
+    await stand.start()
+    await stand.apply(pair())
+    await stand.until_ready("pair")
+    return stand
+
+
+def versions(objects: dict[tuple[str, str], Json]) -> dict[tuple[str, str], int]:
+    """Give the generation of each object that counts its edits."""
+    return {key: item["metadata"]["generation"] for key, item in objects.items() if "generation" in item["metadata"]}
+
+
+async def test_a_service_is_added_and_removed_without_touching_the_others(ready: Stand) -> None:
+    """What belongs to a new service F comes and goes; every other object stays at its generation."""
+    before = await ready.made()
+    await ready.apply(changed(pair(), "spec.services.2", service("f", subscribes=["ANSWERED"])))
+    await ready.until_ready("pair")
+    added = set(await ready.made()) - set(before)
+    assert {kind for kind, _ in added} >= {
+        "Deployment",
+        "Service",
+        "ConfigMap",
+        "ServiceAccount",
+        "KafkaUser",
+        "KafkaTopic",
+    }
+    assert all("pair-f" in name or "pair.f" in name or kind == "Job" for kind, name in added), added
+    await ready.apply(pair())
+    await ready.until_ready("pair")
+    kept = {("KafkaTopic", "pair.f.dead-letters")}  # deletionPolicy Retain
+    await until(lambda: _only(ready, before, kept), "what belonged to F is gone")
+    after, ours = versions(await ready.made()), versions(before)
+    assert {key: after[key] for key in ours if key[0] != "Job"} == {key: ours[key] for key in ours if key[0] != "Job"}
+
+
+async def _only(stand: Stand, before: dict[tuple[str, str], Json], kept: set[tuple[str, str]]) -> bool:
+    left = {key for key in set(await stand.made()) - set(before) if key[0] not in ("Job",)}
+    return left <= kept and not {key for key in left if key[0] == "Deployment"}
+
+
+async def test_a_renamed_event_gets_its_topic_and_the_old_one_is_kept(ready: Stand) -> None:
+    """The new event's topic is made, the services are told, and the old topic is retained with its events."""
+    flow = changed(pair(), "spec.events.1.name", "REPLIED")
+    flow = changed(changed(flow, "spec.services.0.subscribes", ["REPLIED"]), "spec.services.1.publishes", ["REPLIED"])
+    await ready.apply(flow)
+    await ready.until_ready("pair")
+    made = await ready.made()
+    assert ("KafkaTopic", "pair.replied") in made
+    assert ("KafkaTopic", "pair.answered") in made, "deletionPolicy Retain"
+    assert "pair.replied" in made["ConfigMap", "pair-asker"]["data"]["service.json"]
+    rules = made["KafkaUser", "pair-answerer"]["spec"]["authorization"]["acls"]
+    assert "pair.answered" not in {rule["resource"]["name"] for rule in rules}
+    status = (await ready.flow("pair") or {})["status"]
+    assert [event["name"] for event in status["events"]] == ["ASKED", "REPLIED"]
+
+
+async def test_a_removed_event_takes_its_topic_along_when_the_policy_says_delete(stand: Stand) -> None:
+    """Under deletionPolicy Delete a topic that nobody wants any more goes."""
+    await stand.start()
+    flow = changed(changed(pair(), "spec.deletionPolicy", "Delete"), "spec.events.2", {"name": "EXTRA"})
+    flow = changed(flow, "spec.services.0.publishes", ["ASKED", "EXTRA"])
+    await stand.apply(flow)
+    await stand.until_ready("pair")
+    await stand.apply(changed(pair(), "spec.deletionPolicy", "Delete"))
+    await stand.until_ready("pair")
+    await stand.until_gone("KafkaTopic", "pair.extra")
+
+
+async def test_partitions_are_added_and_never_taken_away(ready: Stand) -> None:
+    """6 → 12 reaches the topic; 12 → 6 is refused where CEL sees it, or becomes Valid=False, and changes nothing."""
+    await ready.apply(changed(pair(), "spec.events.0.topic", {"partitions": 12}))
+    await ready.until_ready("pair")
+    assert await partitions(ready, "pair.asked") == 12
+    with pytest.raises(ApiError, match="cannot shrink"):
+        await ready.apply(changed(pair(), "spec.events.0.topic", {"partitions": 6}))
+    await ready.apply(pair())  # the default is 6; no rule of the CRD sees that
+    said = await ready.until("pair", "Valid", "False")
+    assert "pair.asked" in said["message"]
+    assert "12" in said["message"]
+    await asyncio.sleep(2)
+    assert await partitions(ready, "pair.asked") == 12
+    await ready.apply(changed(pair(), "spec.events.0.topic", {"partitions": 12}))
+    await ready.until_ready("pair")
+
+
+async def partitions(stand: Stand, topic: str) -> int:
+    """Give the partitions that a KafkaTopic asks for."""
+    found = await stand.api.get("KafkaTopic", stand.namespace, topic)
+    assert found
+    return int(found["spec"]["partitions"])
+
+
+async def test_a_new_image_is_rolled_out_and_ready_means_the_new_pods(ready: Stand) -> None:
+    """Ready is not True for the new generation before the new pods are."""
+    await ready.kubelet.decide("asker", Fate.STARTING)
+    await ready.apply(changed(pair(), "spec.services.0.image", "example/asker:2"))
+    said = await ready.until("pair", "Ready", "False")
+    assert "asker" in said["message"]
+    assert (await ready.made())["Deployment", "pair-answerer"]["metadata"]["generation"] == 1
+    await ready.kubelet.decide("asker", Fate.READY)
+    await ready.until_ready("pair")
+    pods = await ready.api.list("Pod", ready.namespace, "orderflow.dev/service=asker")
+    running = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
+    assert {pod["spec"]["containers"][0]["image"] for pod in running} == {"example/asker:2"}
+
+
+async def test_a_topic_of_another_flow_is_not_taken(ready: Stand) -> None:
+    """The second flow says whose the topic is; the first one's stays as it was; once renamed, the second is ready."""
+    other = changed(pair("other"), "spec.events.0.topic", {"name": "pair.asked", "partitions": 24})
+    await ready.apply(other)
+    said = await ready.until("other", "Ready", "False", "TopicConflict")
+    assert f"topic pair.asked belongs to OrderFlow {ready.namespace}/pair" in said["message"]
+    await ready.until_ready("pair")
+    assert await partitions(ready, "pair.asked") == 6
+    await ready.api.delete("OrderFlow", ready.namespace, "other")
+    await ready.until_gone("OrderFlow", "other")
+    assert await partitions(ready, "pair.asked") == 6, "the loser's end does not touch the winner's topic"
+    await ready.apply(pair("other"))
+    await ready.until_ready("other")
+
+
+async def test_an_object_of_somebody_else_is_left_alone(stand: Stand) -> None:
+    """A Service of the wanted name without our labels stays as it is, and the condition names it."""
+    foreign = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "pair-asker"}}
+    await stand.api.create(foreign | {"spec": {"ports": [{"port": 4711}]}}, stand.namespace)
+    await stand.start()
+    await stand.apply(pair())
+    said = await stand.until("pair", "ServicesReady", "False", "ObjectConflict")
+    assert "Service pair-asker" in said["message"]
+    found = await stand.api.get("Service", stand.namespace, "pair-asker") or {}
+    assert found["spec"]["ports"][0]["port"] == 4711
+    assert "orderflow.dev/flow" not in found["metadata"].get("labels", {})
+    await stand.api.delete("Service", stand.namespace, "pair-asker")
+    await stand.until_ready("pair")
+
+
+async def test_a_missing_database_secret_is_told_of_and_taken_up_when_it_comes(stand: Stand) -> None:
+    """The condition names Secret and key; topics are made meanwhile; with the Secret the flow becomes ready."""
+    await stand.start()
+    await stand.apply(pair(), database=False)
+    said = await stand.until("pair", "Ready", "False", "DatabaseSecretMissing")
+    assert "pair-db" in said["message"]
+    assert "uri" in said["message"]
+    await stand.until("pair", "TopicsReady", "True")
+    await stand.give_database(pair())
+    await stand.until_ready("pair")
+
+
+async def test_a_paused_flow_is_left_alone_until_it_is_not(ready: Stand) -> None:
+    """Under the annotation nothing is written, whatever drifts; without it the edit is caught up with."""
+    await ready.settle()
+    paused = changed(pair(), "metadata.annotations", {"orderflow.dev/paused": "true"})
+    await ready.apply(changed(paused, "spec.services.0.image", "example/asker:2"))
+    await ready.api.delete("Service", ready.namespace, "pair-asker")
+    await asyncio.sleep(5)
+    assert await ready.api.get("Service", ready.namespace, "pair-asker") is None
+    await ready.apply(changed(pair(), "spec.services.0.image", "example/asker:2"))
+    await ready.until_ready("pair")
+    assert await ready.api.get("Service", ready.namespace, "pair-asker")

@@ -1,0 +1,170 @@
+"""The operator between faults: killed after each of its writes, and cut off from the API server in each known way.
+
+A proxy stands between it and the API server. In the end all is as if nothing had happened.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from support.api import Api, Json
+from support.api_proxy import ApiProxy, Faults
+from support.controlplane import ControlPlane
+from support.fleet import until
+from support.flows import changed, pair
+from support.names import unique_name
+from support.operator_process import make_account
+from support.snapshot import snapshot
+from support.stand import Stand, new_namespace, operator_of
+
+RECOVERY_S = 60
+MOST_LIVES = 150
+FAULTS = {
+    "conflicts": Faults(conflict=0.3),
+    "throttled": Faults(throttle=0.3),
+    "server errors": Faults(broken=0.05),
+    "watches expired": Faults(gone=True),
+    "watches dropped": Faults(watch_seconds=5),
+    "watches silent": Faults(silent=True),
+    "token expired": Faults(expired=True),
+    "all at once": Faults(conflict=0.3, throttle=0.3, broken=0.05, watch_seconds=5),
+}
+
+
+@pytest.fixture
+async def proxy(served: ControlPlane) -> AsyncIterator[ApiProxy]:
+    """The proxy before the shared API server."""
+    async with ApiProxy(served.url).open() as opened:
+        yield opened
+
+
+@pytest.fixture
+async def undisturbed(api: Api, served: ControlPlane, scratch: Path) -> dict[str, Json]:
+    """What the small flow becomes when nothing happens."""
+    async with new_namespace(api, unique_name("calm")) as namespace:
+        operator = operator_of(served, namespace, await make_account(api, namespace), scratch)
+        async with Stand(api, namespace, operator, served).open() as stand:
+            await stand.start()
+            await stand.apply(pair())
+            await stand.until_ready("pair")
+            await stand.settle(2)
+            return snapshot(await stand.made(), namespace)
+
+
+@pytest.mark.timeout(900)
+async def test_killed_after_each_of_its_writes_it_converges_to_the_same_end(
+    stand: Stand, proxy: ApiProxy, undisturbed: dict[str, Json]
+) -> None:
+    """Each life of the operator ends with its first write; in the end all is made, once, and as without a kill."""
+    await stand.apply(pair())
+    lives = await _live_and_die(stand, proxy, lambda: _is_ready(stand))
+    assert lives > 10, "it was killed in the midst"
+    assert snapshot(await stand.made(), stand.namespace) == undisturbed
+    proxy.on_write = lambda method, path: None
+    await stand.start(proxy.url)
+    before = await stand.settle()
+    await asyncio.sleep(3)
+    assert await stand.settle(2) == before
+    print(f"{lives} lives, each killed after its first write")
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("policy", ["Retain", "Delete"])
+async def test_killed_after_each_write_of_a_teardown_it_ends_clean(stand: Stand, proxy: ApiProxy, policy: str) -> None:
+    """No finalizer is left behind and nothing else, however often it dies on the way."""
+    await stand.start()
+    await stand.apply(changed(pair(), "spec.deletionPolicy", policy))
+    await stand.until_ready("pair")
+    await asyncio.to_thread(stand.operator.kill)
+    await stand.api.delete("OrderFlow", stand.namespace, "pair")
+    kept = {"KafkaTopic"} if policy == "Retain" else set()
+
+    async def clean() -> bool:
+        gone = await stand.flow("pair") is None
+        return gone and {kind for kind, _ in await stand.made()} <= kept
+
+    print(f"{await _live_and_die(stand, proxy, clean)} lives")
+
+
+async def _live_and_die(stand: Stand, proxy: ApiProxy, done: Callable[[], Awaitable[bool]]) -> int:
+    """Start the operator again and again, each time killed at its first write; give how often, once it is done."""
+
+    def kill(method: str, path: str) -> None:
+        if "/events" not in path:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(stand.operator.pid, signal.SIGKILL)
+
+    proxy.on_write = kill
+    for life in range(MOST_LIVES):
+        stand.operator.start(proxy.url)
+        quiet = 0
+        while stand.operator.running and quiet < 20:
+            await asyncio.sleep(0.2)
+            quiet = quiet + 1 if await done() else 0
+        if stand.operator.running:
+            await asyncio.to_thread(stand.operator.kill)
+            return life
+    raise AssertionError(f"not done after {MOST_LIVES} lives: {await stand.flow('pair')}\n{stand.operator.tail()}")
+
+
+async def _is_ready(stand: Stand) -> bool:
+    flow = await stand.flow("pair") or {}
+    conditions = flow.get("status", {}).get("conditions", [])
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+
+
+@pytest.mark.parametrize("name", FAULTS)
+async def test_it_converges_soon_after_a_fault_ends(stand: Stand, proxy: ApiProxy, name: str) -> None:
+    """A flow is made and edited, and an object deleted, while the fault lasts; 60 s after its end all is right."""
+    await stand.start(proxy.url)
+    await stand.apply(pair())
+    await stand.until_ready("pair")
+    proxy.faults = FAULTS[name]
+    await stand.apply(changed(pair(), "spec.services.0.image", "example/asker:2"))
+    await stand.apply(pair("born"))
+    await asyncio.sleep(6)
+    await stand.api.delete("Service", stand.namespace, "pair-asker")
+    await stand.apply(changed(pair(), "spec.services.0.image", "example/asker:3"))
+    await asyncio.sleep(6)
+    proxy.faults = Faults()
+    loop = asyncio.get_running_loop()
+    ended = loop.time()
+    await until(lambda: _all_right(stand), f"all is right\n{stand.operator.tail()}", RECOVERY_S)
+    print(f"{name}: converged {loop.time() - ended:.1f} s after the fault ended")
+    assert stand.operator.running
+
+
+async def _all_right(stand: Stand) -> bool:
+    if not await _ready_now(stand, "pair") or not await _ready_now(stand, "born"):
+        return False
+    made = await stand.made()
+    image = made["Deployment", "pair-asker"]["spec"]["template"]["spec"]["containers"][0]["image"]
+    return ("Service", "pair-asker") in made and image == "example/asker:3"
+
+
+async def _ready_now(stand: Stand, name: str) -> bool:
+    flow = await stand.flow(name) or {}
+    for one in flow.get("status", {}).get("conditions", ()):
+        if one["type"] == "Ready":
+            return bool(one["status"] == "True" and one["observedGeneration"] == flow["metadata"]["generation"])
+    return False
+
+
+async def test_a_restarted_api_server_is_found_again(private_plane: ControlPlane, scratch: Path) -> None:
+    """Every watch and connection ends; afterwards edits are taken up as before."""
+    async with Api(private_plane.url, private_plane.token) as api, new_namespace(api, unique_name("ns")) as namespace:
+        token = await make_account(api, namespace)
+        operator = operator_of(private_plane, namespace, token, scratch)
+        async with Stand(api, namespace, operator, private_plane).open() as stand:
+            await stand.start()
+            await stand.apply(pair())
+            await stand.until_ready("pair")
+            await asyncio.to_thread(private_plane.restart_apiserver)
+            await stand.apply(changed(pair(), "spec.services.0.image", "example/asker:2"))
+            await stand.until_ready("pair", RECOVERY_S)
+            assert operator.running

@@ -1,0 +1,140 @@
+"""Resources that mean harm: each is refused with words, or becomes Valid=False; operator and other flows live on."""
+
+import asyncio
+import json
+import subprocess
+import sys
+from contextlib import suppress
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from orderflow_model.findings import InvalidResource, Severity
+from orderflow_model.lint import lint
+from orderflow_model.loading import parse_flow
+from support.api import ApiError, Json
+from support.fleet import until
+from support.flows import pair
+from support.hostile import CHANGES, hostile, mutations
+from support.names import unique_name
+from support.stand import Stand, condition
+
+REFUSED = (400, 413, 422)
+
+
+@pytest.fixture
+async def bystander(stand: Stand) -> Stand:
+    """A sound flow, ready and at rest."""
+    await stand.start()
+    await stand.apply(pair("sound"))
+    await stand.until_ready("sound")
+    await stand.settle(2)
+    return stand
+
+
+async def judged(stand: Stand, flow: Json) -> tuple[str, str]:
+    """Put a flow before API server and operator; give the verdict and its words. The flow is gone afterwards."""
+    with suppress(KeyError, TypeError):
+        await stand.give_database(flow)
+    try:
+        created = await stand.api.create(flow, stand.namespace)
+    except ApiError as error:
+        return ("refused" if error.status in REFUSED else "broken"), str(error)
+    name = created["metadata"]["name"]
+    try:
+        await until(lambda: _is_judged(stand, name), f"{name} is judged\n{stand.operator.tail()}", 60)
+        valid = condition(await stand.flow(name) or {}, "Valid")
+        return f"Valid={valid['status']}", f"{valid['reason']}: {valid['message']}"
+    finally:
+        await stand.api.delete("OrderFlow", stand.namespace, name)
+        await stand.until_gone("OrderFlow", name)
+
+
+async def _is_judged(stand: Stand, name: str) -> bool:
+    return condition(await stand.flow(name) or {}, "Valid").get("status") in ("True", "False")
+
+
+async def untouched(stand: Stand) -> None:
+    """Check that the operator lives and that the sound flow is as it was, still served."""
+    assert stand.operator.running, stand.operator.tail()
+    writes = [call for call in stand.writes() if call.get("name", "").startswith("sound")]
+    await stand.until_ready("sound", 20)
+    assert writes == [call for call in stand.writes() if call.get("name", "").startswith("sound")]
+
+
+@pytest.mark.timeout(900)
+async def test_each_hostile_resource_is_refused_with_words_or_marked_invalid(bystander: Stand) -> None:
+    """A hundred of them by hand, one after another before the same operator."""
+    before = len([call for call in bystander.writes() if call.get("name", "").startswith("sound")])
+    wrong, verdicts = [], {"refused": 0, "Valid=False": 0}
+    for name in CHANGES:
+        verdict, words = await judged(bystander, hostile(name))
+        if verdict not in verdicts or len(words) < 15:
+            wrong.append(f"{name}: {verdict}, {words!r}")
+        verdicts[verdict] = verdicts.get(verdict, 0) + 1
+    print(f"{len(CHANGES)} hostile resources: {verdicts}")
+    assert not wrong, "\n".join(wrong)
+    await untouched(bystander)
+    assert before == len([call for call in bystander.writes() if call.get("name", "").startswith("sound")])
+
+
+@pytest.mark.timeout(900)
+async def test_operator_and_model_agree_on_any_mutation(bystander: Stand) -> None:
+    """Whatever is put where: what the model takes becomes Valid=True, what it does not is refused or Valid=False."""
+    loop = asyncio.get_running_loop()
+    disagreed: list[str] = []
+
+    @settings(max_examples=60, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+    @given(mutations(pair("mutant")))
+    def judge(flow: Json) -> None:
+        flow["metadata"] = {"name": unique_name("m")}
+        done = asyncio.run_coroutine_threadsafe(judged(bystander, json.loads(json.dumps(flow))), loop)
+        verdict, words = done.result(120)
+        if (verdict == "Valid=True") != sound(flow):
+            disagreed.append(f"{verdict} {words}: {json.dumps(flow['spec'])}")
+
+    await asyncio.to_thread(judge)
+    assert not disagreed, "\n".join(disagreed[:5])
+    await untouched(bystander)
+
+
+def sound(flow: Json) -> bool:
+    """Whether the model takes a flow."""
+    try:
+        findings = lint(parse_flow(flow))
+    except InvalidResource:
+        return False
+    return not any(finding.severity is Severity.ERROR for finding in findings)
+
+
+async def test_object_names_that_two_flows_share_are_refused_to_the_later(bystander: Stand) -> None:
+    """Flow `a` with service `b-c` and flow `a-b` with `c` would make the same objects: the later one says so."""
+    for name, first in (("a", "b-c"), ("a-b", "c")):
+        flow = pair(name)
+        flow["spec"]["services"][0]["name"] = first
+        await bystander.apply(flow)
+        if name == "a":
+            await bystander.until_ready("a")
+    said = await bystander.until("a-b", "Ready", "False")
+    assert "a-b-c" in said["message"]
+    assert "OrderFlow" in said["message"]
+    await bystander.until_ready("a")
+    await untouched(bystander)
+
+
+@pytest.mark.parametrize(
+    "text", ["a: &a [x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\n" * 1, "[" * 20_000], ids=["alias", "deep"]
+)
+def test_a_yaml_bomb_is_refused_at_the_command_line(text: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """`orderflow lint` says no in a sentence and in little time."""
+    file = tmp_path_factory.mktemp("bomb") / "bomb.yaml"
+    grown = (
+        text + "".join(f"k{i}: &k{i} [{','.join([f'*k{i - 1}'] * 9)}]\n" for i in range(1, 12))
+        if "&a" in text
+        else text
+    )
+    file.write_text(grown.replace("*k0", "*b"))
+    command = [sys.executable, "-m", "orderflow_cli.main", "lint", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr + done.stdout

@@ -1,0 +1,104 @@
+"""Orders run through what the operator wrote: its pods as processes, on a real Kafka with ACLs and a real Postgres."""
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from orderflow_cli.postgres import Postgres, create_database, drop_database
+from orderflow_model.loading import parse_flow
+from support.api import Api, Json
+from support.controlplane import ControlPlane
+from support.fleet import Fleet
+from support.flows import shop
+from support.kafka_rights import KafkaRights
+from support.kubelet import Kubelet, Machine
+from support.names import unique_name
+from support.operator_process import make_account
+from support.oracles import judge, until_at_rest
+from support.orders import mixture, shop_of
+from support.secure_kafka import SecureKafka
+from support.stand import Stand, operator_of
+from support.strimzi import Strimzi
+
+ORDERS = 200
+
+
+class InCluster(Fleet):
+    """The flow as it runs in the cluster, seen as a fleet: the provider is a process of the test, the rest are pods."""
+
+    kubelet: Kubelet
+
+    def url(self, name: str, path: str) -> str:
+        """Give an address at a pod's HTTP port, or at the provider's."""
+        if name in self.ports:
+            return super().url(name, path)
+        return f"http://{self.kubelet.address(name.removesuffix('-0'))}:8080{path}"
+
+
+@pytest.fixture
+async def database_url(postgres: Postgres) -> AsyncIterator[str]:
+    """An empty database of the flow's own."""
+    name = unique_name("db")
+    await create_database(postgres.admin_url(), name)
+    yield postgres.admin_url(name)
+    await drop_database(postgres.admin_url(), name)
+
+
+@pytest.fixture
+async def running(
+    api: Api,
+    namespace: str,
+    served: ControlPlane,
+    scratch: Path,
+    secure_kafka: SecureKafka,
+    database_url: str,
+) -> AsyncIterator[tuple[Stand, InCluster]]:
+    """The reference flow, applied and ready, every pod a process."""
+    token = await make_account(api, namespace)
+    flow = shop(unique_name("f"))
+    (folder := scratch / flow["metadata"]["name"]).mkdir()
+    fleet = InCluster(parse_flow(flow), secure_kafka.bootstrap, database_url, folder)
+    fleet.start_provider()
+    network = {
+        "events-kafka-bootstrap:9093": secure_kafka.secure_bootstrap,
+        "payment-provider:8090": f"127.0.0.1:{fleet.ports['provider']}",
+    }
+    stand = Stand(api, namespace, operator_of(served, namespace, token, scratch), served)
+    stand.kubelet = fleet.kubelet = Kubelet(api, namespace, Machine(folder / "pods", network))
+    stand.strimzi = Strimzi(api, namespace, KafkaRights(secure_kafka.bootstrap))
+    try:
+        async with stand.open():
+            await stand.strimzi.publish_authority("events", secure_kafka.ca)
+            await stand.start()
+            await stand.give_database(flow, database_url)
+            await stand.apply(flow, database=False)
+            yield stand, fleet
+    finally:
+        await asyncio.to_thread(fleet.stop)
+
+
+@pytest.mark.timeout(600)
+async def test_orders_end_right_through_what_the_operator_wrote(running: tuple[Stand, InCluster]) -> None:
+    """Two hundred orders of every fate; then each oracle agrees on database, topics and provider."""
+    stand, fleet = running
+    await stand.until_ready(fleet.flow.metadata.name, 300)
+    async with shop_of(fleet) as client:
+        await client.place_all(mixture(ORDERS))
+        await until_at_rest(fleet, ORDERS, 240)
+    print(await judge(fleet))
+    await check_roles(stand, fleet)
+
+
+async def check_roles(stand: Stand, fleet: InCluster) -> None:
+    """Every service came in as its own role, never as the administrator."""
+    for process in stand.kubelet.processes.values():
+        service: Json = process.pod["metadata"]["labels"]
+        role = f"{fleet.flow.metadata.name}_{service['orderflow.dev/service']}"
+        assert process.env["ORDERFLOW_DATABASE_URL"].startswith(f"postgresql://{role}:")
+        assert process.env["ORDERFLOW_KAFKA_SECURITY_PROTOCOL"] == "SASL_SSL"
+    for secret in await stand.api.list("Secret", stand.namespace, "app.kubernetes.io/managed-by=orderflow"):
+        for value in secret["data"].values():
+            assert fleet.admin_url.encode() not in base64.b64decode(value)

@@ -1,0 +1,125 @@
+"""A flow at rest stays as it is: no write without a reason, drift healed, what others own left alone."""
+
+import asyncio
+import os
+import signal
+import time
+
+import pytest
+
+from support.api import Json
+from support.fleet import until
+from support.flows import pair, shop
+from support.stand import Stand
+
+DRIFTS: list[tuple[str, str, Json]] = [
+    ("Deployment", "pair-asker", {"spec": {"template": {"spec": {"terminationGracePeriodSeconds": 1}}}}),
+    ("Deployment", "pair-asker", {"metadata": {"labels": {"app.kubernetes.io/managed-by": "me"}}}),
+    ("Service", "pair-asker", {"spec": {"selector": {"orderflow.dev/service": "other"}}}),
+    ("ConfigMap", "pair-asker", {"data": {"service.json": "{}"}}),
+    ("NetworkPolicy", "pair", {"spec": {"egress": []}}),
+    ("KafkaTopic", "pair.asked", {"spec": {"config": {"retention.ms": "1"}}}),
+    ("KafkaUser", "pair-asker", {"spec": {"authorization": {"acls": []}}}),
+    ("ServiceAccount", "pair-asker", {"automountServiceAccountToken": True}),
+    ("ScaledObject", "pair-answerer", {"spec": {"maxReplicaCount": 99}}),
+]
+
+
+async def test_a_resync_of_an_unchanged_flow_writes_nothing(stand: Stand) -> None:
+    """The audit log shows no write after all is ready, not on restarts, touches of the flow or new pods' heartbeats."""
+    await stand.start()
+    await stand.apply(shop())
+    await stand.until_ready("shop", 180)
+    before = await stand.settle()
+    for label in ("a", "b"):  # events without a change for us
+        await stand.api.patch("OrderFlow", stand.namespace, "shop", {"metadata": {"labels": {"touched": label}}})
+        await asyncio.sleep(1)
+    assert await stand.settle() == before
+    await asyncio.to_thread(stand.operator.kill)
+    await stand.start()  # a resync of everything, with nothing remembered
+    await asyncio.sleep(8)
+    extra = stand.writes()[before:]
+    assert not extra, extra
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "change"), DRIFTS, ids=[f"{kind}-{i}" for i, (kind, _, _) in enumerate(DRIFTS)]
+)
+async def test_drift_in_an_owned_field_is_healed(steady: Stand, kind: str, name: str, change: Json) -> None:
+    """What a person changes of ours is as it was within 5 s of the operator's hearing of it."""
+    before = await steady.api.get(kind, steady.namespace, name)
+    assert before
+    await steady.api.patch(kind, steady.namespace, name, change)
+    started = time.monotonic()
+
+    async def healed() -> bool:
+        found = await steady.api.get(kind, steady.namespace, name) or {}
+        return own(found) == own(before)
+
+    await until(healed, f"{kind} {name} is as it was", 30)
+    print(f"{kind} {name}: healed in {time.monotonic() - started:.2f} s")
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "Service", "ConfigMap", "KafkaTopic", "ServiceAccount", "KafkaUser"])
+async def test_a_deleted_object_comes_back(steady: Stand, kind: str) -> None:
+    """What a person deletes of ours is made again."""
+    name = "pair.asked" if kind == "KafkaTopic" else "pair-asker"
+    before = await steady.api.get(kind, steady.namespace, name)
+    assert before
+    await steady.api.delete(kind, steady.namespace, name)
+
+    async def back() -> bool:
+        found = await steady.api.get(kind, steady.namespace, name) or {}
+        return bool(found) and found["metadata"]["uid"] != before["metadata"]["uid"]
+
+    await until(back, f"{kind} {name} is back", 30)
+    await steady.until_ready("pair")
+
+
+async def test_what_others_own_is_left_alone(steady: Stand) -> None:
+    """A person's annotation and label, and an autoscaler's replicas, stay."""
+    note = {"metadata": {"annotations": {"person": "was here"}, "labels": {"team": "a"}}}
+    await steady.api.patch("Deployment", steady.namespace, "pair-answerer", note | {"spec": {"replicas": 3}})
+    await asyncio.sleep(5)
+    found = await steady.api.get("Deployment", steady.namespace, "pair-answerer") or {}
+    assert found["metadata"]["annotations"]["person"] == "was here"
+    assert found["metadata"]["labels"]["team"] == "a"
+    assert found["spec"]["replicas"] == 3
+
+
+async def test_drift_while_the_operator_was_away_is_healed_at_its_start(steady: Stand) -> None:
+    """What changed unseen is found: the operator compares, it does not remember."""
+    await asyncio.to_thread(steady.operator.kill)
+    await steady.api.delete("Service", steady.namespace, "pair-asker")
+    await steady.api.patch("ConfigMap", steady.namespace, "pair-asker", {"data": {"service.json": "{}"}})
+    await steady.start()
+
+    async def healed() -> bool:
+        found = await steady.api.get("ConfigMap", steady.namespace, "pair-asker") or {}
+        back = await steady.api.get("Service", steady.namespace, "pair-asker")
+        return back is not None and found["data"]["service.json"] != "{}"
+
+    await until(healed, "both are as they were", 30)
+
+
+async def test_an_operator_that_is_asked_to_end_ends(steady: Stand) -> None:
+    """SIGTERM ends it in good time and with code 0."""
+    os.kill(steady.operator.pid, signal.SIGTERM)
+    assert await asyncio.to_thread(steady.operator.stop) == 0
+
+
+@pytest.fixture
+async def steady(stand: Stand) -> Stand:
+    """The small flow, ready and at rest."""
+    await stand.start()
+    await stand.apply(pair())
+    await stand.until_ready("pair")
+    await stand.settle(2)
+    return stand
+
+
+def own(item: Json) -> Json:
+    """Give what a person sees of an object, the server's own bookkeeping aside."""
+    metadata = item.get("metadata", {})
+    labels = {"labels": metadata.get("labels"), "owners": metadata.get("ownerReferences")}
+    return labels | {key: value for key, value in item.items() if key not in ("metadata", "status")}

@@ -1,0 +1,44 @@
+"""Objects without what differs from one run to the next, so that two runs, or a run and a file, can be compared."""
+
+import copy
+import json
+from typing import Any
+
+Json = dict[str, Any]
+Objects = dict[tuple[str, str], Json]
+
+_RUN = ("uid", "resourceVersion", "creationTimestamp", "managedFields", "generation", "selfLink", "namespace")
+_CLUSTER_IP = ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy")
+_COUNTED = ("deployment.kubernetes.io/revision", "orderflow.dev/hash", "orderflow.dev/owner-uid")
+_JOB_LABELS = ("batch.kubernetes.io/controller-uid", "controller-uid", "batch.kubernetes.io/job-name", "job-name")
+
+
+def snapshot(objects: Objects, namespace: str) -> dict[str, Json]:
+    """Give each object by `Kind name`, as it would be in another namespace and at another time."""
+    cleaned = {f"{kind} {name}": _clean(kind, item) for (kind, name), item in sorted(objects.items())}
+    text = json.dumps(cleaned).replace(namespace, "NAMESPACE")
+    made: dict[str, Json] = json.loads(text)
+    return made
+
+
+def _clean(kind: str, item: Json) -> Json:
+    made = {key: value for key, value in copy.deepcopy(item).items() if key not in ("status", "secrets")}
+    metadata = made["metadata"] = {key: value for key, value in made["metadata"].items() if key not in _RUN}
+    annotations = {key: value for key, value in metadata.pop("annotations", {}).items() if key not in _COUNTED}
+    metadata |= {"annotations": annotations} if annotations else {}
+    for owner in metadata.get("ownerReferences", ()):
+        owner["uid"] = "UID"
+    if kind == "Secret":
+        made["data"] = dict.fromkeys(sorted(made.get("data", {})), "SECRET")
+    if kind == "Service":
+        made["spec"] = {key: value for key, value in made["spec"].items() if key not in _CLUSTER_IP}
+    if kind == "Job":
+        _clean_job(made)
+    return made
+
+
+def _clean_job(job: Json) -> None:
+    job["spec"].pop("selector", None)
+    for labels in (job["metadata"].get("labels", {}), job["spec"]["template"]["metadata"].get("labels", {})):
+        for name in _JOB_LABELS:
+            labels.pop(name, None)
