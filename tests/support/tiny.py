@@ -117,8 +117,8 @@ def tiny_service(script: Script, outside: Outside | None = None, name: str = "ti
         if script.pause is not None:
             await script.pause()
         for received in events:
-            script.check(received.event.thing, received.event.n)
             _do(received.event, tx)
+            script.check(received.event.thing, received.event.n)
         return [Done(thing=e.event.thing, n=e.event.n) for e in events]
 
     async def fire(timers: Sequence[Fired], tx: Transaction) -> Iterable[Event]:

@@ -54,6 +54,19 @@ async def test_later_events_of_a_parked_key_wait_in_order_while_others_go_on() -
     assert not bench.store.state.parked
 
 
+async def test_what_a_failing_event_began_is_undone() -> None:
+    """Timers and calls of an event whose handler fails are taken back with its statements."""
+    bench = Bench(tiny_config(retries=0), partitions=1)
+    bench.script.refuse["k", 0] = 100
+    bench.send(Put(thing="k", n=0, do=("call", "set 0.001")))
+    bench.send(Put(thing="other", n=1))
+    async with bench.running():
+        await bench.until(bench.letters, "the dead letter")
+        await asyncio.sleep(0.05)
+    assert bench.effects() == [("other", "PUT 1")]
+    assert not bench.outside.performed
+
+
 async def test_followers_go_on_when_the_first_is_given_up() -> None:
     """Once an event is in the dead letters, those that waited behind it are handled."""
     bench = Bench(tiny_config(retries=1), partitions=1)
