@@ -61,7 +61,7 @@ async def make_schema(database: str, service: str) -> None:
     assert spec is not None
     assert spec.origin is not None
     connection = await connect(database, "public")
-    await connection.execute(f"CREATE SCHEMA {service}; SET search_path = {service}")
+    await connection.execute(f'CREATE SCHEMA "{service}"; SET search_path = "{service}"')
     for migration in sorted((Path(spec.origin).parent / "migrations").glob("*.sql")):
         await connection.execute(migration.read_text())
     await connection.close()

@@ -89,9 +89,9 @@ async def save(tx: Transaction, orders: Sequence[Order]) -> None:
 
 
 async def insert(tx: Transaction, placed: Iterable[tuple[Order, OrderCreated]]) -> set[str]:
-    """Store new orders (at least one) and give the ids of those that were not there yet."""
+    """Store new orders and give the ids of those that were not there yet."""
     rows = sorted((_row(order, created) for order, created in placed), key=itemgetter(0))
-    stored = await tx.fetch(_INSERT, *map(list, zip(*rows, strict=True)))
+    stored = await tx.fetch(_INSERT, *map(list, zip(*rows, strict=True))) if rows else ()
     return {row["order_id"] for row in stored}
 
 

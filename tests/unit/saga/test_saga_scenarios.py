@@ -180,6 +180,7 @@ def test_payment_cancel_and_refund_race_to_inventory(first):
     world.deliver("inventory", first)
     ended(world, State.CANCELLED, CancelReason.CUSTOMER)
     assert world.stock["apple"] == (10, 0, 0)
+    assert world.published(InventoryUpdated) == (first is PaymentProcessed)
 
 
 @pytest.mark.parametrize("first", [InventoryUpdated, OrderCancelled])
