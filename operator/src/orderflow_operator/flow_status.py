@@ -3,18 +3,19 @@
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from orderflow_model.base import UniqueBy
 
 DEGRADED = "Degraded"
 MESSAGE_MAX = 4096
+COUNT_MAX = 1_000_000
 
 Reason = Annotated[str, Field(pattern=r"^([A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?)?$", max_length=256)]
 Message = Annotated[str, Field(max_length=MESSAGE_MAX)]
 Name = Annotated[str, Field(max_length=253)]
-Count = Annotated[int, Field(ge=0, le=1_000_000)]
+Count = Annotated[int, Field(ge=0, le=COUNT_MAX)]
 Fraction = Annotated[str, Field(max_length=15)]
 Time = Annotated[str, Field(max_length=32, json_schema_extra={"format": "date-time"})]
 
@@ -89,6 +90,14 @@ class FlowStatus(_Part):
     services: Annotated[tuple[ServiceStatus, ...], Field(max_length=50), UniqueBy("name")] = Field(
         (), description="Each service and its pods."
     )
+
+    @classmethod
+    def of(cls, raw: object) -> "FlowStatus":
+        """Return the status that stands in a resource; an empty one when nobody, or somebody else, wrote it."""
+        try:
+            return cls.model_validate(raw or {})
+        except ValidationError:
+            return cls()
 
     def condition(self, kind: str) -> Condition | None:
         """Return the condition of that type, if there is one."""

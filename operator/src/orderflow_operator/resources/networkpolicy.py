@@ -10,6 +10,8 @@ from orderflow_operator.resources.kafkatopic import CLUSTER_LABEL
 from orderflow_operator.resources.metadata import FLOW_LABEL, Object, flow_labels, new_object
 from orderflow_operator.surroundings import Database
 
+KIND = "NetworkPolicy"
+
 
 def name(flow: OrderFlow) -> str:
     """Return the policy's name."""
@@ -18,7 +20,7 @@ def name(flow: OrderFlow) -> str:
 
 def build(flow: OrderFlow, database: Database) -> Object:
     """Return the policy, which selects every pod of the flow and denies what it does not name."""
-    built = new_object("networking.k8s.io/v1", "NetworkPolicy", name(flow), flow, flow_labels(flow, "network"))
+    built = new_object("networking.k8s.io/v1", KIND, name(flow), flow, flow_labels(flow, "network"))
     ports = sorted({service.http_port for service in flow.spec.services})
     built["spec"] = {
         "podSelector": {"matchLabels": {FLOW_LABEL: flow.metadata.name}},

@@ -3,6 +3,7 @@
 Built here, but applied by `credentials.py`: a password is drawn once and kept.
 """
 
+import base64
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from orderflow_model.flow import OrderFlow
@@ -23,14 +24,14 @@ def build_database(flow: OrderFlow, service: str, admin_uri: str, password: str)
     labels = service_labels(flow, service, "database")
     built = new_object("v1", "Secret", database_name(flow, service), flow, labels)
     url = role_url(admin_uri, role_name(flow.metadata.name, service), password)
-    built["stringData"] = {URL_KEY: url, PASSWORD_KEY: password}
+    built["data"] = _encoded({URL_KEY: url, PASSWORD_KEY: password})
     return built
 
 
 def build_kafka(flow: OrderFlow, name: str, password: str) -> Object:
     """Return the Secret with a Kafka user's password, where no Strimzi makes it."""
     built = new_object("v1", "Secret", name, flow, flow_labels(flow, "identity"))
-    built["stringData"] = {PASSWORD_KEY: password}
+    built["data"] = _encoded({PASSWORD_KEY: password})
     return built
 
 
@@ -39,3 +40,12 @@ def role_url(admin_uri: str, role: str, password: str) -> str:
     parts = urlsplit(admin_uri)
     host = parts.netloc.rpartition("@")[2]
     return urlunsplit(parts._replace(netloc=f"{quote(role, safe='')}:{quote(password, safe='')}@{host}"))
+
+
+def values(built: Object) -> dict[str, str]:
+    """Return the values of a Secret as text."""
+    return {key: base64.b64decode(value).decode() for key, value in built["data"].items()}
+
+
+def _encoded(plain: dict[str, str]) -> dict[str, str]:
+    return {key: base64.b64encode(value.encode()).decode() for key, value in plain.items()}

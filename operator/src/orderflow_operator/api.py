@@ -1,0 +1,194 @@
+"""The API server over HTTP: bytes in, bytes out, retried where a retry can help. `cluster` and `watch` call it.
+
+`kubernetes.aio` brings configuration, TLS and credentials. Its own client and its DynamicClient turn every answer
+into objects, which costs more than all the rest of a reconcile; here answers stay bytes, of which callers read what
+they need.
+"""
+
+import asyncio
+import os
+import random
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+import msgspec
+from kubernetes.aio import config
+from kubernetes.aio.client import ApiClient, Configuration
+
+USER_AGENT = "orderflow-operator"
+FIELD_MANAGER = "orderflow-operator"
+APPLY = "application/apply-patch+yaml"
+MERGE = "application/merge-patch+json"
+
+_TRIES = 6
+_FIRST_WAIT = 0.1
+_LONGEST_WAIT = 5.0
+_REQUEST_SECONDS = 30.0
+_PARALLEL = 24
+
+
+class ApiError(Exception):
+    """The API server's refusal: HTTP status, its reason in one word, its message. Status 0: it did not answer."""
+
+    def __init__(self, status: int, reason: str, message: str, retry_after: float = 0.0) -> None:
+        super().__init__(f"{status} {reason}: {message}")
+        self.status = status
+        self.reason = reason
+        self.message = message
+        self.retry_after = retry_after
+
+    @property
+    def passing(self) -> bool:
+        """Whether the same request may succeed a little later."""
+        return self.status in (0, 401, 409, 410, 429) or self.status >= 500
+
+
+class _Status(msgspec.Struct):
+    reason: str = ""
+    message: str = ""
+
+
+class Api:
+    """A session with the API server; `async with Api() as api`."""
+
+    def __init__(self, draw: random.Random | None = None) -> None:
+        self._draw = draw or random.Random()  # noqa: S311 - it spreads retries, it guards nothing
+        self._slots = asyncio.Semaphore(_PARALLEL)
+        self._renewing = asyncio.Lock()
+        self._client: ApiClient
+        self._session: aiohttp.ClientSession
+
+    async def __aenter__(self) -> Self:
+        await self._connect()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._session.close()
+
+    async def _connect(self) -> None:
+        settings = Configuration()
+        await _load(settings)
+        self._client = ApiClient(settings)
+        tls: ssl.SSLContext = self._client.rest_client.ssl_context
+        connector = aiohttp.TCPConnector(ssl=tls, limit=0, keepalive_timeout=60)
+        self._session = aiohttp.ClientSession(connector=connector, headers={"User-Agent": USER_AGENT})
+
+    async def get(self, path: str, **query: str) -> bytes:
+        """Read a path; raise ApiError."""
+        return await self.request("GET", path, query)
+
+    async def post(self, path: str, body: object) -> bytes:
+        """Create an object; raise ApiError."""
+        return await self.request("POST", path, {"fieldManager": FIELD_MANAGER}, body, "application/json")
+
+    async def apply(self, path: str, body: object) -> bytes:
+        """Apply what we own of an object, server-side; raise ApiError."""
+        query = {"fieldManager": FIELD_MANAGER, "force": "true"}
+        return await self.request("PATCH", path, query, body, APPLY)
+
+    async def merge(self, path: str, body: object) -> bytes:
+        """Merge a change into an object; raise ApiError."""
+        return await self.request("PATCH", path, {"fieldManager": FIELD_MANAGER}, body, MERGE)
+
+    async def delete(self, path: str, body: object) -> bytes:
+        """Delete an object; raise ApiError."""
+        return await self.request("DELETE", path, {}, body, "application/json")
+
+    async def request(
+        self, method: str, path: str, query: Mapping[str, str], body: object = None, content: str = ""
+    ) -> bytes:
+        """Send a request, again and again while the fault is passing; raise the last ApiError."""
+        data = None if body is None else msgspec.json.encode(body)
+        wait = _FIRST_WAIT
+        for attempt in range(_TRIES):
+            try:
+                return await self._once(method, path, query, data, content)
+            except ApiError as error:
+                if not _worth_retrying(error, method) or attempt == _TRIES - 1:
+                    raise
+                if error.status == 401:
+                    await self._renew()
+                pause = max(error.retry_after, wait * self._draw.uniform(0.5, 1.0))
+            await asyncio.sleep(min(pause, _LONGEST_WAIT))
+            wait *= 2
+        raise AssertionError("unreachable")
+
+    async def _once(self, method: str, path: str, query: Mapping[str, str], data: bytes | None, content: str) -> bytes:
+        headers = await self._headers() | ({"Content-Type": content} if content else {})
+        timeout = aiohttp.ClientTimeout(total=_REQUEST_SECONDS)
+        url = f"{self._client.configuration.host}{path}"
+        try:
+            async with (
+                self._slots,
+                self._session.request(method, url, params=query, data=data, headers=headers, timeout=timeout) as answer,
+            ):
+                payload = await answer.read()
+                if answer.status >= 400:
+                    raise _refusal(answer, payload)
+                return payload
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise ApiError(0, "Unreachable", str(error) or type(error).__name__) from error
+
+    @asynccontextmanager
+    async def stream(self, path: str, query: Mapping[str, str], seconds: float) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Open a stream of lines that lasts at most so long; raise ApiError."""
+        timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=10)
+        url = f"{self._client.configuration.host}{path}"
+        try:
+            async with self._session.get(url, params=query, headers=await self._headers(), timeout=timeout) as answer:
+                if answer.status == 401:
+                    await self._renew()
+                if answer.status >= 400:
+                    raise _refusal(answer, await answer.read())
+                yield _lines(answer)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise ApiError(0, "Unreachable", str(error) or type(error).__name__) from error
+
+    async def _headers(self) -> dict[str, str]:
+        auth = (await self._client.configuration.auth_settings()).get("BearerToken")
+        return {"Accept": "application/json"} | ({auth["key"]: auth["value"]} if auth and auth["value"] else {})
+
+    async def _renew(self) -> None:
+        """Read the credentials anew: the token may have been replaced."""
+        async with self._renewing:
+            settings = Configuration()
+            await _load(settings)
+            self._client.configuration = settings
+
+
+async def _load(settings: Any) -> None:
+    """Fill in address and credentials: of the file that KUBECONFIG names, else of the pod's own account."""
+    if "KUBECONFIG" in os.environ or not os.environ.get("KUBERNETES_SERVICE_HOST"):
+        await config.load_kube_config(client_configuration=settings)  # type: ignore[no-untyped-call]  # has no types
+    else:
+        config.load_incluster_config(client_configuration=settings)  # type: ignore[no-untyped-call]  # has no types
+
+
+async def _lines(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    rest = b""
+    async for chunk in answer.content.iter_any():
+        *whole, rest = (rest + chunk).split(b"\n")
+        for line in whole:
+            if line:
+                yield line
+
+
+def _worth_retrying(error: ApiError, method: str) -> bool:
+    """Tell whether the very same request makes sense again; a conflict does only where it is not about existence."""
+    return error.passing and not (error.status == 409 and method == "POST")
+
+
+def _refusal(answer: aiohttp.ClientResponse, payload: bytes) -> ApiError:
+    try:
+        status = msgspec.json.decode(payload, type=_Status)
+    except msgspec.DecodeError:
+        status = _Status(message=payload[:200].decode(errors="replace"))
+    after = answer.headers.get("Retry-After", "")
+    wait = float(after) if after.isdigit() else 0.0
+    return ApiError(answer.status, status.reason or answer.reason or "", status.message, wait)

@@ -1,0 +1,208 @@
+"""Kubernetes as the reconcile sees it: what is there of a flow, and how it is written. Nothing else writes.
+
+An object is applied only where its digest or what is there of it differs from what is wanted; everything that is
+written is counted by kind.
+"""
+
+import base64
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from orderflow_operator.api import Api, ApiError
+from orderflow_operator.errors import ConflictError, FlowError, NotServedError, RejectedError, condition_of
+from orderflow_operator.kinds import BY_NAME, EVENT, ORDER_FLOW, POD, SECRET, Kind
+from orderflow_operator.live import digest_of, written
+from orderflow_operator.metrics import WRITES
+from orderflow_operator.resources.metadata import (
+    FLOW_LABEL,
+    HASH_ANNOTATION,
+    MANAGED_BY,
+    MANAGED_BY_LABEL,
+    OWNER_ANNOTATION,
+    Object,
+)
+from orderflow_operator.store import FlowKey, Objects, Store, entry
+from orderflow_operator.watch import Watch
+
+
+class Cluster:
+    """The API server and what is remembered of it."""
+
+    def __init__(self, api: Api, store: Store, watches: Sequence[Watch]) -> None:
+        self._api = api
+        self._store = store
+        self._watches = watches
+
+    async def listed(self) -> None:
+        """Wait until what is there is known."""
+        for watch in self._watches:
+            await watch.listed.wait()
+
+    def served(self, kind: Kind) -> bool:
+        """Tell whether the API of a kind is there."""
+        return any(watch.served for watch in self._watches if watch.kind is kind)
+
+    def objects(self, key: FlowKey) -> Objects:
+        """Return what is there of a flow."""
+        return self._store.objects(key)
+
+    async def flow(self, key: FlowKey) -> Object | None:
+        """Read the flow itself; None when it is gone."""
+        try:
+            return _decoded(await self._api.get(ORDER_FLOW.path(key.namespace, key.name)))
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    async def flows(self, namespace: str | None) -> list[Object]:
+        """Read all flows of a namespace, or of all."""
+        return list(_decoded(await self._api.get(ORDER_FLOW.path(namespace)))["items"])
+
+    async def apply(self, key: FlowKey, uid: str, wanted: Object) -> bool:
+        """Make an object as it is wanted; tell whether that took a write. Raise FlowError when it cannot be."""
+        kind, name = BY_NAME[wanted["kind"]], wanted["metadata"]["name"]
+        if kind.optional and not self.served(kind):
+            raise NotServedError(kind.name, kind.api_version)
+        live, digest = self.objects(key).get(entry(kind.name, name)), digest_of(wanted)
+        if live is not None and live.clean and live.applied == digest:
+            return False
+        if live is None:
+            await self._refuse_foreign(kind, key, uid, name)
+        answer = await self._write(kind, key, name, _with_hash(wanted, digest))
+        self._store.add_applied(kind, answer)
+        return True
+
+    async def remove(self, key: FlowKey, kind: Kind, name: str) -> None:
+        """Delete an object of the flow, if it is still the one we know."""
+        live = self.objects(key).get(entry(kind.name, name))
+        if live is None:
+            return
+        body = {"propagationPolicy": "Background", "preconditions": {"resourceVersion": str(live.version)}}
+        try:
+            await self._api.delete(kind.path(key.namespace, name), body)
+            WRITES.labels(kind.name, "delete").inc()
+        except ApiError as error:
+            if error.status != 404:
+                raise
+        self._store.remove(key, kind.name, name)
+
+    async def secret(self, namespace: str, name: str) -> dict[str, str] | None:
+        """Read a Secret's values; None when it is not there."""
+        found = await self._get(SECRET, namespace, name)
+        return None if found is None else _values(found)
+
+    async def own_secret(self, key: FlowKey, uid: str, name: str) -> dict[str, str] | None:
+        """Read a Secret of the flow; None when it is not there. Raise ConflictError when it is somebody else's."""
+        found = await self._get(SECRET, key.namespace, name)
+        if found is None:
+            return None
+        if not _is_ours(found, key, uid):
+            raise ConflictError(SECRET.name, name, _owner(found))
+        return _values(found)
+
+    async def write_secret(self, key: FlowKey, wanted: Object) -> None:
+        """Apply a Secret of the flow."""
+        await self._write(SECRET, key, wanted["metadata"]["name"], wanted)
+
+    async def pods(self, key: FlowKey) -> list[Object]:
+        """Read the pods of a flow."""
+        query = {"labelSelector": f"{FLOW_LABEL}={key.name}"}
+        return list(_decoded(await self._api.get(POD.path(key.namespace), **query))["items"])
+
+    async def write_status(self, key: FlowKey, uid: str, status: Object) -> None:
+        """Write the flow's status, unless it is another flow of the same name by now."""
+        await self._merge_flow(key, "status", {"metadata": {"uid": uid}, "status": status})
+
+    async def write_finalizers(self, key: FlowKey, version: str, finalizers: Sequence[str]) -> None:
+        """Write the flow's finalizers, unless it has changed since it was read."""
+        metadata = {"resourceVersion": version, "finalizers": list(finalizers)}
+        await self._merge_flow(key, "", {"metadata": metadata})
+
+    async def post_event(self, event: Object) -> None:
+        """Post a Kubernetes Event; one that is refused is not worth an error."""
+        try:
+            await self._api.post(EVENT.path(event["metadata"]["namespace"]), event)
+            WRITES.labels(EVENT.name, "create").inc()
+        except ApiError as error:
+            if error.passing:
+                raise
+
+    async def _merge_flow(self, key: FlowKey, subresource: str, body: Object) -> None:
+        try:
+            await self._api.merge(ORDER_FLOW.path(key.namespace, key.name, subresource), body)
+            WRITES.labels(ORDER_FLOW.name, subresource or "patch").inc()
+        except ApiError as error:
+            if error.status != 404:
+                raise
+
+    async def _write(self, kind: Kind, key: FlowKey, name: str, body: Object) -> bytes:
+        try:
+            answer = await self._api.apply(kind.path(key.namespace, name), body)
+        except ApiError as error:
+            raise _as_flow_error(error, kind, name) from error
+        WRITES.labels(kind.name, "apply").inc()
+        return answer
+
+    async def _refuse_foreign(self, kind: Kind, key: FlowKey, uid: str, name: str) -> None:
+        """Raise ConflictError when an object of that name is there and is not of this flow."""
+        found = await self._get(kind, key.namespace, name)
+        if found is not None and not _is_ours(found, key, uid):
+            raise ConflictError(kind.name, name, _owner(found))
+
+    async def _get(self, kind: Kind, namespace: str, name: str) -> Object | None:
+        try:
+            return _decoded(await self._api.get(kind.path(namespace, name)))
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
+
+
+def _decoded(answer: bytes) -> Object:
+    decoded: Object = msgspec.json.decode(answer)
+    return decoded
+
+
+def _with_hash(wanted: Object, digest: int) -> Object:
+    metadata = wanted["metadata"]
+    annotations = metadata.get("annotations", {}) | {HASH_ANNOTATION: written(digest)}
+    return wanted | {"metadata": metadata | {"annotations": annotations}}
+
+
+def _is_ours(found: Object, key: FlowKey, uid: str) -> bool:
+    """Tell whether an object is the flow's: by its labels, or by its owner where somebody took the labels off."""
+    metadata = found["metadata"]
+    labels = metadata.get("labels") or {}
+    owners = {owner.get("uid") for owner in metadata.get("ownerReferences") or ()}
+    labelled = labels.get(MANAGED_BY_LABEL) == MANAGED_BY and labels.get(FLOW_LABEL) == key.name
+    return labelled or uid in owners or (metadata.get("annotations") or {}).get(OWNER_ANNOTATION) == uid
+
+
+def _owner(found: Object) -> str:
+    metadata = found["metadata"]
+    labels = metadata.get("labels") or {}
+    if labels.get(MANAGED_BY_LABEL) == MANAGED_BY and FLOW_LABEL in labels:
+        return f"OrderFlow {metadata.get('namespace', '')}/{labels[FLOW_LABEL]}"
+    for owner in metadata.get("ownerReferences") or ():
+        return f"{owner.get('kind')} {owner.get('name')}"
+    makers: list[Any] = [one.get("manager") for one in metadata.get("managedFields") or ()]
+    return f"somebody else ({makers[0]})" if makers else "somebody else"
+
+
+def _values(secret: Object) -> dict[str, str]:
+    data = secret.get("data") or {}
+    return {key: base64.b64decode(value).decode(errors="replace") for key, value in data.items()}
+
+
+def _as_flow_error(error: ApiError, kind: Kind, name: str) -> Exception:
+    """Return what a refused write means for the flow; what passes is raised as it is and tried again."""
+    if error.status == 404 and kind.optional:
+        return NotServedError(kind.name, kind.api_version)
+    if error.status in (400, 422):
+        return RejectedError(kind.name, name, error.message)
+    if error.status == 403:
+        return FlowError(condition_of(kind.name), "Forbidden", f"{kind.name} {name}: {error.message}")
+    return error

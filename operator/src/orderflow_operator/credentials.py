@@ -1,0 +1,86 @@
+"""Passwords of services: drawn once, kept in a Secret each, never listed or watched.
+
+A database role's Secret holds the URL of the admin's with the role in place of the admin; when the database moves, the
+URL follows and the password stays. Where no Strimzi makes Kafka users, their passwords are kept the same way.
+"""
+
+import secrets
+from collections.abc import Callable, Iterable
+
+from orderflow_model.flow import OrderFlow
+from orderflow_operator.broker import broker
+from orderflow_operator.cluster import Cluster
+from orderflow_operator.errors import DatabaseSecretInvalidError, DatabaseSecretMissingError
+from orderflow_operator.resources import secret
+from orderflow_operator.resources.metadata import digest
+from orderflow_operator.store import FlowKey
+from orderflow_operator.surroundings import Database
+
+VERIFIED_SECONDS = 60.0
+
+_PASSWORD_BYTES = 24
+
+
+class Credentials:
+    """Makes Secrets and remembers, for a while, that they are there: reading them all each time would cost most."""
+
+    def __init__(self, cluster: Cluster, now: Callable[[], float]) -> None:
+        self._cluster = cluster
+        self._now = now
+        self._verified: dict[FlowKey, tuple[str, float]] = {}
+
+    async def database(self, key: FlowKey, flow: OrderFlow) -> Database:
+        """Make sure each service has its role's Secret; return where the database stands. Raise FlowError."""
+        uri = await self._admin_uri(key, flow)
+        database = self._parsed(flow, uri)
+        if not self._is_verified(key, flow, uri):
+            for service in flow.spec.services:
+                await self._ensure_role(key, flow, service.name, uri)
+            self._verified[key] = (self._state(flow, uri), self._now() + VERIFIED_SECONDS)
+        return database
+
+    async def kafka_passwords(self, key: FlowKey, flow: OrderFlow, users: Iterable[str]) -> dict[str, str]:
+        """Return the password of each Kafka user that we make ourselves."""
+        reach = broker(flow)
+        return {user: await self._kafka_password(key, flow, reach.secret(user)) for user in users}
+
+    def forget(self, key: FlowKey) -> None:
+        """Look at the flow's Secrets again the next time."""
+        self._verified.pop(key, None)
+
+    async def _admin_uri(self, key: FlowKey, flow: OrderFlow) -> str:
+        reference = flow.spec.database.secret_key_ref
+        values = await self._cluster.secret(key.namespace, reference.name) or {}
+        if not values.get(reference.key):
+            raise DatabaseSecretMissingError(reference.name, reference.key)
+        return values[reference.key].strip()
+
+    def _parsed(self, flow: OrderFlow, uri: str) -> Database:
+        reference = flow.spec.database.secret_key_ref
+        try:
+            return Database.of(uri)
+        except ValueError as error:
+            raise DatabaseSecretInvalidError(reference.name, reference.key, str(error)) from None
+
+    def _is_verified(self, key: FlowKey, flow: OrderFlow, uri: str) -> bool:
+        state, until = self._verified.get(key, ("", 0.0))
+        return state == self._state(flow, uri) and self._now() < until
+
+    @staticmethod
+    def _state(flow: OrderFlow, uri: str) -> str:
+        return digest(f"{flow.metadata.uid} {uri} {[service.name for service in flow.spec.services]}")
+
+    async def _ensure_role(self, key: FlowKey, flow: OrderFlow, service: str, uri: str) -> None:
+        name = secret.database_name(flow, service)
+        found = await self._cluster.own_secret(key, flow.metadata.uid or "", name) or {}
+        password = found.get(secret.PASSWORD_KEY) or secrets.token_urlsafe(_PASSWORD_BYTES)
+        wanted = secret.build_database(flow, service, uri, password)
+        if found != secret.values(wanted):
+            await self._cluster.write_secret(key, wanted)
+
+    async def _kafka_password(self, key: FlowKey, flow: OrderFlow, name: str) -> str:
+        found = await self._cluster.own_secret(key, flow.metadata.uid or "", name) or {}
+        if not found.get(secret.PASSWORD_KEY):
+            found = {secret.PASSWORD_KEY: secrets.token_urlsafe(_PASSWORD_BYTES)}
+            await self._cluster.write_secret(key, secret.build_kafka(flow, name, found[secret.PASSWORD_KEY]))
+        return found[secret.PASSWORD_KEY]

@@ -1,0 +1,96 @@
+"""Errors that carry what becomes of them: the condition they belong to, its reason, and what a person can do next.
+
+Whoever finds one raises it or hands it on; `status.py` turns it into a condition, the work queue decides on retries.
+"""
+
+from orderflow_model.conditions import IDENTITIES_READY, SERVICES_READY, TOPICS_READY
+
+_CONDITION_OF = {
+    "KafkaTopic": TOPICS_READY,
+    "KafkaUser": IDENTITIES_READY,
+    "Secret": IDENTITIES_READY,
+    "TriggerAuthentication": IDENTITIES_READY,
+}
+
+
+def condition_of(kind: str) -> str:
+    """Return the condition that objects of a kind belong to."""
+    return _CONDITION_OF.get(kind, SERVICES_READY)
+
+
+class FlowError(Exception):
+    """Something that keeps a part of the flow from being as it should; the rest goes on."""
+
+    def __init__(self, condition: str, reason: str, message: str) -> None:
+        super().__init__(f"{reason}: {message}")
+        self.condition = condition
+        self.reason = reason
+        self.message = message
+
+
+class ConflictError(FlowError):
+    """An object of the wanted name belongs to somebody else, and is left alone."""
+
+    def __init__(self, kind: str, name: str, owner: str) -> None:
+        reason = "TopicConflict" if kind == "KafkaTopic" else "ObjectConflict"
+        what = f"topic {name}" if kind == "KafkaTopic" else f"{kind} {name}"
+        super().__init__(condition_of(kind), reason, f"{what} belongs to {owner}; rename one of the two, or delete it")
+
+
+class RejectedError(FlowError):
+    """The API server refuses an object; its words say why."""
+
+    def __init__(self, kind: str, name: str, words: str) -> None:
+        super().__init__(condition_of(kind), "Rejected", f"{kind} {name} is refused by the API server: {words}")
+
+
+class NotServedError(FlowError):
+    """The API of a kind is not there: the operator that brings it is not installed."""
+
+    def __init__(self, kind: str, api_version: str) -> None:
+        words = f"{api_version} {kind} is not served here; install the operator that brings it"
+        super().__init__(condition_of(kind), "ApiNotServed", words)
+
+
+class DatabaseSecretMissingError(FlowError):
+    """The Secret with the database's admin URI, or its key, is not there."""
+
+    def __init__(self, name: str, key: str) -> None:
+        words = f"Secret {name} with key {key} is not there; create it with the admin URI of the flow's database"
+        super().__init__(IDENTITIES_READY, "DatabaseSecretMissing", words)
+
+
+class DatabaseSecretInvalidError(FlowError):
+    """The Secret's value is no URI of a database."""
+
+    def __init__(self, name: str, key: str, why: str) -> None:
+        super().__init__(IDENTITIES_READY, "DatabaseSecretInvalid", f"Secret {name}, key {key}: {why}")
+
+
+class KafkaSecretMissingError(FlowError):
+    """The Secret with the operator's own password at Kafka is not there."""
+
+    def __init__(self, name: str, key: str) -> None:
+        words = f"Secret {name} with key {key} is not there; create it with the operator's password at Kafka"
+        super().__init__(TOPICS_READY, "KafkaSecretMissing", words)
+
+
+class KafkaUnavailableError(FlowError):
+    """The broker does not answer; it is tried again."""
+
+    def __init__(self, bootstrap: str, why: str) -> None:
+        super().__init__(TOPICS_READY, "KafkaUnavailable", f"Kafka at {bootstrap}: {why}; tried again by itself")
+
+
+class TopicRefusedError(FlowError):
+    """What is asked of a topic cannot be done, or Kafka refuses it."""
+
+    def __init__(self, reason: str, topic: str, why: str) -> None:
+        super().__init__(TOPICS_READY, reason, f"topic {topic} {why}")
+
+
+class UserRefusedError(FlowError):
+    """Kafka refuses a user or its access."""
+
+    def __init__(self, user: str, why: str) -> None:
+        super().__init__(IDENTITIES_READY, "UserRefused", f"user {user}: {why}")

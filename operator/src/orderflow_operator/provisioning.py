@@ -1,0 +1,66 @@
+"""What a flow wants of a Kafka without Strimzi, and what is left there when it goes. The reconcile calls it."""
+
+from orderflow_model.flow import DeletionPolicy, OrderFlow
+from orderflow_model.kafka import AuthenticationType, Provisioner
+from orderflow_model.topics import flow_topics
+from orderflow_operator.access import autoscaler_access, autoscaler_user, service_access, service_user
+from orderflow_operator.broker import broker
+from orderflow_operator.cluster import Cluster
+from orderflow_operator.credentials import Credentials
+from orderflow_operator.desired import by_lag
+from orderflow_operator.errors import FlowError, KafkaSecretMissingError
+from orderflow_operator.kafka_admin import KafkaAdmin, Login, Provisioned, User
+from orderflow_operator.store import FlowKey
+from orderflow_operator.surroundings import Surroundings
+
+
+def needs_admin(flow: OrderFlow) -> bool:
+    """Tell whether topics and users are ours to make, outside of Kubernetes."""
+    return flow.spec.kafka.provisioner is Provisioner.ADMIN
+
+
+class Provisioning:
+    """Brings together the flow, its Secrets and the admin API."""
+
+    def __init__(self, cluster: Cluster, credentials: Credentials, kafka: KafkaAdmin) -> None:
+        self._cluster = cluster
+        self._credentials = credentials
+        self._kafka = kafka
+
+    async def provision(self, key: FlowKey, flow: OrderFlow, around: Surroundings) -> Provisioned:
+        """Make topics and users as the flow wants them; nothing to do where Strimzi makes them."""
+        if not needs_admin(flow):
+            return Provisioned()
+        try:
+            login = await self._login(key, flow)
+            users = await self._users(key, flow, around) if login.mechanism else []
+        except FlowError as problem:
+            return Provisioned(problems=[problem])
+        return await self._kafka.provision(login, flow_topics(flow), users)
+
+    async def remove(self, key: FlowKey, flow: OrderFlow) -> None:
+        """Remove the flow's users, and its topics if it says so; raise FlowError."""
+        login = await self._login(key, flow)
+        gone = flow.spec.deletion_policy is DeletionPolicy.DELETE
+        topics = [topic.name for topic in flow_topics(flow)] if gone else []
+        users = [service_user(flow, service.name) for service in flow.spec.services]
+        await self._kafka.remove(login, topics, [*users, autoscaler_user(flow)])
+
+    async def _login(self, key: FlowKey, flow: OrderFlow) -> Login:
+        reach, authentication = broker(flow), flow.spec.kafka.authentication
+        if authentication is None or authentication.type is AuthenticationType.NONE:
+            return Login(reach.bootstrap)
+        reference = authentication.secret_key_ref
+        if reference is None:
+            raise AssertionError("the model takes SCRAM only with a reference")
+        values = await self._cluster.secret(key.namespace, reference.name) or {}
+        if reference.key not in values:
+            raise KafkaSecretMissingError(reference.name, reference.key)
+        return Login(reach.bootstrap, reach.mechanism, authentication.username or "", values[reference.key].strip())
+
+    async def _users(self, key: FlowKey, flow: OrderFlow, around: Surroundings) -> list[User]:
+        rules = {service_user(flow, one.name): service_access(flow, one) for one in flow.spec.services}
+        if scaled := by_lag(flow, around):
+            rules[autoscaler_user(flow)] = autoscaler_access(flow, scaled)
+        passwords = await self._credentials.kafka_passwords(key, flow, rules)
+        return [User(name, passwords[name], access) for name, access in rules.items()]

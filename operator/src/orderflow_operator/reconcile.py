@@ -1,0 +1,221 @@
+"""From what an OrderFlow says to what is there: one function, level-based, that reads as its steps.
+
+Every event of every kind ends here, through the queue, and none brings more than the flow's name: each time all is
+looked at anew, so that nothing depends on which events came, or in which order. It may stop at any point and begin
+again.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from orderflow_model.flow import DeletionPolicy, OrderFlow
+from orderflow_model.topics import flow_topics
+from orderflow_operator.announcements import announcements
+from orderflow_operator.claims import Claims
+from orderflow_operator.cluster import Cluster
+from orderflow_operator.credentials import Credentials
+from orderflow_operator.desired import desired
+from orderflow_operator.errors import FlowError
+from orderflow_operator.flow_status import FlowStatus
+from orderflow_operator.health import Health, State
+from orderflow_operator.kafka_admin import Provisioned
+from orderflow_operator.kinds import BY_NAME, SCALED_OBJECT, Kind
+from orderflow_operator.live import digest_of, written
+from orderflow_operator.metrics import ERRORS
+from orderflow_operator.pods import Trouble, troubles
+from orderflow_operator.provisioning import Provisioning, needs_admin
+from orderflow_operator.resources import deployment, kafkatopic, kafkauser, migrationjob, networkpolicy
+from orderflow_operator.resources.metadata import Object
+from orderflow_operator.status import PAUSED_ANNOTATION, Seen, refused, status_of
+from orderflow_operator.store import FlowKey, Objects, entry
+from orderflow_operator.surroundings import Surroundings
+from orderflow_operator.teardown import add_finalizer, tear_down
+from orderflow_operator.verdict import INVALID, Verdict, judge, made_at
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a reconcile works with. `rollout_deadline` in seconds."""
+
+    cluster: Cluster
+    claims: Claims
+    credentials: Credentials
+    provisioning: Provisioning
+    wake: Callable[[FlowKey], None]
+    now: Callable[[], datetime]
+    rollout_deadline: int
+
+
+async def reconcile(key: FlowKey, parts: Parts) -> bool | None:
+    """Make what is there of a flow what it says; tell whether it is, or None when there is no such flow."""
+    raw = await parts.cluster.flow(key)
+    if raw is None:
+        forget(key, parts)
+        return None
+
+    # 1 parse
+    verdict = judge(raw, parts.claims, parts.cluster.objects(key))
+    if raw["metadata"].get("deletionTimestamp"):
+        return await tear_down(key, raw, verdict.flow, parts.cluster, parts.provisioning, parts.now())
+    if verdict.flow is None or not verdict.valid:
+        return await _refuse(key, raw, verdict, parts)
+    flow, paused = verdict.flow, _is_paused(raw)
+    parts.claims.put(key, flow, made_at(raw))
+    if needs_admin(flow):
+        await add_finalizer(key, raw, parts.cluster)
+
+    # 2 observe
+    around, problems = await _surroundings(key, flow, parts)
+
+    # 3 desired
+    wanted = desired(flow, around)
+
+    # 4 apply, 5 prune
+    provisioned = await parts.provisioning.provision(key, flow, around) if not paused else Provisioned()
+    wrote, refusals = await _apply(key, flow, wanted, around, parts.cluster) if not paused else (False, [])
+    pruned = await _prune(key, flow, wanted, parts.cluster) if not paused else False
+
+    # 6 status
+    problems += provisioned.problems + refusals
+    seen = _seen(flow, verdict, wanted, parts.cluster.objects(key), provisioned)
+    looked = replace(
+        seen,
+        troubles=await _troubles(key, parts.cluster) if not (seen.settled or wrote or pruned) else {},
+        problems=tuple(problems),
+        paused=paused,
+        deadline=parts.rollout_deadline,
+    )
+    before = FlowStatus.of(raw.get("status"))
+    await _write_status(key, raw, before, status_of(looked, before, parts.now()), parts)
+    return seen.settled and not problems and not pruned
+
+
+def forget(key: FlowKey, parts: Parts) -> None:
+    """Forget a flow that is gone; what waited for its topics and names gets its turn."""
+    parts.credentials.forget(key)
+    for rival in parts.claims.drop(key):
+        parts.wake(rival)
+
+
+async def _refuse(key: FlowKey, raw: Object, verdict: Verdict, parts: Parts) -> bool:
+    """Say why a flow cannot be; what runs of it goes on. One that wants another's topics waits for them."""
+    if verdict.flow is not None and verdict.reason != INVALID:
+        parts.claims.put(key, verdict.flow, made_at(raw))
+    before = FlowStatus.of(raw.get("status"))
+    after = refused(verdict, raw["metadata"].get("generation", 0), before, parts.now())
+    await _write_status(key, raw, before, after, parts)
+    return True
+
+
+def _is_paused(raw: Object) -> bool:
+    return bool((raw["metadata"].get("annotations") or {}).get(PAUSED_ANNOTATION) == "true")
+
+
+async def _surroundings(key: FlowKey, flow: OrderFlow, parts: Parts) -> tuple[Surroundings, list[FlowError]]:
+    keda = parts.cluster.served(SCALED_OBJECT)
+    try:
+        database = await parts.credentials.database(key, flow)
+    except FlowError as problem:
+        return Surroundings(keda, None, parts.rollout_deadline), [problem]
+    return Surroundings(keda, database, parts.rollout_deadline), []
+
+
+async def _apply(
+    key: FlowKey, flow: OrderFlow, wanted: list[Object], around: Surroundings, cluster: Cluster
+) -> tuple[bool, list[FlowError]]:
+    """Apply what can be by now, side by side; tell whether anything was written, and what was refused."""
+    held = _held(wanted, around, cluster.objects(key))
+    applying = (cluster.apply(key, flow.metadata.uid or "", one) for one in wanted if one["kind"] not in held)
+    results = await asyncio.gather(*applying, return_exceptions=True)
+    failures = [one for one in results if isinstance(one, BaseException) and not isinstance(one, FlowError)]
+    if failures:
+        raise failures[0]
+    for problem in (refusals := [one for one in results if isinstance(one, FlowError)]):
+        ERRORS.labels(problem.reason).inc()
+    return any(one is True for one in results), refusals
+
+
+def _held(wanted: list[Object], around: Surroundings, objects: Objects) -> frozenset[str]:
+    """Return the kinds that wait: pods for their migration, and that for the database to be known."""
+    if around.database is None:
+        return frozenset({migrationjob.KIND, deployment.KIND, networkpolicy.KIND})
+    migrated = all(_fares(one, objects).state is State.READY for one in wanted if one["kind"] == migrationjob.KIND)
+    return frozenset() if migrated else frozenset({deployment.KIND})
+
+
+async def _prune(key: FlowKey, flow: OrderFlow, wanted: Iterable[Object], cluster: Cluster) -> bool:
+    """Remove what the flow no longer wants, of the first stage that has any; tell whether there was any."""
+    names = {entry(one["kind"], one["metadata"]["name"]) for one in wanted}
+    stale: dict[int, list[tuple[Kind, str]]] = {}
+    for key_of_object in cluster.objects(key):
+        kind, _, name = key_of_object.partition("/")
+        if key_of_object not in names and not _outlives(kind, flow):
+            stale.setdefault(BY_NAME[kind].stage, []).append((BY_NAME[kind], name))
+    if stale:
+        await asyncio.gather(*(cluster.remove(key, kind, name) for kind, name in stale[min(stale)]))
+    return bool(stale)
+
+
+def _outlives(kind: str, flow: OrderFlow) -> bool:
+    return kind == kafkatopic.KIND and flow.spec.deletion_policy is DeletionPolicy.RETAIN
+
+
+def _seen(flow: OrderFlow, verdict: Verdict, wanted: list[Object], objects: Objects, provisioned: Provisioned) -> Seen:
+    fares = {entry(one["kind"], one["metadata"]["name"]): _fares(one, objects) for one in wanted}
+    states = [health.state for health in (*fares.values(), *provisioned.topics.values())]
+    return Seen(
+        flow=flow,
+        verdict=verdict,
+        topics=_topics(flow, fares) | provisioned.topics,
+        users=_by_kind(fares, kafkauser.KIND) | provisioned.users,
+        services=_services(flow, fares),
+        versions=_versions(flow, wanted),
+        migration=next(iter(_by_kind(fares, migrationjob.KIND).values())),
+        settled=all(state is State.READY for state in states),
+    )
+
+
+def _fares(wanted: Object, objects: Objects) -> Health:
+    """Return how an object fares as far as it is the one wanted; an older version of it is never ready."""
+    live = objects.get(entry(wanted["kind"], wanted["metadata"]["name"]))
+    if live is None:
+        return Health(State.PENDING, "NotApplied", "not written yet")
+    if not live.clean or live.applied != digest_of(wanted):
+        return live.health._replace(state=State.PENDING, reason="RollingOut", message="")
+    return live.health
+
+
+def _by_kind(fares: Mapping[str, Health], kind: str) -> dict[str, Health]:
+    prefix = entry(kind, "")
+    return {name.removeprefix(prefix): health for name, health in fares.items() if name.startswith(prefix)}
+
+
+def _topics(flow: OrderFlow, fares: Mapping[str, Health]) -> dict[str, Health]:
+    found = _by_kind(fares, kafkatopic.KIND)
+    named = ((topic.name, kafkatopic.name(topic.name)) for topic in flow_topics(flow))
+    return {topic: found[name] for topic, name in named if name in found}
+
+
+def _services(flow: OrderFlow, fares: Mapping[str, Health]) -> dict[str, Health]:
+    found = _by_kind(fares, deployment.KIND)
+    return {service.name: found[deployment.name(flow, service.name)] for service in flow.spec.services}
+
+
+def _versions(flow: OrderFlow, wanted: Iterable[Object]) -> dict[str, str]:
+    digests = {one["metadata"]["name"]: digest_of(one) for one in wanted if one["kind"] == deployment.KIND}
+    return {service.name: written(digests[deployment.name(flow, service.name)]) for service in flow.spec.services}
+
+
+async def _troubles(key: FlowKey, cluster: Cluster) -> dict[str, Trouble]:
+    return troubles(await cluster.pods(key))
+
+
+async def _write_status(key: FlowKey, raw: Object, before: FlowStatus, after: FlowStatus, parts: Parts) -> None:
+    """Write the status if it is another than before, and tell people what they should see."""
+    if after != before:
+        status = after.model_dump(mode="json", exclude_none=True)
+        await parts.cluster.write_status(key, raw["metadata"]["uid"], status)
+        for event in announcements(raw, before, after, parts.now()):
+            await parts.cluster.post_event(event)
