@@ -25,6 +25,20 @@ class Health(NamedTuple):
     wanted: int = 0
 
 
+PASSING = frozenset(
+    {
+        "",
+        "ContainerCreating",
+        "Migrating",
+        "NotApplied",
+        "NotReady",
+        "PodInitializing",
+        "RollingOut",
+        "WaitingForStrimzi",
+    }
+)
+"""Reasons that pass by themselves."""
+
 _HEALTHY = Health(State.READY)
 
 

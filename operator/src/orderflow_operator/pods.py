@@ -19,9 +19,7 @@ _RANK = (
     "NotReady",
     "ContainerCreating",
 )
-PASSING = frozenset({"ContainerCreating", "NotReady", "PodInitializing", ""})
 MIGRATION = ""
-
 _LINE_MAX = 300
 
 

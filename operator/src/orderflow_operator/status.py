@@ -24,8 +24,8 @@ from orderflow_operator.flow_status import (
     Summary,
     Truth,
 )
-from orderflow_operator.health import Health, State
-from orderflow_operator.pods import MIGRATION, PASSING, Trouble
+from orderflow_operator.health import PASSING, Health, State
+from orderflow_operator.pods import MIGRATION, Trouble
 from orderflow_operator.verdict import Verdict
 
 PAUSED_ANNOTATION = "orderflow.dev/paused"
@@ -100,12 +100,17 @@ def _findings(
         IDENTITIES_READY: _from_objects(seen, IDENTITIES_READY, "user", seen.users),
         SERVICES_READY: _services_ready(seen, services),
     }
-    missing = next((one for one in parts.values() if one.status is not Truth.TRUE), None)
+    missing = min((one for one in parts.values() if one.status is not Truth.TRUE), key=_passes, default=None)
     if seen.paused:
         ready = _Finding(Truth.UNKNOWN, "Paused", f"remove the annotation {PAUSED_ANNOTATION} to go on")
     else:
         ready = missing or _Finding(Truth.TRUE, "Ready", "all of the flow runs as it says")
     return parts | {READY: ready, DEGRADED: _degraded(seen, services, now)}
+
+
+def _passes(finding: _Finding) -> bool:
+    """Tell whether a finding only takes its time; what needs a person is told of first."""
+    return finding.reason in PASSING
 
 
 def _from_objects(seen: Seen, condition: str, what: str, objects: Mapping[str, Health]) -> _Finding:
@@ -134,7 +139,7 @@ def _services_ready(seen: Seen, services: tuple[ServiceStatus, ...]) -> _Finding
         return _Finding(Truth.TRUE, "Ready")
     if seen.migration.state is not State.READY:
         return _migrating(seen)
-    worst = min(waiting, key=lambda service: service.reason in PASSING | {"RollingOut"})
+    worst = min(waiting, key=lambda service: service.reason in PASSING)
     counts = f"{worst.ready} of {worst.desired} pods are ready"
     return _Finding(Truth.FALSE, worst.reason, f"service {worst.name}: {worst.message or counts}")
 

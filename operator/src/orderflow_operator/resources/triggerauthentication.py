@@ -12,7 +12,7 @@ KIND = "TriggerAuthentication"
 
 def name(flow: OrderFlow) -> str:
     """Return the object's name."""
-    return flow.metadata.name
+    return autoscaler_user(flow)
 
 
 def build(flow: OrderFlow, reach: Broker) -> Object:
