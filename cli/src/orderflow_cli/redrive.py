@@ -145,7 +145,8 @@ def _show(letters: Iterable[tuple[DeadLetter, str]]) -> None:
             click.echo("\t".join(row))
     elif rows:
         table = Table(box=None, pad_edge=False, header_style="dim")
-        for title in ("id", "event", "key", "died", "attempts", "redrives", "outcome", "reason"):
+        table.add_column("id", no_wrap=True)  # it is what gets copied
+        for title in ("event", "key", "died", "attempts", "redrives", "outcome", "reason"):
             table.add_column(title, overflow="fold")
         for row in rows:
             table.add_row(*map(Text, row))
