@@ -39,7 +39,7 @@ class Options:
     """What the command line says. No namespaces: all of them."""
 
     namespaces: tuple[str, ...]
-    metrics_port: int
+    http_port: int
     rollout_deadline: int
     webhook_port: int | None
     webhook_certificates: Path
@@ -61,7 +61,7 @@ def parse(arguments: Sequence[str] | None) -> Options:
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--namespace", action="append", default=[], help="watch this namespace; may be repeated")
     where.add_argument("--all-namespaces", action="store_true", help="watch all namespaces; the default")
-    parser.add_argument("--metrics-port", type=int, default=8081, help="port of /livez, /readyz and /metrics")
+    parser.add_argument("--http-port", type=int, default=8081, help="port of /livez, /readyz and /metrics")
     parser.add_argument(
         "--rollout-deadline", type=int, default=ROLLOUT_DEADLINE, help="seconds in which a service's pods get ready"
     )
@@ -75,7 +75,7 @@ def parse(arguments: Sequence[str] | None) -> Options:
     given = parser.parse_args(arguments)
     return Options(
         namespaces=tuple(given.namespace),
-        metrics_port=given.metrics_port,
+        http_port=given.http_port,
         rollout_deadline=given.rollout_deadline,
         webhook_port=given.webhook_port,
         webhook_certificates=given.webhook_certificates,
@@ -98,7 +98,7 @@ async def run(options: Options) -> None:
         OBJECTS.set_function(lambda: len(store))
         started = asyncio.Event()
         async with (
-            serving(options.metrics_port, lambda: queue.stalled_for() < STALLED_SECONDS, started.is_set),
+            serving(options.http_port, lambda: queue.stalled_for() < STALLED_SECONDS, started.is_set),
             asyncio.TaskGroup() as group,
         ):
             tasks = [group.create_task(watch.run()) for watch in watches]
