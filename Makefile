@@ -1,6 +1,6 @@
 # What one does here, each as one command; `make` alone lists them. Needs GNU make, a POSIX shell and Python 3.11.
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-unit test-integration coverage lint format bench lock clean
+.PHONY: help install demo test test-unit test-integration test-controlplane coverage lint format bench bench-operator lock clean
 
 BIN := .venv/bin
 RUN := $(BIN)/python -m
@@ -24,13 +24,16 @@ demo: install ## run the shop flow with failing orders: until Ctrl-C, or 500 ord
 	exec $(BIN)/orderflow run $(FLOW) $(DEMO) $$load
 
 test: install ## lint and all tests that this machine can run; prints the time of each part and what was skipped
-	@MAKE='$(MAKE)' tools/parts lint test-unit test-integration
+	@MAKE='$(MAKE)' tools/parts lint test-unit test-integration test-controlplane
 
 test-unit: install ## tests that need nothing but Python
 	@$(RUN) pytest tests/unit $(PYTEST_ARGS)
 
 test-integration: install ## tests on real Kafka and Postgres, which they start themselves (Java 17 and Maven)
 	@$(RUN) pytest tests/integration $(PYTEST_ARGS)
+
+test-controlplane: install ## tests of the operator on a real API server, compiled from Go modules at the first run
+	@$(RUN) pytest tests/controlplane $(PYTEST_ARGS)
 
 coverage: install ## branches of runtime and model that the tests reach; fails below 95 %
 	@$(RUN) pytest tests/unit tests/integration --cov --cov-report=term-missing:skip-covered $(PYTEST_ARGS)
@@ -48,6 +51,9 @@ format: install ## put the code into form
 
 bench: install ## measure against the limits of Kafka and Postgres on this machine; writes artifacts/bench.json
 	@$(BIN)/python tests/bench/bench.py
+
+bench-operator: install ## measure the operator with 100 and 1,000 flows; writes artifacts/bench-operator.json
+	@$(BIN)/python tests/bench/bench_operator.py
 
 lock: install ## write the hashed locks anew for pyproject.toml; UPGRADE=--upgrade takes newest versions
 	@$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 $(UPGRADE) \

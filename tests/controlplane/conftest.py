@@ -10,20 +10,17 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 
-from support.api import Api, ApiError, Json
+from support.api import Api
 from support.controlplane import ControlPlane
+from support.crd_install import install, our_crds
 from support.crds import keda_crds, prometheus_crds, strimzi_crds
-from support.fleet import until
 from support.go_tools import control_plane_programs
 from support.names import unique_name
 from support.operator_process import make_account
 from support.secure_kafka import SecureKafka
 from support.servers import kafka_program
 from support.stand import Stand, new_namespace, operator_of
-
-OUR_CRDS = Path(__file__).parents[2] / "manifests" / "crds"
 
 
 @pytest.fixture(scope="session")
@@ -82,32 +79,3 @@ def secure_kafka(scratch: Path) -> Iterator[SecureKafka]:
     server.start()
     yield server
     server.stop()
-
-
-def our_crds() -> list[Path]:
-    """Give the CRD of OrderFlow."""
-    return sorted(OUR_CRDS.glob("*.yaml"))
-
-
-async def install(plane: ControlPlane, files: list[Path]) -> None:
-    """Apply CRDs and wait until they are served."""
-    async with Api(plane.url, plane.token) as client:
-        for file in files:
-            crd = yaml.safe_load(file.read_text())
-            crd.pop("status", None)
-            crd["metadata"].pop("creationTimestamp", None)
-            await client.apply(crd)
-            await until(lambda crd=crd: _is_served(client, crd), f"CRD {crd['metadata']['name']} is served", 60)
-
-
-async def _is_served(client: Api, crd: Json) -> bool:
-    """Whether its objects can be listed: right after its making the server asks to wait."""
-    spec = crd["spec"]
-    stored = next(version["name"] for version in spec["versions"] if version["storage"])
-    try:
-        await client.call("GET", f"/apis/{spec['group']}/{stored}/{spec['names']['plural']}", limit="1")
-    except ApiError as error:
-        if error.status in (404, 429):
-            return False
-        raise
-    return True

@@ -42,14 +42,15 @@ class ControlPlane:
         self._etcd_url = f"http://127.0.0.1:{free_port()}"
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
-    def start(self) -> None:
-        """Start etcd, the API server and the controller manager."""
+    def start(self, *, controllers: bool = True) -> None:
+        """Start etcd, the API server and the controller manager, or only the first two."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self._write_files()
         self._spawn("etcd", self._etcd())
         self._spawn("kube-apiserver", self._apiserver())
         self._wait("kube-apiserver", self._ready)
-        self._spawn("kube-controller-manager", self._controllers())
+        if controllers:
+            self._spawn("kube-controller-manager", self._controllers())
 
     def stop(self) -> None:
         """End all; the folder is its owner's."""

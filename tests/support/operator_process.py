@@ -8,8 +8,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import aiohttp
+
 from orderflow_cli.children import kill_tree, spawn
-from orderflow_cli.ports import free_port, is_listening
+from orderflow_cli.ports import free_port
 from support.api import Api
 from support.controlplane import ControlPlane
 from support.fleet import until
@@ -45,7 +47,7 @@ class OperatorProcess:
         folder.mkdir(parents=True, exist_ok=True)
         self.user = f"system:serviceaccount:{namespace}:{ACCOUNT}"
         self.log = folder / "operator.log"
-        self.metrics_port = free_port()
+        self.http_port = free_port()
         self._plane = plane
         self._token = token
         self._kubeconfig = folder / "kubeconfig"
@@ -56,7 +58,7 @@ class OperatorProcess:
         """Start it, against the API server or a proxy before it."""
         self._kubeconfig.write_text(json.dumps(self._plane.config(self._token, url)))
         env = {**os.environ, "KUBECONFIG": str(self._kubeconfig)}
-        command = [sys.executable, "-m", _MODULE, *self._options, "--metrics-port", str(self.metrics_port)]
+        command = [sys.executable, "-m", _MODULE, *self._options, "--http-port", str(self.http_port)]
         with self.log.open("ab") as output:
             self._process = spawn(command, output=output, env=env)
 
@@ -72,11 +74,21 @@ class OperatorProcess:
         return self._process.pid
 
     async def until_up(self) -> None:
-        """Wait until it answers at its metrics port; fail with its log's end when it does not."""
+        """Wait until it says that it is ready; fail with its log's end when it does not."""
+        async with aiohttp.ClientSession() as http:
+            try:
+                await until(lambda: self._is_up(http), f"the operator is ready\n{self.tail()}", 90)
+            finally:
+                assert self.running, f"the operator ended:\n{self.tail()}"
+
+    async def _is_up(self, http: aiohttp.ClientSession) -> bool:
+        if not self.running:
+            return True
         try:
-            await until(lambda: not self.running or is_listening(self.metrics_port), "the operator is up", 90)
-        finally:
-            assert self.running, f"the operator ended:\n{self.tail()}"
+            async with http.get(f"http://127.0.0.1:{self.http_port}/readyz") as answer:
+                return answer.status == 200
+        except aiohttp.ClientError:
+            return False
 
     def kill(self) -> None:
         """SIGKILL it, as a node's end would."""
