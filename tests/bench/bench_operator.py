@@ -1,0 +1,230 @@
+"""How the operator bears a thousand flows of five services, on a real API server: `make bench-operator` runs it.
+
+`bench_operator.py [--quick]` writes artifacts/bench-operator.json (--quick: 50 flows, bench-operator-quick.json) and
+prints the figures. Etcd and the API server are real and share the machine with the operator. Nothing else runs: no
+controllers, no nodes, no Strimzi, so that what is measured is the operator and the server it talks to. A flow has
+converged when its status, written after its objects, speaks of its present generation.
+"""
+
+import asyncio
+import json
+import statistics
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # for `support`, as pytest has it
+
+from support.api import Api, Json, background
+from support.controlplane import ControlPlane
+from support.crd_install import install, our_crds
+from support.crds import keda_crds, strimzi_crds
+from support.fleet import until
+from support.flows import service
+from support.go_tools import control_plane_programs
+from support.operator_process import OperatorProcess, make_account
+from support.scratch import scratch_directory
+from support.stand import operator_of
+
+FEW, MANY, QUICK = 100, 1000, 50
+EDITS_PER_S, EDIT_SECONDS = 10, 30
+REST_SECONDS = 30
+MOST_SECONDS = 900
+SERVICES = 5
+APPLIERS = 16
+
+
+def ring(name: str) -> Json:
+    """Give a flow of five services, each hearing the one before it."""
+    events = [f"E{number}" for number in range(SERVICES)]
+    services = [
+        service(f"s{number}", publishes=[events[number]], subscribes=[events[number - 1]], scale={"min": 1, "max": 3})
+        for number in range(SERVICES)
+    ]
+    spec = {
+        "kafka": {"provisioner": "Strimzi", "cluster": "events"},
+        "database": {"secretKeyRef": {"name": "db", "key": "uri"}},
+        "events": [{"name": event} for event in events],
+        "services": services,
+    }
+    return {"apiVersion": "orderflow.dev/v1alpha1", "kind": "OrderFlow", "metadata": {"name": name}, "spec": spec}
+
+
+class Field:
+    """One namespace with so many flows, and the operator that has only them."""
+
+    def __init__(self, api: Api, plane: ControlPlane, operator: OperatorProcess, namespace: str, flows: int) -> None:
+        self.api = api
+        self.plane = plane
+        self.operator = operator
+        self.namespace = namespace
+        self.names = [f"f{number}" for number in range(flows)]
+        self.settled: dict[str, int] = {}
+        self.images: dict[str, float] = {}
+
+    async def measure(self) -> Json:
+        """Give every figure of this number of flows."""
+        self.operator.start()
+        await self.operator.until_up()
+        await asyncio.sleep(3)
+        idle = self._rss()
+        async with background(self._watch_flows(), self._watch_images()):
+            converged = await self._converge()
+            at_rest = await self._rest()
+            counts = await asyncio.to_thread(self._calls)
+            edits = await self._edit()
+        return {
+            "flows": len(self.names),
+            "converge_s": round(converged, 1),
+            "rss_idle_mb": _mb(idle),
+            **at_rest,
+            "rss_kb_per_flow": round((at_rest["rss_mb"] * 1024 - idle / 1024) / len(self.names), 1),
+            **counts,
+            **edits,
+        }
+
+    async def _converge(self) -> float:
+        started = time.monotonic()
+        rest = iter(self.names)
+
+        async def apply_some() -> None:
+            for name in rest:
+                await self.api.create(ring(name), self.namespace)
+
+        await asyncio.gather(*(apply_some() for _ in range(APPLIERS)))
+        print(f"  {len(self.names)} flows applied in {time.monotonic() - started:.1f} s", flush=True)
+        await until(lambda: len(self.settled) == len(self.names), "all flows have converged", MOST_SECONDS, 0.25)
+        return time.monotonic() - started
+
+    async def _rest(self) -> Json:
+        await self._until_quiet()
+        before = await asyncio.to_thread(self._writes)
+        cpu = self._cpu()
+        await asyncio.sleep(REST_SECONDS)
+        writes = await asyncio.to_thread(self._writes) - before
+        share = (self._cpu() - cpu) / REST_SECONDS
+        return {"writes_at_rest": writes, "cores_at_rest": round(share, 3), "rss_mb": _mb(self._rss())}
+
+    async def _until_quiet(self) -> None:
+        last = -1
+        while (now := await asyncio.to_thread(self._writes)) != last:
+            last = now
+            await asyncio.sleep(5)
+
+    async def _edit(self) -> Json:
+        """Edit one service's image ten times a second; time from the API's answer to the Deployment seen changed."""
+        sent: dict[str, float] = {}
+        edits, cpu, started = EDITS_PER_S * EDIT_SECONDS, self._cpu(), time.monotonic()
+        for number in range(edits):
+            await asyncio.sleep(max(0.0, started + number / EDITS_PER_S - time.monotonic()))
+            name, image = self.names[number * 7 % len(self.names)], f"example/edited:{number}"
+            flow = ring(name)
+            flow["spec"]["services"][0]["image"] = image
+            sent[image] = time.monotonic()
+            await self.api.patch("OrderFlow", self.namespace, name, {"spec": {"services": flow["spec"]["services"]}})
+        await asyncio.sleep(5)
+        took = sorted(self.images[image] - at for image, at in sent.items() if image in self.images)
+        share = (self._cpu() - cpu) / (time.monotonic() - started)
+        return {
+            "edits": edits,
+            "edits_seen": len(took),  # an edit that a later one of the same flow overtook is not seen
+            "p50_edit_to_written_s": round(statistics.median(took), 3),
+            "p99_edit_to_written_s": round(took[min(len(took) - 1, int(len(took) * 0.99))], 3),
+            "cores_under_edits": round(share, 3),
+            "rss_mb_under_edits": _mb(self._rss()),
+        }
+
+    async def _watch_flows(self) -> None:
+        async for _, flow in self.api.follow("OrderFlow", self.namespace):
+            generation = flow["metadata"]["generation"]
+            if flow.get("status", {}).get("observedGeneration") == generation:
+                self.settled[flow["metadata"]["name"]] = generation
+
+    async def _watch_images(self) -> None:
+        async for _, found in self.api.follow("Deployment", self.namespace):
+            image = found["spec"]["template"]["spec"]["containers"][0]["image"]
+            self.images.setdefault(image, time.monotonic())
+
+    def _writes(self) -> int:
+        return len(self.plane.writes(self.operator.user))
+
+    def _calls(self) -> Json:
+        calls = self.plane.calls(self.operator.user)
+        verbs = Counter(call["verb"] for call in calls)
+        writes = sum(count for verb, count in verbs.items() if verb not in ("get", "list", "watch"))
+        flows = len(self.names)
+        return {
+            "calls_per_flow": round(len(calls) / flows, 1),
+            "writes_per_flow": round(writes / flows, 1),
+            "refused_calls": sum(call["code"] >= "400" for call in calls),
+        }
+
+    def _rss(self) -> int:
+        return int(psutil.Process(self.operator.pid).memory_info().rss)
+
+    def _cpu(self) -> float:
+        times = psutil.Process(self.operator.pid).cpu_times()
+        return float(times.user + times.system)
+
+
+async def run(flows: list[int]) -> list[Json]:
+    """Measure each number of flows in a namespace of its own, on one API server."""
+    with scratch_directory() as folder:
+        plane = ControlPlane(control_plane_programs(), folder / "controlplane")
+        plane.start(controllers=False)
+        try:
+            await install(plane, [*our_crds(), *strimzi_crds(), *keda_crds()])
+            async with Api(plane.url, plane.token) as api:
+                return [await _measure(api, plane, folder, count) for count in flows]
+        finally:
+            plane.stop()
+
+
+async def _measure(api: Api, plane: ControlPlane, folder: Path, flows: int) -> Json:
+    namespace = f"bench-{flows}"
+    print(f"{flows} flows of {SERVICES} services", flush=True)
+    await api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "db"}}
+    await api.create(secret | {"stringData": {"uri": "postgresql://admin:pw@db.example:5432/shop"}}, namespace)
+    operator = operator_of(plane, namespace, await make_account(api, namespace), folder)
+    try:
+        found = await Field(api, plane, operator, namespace, flows).measure()
+    except AssertionError as failed:
+        raise SystemExit(f"{failed}\n{operator.tail()}") from None
+    finally:
+        operator.stop()
+    for name, value in found.items():
+        print(f"  {name:<28}{value}", flush=True)
+    return found
+
+
+def _mb(size: float) -> float:
+    return round(size / 2**20, 1)
+
+
+def main() -> None:
+    """Measure and write the figures."""
+    quick = "--quick" in sys.argv[1:]
+    machine = {"cores": psutil.cpu_count(), "busy_cores_at_start": round(psutil.getloadavg()[0], 1)}
+    found = asyncio.run(run([QUICK] if quick else [FEW, MANY]))
+    few, many = found[0], found[-1]
+    figures: dict[str, Any] = {
+        "p99_edit_to_written_s_at_100": few["p99_edit_to_written_s"],
+        "converge_s_at_1000": many["converge_s"],
+        "rss_mb": many["rss_mb"],
+        "rss_kb_per_flow": many["rss_kb_per_flow"],
+        "writes_at_rest": many["writes_at_rest"],
+    }
+    shown = {"machine": machine, "runs": found} | ({} if quick else figures)
+    file = Path("artifacts") / ("bench-operator-quick.json" if quick else "bench-operator.json")
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(json.dumps(shown, indent=2) + "\n")
+    print(f"written to {file}")
+
+
+if __name__ == "__main__":
+    main()
