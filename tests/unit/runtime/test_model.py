@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from contextlib import ExitStack
 from random import Random
 from unittest.mock import patch
 
@@ -16,6 +17,14 @@ from support.tiny import Pat, Put, tiny_config
 
 STORE_STEPS = ("begin", "open", "claim", "close", "commit", "committed", "acquire", "backlog", "due", "release", "note")
 LOG_STEPS = ("resume", "fetch", "publish", "published", "start")
+QUICK = {
+    "gather._POLL": 0.02,
+    "worker._LONGEST_WAIT": 0.05,
+    "worker._FLUSH_SECONDS": 0.1,
+    "outbox._FIRST_WAIT": 0.005,
+    "outbox._LONGEST_WAIT": 0.02,
+}
+"""Waits that would only make the test slow."""
 ENDINGS = ("stop", "crash", "kick")
 
 
@@ -55,7 +64,9 @@ moves = st.one_of(events, events, events, st.sampled_from(["start", *ENDINGS, "r
 )
 def test_every_effect_happens_once_and_in_order(plan: list, refused: dict[int, int], seed: int, often: int) -> None:  # type: ignore[type-arg]
     """Nothing is lost, nothing doubled, no key out of order, whatever fails and whoever dies, and whenever."""
-    with patch("orderflow_runtime.gather._POLL", 0.02), patch("orderflow_runtime.worker._LONGEST_WAIT", 0.05):
+    with ExitStack() as stack:
+        for name, seconds in QUICK.items():
+            stack.enter_context(patch(f"orderflow_runtime.{name}", seconds))
         asyncio.run(Run(seed, often, refused).play(plan))
 
 
