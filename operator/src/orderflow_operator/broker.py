@@ -11,6 +11,7 @@ from orderflow_model.kafka import AuthenticationType, Provisioner
 STRIMZI_PORT = 9093
 PASSWORD_KEY = "password"  # noqa: S105 - the key's name, not a password
 CA_KEY = "ca.crt"
+OWN_USER_SUFFIX = ".kafka"
 
 _MECHANISMS = {
     AuthenticationType.SCRAM_SHA_256: "SCRAM-SHA-256",
@@ -42,4 +43,4 @@ def broker(flow: OrderFlow) -> Broker:
     type_ = kafka.authentication.type if kafka.authentication else AuthenticationType.NONE
     mechanism = _MECHANISMS.get(type_)
     protocol = "SASL_PLAINTEXT" if mechanism else "PLAINTEXT"
-    return Broker(",".join(kafka.bootstrap_servers), protocol, mechanism, None, ".kafka")
+    return Broker(",".join(kafka.bootstrap_servers), protocol, mechanism, None, OWN_USER_SUFFIX)

@@ -81,12 +81,7 @@ class Cluster:
         if live is None:
             return
         body = {"propagationPolicy": "Background", "preconditions": {"resourceVersion": str(live.version)}}
-        try:
-            await self._api.delete(kind.path(key.namespace, name), body)
-            WRITES.labels(kind.name, "delete").inc()
-        except ApiError as error:
-            if error.status != 404:
-                raise
+        await self._delete(kind, key, name, body)
         self._store.remove(key, kind.name, name)
 
     async def secret(self, namespace: str, name: str) -> dict[str, str] | None:
@@ -106,6 +101,10 @@ class Cluster:
     async def write_secret(self, key: FlowKey, wanted: Object) -> None:
         """Apply a Secret of the flow."""
         await self._write(SECRET, key, wanted["metadata"]["name"], wanted)
+
+    async def delete_secret(self, key: FlowKey, name: str) -> None:
+        """Delete a Secret of the flow."""
+        await self._delete(SECRET, key, name, {})
 
     async def pods(self, key: FlowKey) -> list[Object]:
         """Read the pods of a flow."""
@@ -134,6 +133,14 @@ class Cluster:
         try:
             await self._api.merge(ORDER_FLOW.path(key.namespace, key.name, subresource), body)
             WRITES.labels(ORDER_FLOW.name, subresource or "patch").inc()
+        except ApiError as error:
+            if error.status != 404:
+                raise
+
+    async def _delete(self, kind: Kind, key: FlowKey, name: str, body: Object) -> None:
+        try:
+            await self._api.delete(kind.path(key.namespace, name), body)
+            WRITES.labels(kind.name, "delete").inc()
         except ApiError as error:
             if error.status != 404:
                 raise

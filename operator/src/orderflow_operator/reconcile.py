@@ -26,7 +26,7 @@ from orderflow_operator.live import digest_of, written
 from orderflow_operator.metrics import ERRORS
 from orderflow_operator.pods import Trouble, troubles
 from orderflow_operator.provisioning import Provisioning, needs_admin
-from orderflow_operator.resources import deployment, kafkatopic, kafkauser, migrationjob, networkpolicy
+from orderflow_operator.resources import deployment, kafkatopic, kafkauser, migrationjob, networkpolicy, serviceaccount
 from orderflow_operator.resources.metadata import Object
 from orderflow_operator.status import PAUSED_ANNOTATION, Seen, refused, status_of
 from orderflow_operator.store import FlowKey, Objects, entry
@@ -75,7 +75,7 @@ async def reconcile(key: FlowKey, parts: Parts) -> bool | None:
     # 4 apply, 5 prune
     provisioned = await parts.provisioning.provision(key, flow, around) if not paused else Provisioned()
     wrote, refusals = await _apply(key, flow, wanted, around, parts.cluster) if not paused else (False, [])
-    pruned = await _prune(key, flow, wanted, parts.cluster) if not paused else False
+    pruned = await _prune(key, flow, wanted, parts) if not paused else False
 
     # 6 status
     problems += provisioned.problems + refusals
@@ -145,16 +145,18 @@ def _held(wanted: list[Object], around: Surroundings, objects: Objects) -> froze
     return frozenset() if migrated else frozenset({deployment.KIND})
 
 
-async def _prune(key: FlowKey, flow: OrderFlow, wanted: Iterable[Object], cluster: Cluster) -> bool:
+async def _prune(key: FlowKey, flow: OrderFlow, wanted: Iterable[Object], parts: Parts) -> bool:
     """Remove what the flow no longer wants, of the first stage that has any; tell whether there was any."""
     names = {entry(one["kind"], one["metadata"]["name"]) for one in wanted}
     stale: dict[int, list[tuple[Kind, str]]] = {}
-    for key_of_object in cluster.objects(key):
-        kind, _, name = key_of_object.partition("/")
-        if key_of_object not in names and not _outlives(kind, flow):
+    for object_key in parts.cluster.objects(key):
+        kind, _, name = object_key.partition("/")
+        if object_key not in names and not _outlives(kind, flow):
             stale.setdefault(BY_NAME[kind].stage, []).append((BY_NAME[kind], name))
-    if stale:
-        await asyncio.gather(*(cluster.remove(key, kind, name) for kind, name in stale[min(stale)]))
+    for kind, name in (first := stale[min(stale)] if stale else []):
+        if kind.name == serviceaccount.KIND:  # Secrets are never listed; their service's account tells of them
+            await parts.credentials.remove(key, flow.metadata.uid or "", name)
+    await asyncio.gather(*(parts.cluster.remove(key, kind, name) for kind, name in first))
     return bool(stale)
 
 

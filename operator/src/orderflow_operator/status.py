@@ -4,7 +4,7 @@ A condition keeps its transition time while its status stays, so that an unchang
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -138,13 +138,13 @@ def _services_ready(seen: Seen, services: tuple[ServiceStatus, ...]) -> _Finding
     if not waiting:
         return _Finding(Truth.TRUE, "Ready")
     if seen.migration.state is not State.READY:
-        return _migrating(seen)
+        return _migrating(seen, waiting)
     worst = min(waiting, key=lambda service: service.reason in PASSING)
     counts = f"{worst.ready} of {worst.desired} pods are ready"
     return _Finding(Truth.FALSE, worst.reason, f"service {worst.name}: {worst.message or counts}")
 
 
-def _migrating(seen: Seen) -> _Finding:
+def _migrating(seen: Seen, waiting: Sequence[ServiceStatus]) -> _Finding:
     trouble = seen.troubles.get(MIGRATION, _NO_TROUBLE)
     if seen.migration.state is State.FAILED:
         words = trouble.message or seen.migration.message
@@ -153,12 +153,13 @@ def _migrating(seen: Seen) -> _Finding:
         )
     if trouble.reason not in PASSING:
         return _Finding(Truth.FALSE, trouble.reason, f"the migration job: {trouble.message}")
-    return _Finding(Truth.FALSE, "Migrating", "pods of this version start when its migration job is done")
+    names = ", ".join(service.name for service in waiting)
+    return _Finding(Truth.FALSE, "Migrating", f"new pods of {names} wait for the migration job of their version")
 
 
 def _degraded(seen: Seen, services: tuple[ServiceStatus, ...], now: datetime) -> _Finding:
     if seen.migration.state is State.FAILED:
-        return _Finding(Truth.TRUE, "MigrationFailed", _migrating(seen).message)
+        return _Finding(Truth.TRUE, "MigrationFailed", _migrating(seen, services).message)
     for service in services:
         failed = seen.services.get(service.name, _UNSEEN).state is State.FAILED
         late = service.since and (now - _time(service.since)).total_seconds() > seen.deadline
