@@ -10,9 +10,10 @@ from random import Random
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from orderflow_model.config import service_config
+from orderflow_model.names import schema_name
 from orderflow_model.topics import event_topic
 from orderflow_runtime.letters import LETTER_ID
-from support.fleet import Fleet
+from support.fleet import Fleet, until
 from support.oracles import judge, until_at_rest
 from support.orders import Shop, mixture
 
@@ -53,11 +54,18 @@ async def kill_and_restart(fleet: Fleet, name: str, how: signal.Signals = signal
     fleet.start(service, int(instance))
 
 
-async def freeze(fleet: Fleet, name: str, seconds: float) -> None:
-    """Stop an instance in its tracks and let it go on later, believing that nothing has happened."""
+async def freeze_until_replaced(fleet: Fleet, name: str) -> None:
+    """Stop an instance in its tracks, and let it go on when another has all its leases: it knows nothing of that."""
+    offsets = f'"{schema_name(name.rpartition("-")[0])}".offsets'
+    query = f"SELECT 1 FROM {offsets} WHERE owner = $1"  # noqa: S608  (a fixed name)
+
+    async def replaced() -> bool:
+        return not await fleet.fetch(query, name)
+
+    await until(lambda: fleet.fetch(query, name), f"{name} has leases")
     fleet.processes[name].send_signal(signal.SIGSTOP)
     try:
-        await asyncio.sleep(seconds)
+        await until(replaced, f"another instance has the leases of {name}", every=0.5)
     finally:
         fleet.processes[name].send_signal(signal.SIGCONT)
 

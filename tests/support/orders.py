@@ -18,6 +18,8 @@ from support.fleet import Fleet, until
 from support.names import unique_name
 
 SHOP = Path(__file__).parents[2] / "manifests" / "flows" / "shop.yaml"
+NO_RETRIES = {"retries": 0}
+"""The first failure of an event is its last: whatever blames an event unjustly makes a dead letter."""
 ENDED = ("COMPLETED", "CANCELLED")
 _AWAY = (aiohttp.ClientError, TimeoutError)
 _TIMEOUT = aiohttp.ClientTimeout(total=30)

@@ -8,13 +8,13 @@ import pytest
 from orderflow_cli.kafka import Kafka
 from orderflow_cli.postgres import Postgres
 from support.fleet import Fleet
-from support.orders import Shop, open_fleet, shop_of, start_all
+from support.orders import NO_RETRIES, Shop, open_fleet, shop_of, start_all
 
 
 @pytest.fixture(scope="module")
 def fleet(kafka: Kafka, postgres: Postgres, scratch: Path) -> Iterator[Fleet]:
     """The reference flow, running, as it is shipped."""
-    with open_fleet(kafka.bootstrap, postgres.admin_url, scratch) as fleet:
+    with open_fleet(kafka.bootstrap, postgres.admin_url, scratch, delivery=NO_RETRIES) as fleet:
         start_all(fleet)
         yield fleet
 

@@ -10,19 +10,18 @@ import pytest
 
 from orderflow_cli.kafka import Kafka
 from orderflow_cli.postgres import Postgres
-from support.chaos import Load, freeze, kill_and_restart
+from support.chaos import Load, freeze_until_replaced, kill_and_restart
 from support.fleet import Fleet
-from support.orders import Shop, open_fleet, shop_of, start_all
+from support.orders import NO_RETRIES, Shop, open_fleet, shop_of, start_all
 
 TURNS = 50
 ORDERS_A_TURN = 60
-LONGER_THAN_A_SESSION = 14.0
 
 
 @pytest.fixture(scope="module")
 def fleet(kafka: Kafka, postgres: Postgres, scratch: Path) -> Iterator[Fleet]:
     """The reference flow, every service twice."""
-    with open_fleet(kafka.bootstrap, postgres.admin_url, scratch) as fleet:
+    with open_fleet(kafka.bootstrap, postgres.admin_url, scratch, delivery=NO_RETRIES) as fleet:
         start_all(fleet)
         seconds = [fleet.start(service.name, 1) for service in fleet.flow.spec.services]
         asyncio.run(fleet.until_ready(*seconds))
@@ -63,7 +62,7 @@ async def test_a_frozen_instance_is_fenced_when_it_goes_on(shop: Shop) -> None:
         await load.place(200)
 
         async def disturb(name: str = name) -> None:
-            await freeze(fleet, name, LONGER_THAN_A_SESSION)
+            await freeze_until_replaced(fleet, name)
 
         async with shop_of(fleet, "order-0") as front:
             await Load(front).during(300, disturb)
