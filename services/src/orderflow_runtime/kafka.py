@@ -67,6 +67,7 @@ class KafkaLog(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
         self._settings = settings
         self._consumer: AIOKafkaConsumer | None = None
         self._producer: AIOKafkaProducer | None = None
+        self._starting = asyncio.Lock()
         self._assigned: frozenset[Partition] = frozenset()
         self._joined = False
         self._on_revoked: Revoked | None = None
@@ -193,22 +194,27 @@ class KafkaLog(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
         )
 
     async def _producing(self) -> AIOKafkaProducer:
-        if self._producer is None:
-            producer = AIOKafkaProducer(
-                **self._settings.client_options(),
-                acks="all",
-                enable_idempotence=True,
-                max_batch_size=BATCH_BYTES,
-                max_request_size=REQUEST_BYTES,
-                request_timeout_ms=15_000,
-            )
-            try:
-                await producer.start()
-            except BaseException:
-                await _quietly(producer.stop())
-                raise
-            self._producer = producer
-        return self._producer
+        """Give the producer; several tasks publish, and after a failure the first of them makes a new one for all."""
+        async with self._starting:
+            if self._producer is None:
+                self._producer = await self._new_producer()
+            return self._producer
+
+    async def _new_producer(self) -> AIOKafkaProducer:
+        producer = AIOKafkaProducer(
+            **self._settings.client_options(),
+            acks="all",
+            enable_idempotence=True,
+            max_batch_size=BATCH_BYTES,
+            max_request_size=REQUEST_BYTES,
+            request_timeout_ms=15_000,
+        )
+        try:
+            await producer.start()
+        except BaseException:
+            await _quietly(producer.stop())
+            raise
+        return producer
 
     async def _drop_producer(self) -> None:
         producer, self._producer = self._producer, None

@@ -81,10 +81,12 @@ class LockedShards:
     async def _keep_locking(self, on_revoked: Revoked) -> None:
         while True:
             try:
-                self._held = await self._locks.try_locks(range(SHARDS))
+                held = await self._locks.try_locks(range(SHARDS))
                 self._joined = True
             except StoreUnavailable as error:
                 logger.warning("the session that held our shards is gone: %s", error)
-                lost, self._held = self.assigned(), frozenset()
+                held = frozenset()
+            before, self._held = self.assigned(), held
+            if lost := before - self.assigned():
                 await on_revoked(lost)
             await asyncio.sleep(_EVERY)
