@@ -4,7 +4,7 @@ Its handlers speak SQL that Postgres runs and that `memory.MemoryStore` only not
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, ClassVar
@@ -108,8 +108,13 @@ class Script:
             raise Refused(f"{thing} {n}")
 
 
-def tiny_service(script: Script, outside: Outside | None = None, name: str = "tiny") -> Service:
-    """Give the service."""
+def source_service(script: Script, outside: Outside | None = None, **parts: Any) -> Service:
+    """Give the service without its handlers of events: it only publishes."""
+    return replace(tiny_service(script, outside), name="source", handlers={}, **parts)
+
+
+def tiny_service(script: Script, outside: Outside | None = None, **parts: Any) -> Service:
+    """Give the service; `parts` replace its own."""
 
     async def put(events: Sequence[Received[Any]], tx: Transaction) -> Iterable[Event]:
         script.sizes.append(len(events))
@@ -139,15 +144,16 @@ def tiny_service(script: Script, outside: Outside | None = None, name: str = "ti
             script.check(one.key, one.payload)
         return [Reply(c.payload, (Done(thing=c.key, n=c.payload),)) for c in commands]
 
-    return Service(
-        name=name,
-        migrations=Path(__file__).parent,
+    service = Service(
+        name="tiny",
+        migrations=Path(__file__).parent / "migrations",
         handlers={Put: put, Pat: put},
         publishes=frozenset({Done}),
         timers={"alarm": fire},
         calls={"outside": Call(outside or Outside(), know)},
         commands={"do": command},
     )
+    return replace(service, **parts)
 
 
 async def leave(tx: Transaction, effects: Sequence[tuple[str, str]]) -> None:

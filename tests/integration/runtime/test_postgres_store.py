@@ -1,0 +1,304 @@
+"""The store on a real Postgres: what the dispatcher's promises rest on there."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from datetime import date, timedelta
+from typing import Any
+
+import asyncpg
+import pytest
+
+from orderflow_contracts.event import Event
+from orderflow_runtime.log import Message, Partition, pack
+from orderflow_runtime.postgres import _SESSION, PostgresStore
+from orderflow_runtime.service import Received, Transaction, each
+from orderflow_runtime.store import CallRow, Closing, Conflict, Fenced, Opening, StoreUnavailable
+from support.real import Site, role_connection
+from support.tiny import Pat, Put, leave, tiny_service
+
+P = Partition("t.put", 0)
+Q = Partition("t.put", 1)
+
+
+@pytest.fixture
+async def stores(site: Site) -> AsyncIterator[tuple[PostgresStore, PostgresStore]]:
+    """Two instances' stores of one service."""
+    one, other = site.store(), site.store()
+    yield one, other
+    await one.stop()
+    await other.stop()
+
+
+Stores = tuple[PostgresStore, PostgresStore]
+
+
+@asynccontextmanager
+async def schema(site: Site) -> AsyncIterator[asyncpg.Connection]:
+    """The superuser's connection to the service's schema."""
+    connection = await asyncpg.connect(site.fleet.admin_url, server_settings={"search_path": "tiny"})
+    yield connection
+    await connection.close()
+
+
+async def test_only_the_last_to_acquire_can_write(stores: Stores, site: Site) -> None:
+    """A lease's epoch counts up, and a batch of an older epoch leaves nothing, though it holds other leases."""
+    one, other = stores
+    leases = await one.acquire([P, Q], "one")
+    assert (await other.acquire([P], "other"))[P].epoch == leases[P].epoch + 1
+    opening = Opening({p: (lease.epoch, 7) for p, lease in leases.items()}, inbox=[(date.today(), uuid.uuid4())])
+    with pytest.raises(Fenced, match="1 of 2"):
+        async with one.transaction() as tx:
+            await tx.open(opening)
+    async with schema(site) as connection:
+        assert await connection.fetchval("SELECT count(*) FROM inbox") == 0
+        assert await connection.fetchval("SELECT max(next_offset) FROM offsets") == 0
+    async with one.transaction() as tx:
+        await tx.open(Opening({Q: (leases[Q].epoch, 7)}))
+    assert (await other.acquire([Q], "other"))[Q].next == 7
+
+
+async def test_acquire_waits_for_the_batch_of_the_former_owner(stores: Stores) -> None:
+    """A takeover sees what a batch under way commits: it cannot start from an offset that is about to move."""
+    one, other = stores
+    epoch = (await one.acquire([P], "one"))[P].epoch
+    async with one.transaction() as tx:
+        await tx.open(Opening({P: (epoch, 42)}))
+        taking = asyncio.create_task(other.acquire([P], "other"))
+        await asyncio.sleep(0.2)
+        assert not taking.done()
+    assert (await taking)[P].next == 42
+
+
+async def test_a_frozen_owner_loses_its_session_and_then_its_lease(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An owner that stands still in its transaction is cut off by Postgres, and what it did is undone."""
+    monkeypatch.setitem(_SESSION, _IDLE, "1s")
+    frozen, heir = site.store(), site.store()
+    epoch = (await frozen.acquire([P], "frozen"))[P].epoch
+    started = time.monotonic()
+    with pytest.raises(StoreUnavailable):
+        await freeze(frozen, Opening({P: (epoch, 42)}), heir)
+    assert time.monotonic() - started > 0.9
+    async with frozen.transaction() as tx:
+        with pytest.raises(Fenced):
+            await tx.open(Opening({P: (epoch, 42)}))
+    await frozen.stop()
+    await heir.stop()
+
+
+async def freeze(frozen: PostgresStore, opening: Opening, heir: PostgresStore) -> None:
+    """Open a batch and do nothing more until the heir has taken over."""
+    async with frozen.transaction() as tx:
+        await tx.open(opening)
+        assert (await heir.acquire([P], "heir"))[P].next == 0
+
+
+_IDLE = "idle_in_transaction_session_timeout"
+
+
+async def test_the_inbox_has_a_partition_a_day_and_forgets_by_whole_days(stores: Stores, site: Site) -> None:
+    """Coming days have their partitions, days beyond what can come back are dropped, odd days are kept as long."""
+    one, _ = stores
+    today = date.today()
+    async with schema(site) as connection:
+        await one.rotate_inbox(22)
+        old = today - timedelta(days=23)
+        await connection.execute(
+            f"CREATE TABLE inbox_{old:%Y%m%d} PARTITION OF inbox FOR VALUES FROM ('{old}') TO ('{old + timedelta(1)}')"
+        )
+        days = [
+            old,
+            today,
+            today + timedelta(1),
+            today - timedelta(days=10),
+            today - timedelta(days=40),
+            date(2999, 1, 1),
+        ]
+        await connection.executemany("INSERT INTO inbox VALUES ($1, gen_random_uuid())", [(day,) for day in days])
+        await one.rotate_inbox(22)
+        names = await connection.fetch(
+            "SELECT inhrelid::regclass::text AS name FROM pg_inherits WHERE inhparent = 'inbox'::regclass"
+        )
+        wanted = {f"inbox_{today + timedelta(days=n):%Y%m%d}" for n in (-1, 0, 1, 2)}
+        assert {row["name"].removeprefix("tiny.") for row in names} == wanted | {"inbox_default"}
+        kept = await connection.fetch("SELECT day FROM inbox ORDER BY day")
+        assert [row["day"] for row in kept] == sorted(day for day in days if day >= today - timedelta(days=22))
+        in_default = await connection.fetchval("SELECT count(*) FROM inbox_default")
+        assert in_default == 2, "the tenth day back, and the far future"
+
+
+async def test_a_day_that_the_default_partition_holds_stays_there(stores: Stores, site: Site) -> None:
+    """An event from a day without a partition does not keep the rotation from working."""
+    one, _ = stores
+    async with schema(site) as connection:
+        await connection.execute("INSERT INTO inbox VALUES (current_date + 1, gen_random_uuid())")
+        await one.rotate_inbox(22)
+        assert await connection.fetchval("SELECT count(*) FROM inbox_default") == 1
+        assert await connection.fetchval(
+            "SELECT to_regclass('inbox_' || to_char(current_date, 'YYYYMMDD')) IS NOT NULL"
+        )
+
+
+async def test_rotation_runs_beside_batches(stores: Stores) -> None:
+    """Batches and rotations at the same time end: a deadlock is a conflict, which both sides try again."""
+    one, other = stores
+    epoch = (await one.acquire([P], "one"))[P].epoch
+
+    async def batches() -> None:
+        for n in range(60):
+            inbox = [(date.today(), uuid.uuid4()), (date(1999, 1, 1), uuid.uuid4())]
+            try:
+                async with one.transaction() as tx:
+                    await tx.open(Opening({P: (epoch, n)}, inbox=inbox))
+                    await tx.take_in([(date(1998, 1, 1), uuid.uuid4())])
+            except Conflict:
+                continue
+
+    async def rotations() -> None:
+        for _ in range(20):
+            try:
+                await other.rotate_inbox(22)
+            except Conflict:
+                continue
+
+    await asyncio.wait_for(asyncio.gather(batches(), rotations()), 60)
+
+
+async def test_what_a_batch_owes_is_read_back_as_it_was(stores: Stores) -> None:
+    """Outbox rows, calls and timers come back whole, to the shards' owner alone, and are deleted once."""
+    one, _ = stores
+    epoch = (await one.acquire([P, Q], "one"))[P].epoch
+    messages = [Message("out", b"k", [("h", b"\xff"), ("null", None)], b"v"), Message("out", None, [], b"")]
+    async with one.transaction() as tx:
+        await tx.open(Opening({P: (epoch, 1)}))
+        rows = await tx.close(
+            Closing(
+                outbox={P: pack(messages), Q: pack(messages[:1])},
+                timers=[("k", "alarm", *P, timedelta(0), b"{}"), ("l", "alarm", *P, timedelta(hours=1), b"{}")],
+                calls=[CallRow("k:1", P, "outside", "k", b"{}")],
+            )
+        )
+    assert [row.messages for row in await one.backlog([P], False, [])] == [rows[0].messages]
+    assert len(await one.backlog([P, Q], False, [])) == 2
+    assert not await one.backlog([P, Q], True, [])
+    assert [row.id for row in await one.backlog([P, Q], False, [rows[0].id])] == [rows[1].id]
+    assert [call.id for call in await one.pending_calls([P])] == ["k:1"]
+    await one.note_attempt("k:1", "why")
+    assert [call.attempts for call in await one.pending_calls([P, Q])] == [1]
+    due = await one.due([P], 10)
+    assert [(timer.key, timer.shard) for timer in due.timers] == [("k", P)]
+    assert not (await one.due([Q], 10)).timers
+    async with one.transaction() as tx:
+        assert await tx.claim_timers([("k", "alarm"), ("l", "alarm")]) == {("k", "alarm")}
+        assert await tx.claim_calls(["k:1", "k:2"]) == {"k:1"}
+        assert not await tx.claim_calls(["k:1"])
+    assert 3_500 < ((await one.due([P], 10)).next_in or 0) <= 3_600
+
+
+async def test_a_deadlock_runs_the_batch_again_and_is_no_attempt(site: Site) -> None:
+    """A handler that Postgres picks as a deadlock's victim runs again; its event is neither parked nor doubled."""
+    async with schema(site) as connection:
+        await connection.execute("CREATE TABLE locked (id int PRIMARY KEY, n int)")
+        await connection.execute("INSERT INTO locked VALUES (1, 0), (2, 0)")
+        await connection.execute(f"GRANT ALL ON locked TO {site.config.flow}_tiny")
+    first_taken, runs = asyncio.Event(), []
+
+    async def cross(events: Sequence[Received[Any]], tx: Transaction) -> Iterable[Event]:
+        runs.append(len(events))
+        await tx.execute("UPDATE locked SET n = n + 1 WHERE id = 1")
+        first_taken.set()
+        await asyncio.sleep(0.2)
+        await tx.execute("UPDATE locked SET n = n + 1 WHERE id = 2")
+        await leave(tx, [(e.key, "crossed") for e in events])
+        return []
+
+    service = tiny_service(site.script, site.outside, handlers={Put: cross, Pat: cross})
+    async with site.running(service), schema(site) as connection:
+        await site.send(Put(thing="k", n=0))
+        await first_taken.wait()
+        with pytest.MonkeyPatch.context():
+            async with connection.transaction():
+                await connection.execute(
+                    "SET LOCAL deadlock_timeout = '30s'; UPDATE locked SET n = n + 100 WHERE id = 2"
+                )
+                await connection.execute("UPDATE locked SET n = n + 100 WHERE id = 1")
+        assert await site.until_effects(1) == ["crossed"]
+        assert await connection.fetchval("SELECT count(*) FROM parked") == 0
+        assert await connection.fetchval("SELECT array_agg(n ORDER BY id) FROM locked") == [101, 101]
+    assert len(runs) == 2
+
+
+async def test_a_serialization_failure_runs_the_batch_again(site: Site) -> None:
+    """SQLSTATE 40001 says nothing of the event: the batch runs again until it commits."""
+    runs: list[int] = []
+
+    async def fussy(event: Received[Any], tx: Transaction) -> Iterable[Event]:
+        runs.append(event.event.n)
+        await leave(tx, [(event.key, "done")])
+        if len(runs) < 4:
+            await tx.execute("DO $$ BEGIN RAISE EXCEPTION 'again' USING ERRCODE = '40001'; END $$")
+        return []
+
+    handlers = {Put: each(fussy), Pat: each(fussy)}
+    async with site.running(tiny_service(site.script, site.outside, handlers=handlers)):
+        await site.send(Put(thing="k", n=0))
+        assert await site.until_effects(1) == ["done"]
+    assert len(runs) == 4
+    assert not await site.fleet.fetch("SELECT 1 FROM tiny.parked UNION ALL SELECT 1 FROM tiny.dead_letters")
+
+
+@pytest.mark.parametrize("statement", ["SELECT 1/0", "INSERT INTO nowhere VALUES (1)", "SELECT $1::int"])
+async def test_a_failing_statement_is_undone_alone(site: Site, statement: str) -> None:
+    """An event whose statement Postgres refuses goes to the dead letters; those beside it commit in the same batch."""
+
+    async def choosy(event: Received[Any], tx: Transaction) -> Iterable[Event]:
+        await leave(tx, [(event.key, str(event.event.n))])
+        if event.event.n == 3:
+            await tx.execute(statement, *(["x"] if "$1" in statement else []))
+        return []
+
+    handlers = {Put: each(choosy), Pat: each(choosy)}
+    await site.send(*(Put(thing=f"k{n}", n=n) for n in range(6)))
+    async with site.running(tiny_service(site.script, site.outside, handlers=handlers)):
+        assert sorted(await site.until_effects(5)) == ["0", "1", "2", "4", "5"]
+        await asyncio.sleep(0.5)
+    letters = await site.fleet.fetch("SELECT key, attempts FROM tiny.dead_letters")
+    assert [tuple(row) for row in letters] == [("k3", 4)]
+
+
+async def test_a_deferred_constraint_blames_its_event(site: Site) -> None:
+    """What Postgres would find only at the commit is found at the event that broke it."""
+    async with schema(site) as connection:
+        await connection.execute("CREATE TABLE lonely (id text, UNIQUE (id) DEFERRABLE INITIALLY DEFERRED)")
+        await connection.execute(f"GRANT ALL ON lonely TO {site.config.flow}_tiny")
+
+    async def insert(event: Received[Any], tx: Transaction) -> Iterable[Event]:
+        await tx.execute("INSERT INTO lonely VALUES ($1)", "same" if event.event.n in (1, 4) else event.key)
+        await leave(tx, [(event.key, str(event.event.n))])
+        return []
+
+    handlers = {Put: each(insert), Pat: each(insert)}
+    await site.send(*(Put(thing=f"k{n}", n=n) for n in range(6)))
+    async with site.running(tiny_service(site.script, site.outside, handlers=handlers)):
+        assert len(await site.until_effects(5)) == 5
+        await asyncio.sleep(0.5)
+    assert len(await site.effects()) == 5
+    assert len(await site.fleet.fetch("SELECT 1 FROM tiny.dead_letters")) == 1
+
+
+async def test_a_service_can_do_no_more_than_its_own_rows(site: Site) -> None:
+    """Its role reads and writes its tables, and neither alters them nor sees its neighbour's."""
+    connection = await role_connection(site)
+    try:
+        for statement in (
+            "DROP TABLE effects",
+            "TRUNCATE inbox",
+            "SELECT * FROM source.offsets",
+            "CREATE TABLE x (i int)",
+        ):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await connection.execute(statement)
+    finally:
+        await connection.close()
