@@ -94,7 +94,7 @@ def _platform_env(flow: OrderFlow, service: Service, reach: Broker) -> list[Obje
         from_secret(environment.DATABASE_URL, database, secret.URL_KEY),
         plain(environment.HTTP_HOST, "0.0.0.0"),  # noqa: S104 - within the pod's own network
         plain(environment.HTTP_PORT, str(service.http_port)),
-        {"name": environment.INSTANCE, "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+        {"name": environment.INSTANCE, "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.name"}}},
         *_kafka_env(service_user(flow, service.name), reach),
     ]
 
