@@ -153,10 +153,11 @@ async def _prune(key: FlowKey, flow: OrderFlow, wanted: Iterable[Object], parts:
         kind, _, name = object_key.partition("/")
         if object_key not in names and not _outlives(kind, flow):
             stale.setdefault(BY_NAME[kind].stage, []).append((BY_NAME[kind], name))
-    for kind, name in (first := stale[min(stale)] if stale else []):
-        if kind.name == serviceaccount.KIND:  # Secrets are never listed; their service's account tells of them
-            await parts.credentials.remove(key, flow.metadata.uid or "", name)
-    await asyncio.gather(*(parts.cluster.remove(key, kind, name) for kind, name in first))
+    first = stale[min(stale)] if stale else []
+    for gone, owner in first:
+        if gone.name == serviceaccount.KIND:  # Secrets are never listed; their service's account tells of them
+            await parts.credentials.remove(key, flow.metadata.uid or "", owner)
+    await asyncio.gather(*(parts.cluster.remove(key, gone, name) for gone, name in first))
     return bool(stale)
 
 

@@ -30,6 +30,8 @@ DATABASE_ANNOTATION = "orderflow.dev/database-hash"
 
 _CONFIG_FOLDER = str(PurePosixPath(environment.CONFIG_PATH_IN_POD).parent)
 _CA_FOLDER = "/etc/orderflow-kafka"
+# Kubernetes fills in the version, and takes the whole reference as one value.
+_POD_NAME = {"apiVersion": "v1", "fieldPath": "metadata.name"}
 
 
 def name(flow: OrderFlow, service: str) -> str:
