@@ -176,12 +176,13 @@ async def _provider(fleet: Fleet, connection: asyncpg.Connection) -> list[str]:
 
 
 def _ends(fleet: Fleet) -> dict[tuple[str, int], int]:
-    """Give the end offset of every partition of the flow's event topics."""
+    """Give the end offset of every partition that the flow's event topics have now."""
     admin = admin_client(fleet.bootstrap)
+    topics = admin.list_topics(timeout=20).topics
     wanted = {
-        TopicPartition(topic.name, number): OffsetSpec.latest()
-        for topic in (event_topic(fleet.flow, event) for event in fleet.flow.spec.events)
-        for number in range(topic.partitions)
+        TopicPartition(name, number): OffsetSpec.latest()
+        for name in (event_topic(fleet.flow, event).name for event in fleet.flow.spec.events)
+        for number in topics[name].partitions
     }
     found = admin.list_offsets(wanted, request_timeout=20)
     return {(at.topic, at.partition): future.result(20).offset for at, future in found.items()}
