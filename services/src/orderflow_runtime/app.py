@@ -233,18 +233,18 @@ class _Process:
         self._gatherer.wake()
 
     async def _make_intake(self, stopping: asyncio.Event) -> GroupIntake | None:
-        """Make the intake once Kafka tells how many partitions the first topic has."""
-        if not self._service.commands:
-            return None
+        """Make the intake once Kafka tells how many partitions the first topic has; None when told to stop before."""
         topic = self._topics[0]
-        while True:
+        while self._service.commands and not stopping.is_set():
             try:
                 shards = await self._log.partitions_of(topic)
-                break
+                return GroupIntake(
+                    self._service.commands, self._store, self._publisher, topic, shards, self._relay.wake
+                )
             except LogUnavailable as error:
                 logger.warning("waiting for Kafka: %s", error)
                 await asyncio.sleep(1)
-        return GroupIntake(self._service.commands, self._store, self._publisher, topic, shards, self._relay.wake)
+        return None
 
     async def _keep_house(self) -> None:
         """Rotate the inbox every hour, and measure what only the database knows."""

@@ -79,7 +79,7 @@ class Worker:
             try:
                 await self._step()
                 wait = _FIRST_WAIT
-            except (Fenced, StoreUnavailable, LogUnavailable) as error:
+            except (Fenced, Conflict, StoreUnavailable, LogUnavailable) as error:
                 logger.warning("taking everything anew in %.2f s: %s: %s", wait, type(error).__name__, error)
                 self._parts.metrics.recoveries.labels(type(error).__name__).inc()
                 await self._forget()
@@ -104,7 +104,7 @@ class Worker:
             published = self._outbox.take_published()
             try:
                 await self._parts.store.release(leases, published)
-            except StoreUnavailable as error:
+            except (StoreUnavailable, Conflict) as error:
                 logger.warning("leases are not marked as free: %s", error)
 
     async def _step(self) -> None:
