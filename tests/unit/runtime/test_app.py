@@ -1,0 +1,221 @@
+"""The composition root: what a process refuses to start with, what it serves, and how it ends."""
+
+import asyncio
+import os
+import signal
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from orderflow_cli.ports import free_port
+from orderflow_model import environment
+from orderflow_model.config import Channel
+from orderflow_runtime import app
+from orderflow_runtime.app import EX_CONFIG, Misconfigured, Settings, check_matrix, main, run
+from orderflow_runtime.effects import Clock
+from orderflow_runtime.log import LogUnavailable
+from orderflow_runtime.service import Service
+from orderflow_runtime.store import Conflict, StoreUnavailable
+from support.fleet import until
+from support.memory import MemoryLog
+from support.running import Bench
+from support.tiny import Put, Script, tiny_config, tiny_service
+
+
+def settings(**changes: Any) -> Settings:
+    """What the tiny service is told."""
+    env = {environment.HTTP_PORT: str(free_port()), environment.KAFKA_BOOTSTRAP: "127.0.0.1:1"}
+    return Settings(tiny_config().model_copy(update=changes), env)
+
+
+def test_a_matching_matrix_is_accepted() -> None:
+    """Code and resource agree."""
+    check_matrix(tiny_service(Script()), tiny_config())
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"subscribes": (Channel(event="PUT", topic="t"),)}, r"handles \['PAT'\]"),
+        ({"subscribes": (*tiny_config().subscribes, Channel(event="NEW", topic="t"))}, r"subscribes.*lists \['NEW'\]"),
+        ({"publishes": ()}, r"publishes \['DONE'\]"),
+        ({"publishes": (Channel(event="OTHER", topic="t"),)}, r"lists \['OTHER'\]"),
+    ],
+)
+def test_a_matrix_that_differs_is_refused_by_name(change: dict[str, Any], named: str) -> None:
+    """The message names what the code has and the resource lacks, or the other way round."""
+    with pytest.raises(Misconfigured, match=named):
+        check_matrix(tiny_service(Script()), tiny_config().model_copy(update=change))
+
+
+def test_main_ends_with_its_own_code_when_configured_wrongly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A variable that is missing, a file that cannot be read, a matrix that differs: each says what to change."""
+    file = tmp_path / "service.json"
+    monkeypatch.setattr(app.logs, "set_up", lambda *_: None)
+
+    def says(words: str) -> None:
+        with pytest.raises(SystemExit) as ended:
+            main(lambda _: tiny_service(Script()))
+        assert ended.value.code == EX_CONFIG
+        assert words in capsys.readouterr().err
+
+    monkeypatch.delenv(environment.CONFIG, raising=False)
+    says(f"{environment.CONFIG} is not set")
+    monkeypatch.setenv(environment.CONFIG, str(file))
+    says("No such file")
+    file.write_text("{}")
+    says("Field required")
+    file.write_text(tiny_config().model_copy(update={"publishes": ()}).model_dump_json(by_alias=True))
+    says("publishes ['DONE']")
+    file.write_text(tiny_config().model_dump_json(by_alias=True))
+    monkeypatch.delenv(environment.DATABASE_URL, raising=False)
+    says(f"{environment.DATABASE_URL} is not set")
+    monkeypatch.setenv(environment.DATABASE_URL, "postgresql://localhost/x")
+    monkeypatch.delenv(environment.KAFKA_BOOTSTRAP, raising=False)
+    says(f"{environment.KAFKA_BOOTSTRAP} is not set")
+
+
+def test_main_runs_what_it_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service without subscriptions gets its membership from locks; the store is closed at the end."""
+    file, seen = tmp_path / "service.json", []
+    config = tiny_config().model_copy(update={"subscribes": ()})
+    file.write_text(config.model_dump_json(by_alias=True))
+    for name, value in {
+        environment.CONFIG: str(file),
+        environment.DATABASE_URL: "postgresql://localhost/x",
+        environment.KAFKA_BOOTSTRAP: "127.0.0.1:1",
+    }.items():
+        monkeypatch.setenv(name, value)
+
+    async def note(service: Service, _: Settings, log: object, store: object, clock: object) -> None:
+        seen.append((service.name, type(log).__name__, type(store).__name__, type(clock).__name__))
+
+    monkeypatch.setattr(app, "run", note)
+    monkeypatch.setattr(app.logs, "set_up", lambda *_: None)
+    main(lambda _: replace(tiny_service(Script()), handlers={}))
+    assert seen == [("tiny", "LockedShards", "PostgresStore", "Clock")]
+
+
+class Started:
+    """The tiny service run by `app.run` over the memory ports, ended by a signal."""
+
+    def __init__(self, bench: Bench, told: Settings, **parts: Any) -> None:
+        self.port = told.env[environment.HTTP_PORT]
+        service = tiny_service(bench.script, bench.outside, **parts)
+        topics = [channel.topic for channel in told.config.subscribes]
+        log = MemoryLog(bench.cluster, "g", topics, bench.faults)
+        self.task = asyncio.create_task(run(service, told, log, bench.store, Clock()))
+
+    async def get(self, path: str) -> tuple[int, str]:
+        """Ask the HTTP port; status 0 while nobody answers."""
+        try:
+            async with aiohttp.ClientSession() as http, http.get(f"http://127.0.0.1:{self.port}{path}") as answer:
+                return answer.status, await answer.text()
+        except aiohttp.ClientError:
+            return 0, ""
+
+    async def until_status(self, path: str, status: int) -> None:
+        """Wait for an answer."""
+
+        async def there() -> bool:
+            return (await self.get(path))[0] == status
+
+        await until(there, f"{path} gives {status}", 15)
+
+    async def stop(self, number: int = signal.SIGTERM) -> None:
+        """End it by a signal."""
+        os.kill(os.getpid(), number)
+        await asyncio.wait_for(self.task, 15)
+
+
+async def test_a_process_serves_health_metrics_and_its_own_api() -> None:
+    """All on one port; SIGTERM ends it with everything published and closed."""
+    bench, closed = Bench(), []
+
+    async def close() -> None:
+        closed.append(1)
+
+    def api(intake: Any) -> Starlette:
+        async def do(_: Any) -> JSONResponse:
+            return JSONResponse(await intake.submit("do", "k", 5))
+
+        return Starlette(routes=[Route("/do", do)])
+
+    started = Started(bench, settings(), app=api, close=close)
+    await started.until_status("/readyz", 200)
+    bench.send(Put(thing="k", n=1))
+    assert (await started.get("/do")) == (200, "5")
+    await bench.until(lambda: sorted(bench.done().get("k", ())) == [1, 5], "both results")
+    assert (await started.get("/livez")) == (200, "ok")
+    assert (await started.get("/nothing"))[0] == 404
+    text = (await started.get("/metrics"))[1]
+    assert 'orderflow_events_processed_total{event="PUT"} 1.0' in text
+    assert 'orderflow_events_published_total{event="DONE"} 1.0' in text
+    await started.stop()
+    assert closed == [1]
+    assert all(row.owner is None for row in bench.store.state.offsets.values())
+
+
+async def test_a_stalled_batch_fails_the_liveness_probe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch that does not end makes the process not alive; waiting for Kafka does not."""
+    monkeypatch.setattr(app, "STALLED_AFTER", 0.1)
+    bench, gate = Bench(), asyncio.Event()
+    bench.script.pause = gate.wait  # type: ignore[assignment]
+    started = Started(bench, settings())
+    await started.until_status("/readyz", 200)
+    bench.send(Put(thing="k", n=1))
+    await started.until_status("/livez", 503)
+    gate.set()
+    await started.until_status("/livez", 200)
+    await started.stop(signal.SIGINT)
+
+
+@pytest.mark.parametrize("error", [StoreUnavailable("away"), Conflict("deadlock")])
+async def test_housekeeping_that_fails_is_done_later(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    """Work begins when today's inbox partition is there, however late that is."""
+    monkeypatch.setattr(app, "_HOUSEKEEPING_SECONDS", 0.05)
+    bench = Bench()
+    bench.faults.add("rotate", error, error)
+    bench.faults.add("read", error)
+    started = Started(bench, settings())
+    await started.until_status("/readyz", 200)
+    assert bench.faults.seen.count("rotate") == 3
+    await started.stop()
+
+
+async def test_a_process_waiting_for_kafka_can_be_stopped() -> None:
+    """SIGTERM ends a process whose intake cannot be made yet."""
+    bench = Bench()
+    bench.faults.add("metadata", *[LogUnavailable("away")] * 100)
+    started = Started(bench, settings())
+    await bench.until(lambda: "metadata" in bench.faults.seen, "it tries")
+    began = time.monotonic()
+    await started.stop()
+    assert time.monotonic() - began < 10
+
+
+async def test_a_process_without_commands_needs_no_intake() -> None:
+    """A service that only listens works without one."""
+    bench = Bench()
+    started = Started(bench, settings(), commands={})
+    await started.until_status("/readyz", 200)
+    assert "metadata" not in bench.faults.seen
+    await started.stop()
+
+
+async def test_a_part_that_fails_ends_the_whole_process() -> None:
+    """A process does not live on as half of itself."""
+    bench = Bench()
+    bench.faults.add("due", ValueError("a bug"))
+    started = Started(bench, settings())
+    with pytest.raises(ValueError, match="a bug"):
+        await asyncio.wait_for(started.task, 15)

@@ -1,0 +1,162 @@
+"""Commands from HTTP: those that come together share a transaction, and one that is wrong spoils no other."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import pytest
+
+from orderflow_contracts.event import Event
+from orderflow_runtime.effects import Publisher
+from orderflow_runtime.intake import MOST_WAITING, GroupIntake
+from orderflow_runtime.log import LogUnavailable, Partition
+from orderflow_runtime.relay import Relay
+from orderflow_runtime.service import Reply, Unavailable
+from orderflow_runtime.store import Conflict, StoreUnavailable
+from support.memory import MemoryLog
+from support.running import Bench, CountingClock
+from support.tiny import Done, Refused, tiny_service
+
+SHARDS = 3
+
+
+@asynccontextmanager
+async def intake(bench: Bench, relayed: Iterable[int] = range(SHARDS), **commands: Any) -> AsyncIterator[GroupIntake]:
+    """An intake and a relay of some of its shards, running."""
+    log = MemoryLog(bench.cluster, "g", ())
+    log.faults = bench.faults
+    owned = [Partition("first", number) for number in relayed]
+    relay = Relay(log, bench.store, lambda: owned)
+    topics: dict[type[Event], str] = {Done: bench.config.publishes[0].topic}
+    handlers = tiny_service(bench.script).commands | commands
+    publisher = Publisher("/t/tiny", topics, CountingClock())
+    taking = GroupIntake(handlers, bench.store, publisher, "first", SHARDS, relay.wake)
+    tasks = [asyncio.create_task(taking.run()), asyncio.create_task(relay.run())]
+    yield taking
+    for task in tasks:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def test_commands_that_come_together_share_a_transaction() -> None:
+    """A hundred commands at once are a few commits, each is answered, and all results are published."""
+    bench = Bench()
+    async with intake(bench) as taking:
+        answers = await asyncio.gather(*(taking.submit("do", f"k{n}", n) for n in range(100)))
+        await bench.until(lambda: len(bench.done()) == 100, "all results")
+    assert answers == list(range(100))
+    assert bench.faults.seen.count("committed") <= 3
+
+
+async def test_commands_of_one_key_keep_their_order() -> None:
+    """In one group too, a key's commands run one after another, and what they publish stays in order."""
+    bench = Bench()
+    async with intake(bench) as taking:
+        assert await taking.submit_all("do", [("k", n) for n in range(20)]) == list(range(20))
+        await bench.until(lambda: bench.done() == {"k": list(range(20))}, "all results in order")
+    assert bench.effects_of("k") == [f"command {n}" for n in range(20)]
+
+
+async def test_one_bad_command_spoils_no_other() -> None:
+    """The one whose handler fails gets its error; those that came with it are committed."""
+    bench = Bench()
+    bench.script.refuse["k7", 7] = 100
+    async with intake(bench) as taking:
+        answers = await asyncio.gather(*(taking.submit("do", f"k{n}", n) for n in range(20)), return_exceptions=True)
+    assert isinstance(answers[7], Refused)
+    assert [answer for answer in answers if answer != answers[7]] == [n for n in range(20) if n != 7]
+    assert len(bench.effects()) == 19
+
+
+async def test_a_refusal_is_a_value_and_not_a_failure() -> None:
+    """A reply may be an exception for its endpoint to raise: it comes as it is, and nothing is rolled back."""
+    bench = Bench()
+    refusal = Refused("as you see")
+
+    async def refuse(commands: Any, _: Any) -> list[Reply]:
+        return [Reply(refusal) for _ in commands]
+
+    async with intake(bench, refuse=refuse) as taking:
+        assert await taking.submit_all("refuse", [("a", 1), ("b", 2)]) == [refusal, refusal]
+        assert await taking.submit_all("refuse", []) == []
+    assert bench.faults.seen.count("committed") == 1
+
+
+@pytest.mark.parametrize("step", ["begin", "close", "commit", "committed"])
+async def test_without_postgres_a_command_is_said_to_be_unavailable(step: str) -> None:
+    """Whether it was committed or that is not known: the client is told to repeat it with its key."""
+    bench = Bench()
+    bench.faults.add(step, StoreUnavailable("away"))
+    async with intake(bench) as taking:
+        with pytest.raises(Unavailable, match="away"):
+            await taking.submit("do", "k", 1)
+        assert await taking.submit("do", "k", 2) == 2
+
+
+async def test_conflicts_are_tried_again_and_then_told() -> None:
+    """A deadlock is nobody's fault: a few are passed over in silence, too many are the client's to repeat."""
+    bench = Bench()
+    bench.faults.add("close", *[Conflict("deadlock")] * 4)
+    async with intake(bench) as taking:
+        assert await taking.submit("do", "k", 1) == 1
+        bench.faults.add("close", *[Conflict("deadlock")] * 5)
+        with pytest.raises(Unavailable):
+            await taking.submit("do", "k", 2)
+    assert bench.effects() == [("k", "command 1")]
+
+
+async def test_too_many_commands_are_turned_away() -> None:
+    """When the queue is full, more are refused at once rather than kept waiting."""
+    bench = Bench()
+    async with intake(bench) as taking:
+        with pytest.raises(Unavailable, match="waiting already"):
+            await taking.submit_all("do", [("k", n) for n in range(MOST_WAITING + 1)])
+        assert await taking.submit("do", "k", 1) == 1
+
+
+async def test_a_client_that_goes_away_harms_nobody() -> None:
+    """A command whose client is gone is committed with the others, or not at all."""
+    bench = Bench()
+    async with intake(bench) as taking:
+        gone = asyncio.create_task(taking.submit("do", "a", 1))
+        stays = asyncio.create_task(taking.submit("do", "b", 2))
+        await asyncio.sleep(0)
+        gone.cancel()
+        assert await stays == 2
+
+
+async def test_reading_without_postgres_is_unavailable_too() -> None:
+    """An endpoint that only looks gets the same word."""
+    bench = Bench()
+    async with intake(bench) as taking:
+        assert await taking.read("SELECT 1")
+        bench.faults.add("read", StoreUnavailable("away"))
+        with pytest.raises(Unavailable):
+            await taking.read("SELECT 1")
+
+
+async def test_a_relay_publishes_only_the_shards_it_owns() -> None:
+    """What belongs to another instance's shards is left to it, and taken by whoever owns them next."""
+    bench = Bench()
+    async with intake(bench, relayed=[0]) as taking:
+        await taking.submit_all("do", [(f"k{n}", n) for n in range(30)])
+        await bench.until(bench.done, "some results")
+        await asyncio.sleep(0.05)
+        assert 0 < len(bench.done()) < 30
+    async with intake(bench, relayed=range(SHARDS)):
+        await bench.until(lambda: len(bench.done()) == 30, "all results")
+        await bench.until(lambda: not bench.store.state.outbox, "the outbox is empty")
+
+
+@pytest.mark.parametrize("error", [StoreUnavailable("away"), Conflict("deadlock")])
+async def test_a_relay_goes_on_after_postgres_or_kafka_was_away(error: Exception) -> None:
+    """What could not be read or published is, later, in order."""
+    bench = Bench()
+    bench.faults.add("backlog", error)
+    bench.faults.add("publish", None, LogUnavailable("away"))
+    async with intake(bench) as taking:
+        await taking.submit_all("do", [("k", n) for n in range(5)])
+        await bench.until(lambda: bench.done() == {"k": list(range(5))}, "all results")
+        await bench.until(lambda: not bench.store.state.outbox, "the outbox is empty")
