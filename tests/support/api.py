@@ -83,7 +83,8 @@ class Api:
             if error.status == 404:
                 return []
             raise
-        return [{"kind": kind, **item} for item in found["items"]]
+        version = found["apiVersion"]
+        return [{"apiVersion": version, "kind": kind, **item} for item in found["items"]]
 
     async def made(self, namespace: str, labels: str = "") -> dict[tuple[str, str], Json]:
         """Give all that an operator may have made in a namespace, by kind and name."""

@@ -7,7 +7,7 @@ from typing import Any
 Json = dict[str, Any]
 Objects = dict[tuple[str, str], Json]
 
-_RUN = ("uid", "resourceVersion", "creationTimestamp", "managedFields", "generation", "selfLink", "namespace")
+_RUN = ("uid", "resourceVersion", "creationTimestamp", "managedFields", "generation", "finalizers", "namespace")
 _CLUSTER_IP = ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy")
 _COUNTED = ("deployment.kubernetes.io/revision", "orderflow.dev/hash", "orderflow.dev/owner-uid")
 _JOB_LABELS = ("batch.kubernetes.io/controller-uid", "controller-uid", "batch.kubernetes.io/job-name", "job-name")

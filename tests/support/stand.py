@@ -33,7 +33,7 @@ class Stand:
             try:
                 yield self
             finally:
-                await asyncio.to_thread(self.operator.stop)
+                await asyncio.to_thread(self.operator.kill)
 
     async def start(self, url: str = "") -> None:
         """Start the operator, against the API server or a proxy."""
