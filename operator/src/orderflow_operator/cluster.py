@@ -10,9 +10,10 @@ from typing import Any
 
 import msgspec
 
+from orderflow_model.flow import GROUP
 from orderflow_operator.api import Api, ApiError
 from orderflow_operator.errors import ConflictError, FlowError, NotServedError, RejectedError, condition_of
-from orderflow_operator.kinds import BY_NAME, EVENT, ORDER_FLOW, POD, SECRET, Kind
+from orderflow_operator.kinds import BY_NAME, CRD, EVENT, ORDER_FLOW, POD, SECRET, Kind
 from orderflow_operator.live import digest_of, written
 from orderflow_operator.metrics import WRITES
 from orderflow_operator.resources.metadata import (
@@ -57,6 +58,14 @@ class Cluster:
                 return None
             raise
 
+    async def defined(self) -> bool:
+        """Tell whether the resource OrderFlow is there to stay: its CRD is, and is not being deleted."""
+        try:
+            crd = _decoded(await self._api.get(CRD.path(None, f"{ORDER_FLOW.plural}.{GROUP}")))
+        except ApiError as error:
+            return error.status != 404
+        return "deletionTimestamp" not in crd["metadata"]
+
     async def flows(self, namespace: str | None) -> list[Object]:
         """Read all flows of a namespace, or of all."""
         return list(_decoded(await self._api.get(ORDER_FLOW.path(namespace)))["items"])
@@ -81,8 +90,8 @@ class Cluster:
         if live is None:
             return
         body = {"propagationPolicy": "Background", "preconditions": {"resourceVersion": str(live.version)}}
-        await self._delete(kind, key, name, body)
-        self._store.remove(key, kind.name, name)
+        if await self._delete(kind, key, name, body):
+            self._store.remove(key, kind.name, name)
 
     async def secret(self, namespace: str, name: str) -> dict[str, str] | None:
         """Read a Secret's values; None when it is not there."""
@@ -137,13 +146,15 @@ class Cluster:
             if error.status != 404:
                 raise
 
-    async def _delete(self, kind: Kind, key: FlowKey, name: str, body: Object) -> None:
+    async def _delete(self, kind: Kind, key: FlowKey, name: str, body: Object) -> bool:
         try:
             await self._api.delete(kind.path(key.namespace, name), body)
-            WRITES.labels(kind.name, "delete").inc()
         except ApiError as error:
-            if error.status != 404:
+            if error.status not in (404, 409):
                 raise
+            return error.status == 404  # otherwise it has changed: the next turn sees how
+        WRITES.labels(kind.name, "delete").inc()
+        return True
 
     async def _write(self, kind: Kind, key: FlowKey, name: str, body: Object) -> bytes:
         try:

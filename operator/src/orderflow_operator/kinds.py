@@ -27,6 +27,7 @@ class Kind:
 
 
 ORDER_FLOW = Kind(f"{GROUP}/{VERSION}", KIND, PLURAL)
+CRD = Kind("apiextensions.k8s.io/v1", "CustomResourceDefinition", "customresourcedefinitions")
 SECRET = Kind("v1", "Secret", "secrets")
 POD = Kind("v1", "Pod", "pods")
 EVENT = Kind("v1", "Event", "events")

@@ -21,28 +21,30 @@ from orderflow_operator.errors import FlowError
 from orderflow_operator.flow_status import FlowStatus
 from orderflow_operator.health import Health, State
 from orderflow_operator.kafka_admin import Provisioned
-from orderflow_operator.kinds import BY_NAME, SCALED_OBJECT, Kind
+from orderflow_operator.kinds import SCALED_OBJECT
 from orderflow_operator.live import digest_of, written
 from orderflow_operator.metrics import ERRORS
 from orderflow_operator.pods import Trouble, troubles
 from orderflow_operator.provisioning import Provisioning, needs_admin
-from orderflow_operator.resources import deployment, kafkatopic, kafkauser, migrationjob, networkpolicy, serviceaccount
+from orderflow_operator.prune import prune
+from orderflow_operator.resources import deployment, kafkatopic, kafkauser, migrationjob, networkpolicy
 from orderflow_operator.resources.metadata import Object
 from orderflow_operator.status import PAUSED_ANNOTATION, Seen, refused, status_of
 from orderflow_operator.store import FlowKey, Objects, entry
 from orderflow_operator.surroundings import Surroundings
-from orderflow_operator.teardown import add_finalizer, tear_down
+from orderflow_operator.teardown import add_finalizer, sweep, tear_down
 from orderflow_operator.verdict import INVALID, Verdict, judge, made_at
 
 
 @dataclass(frozen=True)
 class Parts:
-    """What a reconcile works with. `rollout_deadline` in seconds."""
+    """What a reconcile works with. `deleted`: flows the watch saw go. `rollout_deadline` in seconds."""
 
     cluster: Cluster
     claims: Claims
     credentials: Credentials
     provisioning: Provisioning
+    deleted: set[FlowKey]
     wake: Callable[[FlowKey], None]
     now: Callable[[], datetime]
     rollout_deadline: int
@@ -53,6 +55,8 @@ async def reconcile(key: FlowKey, parts: Parts) -> bool | None:
     raw = await parts.cluster.flow(key)
     if raw is None:
         forget(key, parts)
+        if not await parts.cluster.defined():
+            await sweep(key, parts.cluster, parts.credentials)
         return None
 
     # 1 parse
@@ -73,9 +77,10 @@ async def reconcile(key: FlowKey, parts: Parts) -> bool | None:
     wanted = desired(flow, around)
 
     # 4 apply, 5 prune
+    keep = {entry(one["kind"], one["metadata"]["name"]) for one in wanted}
     provisioned = await parts.provisioning.provision(key, flow, around) if not paused else Provisioned()
     wrote, refusals = await _apply(key, flow, wanted, around, parts.cluster) if not paused else (False, [])
-    pruned = await _prune(key, flow, wanted, parts) if not paused else False
+    pruned = await prune(key, keep, _outlives(flow), parts.cluster, parts.credentials) if not paused else False
 
     # 6 status
     problems += provisioned.problems + refusals
@@ -92,11 +97,20 @@ async def reconcile(key: FlowKey, parts: Parts) -> bool | None:
     return seen.settled and not problems and not pruned
 
 
-def forget(key: FlowKey, parts: Parts) -> None:
-    """Forget a flow that is gone; what waited for its topics and names gets its turn."""
-    parts.credentials.forget(key)
+async def _forget(key: FlowKey, parts: Parts) -> bool | None:
+    """Forget a flow that is gone; what waited for its topics and names gets its turn.
+
+    Kubernetes removes what the flow owned. Where the watch told of the deletion we do it too: the garbage collector
+    cannot, once the CRD itself is gone. Topics are left to it: which may go was the flow's to say.
+    """
     for rival in parts.claims.drop(key):
         parts.wake(rival)
+    parts.credentials.forget(key)
+    topics = frozenset({kafkatopic.KIND})
+    if key in parts.deleted and await prune(key, set(), topics, parts.cluster, parts.credentials):
+        return False
+    parts.deleted.discard(key)
+    return None
 
 
 async def _refuse(key: FlowKey, raw: Object, verdict: Verdict, parts: Parts) -> bool:
@@ -145,24 +159,9 @@ def _held(wanted: list[Object], around: Surroundings, objects: Objects) -> froze
     return frozenset() if migrated else frozenset({deployment.KIND})
 
 
-async def _prune(key: FlowKey, flow: OrderFlow, wanted: Iterable[Object], parts: Parts) -> bool:
-    """Remove what the flow no longer wants, of the first stage that has any; tell whether there was any."""
-    names = {entry(one["kind"], one["metadata"]["name"]) for one in wanted}
-    stale: dict[int, list[tuple[Kind, str]]] = {}
-    for object_key in parts.cluster.objects(key):
-        kind, _, name = object_key.partition("/")
-        if object_key not in names and not _outlives(kind, flow):
-            stale.setdefault(BY_NAME[kind].stage, []).append((BY_NAME[kind], name))
-    first = stale[min(stale)] if stale else []
-    for gone, owner in first:
-        if gone.name == serviceaccount.KIND:  # Secrets are never listed; their service's account tells of them
-            await parts.credentials.remove(key, flow.metadata.uid or "", owner)
-    await asyncio.gather(*(parts.cluster.remove(key, gone, name) for gone, name in first))
-    return bool(stale)
-
-
-def _outlives(kind: str, flow: OrderFlow) -> bool:
-    return kind == kafkatopic.KIND and flow.spec.deletion_policy is DeletionPolicy.RETAIN
+def _outlives(flow: OrderFlow) -> frozenset[str]:
+    """Return the kinds that stay though the flow no longer wants them."""
+    return frozenset({kafkatopic.KIND} if flow.spec.deletion_policy is DeletionPolicy.RETAIN else ())
 
 
 def _seen(flow: OrderFlow, verdict: Verdict, wanted: list[Object], objects: Objects, provisioned: Provisioned) -> Seen:
