@@ -26,7 +26,7 @@ from orderflow_runtime.calls import Caller
 from orderflow_runtime.dispatch import Dispatcher
 from orderflow_runtime.effects import Clock, Publisher
 from orderflow_runtime.gather import Gatherer
-from orderflow_runtime.http import Probes, health_app, serve
+from orderflow_runtime.http import Probes, health_app, listen, serve
 from orderflow_runtime.intake import GroupIntake
 from orderflow_runtime.kafka import KafkaLog, KafkaSettings
 from orderflow_runtime.log import Log, LogUnavailable
@@ -196,16 +196,16 @@ class _Process:
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Serve and work; when told to stop, finish what is under way."""
-        intake = await self._make_intake(stopping)
+        intake = self._make_intake()
         host = self._settings.env.get(environment.HTTP_HOST, environment.DEFAULT_HTTP_HOST)
-        port = int(self._settings.env.get(environment.HTTP_PORT, "8080"))
+        listener = listen(host, int(self._settings.env.get(environment.HTTP_PORT, "8080")))
         probes = Probes(self._alive, lambda: self._worker.ready, self._metrics.render)
         app = health_app(probes, self._service.app(intake) if self._service.app and intake else None)
         helpers = [asyncio.create_task(self._keep_house())]
         if intake is not None:
-            helpers += [asyncio.create_task(intake.run()), asyncio.create_task(self._relay.run())]
+            helpers += [asyncio.create_task(self._take_commands(intake)), asyncio.create_task(self._relay.run())]
         main_tasks = [
-            asyncio.create_task(serve(app, host, port, stopping)),
+            asyncio.create_task(serve(app, listener, stopping)),
             asyncio.create_task(self._work(stopping)),
         ]
         waking = asyncio.create_task(self._wake_at(stopping))
@@ -232,19 +232,20 @@ class _Process:
         await stopping.wait()
         self._gatherer.wake()
 
-    async def _make_intake(self, stopping: asyncio.Event) -> GroupIntake | None:
-        """Make the intake once Kafka tells how many partitions the first topic has; None when told to stop before."""
-        topic = self._topics[0]
-        while self._service.commands and not stopping.is_set():
+    def _make_intake(self) -> GroupIntake | None:
+        if not self._service.commands:
+            return None
+        return GroupIntake(self._service.commands, self._store, self._publisher, self._topics[0], 0, self._relay.wake)
+
+    async def _take_commands(self, intake: GroupIntake) -> None:
+        """Commit commands as soon as Kafka tells how many partitions, and so shards, the first topic has."""
+        while not intake.shards:
             try:
-                shards = await self._log.partitions_of(topic)
-                return GroupIntake(
-                    self._service.commands, self._store, self._publisher, topic, shards, self._relay.wake
-                )
+                intake.shards = await self._log.partitions_of(self._topics[0])
             except LogUnavailable as error:
                 logger.warning("waiting for Kafka: %s", error)
                 await asyncio.sleep(1)
-        return None
+        await intake.run()
 
     async def _keep_house(self) -> None:
         """Rotate the inbox every hour, and measure what only the database knows."""

@@ -42,7 +42,9 @@ class Caller:
     def begin(self, rows: Iterable[CallRow], *, ask_first: bool = False) -> None:
         """Perform these intents; `ask_first` where a former owner may have performed them already."""
         for row in rows:
-            if row.id not in self._running:
+            if row.kind not in self._calls:
+                logger.error("call %s of %s waits for a version that has a port for %s", row.id, row.key, row.kind)
+            elif row.id not in self._running:
                 task = asyncio.create_task(self._run(row, ask_first))
                 self._running[row.id] = (row.shard, task)
 
@@ -62,23 +64,29 @@ class Caller:
 
     async def _run(self, row: CallRow, ask_first: bool) -> None:
         request = msgspec.json.decode(row.request)
-        result = await self._until_known(row, request, ask_first)
-        self._ready.append(outcome_item(row.shard, row.id, CallOutcome(row.kind, row.key, request, result)))
+        item = await self._until_known(row, request, ask_first)
+        self._ready.append(item)
         self._running.pop(row.id, None)
         self._wake()
 
-    async def _until_known(self, row: CallRow, request: dict[str, Any], ask_first: bool) -> dict[str, Any]:
-        port, attempts = self._calls[row.kind].port, row.attempts
+    async def _until_known(self, row: CallRow, request: dict[str, Any], ask_first: bool) -> Item:
+        """Give the outcome as an item; an answer that is no JSON is an unknown outcome as any other."""
+        attempts = row.attempts
         while True:
             try:
-                async with self._places, asyncio.timeout(self._retry.timeout):
-                    if ask_first and (known := await port.lookup(row.id)) is not None:
-                        return known
-                    return await port.perform(request, row.id)
+                result = await self._ask(row, request, ask_first)
+                return outcome_item(row.shard, row.id, CallOutcome(row.kind, row.key, request, result))
             except Exception as error:
                 attempts, ask_first = attempts + 1, True
                 await self._note(row, attempts, error)
             await asyncio.sleep(self._retry.delay(attempts).total_seconds())
+
+    async def _ask(self, row: CallRow, request: dict[str, Any], ask_first: bool) -> dict[str, Any]:
+        port = self._calls[row.kind].port
+        async with self._places, asyncio.timeout(self._retry.timeout):
+            if ask_first and (known := await port.lookup(row.id)) is not None:
+                return known
+            return await port.perform(request, row.id)
 
     async def _note(self, row: CallRow, attempts: int, error: Exception) -> None:
         level = logging.INFO if isinstance(error, OutcomeUnknown) else logging.WARNING

@@ -9,7 +9,7 @@ import logging
 import uuid
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 
 from orderflow_contracts.event import Event
 from orderflow_runtime.attempt import NOT_TO_BLAME, Attempt, Rules
@@ -53,6 +53,7 @@ class Committed:
 
     outbox: Sequence[OutboxRow]
     calls: Sequence[CallRow]
+    timers: Sequence[timedelta]
     handled: Sequence[Item]
     published: Sequence[Event]
     parked: Sequence[Park]
@@ -99,6 +100,7 @@ class Dispatcher:
         return Committed(
             outbox,
             closing.calls,
+            [after for _, _, _, _, after, _ in closing.timers],
             attempt.handled,
             attempt.published,
             attempt.parked,

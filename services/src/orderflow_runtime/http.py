@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -47,12 +48,25 @@ def health_app(probes: Probes, app: ASGIApp | None) -> Starlette:
     return Starlette(routes=routes)
 
 
-async def serve(app: ASGIApp, host: str, port: int, stopping: asyncio.Event) -> None:
+def listen(host: str, port: int) -> socket.socket:
+    """Take the address; raise `OSError` where another process has it."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror}") from None
+    return listener
+
+
+async def serve(app: ASGIApp, listener: socket.socket, stopping: asyncio.Event) -> None:
     """Serve until `stopping`, then finish the requests under way."""
     server = _Server(
-        uvicorn.Config(app, host, port, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=5)
+        uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=5)
     )
-    serving = asyncio.create_task(server.serve())
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
     stopped = asyncio.create_task(stopping.wait())
     await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
     server.should_exit = True

@@ -47,7 +47,7 @@ class GroupIntake:
         self._store = store
         self._publisher = publisher
         self._topic = topic
-        self._shards = shards
+        self.shards = shards
         self._wake = wake
         self._queue: asyncio.Queue[_Pending] = asyncio.Queue(MOST_WAITING)
 
@@ -124,7 +124,7 @@ class GroupIntake:
         return [replies[i] for i in range(len(group))]
 
     def _shard_of(self, key: str) -> Partition:
-        return Partition(self._topic, partition_of(key.encode(), self._shards))
+        return Partition(self._topic, partition_of(key.encode(), self.shards))
 
 
 def _turns(group: Sequence[_Pending]) -> list[tuple[str, list[int]]]:

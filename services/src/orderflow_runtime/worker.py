@@ -194,8 +194,8 @@ class Worker:
         await self._outbox.put(committed.outbox)
         self._parts.caller.begin(committed.calls)
         self._parts.metrics.calls.set(self._parts.caller.waiting)
-        if committed.parked:
-            self._parts.gatherer.check_in(min(park.delay.total_seconds() for park in committed.parked))
+        if waits := [*committed.timers, *(park.delay for park in committed.parked)]:
+            self._parts.gatherer.check_in(min(waits).total_seconds())
         if committed.settled:
             self._parts.gatherer.check_in(0)
 
