@@ -10,12 +10,17 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from orderflow_cli.kafka import Kafka
 from orderflow_cli.postgres import Postgres, create_database, drop_database
 from support.names import unique_name
 from support.scratch import scratch_directory
 from support.servers import new_kafka, new_postgres
+
+# how long an example takes says more of what else the machine does than of the code
+settings.register_profile("orderflow", deadline=None)
+settings.load_profile("orderflow")
 
 
 @pytest.fixture(scope="session")

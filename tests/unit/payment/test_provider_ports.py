@@ -25,9 +25,9 @@ async def ledger() -> Ledger:
 
 @pytest.fixture
 async def client(ledger: Ledger) -> AsyncIterator[Client]:
-    """Payment's client of a running provider, with a time-out of half a second."""
+    """Payment's client of a running provider, with a time-out that a busy machine keeps."""
     async with TestServer(make_app(ledger)) as server:
-        client = Client(str(server.make_url("/")), timeout=0.5)
+        client = Client(str(server.make_url("/")), timeout=2)
         yield client
         await client.close()
 
