@@ -5,6 +5,7 @@ KUBECONFIG names the cluster; without it the pod's own account is used.
 
 import argparse
 import asyncio
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,7 +32,10 @@ from orderflow_operator.surroundings import ROLLOUT_DEADLINE
 from orderflow_operator.verdict import Verdict, judge, made_at
 from orderflow_operator.watch import Watch
 
+logger = logging.getLogger(__name__)
+
 STALLED_SECONDS = 120.0
+_RESTART_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -134,27 +138,36 @@ async def _claim(cluster: Cluster, claims: Claims, scopes: Sequence[str | None])
 
 
 async def _operate(options: Options, queue: Queue, parts: Parts) -> None:
-    registry = kopf.OperatorRegistry()
-    settings = kopf.OperatorSettings()
-    handlers.register(registry, queue)
-    if options.webhook_port is not None:
-        admission.register(registry, lambda raw: _judge(raw, parts))
-        folder = options.webhook_certificates
-        settings.admission.managed = options.webhook_configuration
-        settings.admission.server = kopf.WebhookServer(
-            port=options.webhook_port,
-            addr="",
-            host=options.webhook_host,
-            certfile=folder / "tls.crt",
-            pkeyfile=folder / "tls.key",
-            cafile=folder / "ca.crt",
-        )
-    await kopf.operator(
-        registry=registry,
-        settings=settings,
-        standalone=True,
-        clusterwide=not options.namespaces,
-        namespaces=options.namespaces,
+    """Run kopf until it is told to stop; it ends by itself when the CRD goes, and begins again by waiting for it."""
+    while True:
+        registry, settings = kopf.OperatorRegistry(), kopf.OperatorSettings()
+        handlers.register(registry, queue)
+        if options.webhook_port is not None:
+            admission.register(registry, lambda raw: _judge(raw, parts))
+            _serve_webhook(settings, options)
+        try:
+            return await kopf.operator(
+                registry=registry,
+                settings=settings,
+                standalone=True,
+                clusterwide=not options.namespaces,
+                namespaces=options.namespaces,
+            )
+        except Exception as error:
+            logger.warning("kopf ended, it is started again: %r", error)
+            await asyncio.sleep(_RESTART_SECONDS)
+
+
+def _serve_webhook(settings: kopf.OperatorSettings, options: Options) -> None:
+    folder = options.webhook_certificates
+    settings.admission.managed = options.webhook_configuration
+    settings.admission.server = kopf.WebhookServer(
+        port=options.webhook_port,
+        addr="",
+        host=options.webhook_host,
+        certfile=folder / "tls.crt",
+        pkeyfile=folder / "tls.key",
+        cafile=folder / "ca.crt",
     )
 
 

@@ -180,8 +180,8 @@ async def _lines(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
 
 
 def _worth_retrying(error: ApiError, method: str) -> bool:
-    """Tell whether the very same request makes sense again; a conflict does only where it is not about existence."""
-    return error.passing and not (error.status == 409 and method == "POST")
+    """Tell whether the very same request makes sense again; a conflict only where nothing was made a condition."""
+    return error.passing and not (error.status == 409 and method != "PATCH")
 
 
 def _refusal(answer: aiohttp.ClientResponse, payload: bytes) -> ApiError:

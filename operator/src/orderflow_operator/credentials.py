@@ -48,10 +48,10 @@ class Credentials:
         """Look at the flow's Secrets again the next time."""
         self._verified.pop(key, None)
 
-    async def remove(self, key: FlowKey, uid: str, owner: str) -> None:
+    async def remove(self, key: FlowKey, owner: str) -> None:
         """Remove the Secrets of a service that is no more; `owner` is the name of its objects."""
         for name in secret.names_of(owner):
-            if await self._cluster.own_secret(key, uid, name) is not None:
+            if await self._cluster.own_secret(key, "", name) is not None:
                 await self._cluster.delete_secret(key, name)
 
     async def _admin_uri(self, key: FlowKey, flow: OrderFlow) -> str:

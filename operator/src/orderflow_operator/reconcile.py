@@ -32,19 +32,18 @@ from orderflow_operator.resources.metadata import Object
 from orderflow_operator.status import PAUSED_ANNOTATION, Seen, refused, status_of
 from orderflow_operator.store import FlowKey, Objects, entry
 from orderflow_operator.surroundings import Surroundings
-from orderflow_operator.teardown import add_finalizer, sweep, tear_down
+from orderflow_operator.teardown import add_finalizer, tear_down
 from orderflow_operator.verdict import INVALID, Verdict, judge, made_at
 
 
 @dataclass(frozen=True)
 class Parts:
-    """What a reconcile works with. `deleted`: flows the watch saw go. `rollout_deadline` in seconds."""
+    """What a reconcile works with. `rollout_deadline` in seconds."""
 
     cluster: Cluster
     claims: Claims
     credentials: Credentials
     provisioning: Provisioning
-    deleted: set[FlowKey]
     wake: Callable[[FlowKey], None]
     now: Callable[[], datetime]
     rollout_deadline: int
@@ -54,10 +53,7 @@ async def reconcile(key: FlowKey, parts: Parts) -> bool | None:
     """Make what is there of a flow what it says; tell whether it is, or None when there is no such flow."""
     raw = await parts.cluster.flow(key)
     if raw is None:
-        forget(key, parts)
-        if not await parts.cluster.defined():
-            await sweep(key, parts.cluster, parts.credentials)
-        return None
+        return await _forget(key, parts)
 
     # 1 parse
     verdict = judge(raw, parts.claims, parts.cluster.objects(key))
@@ -100,17 +96,16 @@ async def reconcile(key: FlowKey, parts: Parts) -> bool | None:
 async def _forget(key: FlowKey, parts: Parts) -> bool | None:
     """Forget a flow that is gone; what waited for its topics and names gets its turn.
 
-    Kubernetes removes what the flow owned. Where the watch told of the deletion we do it too: the garbage collector
-    cannot, once the CRD itself is gone. Topics are left to it: which may go was the flow's to say.
+    Kubernetes removes what the flow owned, unless the CRD goes too: its garbage collector looks owners up, and finds
+    none of that kind. Topics stay then, as Retain would have it.
     """
     for rival in parts.claims.drop(key):
         parts.wake(rival)
     parts.credentials.forget(key)
-    topics = frozenset({kafkatopic.KIND})
-    if key in parts.deleted and await prune(key, set(), topics, parts.cluster, parts.credentials):
-        return False
-    parts.deleted.discard(key)
-    return None
+    if await parts.cluster.defined():
+        return None
+    left = await prune(key, set(), {kafkatopic.KIND}, parts.cluster, parts.credentials)
+    return False if left else None
 
 
 async def _refuse(key: FlowKey, raw: Object, verdict: Verdict, parts: Parts) -> bool:

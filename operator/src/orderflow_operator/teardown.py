@@ -5,7 +5,6 @@ Kafka of its own the users must go, and the topics if the flow says so. A Kafka 
 not for ever: a namespace is never held up.
 """
 
-import asyncio
 import logging
 from datetime import UTC, datetime
 
@@ -13,11 +12,8 @@ from orderflow_model.flow import GROUP, OrderFlow
 from orderflow_operator.announcements import event
 from orderflow_operator.api import ApiError
 from orderflow_operator.cluster import Cluster
-from orderflow_operator.credentials import Credentials
 from orderflow_operator.errors import FlowError, KafkaUnavailableError
-from orderflow_operator.kinds import BY_NAME
 from orderflow_operator.provisioning import Provisioning
-from orderflow_operator.resources import kafkatopic, serviceaccount
 from orderflow_operator.resources.metadata import Object
 from orderflow_operator.store import FlowKey
 
@@ -54,19 +50,6 @@ async def tear_down(
     rest = [finalizer for finalizer in finalizers if finalizer != FINALIZER]
     await cluster.write_finalizers(key, metadata["resourceVersion"], rest)
     return True
-
-
-async def sweep(key: FlowKey, cluster: Cluster, credentials: Credentials) -> None:
-    """Remove what a flow has left that went with its CRD: Kubernetes looks owners up, and finds none of that kind.
-
-    Topics stay, as `Retain` would have it; where the flow owned them they go when the CRD is back.
-    """
-    left = [object_key.partition("/") for object_key in cluster.objects(key)]
-    going = [(BY_NAME[kind], name) for kind, _, name in left if kind != kafkatopic.KIND]
-    for kind, name in going:
-        if kind.name == serviceaccount.KIND:
-            await credentials.remove(key, "", name)
-    await asyncio.gather(*(cluster.remove(key, kind, name) for kind, name in going))
 
 
 async def _tell(raw: Object, problem: FlowError, cluster: Cluster, now: datetime) -> None:
