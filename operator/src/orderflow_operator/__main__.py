@@ -22,7 +22,7 @@ from orderflow_operator.credentials import Credentials
 from orderflow_operator.endpoints import serving
 from orderflow_operator.kafka_admin import KafkaAdmin
 from orderflow_operator.kinds import KINDS
-from orderflow_operator.metrics import FLOWS, OBJECTS
+from orderflow_operator.metrics import FLOWS, OBJECTS, QUEUE
 from orderflow_operator.provisioning import Provisioning
 from orderflow_operator.queue import Queue
 from orderflow_operator.reconcile import Parts, reconcile
@@ -98,6 +98,7 @@ async def run(options: Options) -> None:
         watches = [Watch(api, store, kind, namespace) for namespace in scopes for kind in KINDS]
         cluster = Cluster(api, store, watches)
         parts = _parts(cluster, queue, options.rollout_deadline)
+        QUEUE.set_function(queue.waiting)
         FLOWS.set_function(lambda: len(parts.claims))
         OBJECTS.set_function(lambda: len(store))
         started = asyncio.Event()

@@ -12,19 +12,22 @@ import time
 from collections.abc import Awaitable, Callable
 
 from orderflow_operator.api import ApiError
-from orderflow_operator.metrics import DURATION, ERRORS, QUEUE, RECONCILES
+from orderflow_operator.metrics import DURATION, ERRORS, RECONCILES
+from orderflow_operator.outcome import Outcome
 from orderflow_operator.store import FlowKey
 
 logger = logging.getLogger(__name__)
 
-Work = Callable[[FlowKey], Awaitable[bool | None]]
-"""Reconciles a flow. True: settled. False: look again soon. None: there is no such flow any more."""
+
+Work = Callable[[FlowKey], Awaitable[Outcome]]
+"""Reconciles a flow."""
 
 RESYNC_SECONDS = 300.0
 
 _DEBOUNCE_SECONDS = 0.05
 _FIRST_RETRY = 0.5
-_LAST_RETRY = 15.0
+# Of what only takes its time the watches tell; of what is wrong, mostly nobody.
+_LAST_RETRY = {Outcome.PENDING: 60.0, Outcome.TROUBLED: 15.0}
 
 
 class Queue:
@@ -48,6 +51,11 @@ class Queue:
             self._due[key] = due
             heapq.heappush(self._heap, (due, key))
             self._added.set()
+
+    def waiting(self) -> int:
+        """Return how many flows' turns are due."""
+        now = time.monotonic()
+        return sum(due <= now for due in self._due.values())
 
     def stalled_for(self) -> float:
         """Return for how many seconds turns have been due without one being taken."""
@@ -104,34 +112,27 @@ class Queue:
                 busy.append((due, key))
         for one in busy:
             heapq.heappush(self._heap, one)
-        QUEUE.set(len(self._due) - len(self._running))
         return found
 
     async def _turn(self, key: FlowKey) -> None:
         with DURATION.time():
             outcome = await self._outcome(key)
-        if outcome is None:
-            self._attempts.pop(key, None)
-        elif outcome:
-            self._attempts.pop(key, None)
+        RECONCILES.labels(outcome).inc()
+        attempt = self._attempts.pop(key, 0)
+        if outcome is Outcome.SETTLED:
             self.add(key, RESYNC_SECONDS * self._draw.uniform(0.8, 1.2))
-        else:
-            attempt = self._attempts[key] = self._attempts.get(key, 0) + 1
-            wait = min(_LAST_RETRY, _FIRST_RETRY * 2 ** min(attempt - 1, 10))
+        elif outcome is not Outcome.GONE:
+            self._attempts[key] = attempt + 1
+            wait = min(_LAST_RETRY[outcome], _FIRST_RETRY * 2 ** min(attempt, 10))
             self.add(key, wait * self._draw.uniform(0.8, 1.2))
 
-    async def _outcome(self, key: FlowKey) -> bool | None:
+    async def _outcome(self, key: FlowKey) -> Outcome:
         try:
-            settled = await self._work(key)
+            return await self._work(key)
         except ApiError as error:
             logger.warning("%s: %s; tried again", key, error, extra={"flow": str(key)})
-            RECONCILES.labels("error").inc()
             ERRORS.labels(error.reason or "ApiError").inc()
-            return False
         except Exception:
             logger.exception("%s: unexpected; tried again", key, extra={"flow": str(key)})
-            RECONCILES.labels("error").inc()
             ERRORS.labels("Unexpected").inc()
-            return False
-        RECONCILES.labels("settled" if settled or settled is None else "pending").inc()
-        return settled
+        return Outcome.TROUBLED

@@ -24,6 +24,7 @@ from orderflow_operator.kafka_admin import Provisioned
 from orderflow_operator.kinds import SCALED_OBJECT
 from orderflow_operator.live import digest_of, written
 from orderflow_operator.metrics import ERRORS
+from orderflow_operator.outcome import Outcome
 from orderflow_operator.pods import Trouble, troubles
 from orderflow_operator.provisioning import Provisioning, needs_admin
 from orderflow_operator.prune import prune
@@ -49,8 +50,8 @@ class Parts:
     rollout_deadline: int
 
 
-async def reconcile(key: FlowKey, parts: Parts) -> bool | None:
-    """Make what is there of a flow what it says; tell whether it is, or None when there is no such flow."""
+async def reconcile(key: FlowKey, parts: Parts) -> Outcome:
+    """Make what is there of a flow what it says; tell how far that came."""
     raw = await parts.cluster.flow(key)
     if raw is None:
         return await _forget(key, parts)
@@ -90,10 +91,12 @@ async def reconcile(key: FlowKey, parts: Parts) -> bool | None:
     )
     before = FlowStatus.of(raw.get("status"))
     await _write_status(key, raw, before, status_of(looked, before, parts.now()), parts)
-    return seen.settled and not problems and not pruned
+    if problems:
+        return Outcome.TROUBLED
+    return Outcome.SETTLED if seen.settled and not pruned else Outcome.PENDING
 
 
-async def _forget(key: FlowKey, parts: Parts) -> bool | None:
+async def _forget(key: FlowKey, parts: Parts) -> Outcome:
     """Forget a flow that is gone; what waited for its topics and names gets its turn.
 
     Kubernetes removes what the flow owned, unless the CRD goes too: its garbage collector looks owners up, and finds
@@ -103,19 +106,19 @@ async def _forget(key: FlowKey, parts: Parts) -> bool | None:
         parts.wake(rival)
     parts.credentials.forget(key)
     if await parts.cluster.defined():
-        return None
+        return Outcome.GONE
     left = await prune(key, set(), {kafkatopic.KIND}, parts.cluster, parts.credentials)
-    return False if left else None
+    return Outcome.PENDING if left else Outcome.GONE
 
 
-async def _refuse(key: FlowKey, raw: Object, verdict: Verdict, parts: Parts) -> bool:
+async def _refuse(key: FlowKey, raw: Object, verdict: Verdict, parts: Parts) -> Outcome:
     """Say why a flow cannot be; what runs of it goes on. One that wants another's topics waits for them."""
     if verdict.flow is not None and verdict.reason != INVALID:
         parts.claims.put(key, verdict.flow, made_at(raw))
     before = FlowStatus.of(raw.get("status"))
     after = refused(verdict, raw["metadata"].get("generation", 0), before, parts.now())
     await _write_status(key, raw, before, after, parts)
-    return True
+    return Outcome.SETTLED
 
 
 def _is_paused(raw: Object) -> bool:

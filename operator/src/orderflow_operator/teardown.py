@@ -13,6 +13,7 @@ from orderflow_operator.announcements import event
 from orderflow_operator.api import ApiError
 from orderflow_operator.cluster import Cluster
 from orderflow_operator.errors import FlowError, KafkaUnavailableError
+from orderflow_operator.outcome import Outcome
 from orderflow_operator.provisioning import Provisioning
 from orderflow_operator.resources.metadata import Object
 from orderflow_operator.store import FlowKey
@@ -32,12 +33,12 @@ async def add_finalizer(key: FlowKey, raw: Object, cluster: Cluster) -> None:
 
 async def tear_down(
     key: FlowKey, raw: Object, flow: OrderFlow | None, cluster: Cluster, provisioning: Provisioning, now: datetime
-) -> bool:
-    """Remove what lies outside and let the flow go; tell whether it may."""
+) -> Outcome:
+    """Remove what lies outside and let the flow go, once it may."""
     metadata = raw["metadata"]
     finalizers = metadata.get("finalizers", [])
     if FINALIZER not in finalizers:
-        return True
+        return Outcome.SETTLED
     if flow is not None:
         try:
             await provisioning.remove(key, flow)
@@ -45,11 +46,11 @@ async def tear_down(
             waited = (now - _time(metadata["deletionTimestamp"])).total_seconds()
             if isinstance(problem, KafkaUnavailableError) and waited < PATIENCE_SECONDS:
                 logger.warning("%s: %s; tried again", key, problem, extra={"flow": str(key)})
-                return False
+                return Outcome.TROUBLED
             await _tell(raw, problem, cluster, now)
     rest = [finalizer for finalizer in finalizers if finalizer != FINALIZER]
     await cluster.write_finalizers(key, metadata["resourceVersion"], rest)
-    return True
+    return Outcome.SETTLED
 
 
 async def _tell(raw: Object, problem: FlowError, cluster: Cluster, now: datetime) -> None:
