@@ -5,6 +5,7 @@ the assigned partitions anew, publish what the outbox still holds, and read on f
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Collection
@@ -23,7 +24,8 @@ logger = logging.getLogger(__name__)
 _FIRST_WAIT, _LONGEST_WAIT = 0.05, 2.0
 _REPORT_EVERY = 1.0
 _ADOPT_EVERY = 30.0
-_FLUSH_SECONDS = 10.0
+_STOP_SECONDS, _FLUSH_SECONDS = 5.0, 5.0
+"""For the batch under way and for what is to be published; together less than the grace of a pod (30 s)."""
 _CONFLICTS = 20
 
 
@@ -74,6 +76,24 @@ class Worker:
     async def run(self, stopping: asyncio.Event) -> None:
         """Work until `stopping`; then finish the batch, publish, and give the leases back."""
         self._outbox.start()
+        working = asyncio.create_task(self._work(stopping))
+        told = asyncio.create_task(stopping.wait())
+        try:
+            await asyncio.wait({working, told}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({working}, timeout=_STOP_SECONDS)
+        finally:
+            told.cancel()
+            if not working.done():
+                logger.warning("stopping in the middle: what is committed, the next owner publishes")
+                working.cancel()
+        await _ended(working)
+        await self.give_back(self._leases.copy().keys())
+        await self._outbox.stop()
+        await self._parts.gatherer.reset()
+        if self._reporting is not None:
+            self._reporting.cancel()
+
+    async def _work(self, stopping: asyncio.Event) -> None:
         wait = _FIRST_WAIT
         while not stopping.is_set():
             try:
@@ -87,11 +107,6 @@ class Worker:
                     await self._leave()
                 await asyncio.sleep(wait)
                 wait = min(wait * 2, _LONGEST_WAIT)
-        await self.give_back(self._leases.copy().keys())
-        await self._outbox.stop()
-        await self._parts.gatherer.reset()
-        if self._reporting is not None:
-            self._reporting.cancel()
 
     async def give_back(self, lost: Collection[Partition]) -> None:
         """Let go of partitions, between two batches: publish what they owe and free their leases."""
@@ -222,3 +237,9 @@ class Worker:
             await self._parts.caller.drop()
             await self._parts.gatherer.reset()
             await self._outbox.reset()
+
+
+async def _ended(working: "asyncio.Task[None]") -> None:
+    """Wait for a task that has ended or is cancelled; raise what it failed with."""
+    with contextlib.suppress(asyncio.CancelledError):
+        await working

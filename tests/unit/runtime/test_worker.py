@@ -256,3 +256,29 @@ async def test_what_waits_for_topics_no_longer_subscribed_is_adopted(monkeypatch
         await bench.until(lambda: bench.done().get("k") == [7, -1], "what was left is done")
         bench.send(Pat(thing="k", n=1))
         await bench.until(lambda: bench.effects_of("k") == ["timer 3", "PAT 1"], "all goes on")
+
+
+async def test_a_worker_that_cannot_publish_can_be_stopped() -> None:
+    """While Kafka is away a stop ends in time, gives the lease back, and leaves what is owed to the next owner."""
+    bench = Bench(partitions=1)
+
+    def away(step: str) -> None:
+        if step == "publish":
+            raise LogUnavailable("away")
+
+    bench.faults.always = away
+    instance = bench.instance()
+    instance.start()
+    for n in range(40):
+        bench.send(Put(thing="k", n=n))
+        await asyncio.sleep(0.005)
+    await bench.until(bench.effects, "the first effect")
+    instance.stopping.set()
+    instance.gatherer.wake()
+    assert instance.run is not None
+    await asyncio.wait_for(instance.run, 20)
+    bench.faults.always = lambda _: None
+    async with bench.running():
+        await bench.until(lambda: len(bench.done().get("k", ())) == 40, "all results, from the next owner")
+    assert bench.done()["k"] == list(range(40))
+    assert bench.effects_of("k") == [f"PUT {n}" for n in range(40)]
