@@ -26,8 +26,7 @@ from orderflow_runtime.dispatch import Batch, Dispatcher
 from orderflow_runtime.effects import Clock, Publisher
 from orderflow_runtime.intake import GroupIntake
 from orderflow_runtime.item import Item, Poison, outcome_item, read_item
-from orderflow_runtime.kafka import partition_of
-from orderflow_runtime.log import Message, Partition, Record, unpack
+from orderflow_runtime.log import Message, Partition, Record, partition_of, unpack
 from orderflow_runtime.postgres import PostgresStore
 from orderflow_runtime.retry import RetryPolicy
 from orderflow_runtime.service import CallOutcome, Service

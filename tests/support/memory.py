@@ -15,8 +15,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from orderflow_runtime.kafka import partition_of
-from orderflow_runtime.log import Message, Partition, Record, Revoked, pack_headers, unpack_headers
+from orderflow_runtime.log import Message, Partition, Record, Revoked, pack_headers, partition_of, unpack_headers
 from orderflow_runtime.statements import MAX_REDRIVES
 from orderflow_runtime.store import (
     CallRow,

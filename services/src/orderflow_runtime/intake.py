@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orderflow_runtime.effects import Effects, Publisher
-from orderflow_runtime.kafka import partition_of
-from orderflow_runtime.log import Partition
+from orderflow_runtime.log import Partition, partition_of
 from orderflow_runtime.service import Command, CommandHandler, Reply, Unavailable
 from orderflow_runtime.store import Conflict, Store, StoreUnavailable
 

@@ -7,7 +7,6 @@ partition stays paused until the worker has its lease and calls `resume`.
 import asyncio
 import logging
 import ssl
-import zlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +15,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListen
 from aiokafka.errors import KafkaError
 
 from orderflow_runtime import records
-from orderflow_runtime.log import LogUnavailable, Message, Partition, Record, Revoked
+from orderflow_runtime.log import LogUnavailable, Message, Partition, Record, Revoked, partition_of
 
 logger = logging.getLogger(__name__)
 records.install()
@@ -230,11 +229,6 @@ class KafkaLog(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
             number = partition_of(message.key or b"", counts[message.topic])
             groups.setdefault((message.topic, number), []).append(message)
         return groups
-
-
-def partition_of(key: bytes, partitions: int) -> int:
-    """Choose a key's partition: CRC-32, as librdkafka's `consistent` partitioner does."""
-    return zlib.crc32(key) % partitions
 
 
 def _position(tp: TopicPartition, stored: int, first: int, end: int) -> int:

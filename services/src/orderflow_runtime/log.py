@@ -1,5 +1,6 @@
 """The event log as the worker sees it: records in, messages out. `kafka.py` is the real one; tests wrap it."""
 
+import zlib
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -14,6 +15,11 @@ class Partition(NamedTuple):
 
     topic: str
     number: int
+
+
+def partition_of(key: bytes, partitions: int) -> int:
+    """Choose a key's partition: CRC-32, as librdkafka's `consistent` partitioner does."""
+    return zlib.crc32(key) % partitions
 
 
 @dataclass(frozen=True, slots=True)

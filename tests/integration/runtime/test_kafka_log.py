@@ -8,8 +8,8 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
-from orderflow_runtime.kafka import KafkaLog, KafkaSettings, partition_of
-from orderflow_runtime.log import LogUnavailable, Message, Partition
+from orderflow_runtime.kafka import KafkaLog, KafkaSettings
+from orderflow_runtime.log import LogUnavailable, Message, Partition, partition_of
 from support.fleet import until
 from support.poison import Poisoner, Wire
 from support.real import Site

@@ -13,7 +13,7 @@ from orderflow_contracts.envelope import Envelope, Header
 from orderflow_contracts.events import OrderCreated, ShipmentCreated
 from orderflow_model.topics import event_topic
 from orderflow_runtime.item import REDRIVE_OF
-from orderflow_runtime.kafka import partition_of
+from orderflow_runtime.log import partition_of
 from support.fleet import Fleet, until
 from support.oracles import judge, until_at_rest
 from support.orders import Shop, mixture, order
