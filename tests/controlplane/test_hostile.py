@@ -4,7 +4,8 @@ import asyncio
 import json
 import subprocess
 import sys
-from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -26,6 +27,8 @@ REFUSED = (400, 413, 422)
 async def bystander(stand: Stand) -> Stand:
     """A sound flow, ready and at rest."""
     await stand.start()
+    for name in ("pair", "mutant"):
+        await stand.give_database(pair(name))
     await stand.apply(pair("sound"))
     await stand.until_ready("sound")
     await stand.settle(2)
@@ -34,12 +37,11 @@ async def bystander(stand: Stand) -> Stand:
 
 async def judged(stand: Stand, flow: Json) -> tuple[str, str]:
     """Put a flow before API server and operator; give the verdict and its words. The flow is gone afterwards."""
-    with suppress(KeyError, TypeError):
-        await stand.give_database(flow)
     try:
         created = await stand.api.create(flow, stand.namespace)
     except ApiError as error:
-        return ("refused" if error.status in REFUSED else "broken"), str(error)
+        too_large_for_etcd = error.status == 500 and "larger than max" in str(error)
+        return ("refused" if error.status in REFUSED or too_large_for_etcd else "broken"), str(error)
     name = created["metadata"]["name"]
     try:
         await until(lambda: _is_judged(stand, name), f"{name} is judged\n{stand.operator.tail()}", 60)
@@ -99,12 +101,18 @@ async def test_operator_and_model_agree_on_any_mutation(bystander: Stand) -> Non
 
 
 def sound(flow: Json) -> bool:
-    """Whether the model takes a flow."""
+    """Whether the model takes a flow as the API server stores it: without its nulls."""
     try:
-        findings = lint(parse_flow(flow))
+        findings = lint(parse_flow(_without_nulls(flow)))
     except InvalidResource:
         return False
     return not any(finding.severity is Severity.ERROR for finding in findings)
+
+
+def _without_nulls(node: Any) -> Any:
+    if isinstance(node, dict):
+        return {key: _without_nulls(value) for key, value in node.items() if value is not None}
+    return [_without_nulls(value) for value in node] if isinstance(node, list) else node
 
 
 async def test_object_names_that_two_flows_share_are_refused_to_the_later(bystander: Stand) -> None:
@@ -122,19 +130,18 @@ async def test_object_names_that_two_flows_share_are_refused_to_the_later(bystan
     await untouched(bystander)
 
 
-@pytest.mark.parametrize(
-    "text", ["a: &a [x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\n" * 1, "[" * 20_000], ids=["alias", "deep"]
-)
-def test_a_yaml_bomb_is_refused_at_the_command_line(text: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+def alias_bomb() -> str:
+    """Give a few lines that stand for 9^12 values."""
+    lines = (f"k{level}: &k{level} [{','.join([f'*k{level - 1}'] * 9)}]" for level in range(1, 13))
+    return "\n".join(["k0: &k0 [x]", *lines])
+
+
+@pytest.mark.parametrize("text", [alias_bomb(), "[" * 20_000], ids=["aliases", "depth"])
+def test_a_yaml_bomb_is_refused_at_the_command_line(text: str, tmp_path: Path) -> None:
     """`orderflow lint` says no in a sentence and in little time."""
-    file = tmp_path_factory.mktemp("bomb") / "bomb.yaml"
-    grown = (
-        text + "".join(f"k{i}: &k{i} [{','.join([f'*k{i - 1}'] * 9)}]\n" for i in range(1, 12))
-        if "&a" in text
-        else text
-    )
-    file.write_text(grown.replace("*k0", "*b"))
-    command = [sys.executable, "-m", "orderflow_cli.main", "lint", str(file)]
+    (file := tmp_path / "bomb.yaml").write_text(text)
+    command = [str(Path(sys.executable).with_name("orderflow")), "lint", str(file)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode != 0
+    assert done.returncode == 1
     assert "Traceback" not in done.stderr + done.stdout
+    assert done.stderr + done.stdout
