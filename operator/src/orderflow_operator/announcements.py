@@ -15,7 +15,9 @@ _WORDS_MAX = 1024
 
 def announcements(raw: Object, before: FlowStatus, after: FlowStatus, now: datetime) -> Iterator[Object]:
     """Yield an Event for each condition that turned in a way that a person should see."""
-    for condition in changed(before, after, (VALID, READY, DEGRADED)):
+    valid = after.condition(VALID)
+    refused = valid is not None and valid.status is Truth.FALSE
+    for condition in changed(before, after, (VALID if refused else READY, DEGRADED)):
         if kind := _kind(condition):
             yield event(raw, kind, condition.reason, condition.message, now)
 

@@ -3,7 +3,7 @@
 What the API server's own rules refuse is refused here too, so that the operator is as strict without them.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from orderflow_model.findings import Finding, InvalidResource, Severity
@@ -18,7 +18,6 @@ from orderflow_operator.store import FlowKey, Objects, entry
 
 INVALID = "Invalid"
 
-_LABEL_MAX = 63
 _MOST_TOLD = 5
 
 
@@ -51,7 +50,7 @@ def judge(raw: Object, claims: Claims, objects: Objects) -> Verdict:
     except InvalidResource as refused:
         return Verdict(None, INVALID, refused.findings)
     findings = lint(flow)
-    errors = tuple(one for one in (*findings, *_too_long(flow)) if one.severity is Severity.ERROR)
+    errors = tuple(one for one in findings if one.severity is Severity.ERROR)
     warnings = tuple(one for one in findings if one.severity is Severity.WARNING)
     if errors:
         return Verdict(flow, INVALID, errors, warnings)
@@ -72,12 +71,6 @@ def _known(raw: Object) -> Object:
     """Return the resource without what the API server keeps beside it and nobody here reads."""
     metadata = {key: value for key, value in raw.get("metadata", {}).items() if key != "managedFields"}
     return {key: value for key, value in raw.items() if key != "status"} | {"metadata": metadata}
-
-
-def _too_long(flow: OrderFlow) -> Iterator[Finding]:
-    cluster = flow.spec.kafka.cluster or ""
-    if len(cluster) > _LABEL_MAX:
-        yield Finding("spec.kafka.cluster", f"is a label's value at Strimzi, which has at most {_LABEL_MAX} characters")
 
 
 def _fewer_partitions(flow: OrderFlow, objects: Objects) -> Iterable[Finding]:

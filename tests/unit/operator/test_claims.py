@@ -1,0 +1,92 @@
+"""Who was there first keeps topics and names; when it goes, those who wanted the same get their turn."""
+
+import copy
+from typing import Any
+
+import pytest
+
+from orderflow_model.flow import OrderFlow
+from orderflow_model.loading import parse_flow
+from orderflow_operator.claims import Claims
+from orderflow_operator.store import FlowKey
+
+
+def flow(document: dict[str, Any], name: str, namespace: str = "team-a", topic: str = "") -> OrderFlow:
+    """The reference flow under another name; its first event's topic as given."""
+    data = copy.deepcopy(document)
+    data["metadata"] |= {"name": name, "namespace": namespace, "uid": f"uid-{namespace}-{name}"}
+    if topic:
+        data["spec"]["events"][0]["topic"] = {"name": topic}
+    return parse_flow(data)
+
+
+@pytest.fixture
+def claims(document: dict[str, Any]) -> Claims:
+    """What the flow `shop` claims, made at time 2."""
+    found = Claims()
+    found.put(FlowKey("team-a", "shop"), flow(document, "shop"), "2")
+    return found
+
+
+def conflicts(claims: Claims, other: OrderFlow, since: str) -> list[str]:
+    """What another flow is told."""
+    key = FlowKey(other.metadata.namespace or "", other.metadata.name)
+    return [f"{one.reason}: {one.finding.message}" for one in claims.rivals(key, other, since)]
+
+
+def test_a_later_flow_is_told_whose_the_topic_is(document: dict[str, Any], claims: Claims) -> None:
+    """The message names topic and owner."""
+    other = flow(document, "other", topic="shop.order-created")
+    assert conflicts(claims, other, "3") == [
+        "TopicConflict: topic shop.order-created belongs to OrderFlow team-a/shop",
+    ]
+
+
+def test_an_earlier_flow_is_not_bothered(document: dict[str, Any], claims: Claims) -> None:
+    """Age decides, not who comes first to be reconciled."""
+    assert conflicts(claims, flow(document, "other", topic="shop.order-created"), "1") == []
+
+
+def test_kafka_takes_dot_and_underscore_as_the_same(document: dict[str, Any], claims: Claims) -> None:
+    """Topics whose metrics would collide are one claim."""
+    assert conflicts(claims, flow(document, "other", topic="shop_order-created"), "3") != []
+
+
+def test_a_strimzi_cluster_is_known_within_its_namespace(document: dict[str, Any], claims: Claims) -> None:
+    """The same flow in another namespace lives on another Kafka."""
+    assert conflicts(claims, flow(document, "shop", namespace="team-b"), "3") == []
+
+
+def test_brokers_are_the_same_by_any_common_address(document: dict[str, Any]) -> None:
+    """By the admin API, flows of all namespaces may meet on one Kafka."""
+    claims = Claims()
+    document["spec"]["kafka"] = {"provisioner": "Admin", "bootstrapServers": ["a:9092", "b:9092"]}
+    claims.put(FlowKey("team-a", "shop"), flow(document, "shop"), "1")
+    document["spec"]["kafka"]["bootstrapServers"] = ["c:9092", "b:9092"]
+    told = conflicts(claims, flow(document, "shop", namespace="team-b"), "2")
+    assert "TopicConflict: topic shop.order-created belongs to OrderFlow team-a/shop" in told
+
+
+def test_objects_of_the_same_name_are_a_conflict(document: dict[str, Any]) -> None:
+    """Flow `a` with service `b-c` and flow `a-b` with `c` would make the same objects."""
+    claims = Claims()
+    document["spec"]["services"][0]["name"] = "b-c"
+    claims.put(FlowKey("team-a", "a"), flow(document, "a"), "1")
+    document["spec"]["services"][0]["name"] = "c"
+    told = conflicts(claims, flow(document, "a-b"), "2")
+    assert told == ["ObjectConflict: objects named a-b-c belong to OrderFlow team-a/a"]
+
+
+def test_who_waited_is_told_when_the_owner_goes(document: dict[str, Any], claims: Claims) -> None:
+    """What one flow gives free, the other may have."""
+    other, key = flow(document, "other", topic="shop.order-created"), FlowKey("team-a", "other")
+    claims.put(key, other, "3")
+    assert claims.drop(FlowKey("team-a", "shop")) == {key}
+    assert conflicts(claims, other, "3") == []
+
+
+def test_a_renamed_topic_is_free_again(document: dict[str, Any], claims: Claims) -> None:
+    """Claims follow the edits of a flow."""
+    claims.put(FlowKey("team-a", "shop"), flow(document, "shop", topic="elsewhere"), "2")
+    assert conflicts(claims, flow(document, "other", topic="shop.order-created"), "3") == []
+    assert conflicts(claims, flow(document, "other", topic="elsewhere"), "3") != []

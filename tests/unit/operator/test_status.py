@@ -1,0 +1,194 @@
+"""Conditions say what is and what to do next, and keep their time while nothing turns."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from orderflow_model.flow import OrderFlow
+from orderflow_model.loading import parse_flow
+from orderflow_model.topics import flow_topics
+from orderflow_operator.announcements import announcements
+from orderflow_operator.claims import Claims
+from orderflow_operator.errors import ConflictError, DatabaseSecretMissingError, KafkaUnavailableError
+from orderflow_operator.flow_status import Condition, FlowStatus
+from orderflow_operator.health import Health, State
+from orderflow_operator.pods import Trouble
+from orderflow_operator.status import Seen, refused, status_of
+from orderflow_operator.verdict import Verdict, judge
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+READY = Health(State.READY, ready=1, wanted=1)
+NONE = FlowStatus()
+
+
+@pytest.fixture
+def well(shop: OrderFlow) -> Seen:
+    """The reference flow with all as it should be."""
+    services = [service.name for service in shop.spec.services]
+    return Seen(
+        flow=shop,
+        verdict=Verdict(shop),
+        topics={topic.name: Health(State.READY, wanted=topic.partitions) for topic in flow_topics(shop)},
+        users={f"shop-{name}": READY for name in services},
+        services=dict.fromkeys(services, READY),
+        versions=dict.fromkeys(services, "v1"),
+        migration=READY,
+        settled=True,
+    )
+
+
+def told(status: FlowStatus) -> dict[str, tuple[str, str]]:
+    """Status and reason of each condition."""
+    return {one.type: (str(one.status), one.reason) for one in status.conditions}
+
+
+def said(status: FlowStatus, kind: str) -> str:
+    """The message of a condition."""
+    condition = status.condition(kind)
+    assert isinstance(condition, Condition)
+    return condition.message
+
+
+def test_a_flow_that_is_as_it_says_is_ready(well: Seen) -> None:
+    """Every condition holds, for the generation that was looked at."""
+    status = status_of(well, NONE, NOW)
+    assert told(status) == {
+        "Valid": ("True", "Valid"),
+        "TopicsReady": ("True", "Ready"),
+        "IdentitiesReady": ("True", "Ready"),
+        "ServicesReady": ("True", "Ready"),
+        "Ready": ("True", "Ready"),
+        "Degraded": ("False", "AsExpected"),
+    }
+    assert (status.summary and status.summary.services, status.summary and status.summary.topics) == ("5/5", "17/17")
+    assert status.observed_generation == 1
+    assert {one.observed_generation for one in status.conditions} == {1}
+
+
+def test_the_same_flow_has_the_same_status_later(well: Seen) -> None:
+    """Time alone changes nothing, so that nothing is written at rest."""
+    first = status_of(well, NONE, NOW)
+    waiting = replace(well, services=dict(well.services) | {"order": Health(State.PENDING, "RollingOut", "", 0, 1)})
+    assert status_of(well, first, NOW + timedelta(hours=1)) == first
+    rolling = status_of(waiting, first, NOW)
+    assert status_of(waiting, rolling, NOW + timedelta(seconds=9)) == rolling
+
+
+def test_a_status_survives_the_api_server(well: Seen) -> None:
+    """What is written is read back as it was."""
+    status = status_of(well, NONE, NOW)
+    assert FlowStatus.of(status.model_dump(mode="json", exclude_none=True)) == status
+    assert FlowStatus.of({"conditions": "nonsense"}) == NONE
+
+
+def test_what_needs_a_person_is_told_of_before_what_takes_time(well: Seen) -> None:
+    """Ready names the missing Secret, though topics are not ready either."""
+    waiting = Health(State.PENDING, "WaitingForStrimzi", "Strimzi has not taken it up yet")
+    seen = replace(well, topics={}, problems=(DatabaseSecretMissingError("shop-db", "uri"),), migration=waiting)
+    status = status_of(seen, NONE, NOW)
+    assert told(status)["Ready"] == ("False", "DatabaseSecretMissing")
+    assert "create it with the admin URI" in said(status, "Ready")
+    assert told(status)["TopicsReady"] == ("False", "NotApplied")
+
+
+def test_a_problem_stands_in_the_condition_it_belongs_to(well: Seen) -> None:
+    """A broker that is away says nothing about pods, and the other way round."""
+    problems = (KafkaUnavailableError("kafka:9092", "timed out"), ConflictError("Service", "shop-order", "Helm"))
+    status = status_of(replace(well, problems=problems), NONE, NOW)
+    assert told(status)["TopicsReady"] == ("False", "KafkaUnavailable")
+    assert told(status)["ServicesReady"] == ("False", "ObjectConflict")
+    assert told(status)["IdentitiesReady"] == ("True", "Ready")
+    assert "Service shop-order belongs to Helm" in said(status, "ServicesReady")
+
+
+def test_the_worst_pod_speaks_for_its_service(well: Seen) -> None:
+    """Reason and last line stand by the service and in the condition."""
+    seen = replace(
+        well,
+        services=dict(well.services) | {"payment": Health(State.PENDING, "RollingOut", "", 1, 3)},
+        troubles={"payment": Trouble("CrashLoopBackOff", "pod p: ValueError: no provider")},
+    )
+    status = status_of(seen, NONE, NOW)
+    payment = next(one for one in status.services if one.name == "payment")
+    assert (payment.ready, payment.desired, payment.reason) == (1, 3, "CrashLoopBackOff")
+    assert told(status)["Ready"] == ("False", "CrashLoopBackOff")
+    assert "service payment: pod p: ValueError: no provider" in said(status, "ServicesReady")
+
+
+def test_a_rollout_past_its_deadline_is_degraded(well: Seen) -> None:
+    """Deployed is not stable: the deadline counts from the rollout, and a new one starts anew."""
+    late = replace(well, services=dict(well.services) | {"order": Health(State.PENDING, "RollingOut", "", 0, 1)})
+    began = status_of(late, NONE, NOW)
+    assert told(began)["Degraded"] == ("False", "AsExpected")
+    after = status_of(late, began, NOW + timedelta(seconds=601))
+    assert told(after)["Degraded"] == ("True", "RollingOut")
+    assert "0 of 1 pods are ready after 600 s" in said(after, "Degraded")
+    anew = replace(late, versions=dict(well.versions) | {"order": "v2"})
+    assert told(status_of(anew, after, NOW + timedelta(seconds=602)))["Degraded"] == ("False", "AsExpected")
+
+
+def test_a_failed_migration_is_degraded_with_its_last_words(well: Seen) -> None:
+    """Its pod's last line says what to mend."""
+    waiting = Health(State.PENDING, "RollingOut", "", 0, 1)
+    seen = replace(
+        well,
+        services=dict.fromkeys(well.services, waiting),
+        migration=Health(State.FAILED, "BackoffLimitExceeded", "Job has reached the specified backoff limit"),
+        troubles={"": Trouble("Error", "pod m: migration failed: InvalidPasswordError")},
+    )
+    status = status_of(seen, NONE, NOW)
+    assert told(status)["Degraded"] == ("True", "MigrationFailed")
+    assert "InvalidPasswordError" in said(status, "ServicesReady")
+
+
+def test_a_refused_edit_leaves_what_runs_as_it_was_told(well: Seen, document: dict[str, Any]) -> None:
+    """Valid and Ready turn; services and topics keep what was last seen of them."""
+    before = status_of(well, NONE, NOW)
+    document["spec"]["services"][2]["subscribes"].append("NEVER_SAID")
+    after = refused(judge(document, Claims(), {}), 2, before, NOW + timedelta(seconds=5))
+    assert told(after)["Valid"] == told(after)["Ready"] == ("False", "Invalid")
+    assert told(after)["ServicesReady"] == ("True", "Ready")
+    assert after.services == before.services
+    assert after.observed_generation == 2
+
+
+def test_a_paused_flow_is_neither_ready_nor_not(well: Seen) -> None:
+    """Whoever waits for Ready waits; the message says how to go on."""
+    status = status_of(replace(well, paused=True), NONE, NOW)
+    assert told(status)["Ready"] == ("Unknown", "Paused")
+    assert "orderflow.dev/paused" in said(status, "Ready")
+
+
+def test_strange_words_of_others_fit_the_schema(well: Seen) -> None:
+    """A reason that is no word and a message without end do not keep the status from being written."""
+    odd = Health(State.FAILED, "9 lives!", "x" * 100_000, 0, 10**9)
+    status = status_of(replace(well, topics=dict(well.topics) | {"shop.order-created": odd}), NONE, NOW)
+    assert told(status)["TopicsReady"] == ("False", "lives")
+    assert len(said(status, "TopicsReady")) <= 4096
+
+
+def test_people_are_told_of_turns_and_not_of_progress(well: Seen, document: dict[str, Any]) -> None:
+    """Events: ready once, a missing Secret once; nothing of a rollout under way."""
+
+    def reasons(before: FlowStatus, after: FlowStatus) -> list[tuple[str, str]]:
+        return [(one["type"], one["reason"]) for one in announcements(document, before, after, NOW)]
+
+    rolling = replace(well, services=dict(well.services) | {"order": Health(State.PENDING, "RollingOut", "", 0, 1)})
+    missing = replace(well, problems=(DatabaseSecretMissingError("shop-db", "uri"),))
+    ready, under_way, lacking = (status_of(seen, NONE, NOW) for seen in (well, rolling, missing))
+    assert reasons(NONE, under_way) == []
+    assert reasons(under_way, ready) == [("Normal", "Ready")]
+    assert reasons(ready, ready) == []
+    assert reasons(ready, lacking) == [("Warning", "DatabaseSecretMissing")]
+    assert reasons(NONE, refused(judge({**document, "spec": {}}, Claims(), {}), 1, NONE, NOW)) == [
+        ("Warning", "Invalid")
+    ]
+
+
+def test_generations_are_those_of_the_resource(document: dict[str, Any], well: Seen) -> None:
+    """A condition never speaks of a generation that was not looked at."""
+    document["metadata"]["generation"] = 9
+    status = status_of(replace(well, flow=parse_flow(document)), NONE, NOW)
+    assert {one.observed_generation for one in status.conditions} == {9}
