@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from orderflow_model.base import Part, Rule, Transition, Unique
-from orderflow_model.references import SecretKeyRef
+from orderflow_model.references import SecretKeyRef, SecretSource
 from orderflow_model.scalars import ObjectName, PlainText
 
 
@@ -52,6 +52,14 @@ class Authentication(Part):
     )
 
 
+class Tls(Part):
+    """How brokers prove who they are."""
+
+    certificate_authority: SecretSource | None = Field(
+        None, description="Where the certificate stands that signs the brokers'; the system's own when left out."
+    )
+
+
 BootstrapServer = Annotated[
     str,
     Field(pattern=r"^([a-zA-Z0-9]([-.a-zA-Z0-9]*[a-zA-Z0-9])?|\[[0-9a-fA-F:]+\]):[0-9]{1,5}$", max_length=260),
@@ -81,6 +89,7 @@ class Kafka(Part):
     authentication: Authentication | None = Field(
         None, description="The operator's credentials, for provisioner Admin; none when left out."
     )
+    tls: Tls | None = Field(None, description="TLS to the brokers, for provisioner Admin; none when left out.")
 
     rules = (
         Rule(
@@ -89,11 +98,12 @@ class Kafka(Part):
             holds=lambda kafka: not _is_strimzi(kafka) or kafka.cluster is not None,
         ),
         Rule(
-            cel="self.provisioner != 'Strimzi' || (!has(self.authentication) &&"
+            cel="self.provisioner != 'Strimzi' || (!has(self.authentication) && !has(self.tls) &&"
             " (!has(self.bootstrapServers) || size(self.bootstrapServers) == 0))",
-            message="bootstrapServers and authentication belong to provisioner Admin",
+            message="bootstrapServers, authentication and tls belong to provisioner Admin",
             holds=lambda kafka: (
-                not _is_strimzi(kafka) or (kafka.authentication is None and not kafka.bootstrap_servers)
+                not _is_strimzi(kafka)
+                or (kafka.authentication is None and kafka.tls is None and not kafka.bootstrap_servers)
             ),
         ),
         Rule(

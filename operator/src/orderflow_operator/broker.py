@@ -6,11 +6,10 @@ Deployments turn it into environment and mounts, the autoscaler into its trigger
 from dataclasses import dataclass
 
 from orderflow_model.flow import OrderFlow
-from orderflow_model.kafka import AuthenticationType, Provisioner
+from orderflow_model.kafka import AuthenticationType, Kafka, Provisioner
 
 STRIMZI_PORT = 9093
 PASSWORD_KEY = "password"  # noqa: S105 - the key's name, not a password
-CA_KEY = "ca.crt"
 OWN_USER_SUFFIX = ".kafka"
 
 _MECHANISMS = {
@@ -20,14 +19,28 @@ _MECHANISMS = {
 
 
 @dataclass(frozen=True)
+class Authority:
+    """The Secret and its key with the certificate that signs the brokers'."""
+
+    secret: str
+    key: str
+
+
+@dataclass(frozen=True)
 class Broker:
-    """`mechanism` is None without users, `ca_secret` without TLS; `suffix` ends the name of a user's Secret."""
+    """`mechanism` is None without users, `authority` where the system's own will do; `suffix` ends a user's Secret."""
 
     bootstrap: str
-    protocol: str
+    tls: bool
     mechanism: str | None
-    ca_secret: str | None
+    authority: Authority | None
     suffix: str
+
+    @property
+    def protocol(self) -> str:
+        """The security protocol, as Kafka's clients name it."""
+        encrypted = "SSL" if self.tls else "PLAINTEXT"
+        return f"SASL_{encrypted}" if self.mechanism else encrypted
 
     def secret(self, user: str) -> str:
         """Return the Secret that holds the user's password."""
@@ -38,9 +51,15 @@ def broker(flow: OrderFlow) -> Broker:
     """Return how pods of the flow reach their Kafka."""
     kafka = flow.spec.kafka
     if kafka.provisioner is Provisioner.STRIMZI:
-        address = f"{kafka.cluster}-kafka-bootstrap:{STRIMZI_PORT}"
-        return Broker(address, "SASL_SSL", "SCRAM-SHA-512", f"{kafka.cluster}-cluster-ca-cert", "")
+        authority = Authority(f"{kafka.cluster}-cluster-ca-cert", "ca.crt")
+        return Broker(f"{kafka.cluster}-kafka-bootstrap:{STRIMZI_PORT}", True, "SCRAM-SHA-512", authority, "")
     type_ = kafka.authentication.type if kafka.authentication else AuthenticationType.NONE
-    mechanism = _MECHANISMS.get(type_)
-    protocol = "SASL_PLAINTEXT" if mechanism else "PLAINTEXT"
-    return Broker(",".join(kafka.bootstrap_servers), protocol, mechanism, None, OWN_USER_SUFFIX)
+    bootstrap = ",".join(kafka.bootstrap_servers)
+    return Broker(bootstrap, kafka.tls is not None, _MECHANISMS.get(type_), _authority(kafka), OWN_USER_SUFFIX)
+
+
+def _authority(kafka: Kafka) -> Authority | None:
+    if kafka.tls is None or kafka.tls.certificate_authority is None:
+        return None
+    reference = kafka.tls.certificate_authority.secret_key_ref
+    return Authority(reference.name, reference.key)

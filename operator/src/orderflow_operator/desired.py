@@ -53,6 +53,7 @@ def _kafka(flow: OrderFlow, around: Surroundings) -> Iterator[Object]:
         yield kafkauser.build_autoscaler(flow, scaled)
     if scaled and reach.mechanism:
         yield configmap.build_autoscaler(flow)
+    if scaled and triggerauthentication.is_needed(reach):
         yield triggerauthentication.build(flow, reach)
 
 

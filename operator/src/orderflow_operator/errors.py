@@ -68,10 +68,10 @@ class DatabaseSecretInvalidError(FlowError):
 
 
 class KafkaSecretMissingError(FlowError):
-    """The Secret with the operator's own password at Kafka is not there."""
+    """The Secret with the operator's own password at Kafka, or with its certificate, is not there."""
 
     def __init__(self, name: str, key: str) -> None:
-        words = f"Secret {name} with key {key} is not there; create it with the operator's password at Kafka"
+        words = f"Secret {name} with key {key} is not there; the flow's spec.kafka names it; create it"
         super().__init__(TOPICS_READY, "KafkaSecretMissing", words)
 
 

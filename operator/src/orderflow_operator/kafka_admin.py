@@ -47,12 +47,14 @@ Rules = tuple[access.Access, ...]
 
 @dataclass(frozen=True)
 class Login:
-    """How the operator reaches the broker; without a mechanism as nobody."""
+    """How the operator reaches the broker; without a mechanism as nobody. `authority` is a certificate as PEM."""
 
     bootstrap: str
+    protocol: str = "PLAINTEXT"
     mechanism: str | None = None
     username: str = ""
     password: str = field(default="", repr=False)
+    authority: str | None = None
 
     def options(self) -> dict[str, str | float]:
         """Return the client's settings."""
@@ -61,15 +63,12 @@ class Login:
             "client.id": "orderflow-operator",
             "socket.timeout.ms": SECONDS * 1000,
             "log_level": 0,
+            "security.protocol": self.protocol,
         }
-        if not self.mechanism:
-            return options
-        return options | {
-            "security.protocol": "SASL_PLAINTEXT",
-            "sasl.mechanism": self.mechanism,
-            "sasl.username": self.username,
-            "sasl.password": self.password,
-        }
+        if self.mechanism:
+            options |= {"sasl.mechanism": self.mechanism, "sasl.username": self.username}
+            options["sasl.password"] = self.password
+        return options | ({"ssl.ca.pem": self.authority} if self.authority else {})
 
 
 @dataclass(frozen=True)
@@ -135,7 +134,8 @@ class KafkaAdmin:
         client = self._client(login)
         try:
             there = client.list_topics(timeout=SECONDS).topics
-            _settle(client.delete_topics([name for name in topics if name in there]))
+            if left := [name for name in topics if name in there]:
+                _settle(client.delete_topics(left))
             if login.mechanism and users:
                 for user in users:
                     _set_access(client, user, ())

@@ -1,7 +1,9 @@
 """What a flow wants of a Kafka without Strimzi, and what is left there when it goes. The reconcile calls it."""
 
+from dataclasses import replace
+
 from orderflow_model.flow import DeletionPolicy, OrderFlow
-from orderflow_model.kafka import AuthenticationType, Provisioner
+from orderflow_model.kafka import Provisioner
 from orderflow_model.topics import flow_topics
 from orderflow_operator.access import autoscaler_access, autoscaler_user, service_access, service_user
 from orderflow_operator.broker import broker
@@ -48,15 +50,22 @@ class Provisioning:
 
     async def _login(self, key: FlowKey, flow: OrderFlow) -> Login:
         reach, authentication = broker(flow), flow.spec.kafka.authentication
-        if authentication is None or authentication.type is AuthenticationType.NONE:
-            return Login(reach.bootstrap)
-        reference = authentication.secret_key_ref
-        if reference is None:
-            raise AssertionError("the model takes SCRAM only with a reference")
-        values = await self._cluster.secret(key.namespace, reference.name) or {}
-        if reference.key not in values:
-            raise KafkaSecretMissingError(reference.name, reference.key)
-        return Login(reach.bootstrap, reach.mechanism, authentication.username or "", values[reference.key].strip())
+        login = Login(reach.bootstrap, reach.protocol)
+        if reach.authority:
+            authority = await self._value(key, reach.authority.secret, reach.authority.key)
+            login = replace(login, authority=authority)
+        if reach.mechanism and authentication and authentication.secret_key_ref:
+            reference = authentication.secret_key_ref
+            password = (await self._value(key, reference.name, reference.key)).strip()
+            user = authentication.username or ""
+            login = replace(login, mechanism=reach.mechanism, username=user, password=password)
+        return login
+
+    async def _value(self, key: FlowKey, name: str, item: str) -> str:
+        values = await self._cluster.secret(key.namespace, name) or {}
+        if item not in values:
+            raise KafkaSecretMissingError(name, item)
+        return values[item]
 
     async def _users(self, key: FlowKey, flow: OrderFlow, around: Surroundings) -> list[User]:
         rules = {service_user(flow, one.name): service_access(flow, one) for one in flow.spec.services}

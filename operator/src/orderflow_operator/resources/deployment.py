@@ -10,7 +10,7 @@ from orderflow_model.flow import OrderFlow
 from orderflow_model.names import object_name
 from orderflow_model.services import EnvVar, Service
 from orderflow_operator.access import service_user
-from orderflow_operator.broker import CA_KEY, PASSWORD_KEY, Broker, broker
+from orderflow_operator.broker import PASSWORD_KEY, Broker, broker
 from orderflow_operator.resources import configmap, secret, serviceaccount
 from orderflow_operator.resources.autoscaling import Scaler, scaler
 from orderflow_operator.resources.metadata import (
@@ -30,6 +30,7 @@ DATABASE_ANNOTATION = "orderflow.dev/database-hash"
 
 _CONFIG_FOLDER = str(PurePosixPath(environment.CONFIG_PATH_IN_POD).parent)
 _CA_FOLDER = "/etc/orderflow-kafka"
+_CA_FILE = "ca.crt"
 # Kubernetes fills in the version, and takes the whole reference as one value.
 _POD_NAME = {"apiVersion": "v1", "fieldPath": "metadata.name"}
 
@@ -110,8 +111,8 @@ def _kafka_env(user: str, reach: Broker) -> list[Object]:
         variables.append(plain(environment.KAFKA_SASL_MECHANISM, reach.mechanism))
         variables.append(plain(environment.KAFKA_USERNAME, user))
         variables.append(from_secret(environment.KAFKA_PASSWORD, reach.secret(user), PASSWORD_KEY))
-    if reach.ca_secret:
-        variables.append(plain(environment.KAFKA_CA_FILE, f"{_CA_FOLDER}/{CA_KEY}"))
+    if reach.authority:
+        variables.append(plain(environment.KAFKA_CA_FILE, f"{_CA_FOLDER}/{_CA_FILE}"))
     return variables
 
 
@@ -121,15 +122,15 @@ def _own_env(variable: EnvVar) -> Object:
 
 def _volumes(flow: OrderFlow, service: Service, reach: Broker) -> list[Object]:
     volumes: list[Object] = [{"name": "config", "configMap": {"name": configmap.name(flow, service.name)}}]
-    if reach.ca_secret:
-        items = [{"key": CA_KEY, "path": CA_KEY}]
-        volumes.append({"name": "kafka-ca", "secret": {"secretName": reach.ca_secret, "items": items}})
+    if reach.authority:
+        items = [{"key": reach.authority.key, "path": _CA_FILE}]
+        volumes.append({"name": "kafka-ca", "secret": {"secretName": reach.authority.secret, "items": items}})
     return volumes
 
 
 def _mounts(reach: Broker) -> list[Object]:
     mounts: list[Object] = [{"name": "config", "mountPath": _CONFIG_FOLDER, "readOnly": True}]
-    if reach.ca_secret:
+    if reach.authority:
         mounts.append({"name": "kafka-ca", "mountPath": _CA_FOLDER, "readOnly": True})
     return mounts
 

@@ -43,13 +43,11 @@ def _trigger(flow: OrderFlow, service: Service, event: str) -> Object:
         "lagThreshold": str(service.scale.lag),
         "offsetResetPolicy": "earliest",
     }
-    if reach.ca_secret:
+    if reach.tls:
         metadata["tls"] = "enable"
-    if not reach.mechanism:
-        return {"type": "kafka", "metadata": metadata}
-    metadata["sasl"] = _SASL[reach.mechanism]
-    return {
-        "type": "kafka",
-        "metadata": metadata,
-        "authenticationRef": {"name": triggerauthentication.name(flow)},
-    }
+    if reach.mechanism:
+        metadata["sasl"] = _SASL[reach.mechanism]
+    trigger: Object = {"type": "kafka", "metadata": metadata}
+    if triggerauthentication.is_needed(reach):
+        trigger["authenticationRef"] = {"name": triggerauthentication.name(flow)}
+    return trigger

@@ -2,7 +2,7 @@
 
 from orderflow_model.flow import OrderFlow
 from orderflow_operator.access import autoscaler_user
-from orderflow_operator.broker import CA_KEY, PASSWORD_KEY, Broker
+from orderflow_operator.broker import PASSWORD_KEY, Broker
 from orderflow_operator.resources import configmap
 from orderflow_operator.resources.metadata import Object, flow_labels, new_object
 
@@ -15,17 +15,21 @@ def name(flow: OrderFlow) -> str:
     return autoscaler_user(flow)
 
 
+def is_needed(reach: Broker) -> bool:
+    """Tell whether a trigger has anything to prove or to check."""
+    return reach.mechanism is not None or reach.authority is not None
+
+
 def build(flow: OrderFlow, reach: Broker) -> Object:
     """Return the object; the flow's triggers share it."""
     built = new_object(API_VERSION, KIND, name(flow), flow, flow_labels(flow, "autoscaler"))
-    secret = reach.secret(autoscaler_user(flow))
-    secrets = [_target("password", secret, PASSWORD_KEY)]
-    if reach.ca_secret:
-        secrets.append(_target("ca", reach.ca_secret, CA_KEY))
-    built["spec"] = {
-        "secretTargetRef": secrets,
-        "configMapTargetRef": [_target("username", configmap.autoscaler_name(flow), configmap.USER_NAME_KEY)],
-    }
+    secrets, names = [], []
+    if reach.mechanism:
+        secrets.append(_target("password", reach.secret(autoscaler_user(flow)), PASSWORD_KEY))
+        names.append(_target("username", configmap.autoscaler_name(flow), configmap.USER_NAME_KEY))
+    if reach.authority:
+        secrets.append(_target("ca", reach.authority.secret, reach.authority.key))
+    built["spec"] = {"secretTargetRef": secrets} | ({"configMapTargetRef": names} if names else {})
     return built
 
 
