@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from orderflow_model.flow import DeletionPolicy, OrderFlow
 from orderflow_model.kafka import Provisioner
+from orderflow_model.names import dead_letter_topic_name
 from orderflow_model.topics import flow_topics
 from orderflow_operator.access import autoscaler_access, autoscaler_user, service_access, service_user
 from orderflow_operator.broker import broker
@@ -11,6 +12,7 @@ from orderflow_operator.cluster import Cluster
 from orderflow_operator.credentials import Credentials
 from orderflow_operator.desired import by_lag
 from orderflow_operator.errors import FlowError, KafkaSecretMissingError
+from orderflow_operator.flow_status import FlowStatus
 from orderflow_operator.kafka_admin import KafkaAdmin, Login, Provisioned, User
 from orderflow_operator.store import FlowKey
 from orderflow_operator.surroundings import Surroundings
@@ -29,16 +31,27 @@ class Provisioning:
         self._credentials = credentials
         self._kafka = kafka
 
-    async def provision(self, key: FlowKey, flow: OrderFlow, around: Surroundings) -> Provisioned:
-        """Make topics and users as the flow wants them; nothing to do where Strimzi makes them."""
+    async def provision(self, key: FlowKey, flow: OrderFlow, around: Surroundings, before: FlowStatus) -> Provisioned:
+        """Make topics and users as the flow wants them; nothing to do where Strimzi makes them.
+
+        `before` tells which topics it wanted the last time: nothing else remembers them.
+        """
         if not needs_admin(flow):
             return Provisioned()
         try:
             login = await self._login(key, flow)
             users = await self._users(key, flow, around) if login.mechanism else []
+            if dropped := _dropped_topics(flow, before):
+                await self._kafka.remove(login, dropped, [])
         except FlowError as problem:
             return Provisioned(problems=[problem])
         return await self._kafka.provision(login, flow_topics(flow), users)
+
+    async def retire(self, flow: OrderFlow, key: FlowKey, owner: str) -> None:
+        """Take user and Secrets of a service that is no more; `owner` is the name of its objects. Raise FlowError."""
+        if needs_admin(flow):
+            await self._kafka.remove(await self._login(key, flow), [], [owner])
+        await self._credentials.remove(key, owner)
 
     async def remove(self, key: FlowKey, flow: OrderFlow) -> None:
         """Remove the flow's users, and its topics if it says so; raise FlowError."""
@@ -73,3 +86,11 @@ class Provisioning:
             rules[autoscaler_user(flow)] = autoscaler_access(flow, scaled)
         passwords = await self._credentials.kafka_passwords(key, flow, rules)
         return [User(name, passwords[name], access) for name, access in rules.items()]
+
+
+def _dropped_topics(flow: OrderFlow, before: FlowStatus) -> list[str]:
+    if flow.spec.deletion_policy is DeletionPolicy.RETAIN:
+        return []
+    had = {event.topic for event in before.events}
+    had |= {dead_letter_topic_name(flow.metadata.name, service.name) for service in before.services}
+    return sorted(had - {topic.name for topic in flow_topics(flow)})

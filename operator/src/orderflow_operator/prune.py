@@ -1,18 +1,21 @@
 """Removal of what a flow no longer wants, stage by stage: the next goes when nothing of the one before is left."""
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 
 from orderflow_operator.cluster import Cluster
-from orderflow_operator.credentials import Credentials
+from orderflow_operator.errors import FlowError
 from orderflow_operator.kinds import BY_NAME, Kind
 from orderflow_operator.resources import serviceaccount
 from orderflow_operator.store import FlowKey
 
+Retire = Callable[[FlowKey, str], Awaitable[None]]
+"""Takes what a service has besides objects, given their name: Secrets, which are never listed, and Kafka users."""
+
 
 async def prune(
-    key: FlowKey, keep: Collection[str], outlive: Collection[str], cluster: Cluster, credentials: Credentials
-) -> bool:
+    key: FlowKey, keep: Collection[str], outlive: Collection[str], cluster: Cluster, retire: Retire
+) -> tuple[bool, list[FlowError]]:
     """Remove all but the objects to keep and the kinds that outlive them; tell whether there was anything."""
     stale: dict[int, list[tuple[Kind, str]]] = {}
     for object_key in cluster.objects(key):
@@ -20,8 +23,18 @@ async def prune(
         if object_key not in keep and kind not in outlive:
             stale.setdefault(BY_NAME[kind].stage, []).append((BY_NAME[kind], name))
     first = stale[min(stale)] if stale else []
-    for gone, owner in first:
-        if gone.name == serviceaccount.KIND:  # Secrets are never listed; their service's account tells of them
-            await credentials.remove(key, owner)
-    await asyncio.gather(*(cluster.remove(key, gone, name) for gone, name in first))
-    return bool(stale)
+    problems = [problem for kind, name in first if (problem := await _retired(kind, key, name, retire))]
+    going = [(kind, name) for kind, name in first if not (problems and kind.name == serviceaccount.KIND)]
+    await asyncio.gather(*(cluster.remove(key, kind, name) for kind, name in going))
+    return bool(stale), problems
+
+
+async def _retired(kind: Kind, key: FlowKey, name: str, retire: Retire) -> FlowError | None:
+    """Take what goes with a service's account; the account stays as a reminder while that fails."""
+    if kind.name != serviceaccount.KIND:
+        return None
+    try:
+        await retire(key, name)
+    except FlowError as problem:
+        return problem
+    return None

@@ -7,8 +7,9 @@ again.
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 
 from orderflow_model.flow import DeletionPolicy, OrderFlow
 from orderflow_model.topics import flow_topics
@@ -25,7 +26,7 @@ from orderflow_operator.kinds import SCALED_OBJECT
 from orderflow_operator.live import digest_of, written
 from orderflow_operator.metrics import ERRORS
 from orderflow_operator.outcome import Outcome
-from orderflow_operator.pods import Trouble, troubles
+from orderflow_operator.pods import troubles
 from orderflow_operator.provisioning import Provisioning, needs_admin
 from orderflow_operator.prune import prune
 from orderflow_operator.resources import deployment, kafkatopic, kafkauser, migrationjob, networkpolicy
@@ -48,6 +49,15 @@ class Parts:
     wake: Callable[[FlowKey], None]
     now: Callable[[], datetime]
     rollout_deadline: int
+
+
+@dataclass(frozen=True)
+class Done:
+    """What apply and prune did: what was found at Kafka, what could not be, whether anything was written."""
+
+    provisioned: Provisioned = field(default_factory=Provisioned)
+    problems: list[FlowError] = field(default_factory=list)
+    wrote: bool = False
 
 
 async def reconcile(key: FlowKey, parts: Parts) -> Outcome:
@@ -74,26 +84,23 @@ async def reconcile(key: FlowKey, parts: Parts) -> Outcome:
     wanted = desired(flow, around)
 
     # 4 apply, 5 prune
-    keep = {entry(one["kind"], one["metadata"]["name"]) for one in wanted}
-    provisioned = await parts.provisioning.provision(key, flow, around) if not paused else Provisioned()
-    wrote, refusals = await _apply(key, flow, wanted, around, parts.cluster) if not paused else (False, [])
-    pruned = await prune(key, keep, _outlives(flow), parts.cluster, parts.credentials) if not paused else False
+    before = FlowStatus.of(raw.get("status"))
+    done = Done() if paused else await _make_true(key, flow, wanted, around, before, parts)
 
     # 6 status
-    problems += provisioned.problems + refusals
-    seen = _seen(flow, verdict, wanted, parts.cluster.objects(key), provisioned)
+    problems += done.problems
+    seen = _seen(flow, verdict, wanted, parts.cluster.objects(key), done.provisioned)
     looked = replace(
         seen,
-        troubles=await _troubles(key, parts.cluster) if not (seen.settled or wrote or pruned) else {},
+        troubles={} if seen.settled or done.wrote else troubles(await parts.cluster.pods(key)),
         problems=tuple(problems),
         paused=paused,
         deadline=parts.rollout_deadline,
     )
-    before = FlowStatus.of(raw.get("status"))
     await _write_status(key, raw, before, status_of(looked, before, parts.now()), parts)
     if problems:
         return Outcome.TROUBLED
-    return Outcome.SETTLED if seen.settled and not pruned else Outcome.PENDING
+    return Outcome.SETTLED if seen.settled and not done.wrote else Outcome.PENDING
 
 
 async def _forget(key: FlowKey, parts: Parts) -> Outcome:
@@ -107,7 +114,7 @@ async def _forget(key: FlowKey, parts: Parts) -> Outcome:
     parts.credentials.forget(key)
     if await parts.cluster.defined():
         return Outcome.GONE
-    left = await prune(key, set(), {kafkatopic.KIND}, parts.cluster, parts.credentials)
+    left, _ = await prune(key, set(), {kafkatopic.KIND}, parts.cluster, parts.credentials.remove)
     return Outcome.PENDING if left else Outcome.GONE
 
 
@@ -134,6 +141,22 @@ async def _surroundings(key: FlowKey, flow: OrderFlow, parts: Parts) -> tuple[Su
     return Surroundings(keda, database, parts.rollout_deadline), []
 
 
+async def _make_true(
+    key: FlowKey, flow: OrderFlow, wanted: list[Object], around: Surroundings, before: FlowStatus, parts: Parts
+) -> Done:
+    provisioned, (applied, refused_objects) = await asyncio.gather(
+        parts.provisioning.provision(key, flow, around, before),  # a broker that is away holds up nothing else
+        _apply(key, flow, wanted, around, parts.cluster),
+    )
+    keep = {entry(one["kind"], one["metadata"]["name"]) for one in wanted}
+    retire = partial(parts.provisioning.retire, flow)
+    pruned, kept_back = await prune(key, keep, _outlives(flow), parts.cluster, retire)
+    problems = [*provisioned.problems, *refused_objects, *kept_back]
+    for problem in problems:
+        ERRORS.labels(problem.reason).inc()
+    return Done(provisioned, problems, applied or pruned)
+
+
 async def _apply(
     key: FlowKey, flow: OrderFlow, wanted: list[Object], around: Surroundings, cluster: Cluster
 ) -> tuple[bool, list[FlowError]]:
@@ -144,9 +167,7 @@ async def _apply(
     failures = [one for one in results if isinstance(one, BaseException) and not isinstance(one, FlowError)]
     if failures:
         raise failures[0]
-    for problem in (refusals := [one for one in results if isinstance(one, FlowError)]):
-        ERRORS.labels(problem.reason).inc()
-    return any(one is True for one in results), refusals
+    return any(one is True for one in results), [one for one in results if isinstance(one, FlowError)]
 
 
 def _held(wanted: list[Object], around: Surroundings, objects: Objects) -> frozenset[str]:
@@ -206,10 +227,6 @@ def _services(flow: OrderFlow, fares: Mapping[str, Health]) -> dict[str, Health]
 def _versions(flow: OrderFlow, wanted: Iterable[Object]) -> dict[str, str]:
     digests = {one["metadata"]["name"]: digest_of(one) for one in wanted if one["kind"] == deployment.KIND}
     return {service.name: written(digests[deployment.name(flow, service.name)]) for service in flow.spec.services}
-
-
-async def _troubles(key: FlowKey, cluster: Cluster) -> dict[str, Trouble]:
-    return troubles(await cluster.pods(key))
 
 
 async def _write_status(key: FlowKey, raw: Object, before: FlowStatus, after: FlowStatus, parts: Parts) -> None:
