@@ -64,7 +64,7 @@ def _compile(module: Path, folder: Path) -> None:
         made = Path(scratch) / "bin"
         made.mkdir()
         _go(module, "build", "-trimpath", "-ldflags", _linker_flags(), "-o", f"{made}/", *_PROGRAMS)
-        (made / "v3").exists() and (made / "v3").rename(made / "etcd")
+        (made / "server").rename(made / "etcd")
         if not folder.is_dir():  # another run may have been faster
             made.rename(folder)
     _say(f"compiled in {time.monotonic() - started:.0f} s")
