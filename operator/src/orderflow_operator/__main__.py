@@ -25,10 +25,11 @@ from orderflow_operator.kinds import KINDS
 from orderflow_operator.metrics import FLOWS, OBJECTS, QUEUE
 from orderflow_operator.provisioning import Provisioning
 from orderflow_operator.queue import Queue
-from orderflow_operator.reconcile import Parts, reconcile
+from orderflow_operator.reconcile import reconcile
 from orderflow_operator.resources.metadata import Object
 from orderflow_operator.store import FlowKey, Store
 from orderflow_operator.surroundings import ROLLOUT_DEADLINE
+from orderflow_operator.turn import Parts
 from orderflow_operator.verdict import Verdict, judge, made_at
 from orderflow_operator.watch import Watch
 

@@ -6,6 +6,7 @@ URL follows and the password stays. Where no Strimzi makes Kafka users, their pa
 
 import secrets
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 
 from orderflow_model.flow import OrderFlow
 from orderflow_operator.broker import broker
@@ -21,6 +22,14 @@ VERIFIED_SECONDS = 60.0
 _PASSWORD_BYTES = 24
 
 
+@dataclass(frozen=True)
+class Admin:
+    """The database's admin URI, and where it points without its credentials."""
+
+    uri: str = field(repr=False)
+    database: Database
+
+
 class Credentials:
     """Makes Secrets and remembers, for a while, that they are there: reading them all each time would cost most."""
 
@@ -29,15 +38,27 @@ class Credentials:
         self._now = now
         self._verified: dict[FlowKey, tuple[str, float]] = {}
 
-    async def database(self, key: FlowKey, flow: OrderFlow) -> Database:
-        """Make sure each service has its role's Secret; return where the database stands. Raise FlowError."""
-        uri = await self._admin_uri(key, flow)
-        database = self._parsed(flow, uri)
-        if not self._is_verified(key, flow, uri):
-            for service in flow.spec.services:
-                await self._ensure_role(key, flow, service.name, uri)
-            self._verified[key] = (self._state(flow, uri), self._now() + VERIFIED_SECONDS)
-        return database
+    async def admin(self, key: FlowKey, flow: OrderFlow) -> Admin:
+        """Read where the database stands; raise FlowError."""
+        reference = flow.spec.database.secret_key_ref
+        values = await self._cluster.secret(key.namespace, reference.name) or {}
+        if not values.get(reference.key):
+            raise DatabaseSecretMissingError(reference.name, reference.key)
+        uri = values[reference.key].strip()
+        try:
+            return Admin(uri, Database.of(uri))
+        except ValueError as error:
+            raise DatabaseSecretInvalidError(reference.name, reference.key, str(error)) from None
+
+    async def ensure(self, key: FlowKey, flow: OrderFlow, admin: Admin) -> None:
+        """Make sure each service has its role's Secret; raise FlowError."""
+        names = [service.name for service in flow.spec.services]
+        state = digest(f"{flow.metadata.uid} {admin.uri} {names}")
+        known, until = self._verified.get(key, ("", 0.0))
+        if known != state or self._now() >= until:
+            for name in names:
+                await self._ensure_role(key, flow, name, admin.uri)
+            self._verified[key] = (state, self._now() + VERIFIED_SECONDS)
 
     async def kafka_passwords(self, key: FlowKey, flow: OrderFlow, users: Iterable[str]) -> dict[str, str]:
         """Return the password of each Kafka user that we make ourselves."""
@@ -53,28 +74,6 @@ class Credentials:
         for name in secret.names_of(owner):
             if await self._cluster.own_secret(key, "", name) is not None:
                 await self._cluster.delete_secret(key, name)
-
-    async def _admin_uri(self, key: FlowKey, flow: OrderFlow) -> str:
-        reference = flow.spec.database.secret_key_ref
-        values = await self._cluster.secret(key.namespace, reference.name) or {}
-        if not values.get(reference.key):
-            raise DatabaseSecretMissingError(reference.name, reference.key)
-        return values[reference.key].strip()
-
-    def _parsed(self, flow: OrderFlow, uri: str) -> Database:
-        reference = flow.spec.database.secret_key_ref
-        try:
-            return Database.of(uri)
-        except ValueError as error:
-            raise DatabaseSecretInvalidError(reference.name, reference.key, str(error)) from None
-
-    def _is_verified(self, key: FlowKey, flow: OrderFlow, uri: str) -> bool:
-        state, until = self._verified.get(key, ("", 0.0))
-        return state == self._state(flow, uri) and self._now() < until
-
-    @staticmethod
-    def _state(flow: OrderFlow, uri: str) -> str:
-        return digest(f"{flow.metadata.uid} {uri} {[service.name for service in flow.spec.services]}")
 
     async def _ensure_role(self, key: FlowKey, flow: OrderFlow, service: str, uri: str) -> None:
         name = secret.database_name(flow, service)

@@ -1,0 +1,81 @@
+"""The writing half of a reconcile: objects, Secrets and Kafka are brought to what the flow wants."""
+
+import asyncio
+from dataclasses import dataclass, field
+from functools import partial
+
+from orderflow_model.flow import DeletionPolicy, OrderFlow
+from orderflow_operator.cluster import Cluster
+from orderflow_operator.errors import FlowError
+from orderflow_operator.health import State
+from orderflow_operator.kafka_admin import Provisioned
+from orderflow_operator.metrics import ERRORS
+from orderflow_operator.observation import fares
+from orderflow_operator.provisioning import needs_admin
+from orderflow_operator.prune import prune
+from orderflow_operator.resources import deployment, kafkatopic, migrationjob, networkpolicy
+from orderflow_operator.store import Objects, entry
+from orderflow_operator.teardown import add_finalizer
+from orderflow_operator.turn import Parts, Turn
+
+
+@dataclass(frozen=True)
+class Done:
+    """What apply and prune did: what was found at Kafka, what could not be, whether anything was written."""
+
+    provisioned: Provisioned = field(default_factory=Provisioned)
+    problems: list[FlowError] = field(default_factory=list)
+    wrote: bool = False
+
+
+async def make_true(turn: Turn, parts: Parts) -> Done:
+    """Write what differs and remove what is no longer wanted; what cannot be is among the problems."""
+    if needs_admin(turn.flow):
+        await add_finalizer(turn.key, turn.raw, parts.cluster)
+    provisioned, credentials, (applied, refusals) = await asyncio.gather(
+        # a broker that is away holds up nothing else
+        parts.provisioning.provision(turn.key, turn.flow, turn.around, turn.before),
+        _credentials(turn, parts),
+        _apply(turn, parts.cluster),
+    )
+    keep = {entry(one["kind"], one["metadata"]["name"]) for one in turn.wanted}
+    retire = partial(parts.provisioning.retire, turn.flow)
+    pruned, kept_back = await prune(turn.key, keep, _outlives(turn.flow), parts.cluster, retire)
+    problems = [*provisioned.problems, *credentials, *refusals, *kept_back]
+    for problem in problems:
+        ERRORS.labels(problem.reason).inc()
+    return Done(provisioned, problems, applied or pruned)
+
+
+async def _credentials(turn: Turn, parts: Parts) -> list[FlowError]:
+    try:
+        if turn.admin:
+            await parts.credentials.ensure(turn.key, turn.flow, turn.admin)
+    except FlowError as problem:
+        return [problem]
+    return []
+
+
+async def _apply(turn: Turn, cluster: Cluster) -> tuple[bool, list[FlowError]]:
+    """Apply what can be by now, side by side; tell whether anything was written, and what was refused."""
+    held = _held(turn, cluster.objects(turn.key))
+    applying = (cluster.apply(turn.key, turn.uid, one) for one in turn.wanted if one["kind"] not in held)
+    results = await asyncio.gather(*applying, return_exceptions=True)
+    failures = [one for one in results if isinstance(one, BaseException) and not isinstance(one, FlowError)]
+    if failures:
+        raise failures[0]
+    return any(one is True for one in results), [one for one in results if isinstance(one, FlowError)]
+
+
+def _held(turn: Turn, objects: Objects) -> frozenset[str]:
+    """Return the kinds that wait: pods for their migration, and that for the database to be known."""
+    if turn.admin is None:
+        return frozenset({migrationjob.KIND, deployment.KIND, networkpolicy.KIND})
+    jobs = (one for one in turn.wanted if one["kind"] == migrationjob.KIND)
+    migrated = all(fares(job, objects).state is State.READY for job in jobs)
+    return frozenset() if migrated else frozenset({deployment.KIND})
+
+
+def _outlives(flow: OrderFlow) -> frozenset[str]:
+    """Return the kinds that stay though the flow no longer wants them."""
+    return frozenset({kafkatopic.KIND} if flow.spec.deletion_policy is DeletionPolicy.RETAIN else ())

@@ -1,0 +1,62 @@
+"""How what a flow wants fares, read from what is remembered of it. Pure."""
+
+from collections.abc import Iterable, Mapping
+
+from orderflow_model.flow import OrderFlow
+from orderflow_model.topics import flow_topics
+from orderflow_operator.health import Health, State
+from orderflow_operator.kafka_admin import Provisioned
+from orderflow_operator.live import digest_of, written
+from orderflow_operator.resources import deployment, kafkatopic, kafkauser, migrationjob
+from orderflow_operator.resources.metadata import Object
+from orderflow_operator.status import Seen
+from orderflow_operator.store import Objects, entry
+from orderflow_operator.turn import Turn
+from orderflow_operator.verdict import Verdict
+
+
+def look(turn: Turn, verdict: Verdict, objects: Objects, provisioned: Provisioned) -> Seen:
+    """Return what is there of all that the flow wants."""
+    found = {entry(one["kind"], one["metadata"]["name"]): fares(one, objects) for one in turn.wanted}
+    states = [health.state for health in (*found.values(), *provisioned.topics.values())]
+    return Seen(
+        flow=turn.flow,
+        verdict=verdict,
+        topics=_topics(turn.flow, found) | provisioned.topics,
+        users=_by_kind(found, kafkauser.KIND) | provisioned.users,
+        services=_services(turn.flow, found),
+        versions=_versions(turn.flow, turn.wanted),
+        migration=next(iter(_by_kind(found, migrationjob.KIND).values())),
+        settled=all(state is State.READY for state in states),
+    )
+
+
+def fares(wanted: Object, objects: Objects) -> Health:
+    """Return how an object fares as far as it is the one wanted; an older version of it is never ready."""
+    live = objects.get(entry(wanted["kind"], wanted["metadata"]["name"]))
+    if live is None:
+        return Health(State.PENDING, "NotApplied", "not written yet")
+    if not live.clean or live.applied != digest_of(wanted):
+        return live.health._replace(state=State.PENDING, reason="RollingOut", message="")
+    return live.health
+
+
+def _by_kind(all_fares: Mapping[str, Health], kind: str) -> dict[str, Health]:
+    prefix = entry(kind, "")
+    return {name.removeprefix(prefix): health for name, health in all_fares.items() if name.startswith(prefix)}
+
+
+def _topics(flow: OrderFlow, all_fares: Mapping[str, Health]) -> dict[str, Health]:
+    found = _by_kind(all_fares, kafkatopic.KIND)
+    named = ((topic.name, kafkatopic.name(topic.name)) for topic in flow_topics(flow))
+    return {topic: found[name] for topic, name in named if name in found}
+
+
+def _services(flow: OrderFlow, all_fares: Mapping[str, Health]) -> dict[str, Health]:
+    found = _by_kind(all_fares, deployment.KIND)
+    return {service.name: found[deployment.name(flow, service.name)] for service in flow.spec.services}
+
+
+def _versions(flow: OrderFlow, wanted: Iterable[Object]) -> dict[str, str]:
+    digests = {one["metadata"]["name"]: digest_of(one) for one in wanted if one["kind"] == deployment.KIND}
+    return {service.name: written(digests[deployment.name(flow, service.name)]) for service in flow.spec.services}
