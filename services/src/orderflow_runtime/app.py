@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,6 +48,7 @@ _HOUSEKEEPING_SECONDS = 10.0
 _PACE, _PACE_AT_THE_END = 0.005, 0.05
 """Seconds from batch to batch, at least. Nobody waits for the events of a service that publishes none."""
 _ROTATE_SECONDS = 3600.0
+_CLOSE_SECONDS = 5.0
 
 
 class Misconfigured(Exception):  # noqa: N818  (it says what the environment is)
@@ -157,9 +158,18 @@ async def run(service: Service, settings: Settings, log: Log, store: Store, cloc
     try:
         await process.run(stopping)
     finally:
-        await log.stop()
+        await _close(log.stop)
         if service.close is not None:
-            await service.close()
+            await _close(service.close)
+
+
+async def _close(stop: Callable[[], Awaitable[None]]) -> None:
+    """Close, but no longer than a stop may take: a client whose broker is away waits for its answers."""
+    try:
+        async with asyncio.timeout(_CLOSE_SECONDS):
+            await stop()
+    except TimeoutError:
+        logger.warning("not closed in %.0f s; the end of the process will", _CLOSE_SECONDS)
 
 
 class _Process:
