@@ -166,13 +166,13 @@ class Cluster:
 
     async def _refuse_foreign(self, kind: Kind, key: FlowKey, uid: str, name: str) -> None:
         """Raise ConflictError when an object of that name is there and is not of this flow."""
-        found = await self._get(kind, key.namespace, name)
+        found = await self._get(kind, key.namespace, name, resourceVersion="0")  # from the server's memory, not etcd
         if found is not None and not _is_ours(found, key, uid):
             raise ConflictError(kind.name, name, _owner(found))
 
-    async def _get(self, kind: Kind, namespace: str, name: str) -> Object | None:
+    async def _get(self, kind: Kind, namespace: str, name: str, **query: str) -> Object | None:
         try:
-            return _decoded(await self._api.get(kind.path(namespace, name)))
+            return _decoded(await self._api.get(kind.path(namespace, name), **query))
         except ApiError as error:
             if error.status == 404:
                 return None
