@@ -12,11 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from orderflow_cli.kafka import Kafka
 from support.api import Api, Json
 from support.api_proxy import ApiProxy, Faults
 from support.controlplane import ControlPlane
 from support.fleet import until
 from support.flows import changed, pair
+from support.kafka_rights import KafkaRights
 from support.names import unique_name
 from support.operator_process import make_account
 from support.snapshot import snapshot
@@ -74,21 +76,23 @@ async def test_killed_after_each_of_its_writes_it_converges_to_the_same_end(
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("policy", ["Retain", "Delete"])
-async def test_killed_after_each_write_of_a_teardown_it_ends_clean(stand: Stand, proxy: ApiProxy, policy: str) -> None:
-    """No finalizer is left behind and nothing else, however often it dies on the way."""
+async def test_killed_after_each_write_of_a_teardown_it_ends_clean(
+    stand: Stand, proxy: ApiProxy, kafka: Kafka, flow_name: str
+) -> None:
+    """No finalizer is left behind and nothing else, in Kubernetes or in Kafka, however often it dies on the way."""
+    admin = {"provisioner": "Admin", "bootstrapServers": [kafka.bootstrap]}
+    flow = changed(changed(pair(flow_name), "spec.kafka", admin), "spec.deletionPolicy", "Delete")
     await stand.start()
-    await stand.apply(changed(pair(), "spec.deletionPolicy", policy))
-    await stand.until_ready("pair")
+    await stand.apply(changed(flow, "spec.defaults", {"topic": {"replicas": 1}}))
+    await stand.until_ready(flow_name)
     await asyncio.to_thread(stand.operator.kill)
-    await stand.api.delete("OrderFlow", stand.namespace, "pair")
-    kept = {"KafkaTopic"} if policy == "Retain" else set()
+    await stand.api.delete("OrderFlow", stand.namespace, flow_name)
 
     async def clean() -> bool:
-        gone = await stand.flow("pair") is None
-        return gone and {kind for kind, _ in await stand.made()} <= kept
+        return await stand.flow(flow_name) is None and not await stand.made()
 
-    print(f"{await _live_and_die(stand, proxy, clean)} lives")
+    assert await _live_and_die(stand, proxy, clean) > 0, "it was killed on the way"
+    assert KafkaRights(kafka.bootstrap).partitions(f"{flow_name}.asked") == 0
 
 
 async def _live_and_die(stand: Stand, proxy: ApiProxy, done: Callable[[], Awaitable[bool]]) -> int:

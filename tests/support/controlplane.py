@@ -74,7 +74,8 @@ class ControlPlane:
         found = []
         for line in self.audit_log.read_text().splitlines():
             event = json.loads(line)
-            if event["stage"] == "ResponseComplete" and user in ("", event["user"]["username"]):
+            told = "ResponseStarted" if event["verb"] == "watch" else "ResponseComplete"  # a watch may never end
+            if event["stage"] == told and user in ("", event["user"]["username"]):
                 code = str(event["responseStatus"]["code"])
                 what = {"user": event["user"]["username"], "verb": event["verb"], "code": code}
                 found.append(what | event.get("objectRef", {}))

@@ -9,33 +9,44 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import aiohttp
+import yaml
 
 from orderflow_cli.children import kill_tree, spawn
 from orderflow_cli.ports import free_port
-from support.api import Api
+from support.api import Api, Json
 from support.controlplane import ControlPlane
 from support.fleet import until
 
 ACCOUNT = "orderflow-operator"
+_RIGHTS = Path(__file__).parents[2] / "manifests" / "rbac.yaml"
 _MODULE = "orderflow_operator"
 
 
-async def make_account(api: Api, namespace: str, role: str = "cluster-admin") -> str:
-    """Make the operator's account with a role in the whole cluster, and give a token of it."""
-    metadata = {"name": ACCOUNT}
-    await api.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata}, namespace)
-    subject = {"kind": "ServiceAccount", "name": ACCOUNT, "namespace": namespace}
-    binding = {
-        "apiVersion": "rbac.authorization.k8s.io/v1",
-        "kind": "ClusterRoleBinding",
-        "metadata": {"name": f"{ACCOUNT}-{namespace}"},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
-        "subjects": [subject],
-    }
-    await api.apply(binding)
+async def make_account(api: Api, namespace: str) -> str:
+    """Make the operator's account with the rights of manifests/rbac.yaml in one namespace, and give a token of it."""
+    for role in roles():
+        await api.apply(role)
+    await api.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": ACCOUNT}}, namespace)
+    await api.apply(_binding("RoleBinding", ACCOUNT, ACCOUNT, namespace), namespace)
+    await api.apply(_binding("ClusterRoleBinding", f"{ACCOUNT}-{namespace}", f"{ACCOUNT}-cluster", namespace))
     request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 86_400}}
     path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{ACCOUNT}/token"
     return str((await api.call("POST", path, request))["status"]["token"])
+
+
+def roles() -> list[Json]:
+    """Give the cluster roles that the operator is shipped with."""
+    return [item for item in yaml.safe_load_all(_RIGHTS.read_text()) if item["kind"] == "ClusterRole"]
+
+
+def _binding(kind: str, name: str, role: str, namespace: str) -> Json:
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": kind,
+        "metadata": {"name": name},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+        "subjects": [{"kind": "ServiceAccount", "name": ACCOUNT, "namespace": namespace}],
+    }
 
 
 class OperatorProcess:

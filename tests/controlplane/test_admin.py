@@ -1,0 +1,89 @@
+"""The provisioner Admin: topics on any Kafka by its admin API, refusals with a reason, ends that hold nothing up."""
+
+import asyncio
+
+import pytest
+from confluent_kafka.admin import AdminClient
+
+from orderflow_cli.kafka import Kafka
+from support.api import Json
+from support.fleet import until
+from support.flows import changed, pair
+from support.kafka_rights import KafkaRights
+from support.stand import Stand
+
+
+def admin_pair(name: str, kafka: Kafka, policy: str = "Delete") -> Json:
+    """Give the small flow on a Kafka without Strimzi."""
+    where = {"provisioner": "Admin", "bootstrapServers": [kafka.bootstrap]}
+    flow = changed(changed(pair(name), "spec.kafka", where), "spec.deletionPolicy", policy)
+    return changed(flow, "spec.defaults", {"topic": {"partitions": 3, "replicas": 1}})
+
+
+def topics(kafka: Kafka, name: str) -> dict[str, int]:
+    """Give the flow's topics that are there, and their partitions."""
+    found = AdminClient({"bootstrap.servers": kafka.bootstrap}).list_topics(timeout=20).topics
+    return {topic: len(of.partitions) for topic, of in found.items() if topic.startswith(f"{name}.")}
+
+
+async def test_topics_are_made_grown_and_never_shrunk(stand: Stand, kafka: Kafka, flow_name: str) -> None:
+    """3 → 6 partitions is done; 6 → 3 and other replicas are refused with the topic's name, and change nothing."""
+    await stand.start()
+    flow = admin_pair(flow_name, kafka)
+    await stand.apply(flow)
+    await stand.until_ready(flow_name)
+    dead_letters = {f"{flow_name}.asker.dead-letters": 1, f"{flow_name}.answerer.dead-letters": 1}
+    assert topics(kafka, flow_name) == {f"{flow_name}.asked": 3, f"{flow_name}.answered": 3} | dead_letters
+    await stand.apply(changed(flow, "spec.events.0.topic", {"partitions": 6}))
+    await stand.until_ready(flow_name)
+    assert topics(kafka, flow_name)[f"{flow_name}.asked"] == 6
+    await stand.apply(flow)
+    said = await stand.until(flow_name, "Ready", "False")
+    assert f"{flow_name}.asked" in said["message"]
+    await stand.apply(changed(flow, "spec.events.0.topic", {"partitions": 6, "replicas": 2}))
+    said = await stand.until(flow_name, "TopicsReady", "False")
+    assert f"{flow_name}.asked" in said["message"]
+    assert topics(kafka, flow_name)[f"{flow_name}.asked"] == 6
+    assert not [kind for kind, _ in await stand.made() if kind.startswith("Kafka")], "Strimzi is not asked"
+
+
+@pytest.mark.parametrize("policy", ["Retain", "Delete"])
+async def test_topics_follow_the_deletion_policy(stand: Stand, kafka: Kafka, flow_name: str, policy: str) -> None:
+    """The finalizer holds the flow until what lies outside is settled, and then goes."""
+    await stand.start()
+    await stand.apply(admin_pair(flow_name, kafka, policy))
+    await stand.until_ready(flow_name)
+    assert (await stand.flow(flow_name) or {})["metadata"]["finalizers"]
+    await stand.api.delete("OrderFlow", stand.namespace, flow_name)
+    await stand.until_gone("OrderFlow", flow_name)
+    assert bool(topics(kafka, flow_name)) == (policy == "Retain")
+
+
+@pytest.mark.timeout(400)
+async def test_a_dead_broker_blocks_neither_the_rest_nor_the_end(
+    stand: Stand, private_kafka: Kafka, flow_name: str
+) -> None:
+    """Services are made while the broker is away; once it is back the flow is ready; a deletion ends without it."""
+    await stand.start()
+    await asyncio.to_thread(private_kafka.kill)
+    await stand.apply(admin_pair(flow_name, private_kafka))
+    said = await stand.until(flow_name, "TopicsReady", "False", "KafkaUnavailable")
+    assert private_kafka.bootstrap in said["message"]
+    await stand.until(flow_name, "ServicesReady", "True")
+    await asyncio.to_thread(private_kafka.start)
+    await stand.until_ready(flow_name)
+    await asyncio.to_thread(private_kafka.kill)
+    await stand.api.delete("OrderFlow", stand.namespace, flow_name)
+    await stand.until_gone("OrderFlow", flow_name, 150)
+
+
+async def test_a_topic_removed_by_hand_comes_back(stand: Stand, kafka: Kafka, flow_name: str) -> None:
+    """What no watch tells of is found at the next look."""
+    await stand.start()
+    flow = admin_pair(flow_name, kafka)
+    await stand.apply(flow)
+    await stand.until_ready(flow_name)
+    rights = KafkaRights(kafka.bootstrap)
+    await asyncio.to_thread(rights.delete_topic, f"{flow_name}.asked")
+    await stand.apply(changed(flow, "spec.services.0.image", "example/asker:2"))
+    await until(lambda: asyncio.to_thread(rights.partitions, f"{flow_name}.asked"), "the topic is back")

@@ -1,0 +1,66 @@
+"""What the operator may do: exactly what it does. Every test of this tier runs it with these rights and no others."""
+
+from orderflow_cli.kafka import Kafka
+from support.api import Json
+from support.flows import changed, pair, service
+from support.operator_process import roles
+from support.stand import Stand
+
+UNSEEN = {"create"}  # server-side apply asks for it beside patch, and the audit log names only patch
+UNTRIED = {
+    ("orderflows/finalizers", "update"),  # asked for by an admission plugin that is off here
+    ("networkpolicies", "delete"),  # only what a deleted CRD leaves
+}
+
+
+def test_no_right_reaches_further_than_its_name() -> None:
+    """No wildcard, no list of Secrets, no way into pods, none to more rights."""
+    rules = [rule for role in roles() for rule in role["rules"]]
+    for rule in rules:
+        assert "*" not in [*rule["apiGroups"], *rule["resources"], *rule["verbs"]]
+        assert not {"escalate", "bind", "impersonate"} & set(rule["verbs"])
+    granted = _granted()
+    assert not {("secrets", "list"), ("secrets", "watch")} & granted
+    assert {verb for resource, verb in granted if resource.startswith("pods")} == {"list"}
+
+
+async def test_every_right_is_used_and_none_is_missed(stand: Stand, kafka: Kafka, flow_name: str) -> None:
+    """Flows of either provisioner are made, edited, shrunk and deleted; rights and calls are the same set."""
+    await stand.start()
+    await _live_through(stand, _rich(pair("rich")))
+    admin = {"provisioner": "Admin", "bootstrapServers": [kafka.bootstrap]}
+    plain = changed(changed(pair(flow_name), "spec.kafka", admin), "spec.defaults", {"topic": {"replicas": 1}})
+    await _live_through(stand, plain)
+    calls = stand.plane.calls(stand.operator.user)
+    assert not [call for call in calls if call["code"] == "403"]
+    used = {("/".join(filter(None, (call.get("resource"), call.get("subresource")))), call["verb"]) for call in calls}
+    used = {(resource, verb) for resource, verb in used if resource}
+    assert {right for right in _granted() - used - UNTRIED if right[1] not in UNSEEN} == set()
+    assert used - _granted() == set()
+
+
+def _granted() -> set[tuple[str, str]]:
+    rules = [rule for role in roles() for rule in role["rules"]]
+    return {(resource, verb) for rule in rules for resource in rule["resources"] for verb in rule["verbs"]}
+
+
+def _rich(flow: Json) -> Json:
+    """Give a flow that has an object of every kind."""
+    extra = service("crowd", publishes=["EXTRA"], scale={"min": 2, "max": 4})
+    flow = changed(flow, "spec.events.2", {"name": "EXTRA"})
+    return changed(changed(flow, "spec.services.2", extra), "spec.deletionPolicy", "Delete")
+
+
+async def _live_through(stand: Stand, flow: Json) -> None:
+    name = flow["metadata"]["name"]
+    await stand.apply(flow)
+    await stand.until_ready(name)
+    flow = changed(
+        changed(flow, "spec.events", flow["spec"]["events"][:2]), "spec.services", flow["spec"]["services"][:2]
+    )
+    flow = changed(changed(flow, "spec.services.0.httpPort", 9090), "spec.services.1.scale", {"min": 1, "max": 1})
+    await stand.apply(flow)
+    await stand.until_ready(name)
+    await stand.settle(2)
+    await stand.api.delete("OrderFlow", stand.namespace, name)
+    await stand.until_gone("OrderFlow", name)
