@@ -1,0 +1,83 @@
+"""The validating webhook: what the CRD's own rules cannot see is refused before it is stored, in the words of lint."""
+
+import base64
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from orderflow_cli.ports import HOST, free_port
+from support.api import Api, ApiError, Json
+from support.certificates import certificates
+from support.controlplane import ControlPlane
+from support.fleet import until
+from support.flows import changed, pair
+from support.operator_process import OperatorProcess, make_account
+from support.stand import Stand
+
+
+@pytest.fixture
+async def guarded(api: Api, namespace: str, served: ControlPlane, scratch: Path) -> AsyncIterator[Stand]:
+    """An operator that serves the webhook, which the API server asks for this namespace."""
+    port, folder = free_port(), scratch / f"webhook-{namespace}"
+    folder.mkdir()
+    authority, key, certificate = certificates()
+    for name, content in (("ca.crt", authority), ("tls.key", key), ("tls.crt", certificate)):
+        (folder / name).write_text(content)
+    webhook = ["--webhook-port", str(port), "--webhook-certificates", str(folder), "--webhook-host", HOST]
+    token = await make_account(api, namespace)
+    operator = OperatorProcess(served, namespace, token, folder, ["--namespace", namespace, *webhook])
+    configuration = _configuration(namespace, f"https://{HOST}:{port}/orderflow", authority)
+    async with Stand(api, namespace, operator, served).open() as stand:
+        await stand.start()
+        await api.apply(configuration)
+        try:
+            await until(lambda: _refuses(stand), f"the webhook is asked\n{operator.tail()}", 60)
+            yield stand
+        finally:
+            await api.delete(configuration["kind"], "", configuration["metadata"]["name"])
+
+
+def _configuration(namespace: str, url: str, authority: str) -> Json:
+    rule = {"apiGroups": ["orderflow.dev"], "apiVersions": ["v1alpha1"], "resources": ["orderflows"]}
+    hook = {
+        "name": "lint.orderflow.dev",
+        "clientConfig": {"url": url, "caBundle": base64.b64encode(authority.encode()).decode()},
+        "rules": [rule | {"operations": ["CREATE", "UPDATE"]}],
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
+        "admissionReviewVersions": ["v1"],
+        "sideEffects": "None",
+        "failurePolicy": "Fail",
+        "timeoutSeconds": 30,
+    }
+    metadata = {"name": f"tests-{namespace}"}
+    api_version = "admissionregistration.k8s.io/v1"
+    return {
+        "apiVersion": api_version,
+        "kind": "ValidatingWebhookConfiguration",
+        "metadata": metadata,
+        "webhooks": [hook],
+    }
+
+
+async def _refuses(stand: Stand) -> bool:
+    unheard = changed(pair("probe"), "spec.services.0.subscribes", ["NOTHING"])
+    try:
+        await stand.api.apply(unheard, stand.namespace, dry=True)
+    except ApiError as error:
+        return "nobody publishes NOTHING" in str(error)
+    return False
+
+
+async def test_what_only_lint_sees_is_refused_before_it_is_stored(guarded: Stand) -> None:
+    """A subscription that nobody publishes, another flow's topic and fewer partitions never reach the store."""
+    await guarded.apply(changed(pair(), "spec.events.0.topic", {"partitions": 12}))
+    await guarded.until_ready("pair")
+    taken = changed(pair("other"), "spec.events.0.topic", {"name": "pair.asked"})
+    with pytest.raises(ApiError, match="topic pair.asked belongs to OrderFlow"):
+        await guarded.apply(taken)
+    with pytest.raises(ApiError, match="12 partitions"):
+        await guarded.apply(pair())  # the default is 6
+    assert await guarded.flow("other") is None
+    await guarded.apply(pair("other"))
+    await guarded.until_ready("other")
