@@ -74,7 +74,7 @@ async def test_what_only_lint_sees_is_refused_before_it_is_stored(guarded: Stand
     await guarded.apply(changed(pair(), "spec.events.0.topic", {"partitions": 12}))
     await guarded.until_ready("pair")
     taken = changed(pair("other"), "spec.events.0.topic", {"name": "pair.asked"})
-    with pytest.raises(ApiError, match="topic pair.asked belongs to OrderFlow"):
+    with pytest.raises(ApiError, match=r"topic pair\.asked belongs to OrderFlow"):
         await guarded.apply(taken)
     with pytest.raises(ApiError, match="12 partitions"):
         await guarded.apply(pair())  # the default is 6
