@@ -152,7 +152,7 @@ async def test_a_refused_topic_is_told_of_and_keeps_nothing_else_from_going_on(s
     stand.strimzi.refusals["shop.order-created"] = Refused("PolicyViolation", "too many replicas")
     await stand.start()
     await stand.apply(shop())
-    said = await stand.until("shop", "TopicsReady", "False")
+    said = await stand.until("shop", "TopicsReady", "False", "PolicyViolation")
     assert "shop.order-created" in said["message"]
     assert "too many replicas" in said["message"]
     await stand.until("shop", "ServicesReady", "True", seconds=120)
