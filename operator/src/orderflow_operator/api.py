@@ -87,9 +87,9 @@ class Api:
         """Create an object; raise ApiError."""
         return await self.request("POST", path, {"fieldManager": FIELD_MANAGER}, body, "application/json")
 
-    async def apply(self, path: str, body: object) -> bytes:
-        """Apply what we own of an object, server-side; raise ApiError."""
-        query = {"fieldManager": FIELD_MANAGER, "force": "true"}
+    async def apply(self, path: str, body: object, manager: str = FIELD_MANAGER) -> bytes:
+        """Apply what a manager owns of an object, server-side; raise ApiError."""
+        query = {"fieldManager": manager, "force": "true"}
         return await self.request("PATCH", path, query, body, APPLY)
 
     async def merge(self, path: str, body: object) -> bytes:

@@ -11,10 +11,10 @@ from typing import Any
 import msgspec
 
 from orderflow_model.flow import GROUP
-from orderflow_operator.api import Api, ApiError
+from orderflow_operator.api import FIELD_MANAGER, Api, ApiError
 from orderflow_operator.errors import ConflictError, FlowError, NotServedError, RejectedError, condition_of
 from orderflow_operator.kinds import BY_NAME, CRD, EVENT, ORDER_FLOW, POD, SECRET, Kind
-from orderflow_operator.live import digest_of, written
+from orderflow_operator.live import digest_of, owns, written
 from orderflow_operator.metrics import WRITES
 from orderflow_operator.resources.metadata import (
     FLOW_LABEL,
@@ -80,6 +80,8 @@ class Cluster:
             return False
         if live is None:
             await self._refuse_foreign(kind, key, uid, name)
+        elif _leaves_replicas(wanted):
+            await self._hand_over_replicas(kind, key, name)
         answer = await self._write(kind, key, name, _with_hash(wanted, digest))
         self._store.add_applied(kind, answer)
         return True
@@ -164,6 +166,20 @@ class Cluster:
         WRITES.labels(kind.name, "apply").inc()
         return answer
 
+    async def _hand_over_replicas(self, kind: Kind, key: FlowKey, name: str) -> None:
+        """Keep the number of pods while it passes from us to an autoscaler.
+
+        A field that its only owner no longer applies falls back to its default: one pod, until the autoscaler has
+        looked. So another manager takes the field first, at its present value.
+        """
+        found = await self._get(kind, key.namespace, name)
+        if found is not None and owns(found, ("f:spec", "f:replicas")):
+            metadata = {"name": name, "namespace": key.namespace}
+            body = {"apiVersion": kind.api_version, "kind": kind.name, "metadata": metadata}
+            replicas = {"spec": {"replicas": found["spec"]["replicas"]}}
+            await self._api.apply(kind.path(key.namespace, name), body | replicas, manager=f"{FIELD_MANAGER}-handover")
+            WRITES.labels(kind.name, "handover").inc()
+
     async def _refuse_foreign(self, kind: Kind, key: FlowKey, uid: str, name: str) -> None:
         """Raise ConflictError when an object of that name is there and is not of this flow."""
         found = await self._get(kind, key.namespace, name, resourceVersion="0")  # from the server's memory, not etcd
@@ -188,6 +204,10 @@ def _with_hash(wanted: Object, digest: int) -> Object:
     metadata = wanted["metadata"]
     annotations = metadata.get("annotations", {}) | {HASH_ANNOTATION: written(digest)}
     return wanted | {"metadata": metadata | {"annotations": annotations}}
+
+
+def _leaves_replicas(wanted: Object) -> bool:
+    return bool(wanted["kind"] == "Deployment" and "replicas" not in wanted["spec"])
 
 
 def _is_ours(found: Object, key: FlowKey, uid: str) -> bool:

@@ -7,7 +7,7 @@ the one we left in an annotation.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -112,6 +112,19 @@ def owned(value: Any, fields: Mapping[str, Any]) -> Any:
         selectors = [(key, below) for key, below in fields.items() if key != "."]
         return [owned(item, below) for item in value for key, below in selectors if _selects(key, item)]
     return value
+
+
+def owns(found: Object, path: Sequence[str]) -> bool:
+    """Tell whether we own the field at a path of `managedFields`, such as f:spec, f:replicas."""
+    for manager in found["metadata"].get("managedFields", ()):
+        if manager.get("manager") == FIELD_MANAGER and manager.get("operation") == "Apply":
+            fields = manager.get("fieldsV1", {})
+            for step in path:
+                fields = fields.get(step)
+                if fields is None:
+                    return False
+            return True
+    return False
 
 
 def _selects(selector: str, item: Any) -> bool:
