@@ -15,7 +15,7 @@ from pathlib import Path
 import kopf
 
 from orderflow_operator import admission, handlers, logs
-from orderflow_operator.api import Api
+from orderflow_operator.api import Api, ApiError
 from orderflow_operator.claims import Claims
 from orderflow_operator.cluster import Cluster
 from orderflow_operator.credentials import Credentials
@@ -37,6 +37,7 @@ logger = logging.getLogger(__name__)
 
 STALLED_SECONDS = 120.0
 _RESTART_SECONDS = 2.0
+_SWEEP_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,7 @@ async def run(options: Options) -> None:
             await cluster.listed()
             await _claim(cluster, parts.claims, scopes)
             tasks.append(group.create_task(queue.run()))
+            tasks.append(group.create_task(_sweep(cluster, queue, scopes)))
             started.set()
             await _operate(options, queue, parts)
             for task in tasks:
@@ -137,6 +139,19 @@ async def _claim(cluster: Cluster, claims: Claims, scopes: Sequence[str | None])
             verdict = judge(raw, Claims(), {})
             if verdict.flow is not None and verdict.valid:
                 claims.put(_key(raw), verdict.flow, made_at(raw))
+
+
+async def _sweep(cluster: Cluster, queue: Queue, scopes: Sequence[str | None]) -> None:
+    """Give a turn to flows that nobody told of: kopf can miss one that is made while it learns that the CRD is back."""
+    while True:
+        await asyncio.sleep(_SWEEP_SECONDS)
+        try:
+            for namespace in scopes:
+                for raw in await cluster.flows(namespace):
+                    if raw.get("status", {}).get("observedGeneration") != raw["metadata"].get("generation"):
+                        queue.add(_key(raw))
+        except ApiError as error:
+            logger.info("flows are looked through later: %s", error)
 
 
 async def _operate(options: Options, queue: Queue, parts: Parts) -> None:
