@@ -35,7 +35,7 @@ from orderflow_operator.watch import Watch
 
 logger = logging.getLogger(__name__)
 
-STALLED_SECONDS = 120.0
+STALLED_SECONDS = 300.0
 _RESTART_SECONDS = 2.0
 _SWEEP_SECONDS = 30.0
 

@@ -5,8 +5,10 @@ looked at anew, so that nothing depends on which events came, or in which order.
 again.
 """
 
+import logging
 from dataclasses import replace
 
+from orderflow_model.conditions import READY
 from orderflow_model.flow import OrderFlow
 from orderflow_operator.announcements import announcements
 from orderflow_operator.change import Done, make_true
@@ -27,6 +29,8 @@ from orderflow_operator.surroundings import Surroundings
 from orderflow_operator.teardown import tear_down
 from orderflow_operator.turn import Parts, Turn
 from orderflow_operator.verdict import INVALID, Verdict, judge, made_at
+
+logger = logging.getLogger(__name__)
 
 
 async def reconcile(key: FlowKey, parts: Parts) -> Outcome:
@@ -108,5 +112,8 @@ async def _write_status(key: FlowKey, raw: Object, before: FlowStatus, after: Fl
     if after != before:
         status = after.model_dump(mode="json", exclude_none=True)
         await parts.cluster.write_status(key, raw["metadata"]["uid"], status)
+        ready = after.condition(READY)
+        about = {"flow": str(key), "generation": raw["metadata"].get("generation")}
+        logger.info("%s: %s", key, f"{ready.reason}: {ready.message}" if ready else "", extra=about)
         for event in announcements(raw, before, after, parts.now()):
             await parts.cluster.post_event(event)

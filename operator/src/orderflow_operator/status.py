@@ -30,6 +30,9 @@ from orderflow_operator.verdict import Verdict
 
 PAUSED_ANNOTATION = "orderflow.dev/paused"
 
+# 250 items must fit into one object beside all else.
+_ITEM_MESSAGE_MAX = 1024
+
 _NO_TROUBLE = Trouble("", "")
 _UNSEEN = Health(State.PENDING, "NotApplied", "not written yet")
 
@@ -179,7 +182,7 @@ def _event(topic: Topic, event: str, topics: Mapping[str, Health]) -> EventStatu
         partitions=min(health.wanted, COUNT_MAX),
         ready=ready,
         reason=_word(health.reason),
-        message=health.message[:MESSAGE_MAX],
+        message=health.message[:_ITEM_MESSAGE_MAX],
     )
 
 
@@ -196,7 +199,7 @@ def _service(seen: Seen, service: Service, before: FlowStatus, now: datetime) ->
         ready=min(health.ready, COUNT_MAX),
         desired=min(health.wanted, COUNT_MAX),
         reason="" if ready else _word(trouble.reason or health.reason),
-        message="" if ready else (trouble.message or health.message)[:MESSAGE_MAX],
+        message="" if ready else (trouble.message or health.message)[:_ITEM_MESSAGE_MAX],
         rollout=rollout,
         since=None if ready else waits,
     )

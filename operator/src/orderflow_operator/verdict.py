@@ -3,7 +3,7 @@
 What the API server's own rules refuse is refused here too, so that the operator is as strict without them.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from orderflow_model.findings import Finding, InvalidResource, Severity
@@ -50,7 +50,7 @@ def judge(raw: Object, claims: Claims, objects: Objects) -> Verdict:
     except InvalidResource as refused:
         return Verdict(None, INVALID, refused.findings)
     findings = lint(flow)
-    errors = tuple(one for one in findings if one.severity is Severity.ERROR)
+    errors = tuple(one for one in (*findings, *_same_objects(flow)) if one.severity is Severity.ERROR)
     warnings = tuple(one for one in findings if one.severity is Severity.WARNING)
     if errors:
         return Verdict(flow, INVALID, errors, warnings)
@@ -71,6 +71,18 @@ def _known(raw: Object) -> Object:
     """Return the resource without what the API server keeps beside it and nobody here reads."""
     metadata = {key: value for key, value in raw.get("metadata", {}).items() if key != "managedFields"}
     return {key: value for key, value in raw.items() if key != "status"} | {"metadata": metadata}
+
+
+def _same_objects(flow: OrderFlow) -> Iterator[Finding]:
+    """Yield topics whose objects would have one name: one is called as another's name is written for Kubernetes."""
+    taken: dict[str, str] = {}
+    for index, event in enumerate(flow.spec.events):
+        topic = event_topic(flow, event).name
+        other = taken.setdefault(kafkatopic.name(topic), topic)
+        if other != topic:
+            yield Finding(
+                f"spec.events[{index}].topic.name", f"{topic} and {other} would be one KafkaTopic; rename one"
+            )
 
 
 def _fewer_partitions(flow: OrderFlow, objects: Objects) -> Iterable[Finding]:

@@ -9,6 +9,7 @@ from orderflow_operator.admission import review
 from orderflow_operator.claims import Claims
 from orderflow_operator.health import Health, State
 from orderflow_operator.live import Live
+from orderflow_operator.resources import kafkatopic
 from orderflow_operator.verdict import judge
 
 
@@ -48,6 +49,13 @@ def test_fewer_partitions_than_the_live_topic_are_refused(document: dict[str, An
     verdict = judge(document, Claims(), {"KafkaTopic/shop.order-created": topic})
     assert verdict.reason == "PartitionDecrease"
     assert "shop.order-created has 24 partitions and cannot shrink to 12" in verdict.message
+
+
+def test_topics_that_would_be_one_object_are_refused(document: dict[str, Any]) -> None:
+    """A topic called as another's object is would fight with it for ever."""
+    document["spec"]["events"][0]["topic"] = {"name": "Orders_X"}
+    document["spec"]["events"][1]["topic"] = {"name": kafkatopic.name("Orders_X")}
+    assert "would be one KafkaTopic" in judge(document, Claims(), {}).message
 
 
 def reviewed(new: dict[str, Any], old: dict[str, Any] | None = None) -> list[str]:
