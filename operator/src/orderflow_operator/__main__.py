@@ -135,7 +135,7 @@ def _parts(cluster: Cluster, queue: Queue, rollout_deadline: int) -> Parts:
 async def _claim(cluster: Cluster, claims: Claims, scopes: Sequence[str | None]) -> None:
     """Know who has which topics before anyone asks: flows come one by one, and not by age."""
     for namespace in scopes:
-        for raw in await cluster.flows(namespace):
+        async for raw in cluster.flows(namespace):
             verdict = judge(raw, Claims(), {})
             if verdict.flow is not None and verdict.valid:
                 claims.put(_key(raw), verdict.flow, made_at(raw))
@@ -147,9 +147,8 @@ async def _sweep(cluster: Cluster, queue: Queue, scopes: Sequence[str | None]) -
         await asyncio.sleep(_SWEEP_SECONDS)
         try:
             for namespace in scopes:
-                for raw in await cluster.flows(namespace):
-                    if raw.get("status", {}).get("observedGeneration") != raw["metadata"].get("generation"):
-                        queue.add(_key(raw))
+                async for key in cluster.unobserved(namespace):
+                    queue.add(key)
         except ApiError as error:
             logger.info("flows are looked through later: %s", error)
 

@@ -29,6 +29,7 @@ _FIRST_WAIT = 0.1
 _LONGEST_WAIT = 5.0
 _REQUEST_SECONDS = 30.0
 _PARALLEL = 24
+_PAGE = "200"
 
 
 class ApiError(Exception):
@@ -45,6 +46,20 @@ class ApiError(Exception):
     def passing(self) -> bool:
         """Whether the same request may succeed a little later."""
         return self.status in (0, 401, 409, 410, 429) or self.status >= 500
+
+
+class ListMetadata(msgspec.Struct, rename="camel"):
+    """What stands at the head of a list: its version, and where the next page begins."""
+
+    resource_version: str = ""
+    continue_: str = msgspec.field(default="", name="continue")
+
+
+class Page(msgspec.Struct):
+    """One page of a list; each item is left as it came."""
+
+    metadata: ListMetadata
+    items: list[msgspec.Raw]
 
 
 class _Status(msgspec.Struct):
@@ -82,6 +97,22 @@ class Api:
     async def get(self, path: str, **query: str) -> bytes:
         """Read a path; raise ApiError."""
         return await self.request("GET", path, query)
+
+    async def items(self, path: str, **query: str) -> AsyncIterator[msgspec.Raw]:
+        """Read a list, page by page; raise ApiError."""
+        after = ""
+        while True:
+            page = await self.page(path, after, **query)
+            for item in page.items:
+                yield item
+            after = page.metadata.continue_
+            if not after:
+                return
+
+    async def page(self, path: str, after: str, **query: str) -> "Page":
+        """Read one page of a list: the first, or the one after another's `continue`; raise ApiError."""
+        answer = await self.get(path, limit=_PAGE, **({"continue": after} if after else {}), **query)
+        return msgspec.json.decode(answer, type=Page)
 
     async def post(self, path: str, body: object) -> bytes:
         """Create an object; raise ApiError."""

@@ -5,7 +5,7 @@ written is counted by kind.
 """
 
 import base64
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import msgspec
@@ -26,6 +26,21 @@ from orderflow_operator.resources.metadata import (
 )
 from orderflow_operator.store import FlowKey, Objects, Store, entry
 from orderflow_operator.watch import Watch
+
+
+class _HeadMetadata(msgspec.Struct):
+    name: str
+    namespace: str = ""
+    generation: int = 0
+
+
+class _HeadStatus(msgspec.Struct, rename="camel", frozen=True):
+    observed_generation: int = 0
+
+
+class _Head(msgspec.Struct):
+    metadata: _HeadMetadata
+    status: _HeadStatus = _HeadStatus()
 
 
 class Cluster:
@@ -66,9 +81,17 @@ class Cluster:
             return error.status != 404
         return "deletionTimestamp" not in crd["metadata"]
 
-    async def flows(self, namespace: str | None) -> list[Object]:
-        """Read all flows of a namespace, or of all."""
-        return list(_decoded(await self._api.get(ORDER_FLOW.path(namespace)))["items"])
+    async def flows(self, namespace: str | None) -> AsyncIterator[Object]:
+        """Read all flows of a namespace, or of all, one at a time: together they would fill the memory."""
+        async for item in self._api.items(ORDER_FLOW.path(namespace)):
+            yield _decoded(item)
+
+    async def unobserved(self, namespace: str | None) -> AsyncIterator[FlowKey]:
+        """Tell which flows have an edit that no status speaks of yet."""
+        async for item in self._api.items(ORDER_FLOW.path(namespace)):
+            found = msgspec.json.decode(item, type=_Head)
+            if found.status.observed_generation != found.metadata.generation:
+                yield FlowKey(found.metadata.namespace, found.metadata.name)
 
     async def apply(self, key: FlowKey, uid: str, wanted: Object) -> bool:
         """Make an object as it is wanted; tell whether that took a write. Raise FlowError when it cannot be."""
@@ -195,7 +218,7 @@ class Cluster:
             raise
 
 
-def _decoded(answer: bytes) -> Object:
+def _decoded(answer: bytes | msgspec.Raw) -> Object:
     decoded: Object = msgspec.json.decode(answer)
     return decoded
 

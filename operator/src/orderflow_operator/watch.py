@@ -23,19 +23,8 @@ SELECTOR = f"{MANAGED_BY_LABEL}={MANAGED_BY},{FLOW_LABEL}"
 
 _WATCH_SECONDS = 25
 _GRACE_SECONDS = 5
-_PAGE = "500"
 _PAUSE_SECONDS = 1.0
 _UNSERVED_PAUSE_SECONDS = 10.0
-
-
-class _ListMetadata(msgspec.Struct, rename="camel"):
-    resource_version: str = ""
-    continue_: str = msgspec.field(default="", name="continue")
-
-
-class _Page(msgspec.Struct):
-    metadata: _ListMetadata
-    items: list[msgspec.Raw]
 
 
 class _Event(msgspec.Struct):
@@ -84,22 +73,21 @@ class Watch:
 
     async def _list(self) -> str:
         present: set[tuple[FlowKey, str]] = set()
-        page = _ListMetadata()
+        after = ""
         while True:
-            query = {"labelSelector": SELECTOR, "limit": _PAGE, "continue": page.continue_}
-            found = msgspec.json.decode(await self._api.get(self._path, **query), type=_Page)
-            for item in found.items:
+            page = await self._api.page(self._path, after, labelSelector=SELECTOR)
+            for item in page.items:
                 metadata = seen(item)
                 present.add((FlowKey(metadata.metadata.namespace, metadata.flow), metadata.metadata.name))
                 self._store.add_watched(self.kind, item)
-            page = found.metadata
             await asyncio.sleep(0)
-            if not page.continue_:
+            after = page.metadata.continue_
+            if not after:
                 break
         self.served = True
-        self._store.retain(self.kind, self._namespace, present, int(page.resource_version))
+        self._store.retain(self.kind, self._namespace, present, int(page.metadata.resource_version))
         self.listed.set()
-        return page.resource_version
+        return page.metadata.resource_version
 
     async def _watch(self, version: str) -> str:
         query = {

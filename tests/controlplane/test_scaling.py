@@ -1,0 +1,46 @@
+"""The number of pods passes between the resource and an autoscaler, and nobody's pods go for it."""
+
+from support.api import background
+from support.fleet import until
+from support.flows import changed, pair
+from support.stand import Stand
+
+FIXED = changed(pair(), "spec.services.1.scale", {"min": 3, "max": 3})
+SCALED = changed(pair(), "spec.services.1.scale", {"min": 3, "max": 6})
+
+
+async def test_pods_stay_while_their_number_passes_to_an_autoscaler(stand: Stand) -> None:
+    """A field that nobody applies any more falls back to one pod; this one is handed over first."""
+    await stand.start()
+    await stand.apply(FIXED)
+    await stand.until_ready("pair")
+    numbers: list[int] = []
+
+    async def note() -> None:
+        async for _, found in stand.api.follow("Deployment", stand.namespace):
+            if found["metadata"]["name"] == "pair-answerer":
+                numbers.append(found["spec"]["replicas"])
+
+    async with background(note()):
+        await stand.apply(SCALED)
+        await stand.until_ready("pair")
+        await stand.settle(2)
+    assert set(numbers) == {3}, "not even for a moment another number"
+    assert await stand.api.get("ScaledObject", stand.namespace, "pair-answerer")
+
+
+async def test_the_resource_takes_the_number_of_pods_back(stand: Stand) -> None:
+    """With as many pods at least as at most, an autoscaler's last word counts no more."""
+    await stand.start()
+    await stand.apply(SCALED)
+    await stand.until_ready("pair")
+    await stand.api.patch("Deployment", stand.namespace, "pair-answerer", {"spec": {"replicas": 5}})
+    await stand.apply(FIXED)
+
+    async def three() -> bool:
+        found = await stand.api.get("Deployment", stand.namespace, "pair-answerer") or {}
+        scaled = await stand.api.get("ScaledObject", stand.namespace, "pair-answerer")
+        return scaled is None and bool(found["spec"]["replicas"] == 3)
+
+    await until(three, "three pods, and no autoscaler", 60)
+    await stand.until_ready("pair")
