@@ -7,8 +7,11 @@ one is given, a user's Secret, the finalizer of topics, `Ready` with `observedGe
 import asyncio
 import base64
 import secrets
+from collections.abc import Awaitable
 from contextlib import suppress
 from datetime import UTC, datetime
+
+from confluent_kafka import KafkaException
 
 from support.api import Api, ApiError, Json
 from support.kafka_rights import KafkaRights
@@ -47,11 +50,19 @@ class Strimzi:
     async def _follow(self, kind: str) -> None:
         answer = self._topic if kind == "KafkaTopic" else self._user
         async for change, item in self._api.follow(kind, self._namespace):
-            try:
-                await answer(change, item)
-            except ApiError as error:
-                if error.status not in (404, 409):  # gone or edited meanwhile: another change tells
-                    raise
+            while not await self._done(answer(change, item)):
+                pass
+
+    async def _done(self, answering: Awaitable[None]) -> bool:
+        try:
+            await answering
+        except ApiError as error:
+            if error.status not in (404, 409):  # gone or edited meanwhile: another change tells
+                raise
+        except (KafkaException, TimeoutError):
+            await asyncio.sleep(0.5)  # a busy broker did not answer in time: Strimzi tries again too
+            return False
+        return True
 
     async def _topic(self, change: str, item: Json) -> None:
         name = item["spec"].get("topicName") or item["metadata"]["name"]
