@@ -40,6 +40,7 @@ def register(registry: kopf.OperatorRegistry, queue: Queue) -> None:
     def configure(settings: kopf.OperatorSettings, **_: Any) -> None:
         """Have kopf write nothing, and find out soon when a watch has fallen silent."""
         settings.posting.enabled = False
+        settings.persistence.diffbase_storage = _NoState()
         settings.watching.server_timeout = _QUIET_SECONDS
         settings.watching.client_timeout = _QUIET_SECONDS + 5
         settings.watching.inactivity_timeout = _QUIET_SECONDS + 5
@@ -48,6 +49,21 @@ def register(registry: kopf.OperatorRegistry, queue: Queue) -> None:
         settings.networking.error_backoffs = (0.2, 0.5, 1, 2, 5)
         settings.queueing.idle_timeout = 1.0
         settings.queueing.error_delays = (1, 2, 5)
+
+
+class _NoState(kopf.DiffBaseStorage):
+    """What a flow was is nobody's business: kopf would copy every flow at every event, and write it into the flow."""
+
+    def build(self, **_: Any) -> Any:
+        """Return nothing to compare."""
+        return {}
+
+    def fetch(self, **_: Any) -> Any:
+        """Return nothing that was."""
+        return None
+
+    def store(self, **_: Any) -> None:
+        """Keep nothing."""
 
 
 def _state(meta: Any) -> int:
