@@ -23,8 +23,8 @@ demo: install ## run the shop flow with failing orders: until Ctrl-C, or 500 ord
 	@if [ -t 1 ]; then load=; else load='--orders 500 --until-done'; fi; \
 	exec $(BIN)/orderflow run $(FLOW) $(DEMO) $$load
 
-test: install ## lint and all tests that this machine can run; prints the time of each part and what was skipped
-	@MAKE='$(MAKE)' tools/parts lint test-unit test-integration test-controlplane
+test: install ## lint, unit and integration tests, the time of each and what was skipped; the operator's: test-controlplane
+	@MAKE='$(MAKE)' tools/parts lint test-unit test-integration
 
 test-unit: install ## tests that need nothing but Python
 	@$(RUN) pytest tests/unit $(PYTEST_ARGS)
