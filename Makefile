@@ -1,6 +1,6 @@
 # What one does here, each as one command; `make` alone lists them. Needs GNU make, a POSIX shell and Python 3.11.
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-unit test-integration test-controlplane coverage lint format bench bench-operator lock clean
+.PHONY: help install demo test test-unit test-integration test-controlplane test-observability coverage lint format bench bench-operator lock clean
 
 BIN := .venv/bin
 RUN := $(BIN)/python -m
@@ -23,8 +23,8 @@ demo: install ## run the shop flow with failing orders: until Ctrl-C, or 500 ord
 	@if [ -t 1 ]; then load=; else load='--orders 500 --until-done'; fi; \
 	exec $(BIN)/orderflow run $(FLOW) $(DEMO) $$load
 
-test: install ## lint, unit and integration tests, the time of each and what was skipped; the operator's: test-controlplane
-	@MAKE='$(MAKE)' tools/parts lint test-unit test-integration
+test: install ## lint, all tests but the operator's (test-controlplane), the time of each and what was skipped
+	@MAKE='$(MAKE)' tools/parts lint test-unit test-integration test-observability
 
 test-unit: install ## tests that need nothing but Python
 	@$(RUN) pytest tests/unit $(PYTEST_ARGS)
@@ -34,6 +34,9 @@ test-integration: install ## tests on real Kafka and Postgres, which they start 
 
 test-controlplane: install ## tests of the operator on a real API server, compiled from Go modules at the first run
 	@$(RUN) pytest tests/controlplane $(PYTEST_ARGS)
+
+test-observability: install ## tests of traces, metrics, dashboards and alerts, as their tools would see them
+	@$(RUN) pytest tests/observability $(PYTEST_ARGS)
 
 coverage: install ## branches of runtime and model that the tests reach; fails below 95 %
 	@$(RUN) pytest tests/unit tests/integration --cov --cov-report=term-missing:skip-covered $(PYTEST_ARGS)
