@@ -11,7 +11,7 @@ from pydantic.alias_generators import to_camel
 from orderflow_model.delivery import Backoff, Delivery, OnExhausted
 from orderflow_model.flow import OrderFlow
 from orderflow_model.names import dead_letter_topic_name, group_name
-from orderflow_model.saga import Saga
+from orderflow_model.saga import Saga, TraceConsumer, TraceProtocol, Tracing
 from orderflow_model.services import Service
 from orderflow_model.topics import DAY_MS, dead_letter_topic, event_topic, longest_retention
 
@@ -53,6 +53,15 @@ class SagaConfig(_Config):
     deadline_ms: int
 
 
+class TracingConfig(_Config):
+    """Which runs are traced (`share`, from 0 to 1), how, and where spans go; None: nowhere."""
+
+    consumer: TraceConsumer = TraceConsumer.PARENT
+    share: float = 1.0
+    endpoint: str | None = None
+    protocol: TraceProtocol = TraceProtocol.GRPC
+
+
 class ServiceConfig(_Config):
     """All that the runtime needs to know of its service; `model_validate_json` reads the file."""
 
@@ -64,6 +73,7 @@ class ServiceConfig(_Config):
     publishes: tuple[Channel, ...]
     delivery: DeliveryConfig
     inbox_days: int
+    tracing: TracingConfig = TracingConfig()
     saga: SagaConfig | None = None
 
 
@@ -79,6 +89,7 @@ def service_config(flow: OrderFlow, service: str) -> ServiceConfig:
         publishes=_channels(flow, entry.publishes),
         delivery=_delivery(entry.delivery.over(flow.spec.defaults.delivery)),
         inbox_days=_inbox_days(flow, entry),
+        tracing=_tracing(flow.spec.tracing),
         saga=_saga(flow.spec.saga) if flow.spec.saga else None,
     )
 
@@ -95,6 +106,15 @@ def _delivery(delivery: Delivery) -> DeliveryConfig:
         max_delay_ms=delivery.max_delay.milliseconds,
         timeout_ms=delivery.timeout.milliseconds,
         on_exhausted=delivery.on_exhausted,
+    )
+
+
+def _tracing(tracing: Tracing) -> TracingConfig:
+    return TracingConfig(
+        consumer=tracing.consumer,
+        share=float(tracing.sampling) / 100,
+        endpoint=tracing.endpoint,
+        protocol=tracing.protocol,
     )
 
 

@@ -2,6 +2,7 @@
 
 from enum import StrEnum
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import Field
 
@@ -71,6 +72,26 @@ class TraceConsumer(StrEnum):
     LINK = "Link"
 
 
+class TraceProtocol(StrEnum):
+    """What OTLP travels over."""
+
+    GRPC = "Grpc"
+    HTTP = "Http"
+
+
+_HOST = r"([-.a-zA-Z0-9]{1,253}|\[[0-9a-fA-F:.]{2,45}\])"
+_URL = rf"^https?://{_HOST}:[1-9][0-9]{{0,4}}(/[-._~%/a-zA-Z0-9]*)?$"
+Endpoint = Annotated[
+    str,
+    Field(pattern=_URL, max_length=512),
+    Rule(
+        cel="int(url(self).getPort()) <= 65535",
+        message="ports end at 65535",
+        holds=lambda endpoint: int(endpoint.split("/")[2].rpartition(":")[2]) <= 65_535,
+    ),
+]
+
+
 class Tracing(Part):
     """How runs of the flow are traced."""
 
@@ -79,3 +100,16 @@ class Tracing(Part):
         description="Parent: one connected trace per run. Link: a trace per event, linked to its cause.",
     )
     sampling: Percent = Field("100", description="Percentage of runs that are traced, such as 10 or 0.5.")
+    endpoint: Endpoint | None = Field(
+        None,
+        description="URL of the collector that takes spans, with its port, such as http://collector.tracing:4317; "
+        "without it none are sent.",
+    )
+    protocol: TraceProtocol = Field(
+        TraceProtocol.GRPC, description="Grpc or Http: what OTLP travels over; by Http, v1/traces is added to the URL."
+    )
+
+    @property
+    def port(self) -> int | None:
+        """The port of the collector."""
+        return urlsplit(self.endpoint).port if self.endpoint else None

@@ -44,6 +44,14 @@ def test_a_flow_without_saga_gives_a_service_none(edited: Any) -> None:
     assert service_config(parse_flow(edited({"spec.saga": None})), "order").saga is None
 
 
+def test_a_service_is_told_how_it_is_traced(edited: Any) -> None:
+    """A percentage becomes a share; without a collector none is named."""
+    assert service_config(parse_flow(edited({})), "order").tracing.endpoint is None
+    tracing = {"consumer": "Link", "sampling": "12.5", "endpoint": "https://[fd00::1]:4318/in", "protocol": "Http"}
+    told = service_config(parse_flow(edited({"spec.tracing": tracing})), "order").tracing
+    assert (told.consumer, told.share, told.endpoint, told.protocol) == ("Link", 0.125, tracing["endpoint"], "Http")
+
+
 @pytest.mark.parametrize(("retention", "days"), [("168h", 21), ("25h", 16), ("480h", 40)])
 def test_the_inbox_remembers_as_long_as_an_event_can_come_back(edited: Any, retention: str, days: int) -> None:
     """The topic's retention and that of the dead letters are added, a begun day counting whole."""

@@ -92,6 +92,9 @@ REFUSED = [
     ("spec.objectives[0].target", "100", "spec.objectives[0].target", "between 0 and 100"),
     ("spec.objectives[0].target", 99.5, "spec.objectives[0].target", "string"),
     ("spec.tracing.sampling", "101", "spec.tracing.sampling", "does not match"),
+    ("spec.tracing.endpoint", "http://collector", "spec.tracing.endpoint", "does not match"),
+    ("spec.tracing.endpoint", "http://me:secret@collector:4317", "spec.tracing.endpoint", "does not match"),
+    ("spec.tracing.endpoint", "http://collector:70000", "spec.tracing.endpoint", "ports end at 65535"),
     ("spec.deletionPolicy", "Keep", "spec.deletionPolicy", "'Retain' or 'Delete'"),
     ("spec.database", None, "spec.database", "is required"),
 ]

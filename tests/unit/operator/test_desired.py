@@ -206,6 +206,17 @@ def test_only_the_migration_holds_the_admin_secret(shop: OrderFlow, build: Build
     assert holders == {"Job"}
 
 
+@pytest.mark.parametrize(("endpoint", "ports"), [(None, []), ("http://collector.tracing:4317", [4317])])
+def test_pods_reach_the_collector_and_only_where_there_is_one(
+    document: dict[str, Any], endpoint: str | None, ports: list[int]
+) -> None:
+    """The network opens the port of the traces' collector, and none where spans go nowhere."""
+    document["spec"]["tracing"] = {"endpoint": endpoint} if endpoint else {}
+    flow = parse_flow(document)
+    policy = of_kind(desired(flow, Surroundings(database=Database())), "NetworkPolicy")[0]
+    assert [port["port"] for rule in policy["spec"]["egress"][3:] for port in rule["ports"]] == ports
+
+
 @pytest.mark.parametrize("kind", ["Deployment", "KafkaUser", "KafkaTopic", "ScaledObject", "NetworkPolicy", "Job"])
 def test_objects_are_those_reviewed_by_eye(kind: str, shop: OrderFlow, build: Build) -> None:
     """One object of each kind stands in a golden file, written out as a person would read it."""

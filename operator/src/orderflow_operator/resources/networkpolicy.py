@@ -1,4 +1,5 @@
-"""The NetworkPolicy of a flow: its pods talk to DNS, Kafka and Postgres, and are talked to on their HTTP ports.
+"""The NetworkPolicy of a flow: its pods talk to DNS, Kafka, Postgres and the traces' collector, and are talked to on
+their HTTP ports.
 
 What one service needs beyond that (a payment provider) is a policy of its own, which Kubernetes adds to this one.
 """
@@ -30,6 +31,7 @@ def build(flow: OrderFlow, database: Database) -> Object:
             {"ports": [{"protocol": "UDP", "port": 53}, _tcp(53)]},
             {"ports": [_tcp(database.port)]},
             _kafka(flow),
+            *_collector(flow),
         ],
     }
     return built
@@ -42,6 +44,11 @@ def _kafka(flow: OrderFlow) -> Object:
         return {"to": [{"podSelector": brokers}], "ports": [_tcp(STRIMZI_PORT)]}
     ports = sorted({int(server.rpartition(":")[2]) for server in kafka.bootstrap_servers})
     return {"ports": [_tcp(port) for port in ports]}
+
+
+def _collector(flow: OrderFlow) -> list[Object]:
+    port = flow.spec.tracing.port
+    return [{"ports": [_tcp(port)]}] if port else []
 
 
 def _tcp(port: int) -> Object:
