@@ -148,7 +148,13 @@ class Rehearsal:
         entry = self.stages["order"]
         topic = next(iter(entry.events))
         intake = GroupIntake(
-            entry.service.commands, entry.store, entry.publisher, topic, self._partitions[topic], lambda: None
+            entry.service.commands,
+            entry.store,
+            entry.publisher,
+            topic,
+            self._partitions[topic],
+            lambda: None,
+            lambda _: None,
         )
         running = asyncio.create_task(intake.run())
         published: list[int] = []

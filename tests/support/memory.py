@@ -289,7 +289,7 @@ class MemoryStore:
     async def read(self, query: str, *args: object) -> list[Any]:
         """Find nothing but a count of what is parked."""
         self.faults.at("read")
-        return [{"n": len(self.state.parked)}]
+        return [{"value": len(self.state.parked)}]
 
     async def rotate_inbox(self, keep_days: int) -> None:
         """Keep everything."""
@@ -419,6 +419,10 @@ class MemoryLog:
     async def report(self, offsets: Mapping[Partition, int]) -> None:
         """Note it."""
         self.reported |= offsets
+
+    def ends(self) -> Mapping[Partition, int]:
+        """Give the ends as they are."""
+        return {partition: len(self.cluster.records[partition]) for partition in self.assigned()}
 
     async def partitions_of(self, topic: str) -> int:
         """Give the number."""

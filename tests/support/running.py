@@ -48,6 +48,7 @@ class Instance:
     log: MemoryLog
     caller: Caller
     gatherer: Gatherer
+    metrics: Metrics
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     run: "asyncio.Task[None] | None" = None
 
@@ -108,18 +109,19 @@ class Bench:
         events: dict[str, type[Event]] = dict(zip(topics, (Put, Pat), strict=True))
         gatherer = Gatherer(log, self.store, events)
         service = tiny_service(self.script, self.outside)
-        caller = Caller(service.calls, self.store, rules.retry, gatherer.wake)
+        metrics = Metrics(CountingClock().now)
+        caller = Caller(service.calls, self.store, rules.retry, gatherer.wake, metrics.called)
         parts = Parts(
             log=log,
             store=self.store,
             dispatcher=Dispatcher(rules, self.store),
             gatherer=gatherer,
             caller=caller,
-            metrics=Metrics(),
+            metrics=metrics,
             instance=f"i{len(self.instances)}",
             topics=tuple(topics),
         )
-        self.instances.append(Instance(Worker(parts), log, caller, gatherer))
+        self.instances.append(Instance(Worker(parts), log, caller, gatherer, metrics))
         return self.instances[-1]
 
     @asynccontextmanager

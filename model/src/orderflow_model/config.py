@@ -62,6 +62,13 @@ class TracingConfig(_Config):
     protocol: TraceProtocol = TraceProtocol.GRPC
 
 
+class ObjectiveConfig(_Config):
+    """A promise on the time from the beginning of a run to its end."""
+
+    name: str
+    within_ms: int
+
+
 class ServiceConfig(_Config):
     """All that the runtime needs to know of its service; `model_validate_json` reads the file."""
 
@@ -75,6 +82,8 @@ class ServiceConfig(_Config):
     inbox_days: int
     tracing: TracingConfig = TracingConfig()
     saga: SagaConfig | None = None
+    objectives: tuple[ObjectiveConfig, ...] = ()
+    """Only for a service that ends runs: it measures them, and no other need restart when a promise changes."""
 
 
 def service_config(flow: OrderFlow, service: str) -> ServiceConfig:
@@ -91,6 +100,7 @@ def service_config(flow: OrderFlow, service: str) -> ServiceConfig:
         inbox_days=_inbox_days(flow, entry),
         tracing=_tracing(flow.spec.tracing),
         saga=_saga(flow.spec.saga) if flow.spec.saga else None,
+        objectives=_objectives(flow, entry),
     )
 
 
@@ -120,6 +130,15 @@ def _tracing(tracing: Tracing) -> TracingConfig:
 
 def _saga(saga: Saga) -> SagaConfig:
     return SagaConfig(begins=saga.begins, ends=saga.ends, deadline_ms=saga.deadline.milliseconds)
+
+
+def _objectives(flow: OrderFlow, service: Service) -> tuple[ObjectiveConfig, ...]:
+    if flow.spec.saga is None or not set(flow.spec.saga.ends) & set(service.publishes):
+        return ()
+    return tuple(
+        ObjectiveConfig(name=objective.name, within_ms=objective.within.milliseconds)
+        for objective in flow.spec.objectives
+    )
 
 
 def _inbox_days(flow: OrderFlow, service: Service) -> int:

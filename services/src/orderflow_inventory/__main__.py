@@ -4,7 +4,7 @@ from pathlib import Path
 
 from orderflow_inventory.handlers import HANDLERS, PUBLISHES
 from orderflow_runtime.app import Settings, main
-from orderflow_runtime.service import Service
+from orderflow_runtime.service import Measure, Service
 
 
 def build(settings: Settings) -> Service:
@@ -14,6 +14,13 @@ def build(settings: Settings) -> Service:
         migrations=Path(__file__).parent / "migrations",
         handlers=HANDLERS,
         publishes=PUBLISHES,
+        measures=(
+            Measure(
+                "orderflow_stock_reserved",
+                "Units held for orders and not sold yet",
+                "SELECT coalesce(sum(reserved), 0) AS value FROM stock",
+            ),
+        ),
     )
 
 

@@ -8,6 +8,7 @@ from orderflow_contracts.events import OrderCancelled, OrderCompleted, OrderCrea
 from orderflow_order.api import build_app
 from orderflow_order.domain import SUBSCRIBES
 from orderflow_order.handlers import DEADLINE, Handlers
+from orderflow_order.measures import BEGAN, MEASURES
 from orderflow_runtime.app import Settings, main
 from orderflow_runtime.service import Service
 
@@ -32,6 +33,8 @@ def build(settings: Settings) -> Service:
         publishes=frozenset((OrderCreated, OrderCompleted, OrderCancelled)),
         timers={DEADLINE: handlers.expire},
         commands={"place": handlers.place, "cancel": handlers.cancel, "resume": handlers.resume},
+        measures=MEASURES,
+        began=BEGAN,
         app=partial(build_app, secret=settings.env.get(WEBHOOK_SECRET), clock=utc_now),
     )
 

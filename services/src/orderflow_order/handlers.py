@@ -7,8 +7,6 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
-from prometheus_client import Counter
-
 from orderflow_contracts.event import Event
 from orderflow_contracts.events import CancelReason, OrderCreated
 from orderflow_order import domain, store
@@ -20,7 +18,6 @@ DEADLINE = "deadline"
 """The name of the timer that bounds an order's progress, and then its compensations."""
 
 _log = logging.getLogger(__name__)
-_failed = Counter("orderflow_order_compensations_failed", "Orders that became COMPENSATION_FAILED")
 
 
 class UnknownOrderError(Exception):
@@ -127,7 +124,6 @@ def _known(orders: Mapping[str, Order], key: str) -> Order:
 def _alert(order: Order) -> None:
     last = order.news[-1]
     if last.state is State.COMPENSATION_FAILED:
-        _failed.inc()
         owed = " and ".join(sorted(order.undo))
         _log.error("order %s: compensation failed (%s), still owed: %s; resume it", order.id, last.what, owed)
 

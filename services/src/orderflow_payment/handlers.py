@@ -18,6 +18,7 @@ from orderflow_runtime.service import (
     Call,
     CallOutcome,
     EventHandler,
+    Measure,
     OutcomeHandler,
     Port,
     Received,
@@ -26,6 +27,8 @@ from orderflow_runtime.service import (
 )
 
 E = TypeVar("E", bound=Event)
+
+_SUM = "SELECT coalesce(sum({}), 0) AS value FROM payment"
 
 
 class _Keyed(Protocol):
@@ -47,6 +50,10 @@ def payment_service(capture: Port, refund: Port) -> Service:
             CAPTURE: Call(capture, _on_outcome(captured)),
             REFUND: Call(refund, _on_outcome(refunded)),
         },
+        measures=tuple(
+            Measure(f"orderflow_payment_{sum_of}_cents", f"All money {sum_of}", _SUM.format(sum_of))
+            for sum_of in ("captured", "refunded")
+        ),
     )
 
 

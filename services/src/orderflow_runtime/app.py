@@ -30,10 +30,12 @@ from orderflow_runtime.http import Probes, health_app, listen, serve
 from orderflow_runtime.intake import GroupIntake
 from orderflow_runtime.kafka import KafkaLog, KafkaSettings
 from orderflow_runtime.log import Log, LogUnavailable
+from orderflow_runtime.measures import Measures
 from orderflow_runtime.metrics import Metrics
 from orderflow_runtime.postgres import PostgresStore
 from orderflow_runtime.relay import Relay
 from orderflow_runtime.retry import RetryPolicy
+from orderflow_runtime.runs import Runs
 from orderflow_runtime.service import Service
 from orderflow_runtime.shards import LockedShards
 from orderflow_runtime.store import Conflict, Store, StoreUnavailable
@@ -178,7 +180,10 @@ class _Process:
     def __init__(self, service: Service, settings: Settings, log: Log, store: Store, clock: Clock) -> None:
         config = settings.config
         self._service, self._settings, self._log, self._store = service, settings, log, store
-        self._metrics = Metrics()
+        ends = config.saga.ends if config.saga and service.began else ()
+        self._metrics = Metrics(clock.now, ends, config.objectives)
+        self._measures = Measures(service.measures, store, self._metrics.registry)
+        self._runs = Runs(service.began, config.objectives, store, self._metrics)
         self._topics = tuple(channel.topic for channel in config.subscribes) or (LockedShards.TOPIC,)
         topics = {channel.event: channel.topic for channel in config.publishes}
         self._publisher = Publisher(
@@ -195,7 +200,7 @@ class _Process:
                 store=store,
                 dispatcher=Dispatcher(rules, store),
                 gatherer=self._gatherer,
-                caller=Caller(service.calls, store, retry, self._gatherer.wake),
+                caller=Caller(service.calls, store, retry, self._gatherer.wake, self._metrics.called),
                 metrics=self._metrics,
                 instance=settings.env.get(environment.INSTANCE, f"{socket.gethostname()}-{os.getpid()}"),
                 topics=self._topics,
@@ -209,7 +214,9 @@ class _Process:
         intake = self._make_intake()
         host = self._settings.env.get(environment.HTTP_HOST, environment.DEFAULT_HTTP_HOST)
         listener = listen(host, int(self._settings.env.get(environment.HTTP_PORT, "8080")))
-        probes = Probes(self._alive, lambda: self._worker.ready, self._metrics.render)
+        probes = Probes(
+            self._alive, lambda: self._worker.ready, lambda accept: self._metrics.render(accept, self._worker.lag())
+        )
         app = health_app(probes, self._service.app(intake) if self._service.app and intake else None)
         helpers = [asyncio.create_task(self._keep_house())]
         if intake is not None:
@@ -245,7 +252,15 @@ class _Process:
     def _make_intake(self) -> GroupIntake | None:
         if not self._service.commands:
             return None
-        return GroupIntake(self._service.commands, self._store, self._publisher, self._topics[0], 0, self._relay.wake)
+        return GroupIntake(
+            self._service.commands,
+            self._store,
+            self._publisher,
+            self._topics[0],
+            0,
+            self._relay.wake,
+            self._metrics.publish,
+        )
 
     async def _take_commands(self, intake: GroupIntake) -> None:
         """Commit commands as soon as Kafka tells how many partitions, and so shards, the first topic has."""
@@ -266,7 +281,8 @@ class _Process:
                     await self._store.rotate_inbox(self._settings.config.inbox_days)
                     rotate_at = time.monotonic() + _ROTATE_SECONDS
                     self._rotated.set()
-                self._metrics.waiting.set((await self._store.read("SELECT count(*) AS n FROM parked"))[0]["n"])
+                await self._runs.settle()
+                await self._measures.take()
             except (StoreUnavailable, Conflict) as error:
                 logger.warning("housekeeping is put off: %s", error)
             await asyncio.sleep(_HOUSEKEEPING_SECONDS)

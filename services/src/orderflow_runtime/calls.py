@@ -5,8 +5,10 @@ with the same idempotency key until it is known; nothing is ever assumed.
 """
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -20,12 +22,22 @@ from orderflow_runtime.store import CallRow, Store, StoreUnavailable, storable
 logger = logging.getLogger(__name__)
 
 AT_ONCE = 64
+Observe = Callable[[str, bool, float], None]
+"""Told of every question to the outside: its kind, whether it was answered, and the seconds it took."""
 
 
 class Caller:
     """The calls under way of one worker. `wake` is called when an outcome is ready to `take`."""
 
-    def __init__(self, calls: Mapping[str, Call], store: Store, retry: RetryPolicy, wake: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        calls: Mapping[str, Call],
+        store: Store,
+        retry: RetryPolicy,
+        wake: Callable[[], None],
+        observe: Observe,
+    ) -> None:
+        self._observe = observe
         self._calls = calls
         self._store = store
         self._retry = retry
@@ -83,10 +95,23 @@ class Caller:
 
     async def _ask(self, row: CallRow, request: dict[str, Any], ask_first: bool) -> dict[str, Any]:
         port = self._calls[row.kind].port
-        async with self._places, asyncio.timeout(self._retry.timeout):
-            if ask_first and (known := await port.lookup(row.id)) is not None:
-                return known
-            return await port.perform(request, row.id)
+        async with self._places:
+            with self._observed(row.kind):
+                async with asyncio.timeout(self._retry.timeout):
+                    if ask_first and (known := await port.lookup(row.id)) is not None:
+                        return known
+                    return await port.perform(request, row.id)
+
+    @contextlib.contextmanager
+    def _observed(self, kind: str) -> Iterator[None]:
+        """Time the block; one that is cancelled was not answered and counts for nothing."""
+        started = time.monotonic()
+        try:
+            yield
+        except Exception:
+            self._observe(kind, False, time.monotonic() - started)
+            raise
+        self._observe(kind, True, time.monotonic() - started)
 
     async def _note(self, row: CallRow, attempts: int, error: Exception) -> None:
         level = logging.INFO if isinstance(error, OutcomeUnknown) else logging.WARNING

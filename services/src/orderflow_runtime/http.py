@@ -20,7 +20,8 @@ class Probes:
 
     alive: Callable[[], bool]
     ready: Callable[[], bool]
-    metrics: Callable[[], bytes]
+    metrics: Callable[[str], tuple[bytes, str]]
+    """Accept header → body and its media type"""
 
 
 class _Server(uvicorn.Server):
@@ -39,8 +40,9 @@ def health_app(probes: Probes, app: ASGIApp | None) -> Starlette:
     async def readyz(_: Request) -> Response:
         return _verdict(probes.ready())
 
-    async def metrics(_: Request) -> Response:
-        return Response(probes.metrics(), media_type="text/plain; version=0.0.4")
+    async def metrics(request: Request) -> Response:
+        body, media_type = probes.metrics(request.headers.get("accept", ""))
+        return Response(body, headers={"content-type": media_type})
 
     routes: list[Route | Mount] = [Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", metrics)]
     if app is not None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from orderflow_contracts.event import Event
 from orderflow_runtime.effects import Effects, Publisher
 from orderflow_runtime.log import Partition, partition_of
 from orderflow_runtime.service import Command, CommandHandler, Reply, Unavailable
@@ -31,7 +32,9 @@ class _Pending:
 
 
 class GroupIntake:
-    """An `Intake`. `shards` is how many shards keys are spread over; `wake` is called when there is something new."""
+    """An `Intake`. `shards` is how many shards keys are spread over; `wake` is called when there is something new,
+    `observe` with the events that were committed.
+    """
 
     def __init__(
         self,
@@ -41,7 +44,9 @@ class GroupIntake:
         topic: str,
         shards: int,
         wake: Callable[[], None],
+        observe: Callable[[Sequence[Event]], None],
     ) -> None:
+        self._observe = observe
         self._handlers = handlers
         self._store = store
         self._publisher = publisher
@@ -115,11 +120,12 @@ class GroupIntake:
             for name, turn in _turns(group):
                 answers = await self._handlers[name]([group[i].command for i in turn], effects)
                 replies |= zip(turn, answers, strict=True)
-            for reply in replies.values():
-                for event in reply.publish:
-                    effects.send(self._publisher.message(event), event.key)
+            published = [event for reply in replies.values() for event in reply.publish]
+            for event in published:
+                effects.send(self._publisher.message(event), event.key)
             await tx.close(effects.closing(intake=True))
         self._wake()
+        self._observe(published)
         return [replies[i] for i in range(len(group))]
 
     def _shard_of(self, key: str) -> Partition:

@@ -69,6 +69,7 @@ class KafkaLog(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
         self._starting = asyncio.Lock()
         self._assigned: frozenset[Partition] = frozenset()
         self._joined = False
+        self._ends: dict[Partition, int] = {}
         self._on_revoked: Revoked | None = None
 
     async def start(self, on_revoked: Revoked) -> None:
@@ -115,6 +116,7 @@ class KafkaLog(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
             end = await self._consumer.end_offsets(mine)
         except KafkaError as error:
             raise LogUnavailable(f"offsets of {len(mine)} partitions: {error!r}") from error
+        self._ends |= {Partition(*tp): offset for tp, offset in end.items()}
         positions = {tp: _position(tp, offsets[Partition(*tp)], first[tp], end[tp]) for tp in mine}
         for tp in positions.keys() & self._consumer.assignment():
             self._consumer.seek(tp, positions[tp])
@@ -160,6 +162,17 @@ class KafkaLog(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
             await self._consumer.commit(mine)
         except KafkaError as error:
             logger.debug("offsets not reported: %r", error)
+
+    def ends(self) -> Mapping[Partition, int]:
+        """Give the ends by the last answers to fetches; where there was none yet, as they were when it resumed."""
+        return {p: end for p in self._assigned if (end := self._highwater(p)) is not None}
+
+    def _highwater(self, partition: Partition) -> int | None:
+        tp = TopicPartition(*partition)
+        known = None
+        if self._consumer is not None and tp in self._consumer.assignment():
+            known = self._consumer.highwater(tp)
+        return self._ends.get(partition) if known is None else int(known)
 
     async def partitions_of(self, topic: str) -> int:
         """Give the number of partitions, from the cluster's metadata."""

@@ -105,6 +105,10 @@ class Log(Protocol):
         """Tell Kafka how far we are, for lag tools alone; failures are ignored."""
         ...
 
+    def ends(self) -> Mapping[Partition, int]:
+        """Give the next offsets to be written to this member's partitions, as the last fetch told; for lag alone."""
+        ...
+
     async def partitions_of(self, topic: str) -> int:
         """Give the number of a topic's partitions; raise `LogUnavailable` while it is not known."""
         ...

@@ -141,6 +141,18 @@ class Intake(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A gauge that the database knows: `query` gives rows of a column `value`; all their other columns are labels.
+
+    It may scan a table: the slower it is, the less often it is asked (`measures.py`).
+    """
+
+    name: str
+    help: str
+    query: str
+
+
 @dataclass(frozen=True)
 class Service:
     """A service: what it handles and publishes. Its matrix must equal the resource's, or it refuses to start."""
@@ -155,6 +167,10 @@ class Service:
     app: Callable[[Intake], ASGIApp] | None = None
     close: Callable[[], Awaitable[None]] | None = None
     """Awaited at the end, for what the ports hold open."""
+    measures: Sequence[Measure] = ()
+    """What to tell of the service's own tables, for dashboards and alerts."""
+    began: str = ""
+    """Query of the times at which runs began: rows (key, began) for the keys $1::text[]. For services that end runs."""
 
 
 def each(

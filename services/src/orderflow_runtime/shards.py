@@ -67,6 +67,10 @@ class LockedShards:
     async def report(self, offsets: Mapping[Partition, int]) -> None:
         """There is no group to tell."""
 
+    def ends(self) -> Mapping[Partition, int]:
+        """There is no log that could be behind."""
+        return {}
+
     async def partitions_of(self, topic: str) -> int:
         """Give the number of shards."""
         return SHARDS

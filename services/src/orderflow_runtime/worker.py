@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from orderflow_runtime.calls import Caller
@@ -73,6 +73,11 @@ class Worker:
         """Give the partitions whose leases are ours."""
         return list(self._leases)
 
+    def lag(self) -> Mapping[Partition, int]:
+        """Give how many records each of our partitions holds that are not handled, as far as is known."""
+        ends = self._parts.log.ends()
+        return {p: max(0, ends[p] - lease.next) for p, lease in self._leases.items() if p in ends}
+
     async def run(self, stopping: asyncio.Event) -> None:
         """Work until `stopping`; then finish the batch, publish, and give the leases back."""
         self._outbox.start()
@@ -113,7 +118,7 @@ class Worker:
         async with self._busy:
             leases = {p: self._leases.pop(p) for p in [*lost, *self._adopted] if p in self._leases}
             self._adopted.clear()
-            self._parts.metrics.leases.set(len(self._leases))
+            self._parts.metrics.hold(len(self._leases), lost=len(leases))
             await self._parts.caller.drop(leases.keys())
             await self._outbox.flush(_FLUSH_SECONDS)
             published = self._outbox.take_published()
@@ -163,7 +168,7 @@ class Worker:
             for partition, position in positions.items():
                 leases[partition].next = position
             parts.gatherer.check_in(0)
-            parts.metrics.leases.set(len(self._leases))
+            parts.metrics.hold(len(self._leases), taken=len(leases))
             logger.info("took %d partitions, %d calls to ask for", len(leases), len(calls))
 
     async def _orphans(self) -> set[Partition]:
@@ -208,7 +213,7 @@ class Worker:
     async def _hand_on(self, committed: Committed) -> None:
         await self._outbox.put(committed.outbox)
         self._parts.caller.begin(committed.calls)
-        self._parts.metrics.calls.set(self._parts.caller.waiting)
+        self._parts.metrics.calls_waiting.set(self._parts.caller.waiting)
         if waits := [*committed.timers, *(park.delay for park in committed.parked)]:
             self._parts.gatherer.check_in(min(waits).total_seconds())
         if committed.settled:
@@ -231,9 +236,9 @@ class Worker:
 
     async def _forget(self) -> None:
         async with self._busy:
+            self._parts.metrics.hold(0, lost=len(self._leases))
             self._leases.clear()
             self._adopted.clear()
-            self._parts.metrics.leases.set(0)
             await self._parts.caller.drop()
             await self._parts.gatherer.reset()
             await self._outbox.reset()

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from orderflow_runtime.app import Settings, main
-from orderflow_runtime.service import Service
+from orderflow_runtime.service import Measure, Service
 from orderflow_shipping.handlers import HANDLERS, PUBLISHES
 
 
@@ -14,6 +14,13 @@ def build(settings: Settings) -> Service:
         migrations=Path(__file__).parent / "migrations",
         handlers=HANDLERS,
         publishes=PUBLISHES,
+        measures=(
+            Measure(
+                "orderflow_shipped_cents",
+                "Worth of all goods on their way, as charged",
+                "SELECT coalesce(sum(value), 0) AS value FROM shipment WHERE state = 'CREATED'",
+            ),
+        ),
     )
 
 

@@ -159,7 +159,7 @@ async def test_a_process_serves_health_metrics_and_its_own_api() -> None:
     assert (await started.get("/nothing"))[0] == 404
     text = (await started.get("/metrics"))[1]
     assert 'orderflow_events_processed_total{event="PUT"} 1.0' in text
-    assert 'orderflow_events_published_total{event="DONE"} 1.0' in text
+    assert 'orderflow_events_published_total{event="DONE"} 2.0' in text
     await started.stop()
     assert closed == [1]
     assert all(row.owner is None for row in bench.store.state.offsets.values())

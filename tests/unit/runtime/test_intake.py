@@ -31,7 +31,7 @@ async def intake(bench: Bench, relayed: Iterable[int] = range(SHARDS), **command
     topics: dict[type[Event], str] = {Done: bench.config.publishes[0].topic}
     handlers = tiny_service(bench.script).commands | commands
     publisher = Publisher("/t/tiny", topics, CountingClock())
-    taking = GroupIntake(handlers, bench.store, publisher, "first", SHARDS, relay.wake)
+    taking = GroupIntake(handlers, bench.store, publisher, "first", SHARDS, relay.wake, lambda _: None)
     tasks = [asyncio.create_task(taking.run()), asyncio.create_task(relay.run())]
     yield taking
     for task in tasks:
