@@ -1,6 +1,6 @@
 # What one does here, each as one command; `make` alone lists them. Needs GNU make, a POSIX shell and Python 3.11.
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-unit test-integration test-controlplane test-observability coverage lint format bench bench-operator lock clean
+.PHONY: help install demo test test-unit test-integration test-controlplane test-observability workflows coverage lint format bench bench-operator lock clean
 
 BIN := .venv/bin
 RUN := $(BIN)/python -m
@@ -24,7 +24,7 @@ demo: install ## run the shop flow with failing orders: until Ctrl-C, or 500 ord
 	exec $(BIN)/orderflow run $(FLOW) $(DEMO) $$load
 
 test: install ## lint, all tests but the operator's (test-controlplane), the time of each and what was skipped
-	@MAKE='$(MAKE)' tools/parts lint test-unit test-integration test-observability
+	@MAKE='$(MAKE)' tools/parts lint workflows test-unit test-integration test-observability
 
 test-unit: install ## tests that need nothing but Python
 	@$(RUN) pytest tests/unit $(PYTEST_ARGS)
@@ -38,6 +38,9 @@ test-controlplane: install ## tests of the operator on a real API server, compil
 test-observability: install ## tests of traces, metrics, dashboards and alerts, as their tools would see them
 	@$(RUN) pytest tests/observability $(PYTEST_ARGS)
 
+workflows: install ## read the GitHub workflows with actionlint (compiled from Go modules at the first run) and zizmor
+	@$(RUN) pytest tests/workflows $(PYTEST_ARGS)
+
 coverage: install ## branches of runtime and model that the tests reach; fails below 95 %
 	@$(RUN) pytest tests/unit tests/integration --cov --cov-report=term-missing:skip-covered $(PYTEST_ARGS)
 
@@ -46,6 +49,7 @@ lint: install ## style, types, the direction of imports, and the tree's own rule
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/shellcheck $$(git grep --untracked -lE '^#!/.*\bsh$$' -- ':!*.md' ':!*.py')
 	@$(BIN)/python tools/check_tree.py
 
 format: install ## put the code into form

