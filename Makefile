@@ -9,6 +9,7 @@ FLOW ?= manifests/flows/shop.yaml
 DEMO ?= --fail payment=5%,shipping=1%,unknown=1%
 PYTEST_ARGS ?=
 UPGRADE ?=
+IMAGES := operator services
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -67,6 +68,13 @@ lock: install ## write the hashed locks anew for pyproject.toml; UPGRADE=--upgra
 	  --generate-hashes --no-header --quiet --output-file requirements.lock
 	@echo uv | $(BIN)/uv pip compile - --universal --python-version 3.11 $(UPGRADE) \
 	  --generate-hashes --no-header --no-annotate --quiet --output-file requirements-bootstrap.lock
+	@for image in $(IMAGES); do $(BIN)/uv pip compile pyproject.toml --extra $$image --universal --python-version 3.13 \
+	  --constraint requirements.lock --generate-hashes --no-header --no-annotate --quiet \
+	  --output-file $$image/requirements.lock; done
+
+.PHONY: images
+images: ## build orderflow/operator:dev and orderflow/services:dev; quick when nothing changed
+	@tools/images
 
 clean: ## remove caches, artifacts and the data of laptop runs; .venv stays
 	rm -rf .orderflow artifacts dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage*

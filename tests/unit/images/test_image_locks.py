@@ -1,0 +1,51 @@
+"""What goes into the images: the versions that all tests ran with, file by file the same, and no tool among them."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+IMAGES = ("operator", "services")
+_PINNED = re.compile(r"^(?P<name>[\w.-]+)==(?P<version>[^ ;]+)")
+_HASH = re.compile(r"--hash=(\S+)")
+
+Lock = dict[tuple[str, str], set[str]]
+
+
+def _lock(path: Path) -> Lock:
+    """Give the hashes of each package and version."""
+    found: Lock = {}
+    last: set[str] = set()
+    for line in path.read_text().splitlines():
+        if pinned := _PINNED.match(line):
+            last = found.setdefault((pinned["name"], pinned["version"]), set())
+        last.update(_HASH.findall(line))
+    return found
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_an_image_has_the_very_files_that_were_tested(image: str) -> None:
+    """Each package of the image's lock stands in the project's, in the same version and with the same hashes."""
+    whole, ours = _lock(ROOT / "requirements.lock"), _lock(ROOT / image / "requirements.lock")
+    assert len(ours) > 20
+    assert {at: whole.get(at) for at in ours} == ours
+    assert all(ours.values())
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_an_image_has_no_tool_to_build_or_test_with(image: str) -> None:
+    """Nothing that only developers or the laptop's command ask for is in an image."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = {name: set(map(_name, wanted)) for name, wanted in project["optional-dependencies"].items()}
+    unwanted = extras["dev"] | extras["laptop"]
+    asked_for = extras[image] | set(map(_name, project["dependencies"]))
+    locked = {name for name, _ in _lock(ROOT / image / "requirements.lock")}
+    assert locked & unwanted - asked_for - {"click"} == set()  # uvicorn and kopf bring click
+    assert asked_for <= locked
+    assert not locked & {"pip", "setuptools", "uv", "wheel"}
+
+
+def _name(requirement: str) -> str:
+    return re.split(r"[^\w.-]", requirement, maxsplit=1)[0].lower()
