@@ -76,6 +76,19 @@ lock: install ## write the hashed locks anew for pyproject.toml; UPGRADE=--upgra
 images: ## build orderflow/operator:dev and orderflow/services:dev; quick when nothing changed
 	@tools/images
 
+.PHONY: release-check release release-sign release-page
+release-check: install ## the tree names one version; with TAG=v1.2.3 it is that one, and the changelog tells of it
+	@$(BIN)/python tools/release.py check "$$TAG"
+
+release: install ## build and push images and charts of TAG to REGISTRY (Docker with buildx, Helm; logged in)
+	@$(BIN)/python tools/release.py publish "$$TAG" "$$REGISTRY"
+
+release-sign: install ## sign ARTIFACTS, each NAME@sha256:…, with cosign and the identity of this run
+	@$(BIN)/python tools/release.py sign $$ARTIFACTS
+
+release-page: install ## make the page of TAG on GitHub from the changelog and artifacts/release
+	@$(BIN)/python tools/release.py page "$$TAG"
+
 clean: ## remove caches, artifacts and the data of laptop runs; .venv stays
 	rm -rf .orderflow artifacts dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage*
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

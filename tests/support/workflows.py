@@ -45,11 +45,20 @@ def jobs() -> list[Job]:
     return found
 
 
-def rows(matrix: Yaml) -> list[Mapping[str, Any]]:
-    """Unroll a matrix: the product of its axes, then what `include` adds as rows of their own."""
-    axes = {name: values for name, values in matrix.items() if name != "include"}
+def rows(matrix: Yaml) -> list[Yaml]:
+    """Unroll a matrix as GitHub does: an entry of `include` completes the rows it does not contradict, or is a new one.
+
+    An axis that GitHub computes while it runs (an expression) is one value here.
+    """
+    axes = {name: [v] if isinstance(v, str) else v for name, v in matrix.items() if name != "include"}
     product = [dict(zip(axes, row, strict=True)) for row in itertools.product(*axes.values())] if axes else []
-    return [*product, *matrix.get("include", [])] or [{}]
+    added = []
+    for entry in matrix.get("include", []):
+        fitting = [row for row in product if all(row[name] == entry.get(name, row[name]) for name in axes)]
+        for row in fitting:
+            row |= entry
+        added += [] if fitting else [dict(entry)]
+    return [*product, *added] or [{}]
 
 
 def _words(line: str, row: Mapping[str, Any], env: Yaml) -> list[str]:
