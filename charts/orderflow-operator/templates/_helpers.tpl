@@ -50,7 +50,3 @@ readOnlyRootFilesystem: true
 capabilities:
   drop: [ALL]
 {{- end }}
-
-{{- define "operator.webhookSecret" -}}
-{{ include "operator.fullname" . }}-webhook
-{{- end }}
