@@ -72,9 +72,19 @@ lock: install ## write the hashed locks anew for pyproject.toml; UPGRADE=--upgra
 	  --constraint requirements.lock --generate-hashes --no-header --no-annotate --quiet \
 	  --output-file $$image/requirements.lock; done
 
-.PHONY: images
+.PHONY: images kind-up e2e kind-down
 images: ## build orderflow/operator:dev and orderflow/services:dev; quick when nothing changed
 	@tools/images
+
+kind-up: ## a kind cluster with our images in it; what is there already stays
+	@tools/kind up
+	@tools/kind load
+
+e2e: install ## install the charts into the cluster of the current context, which has to be kind's, and use them
+	@tools/kind run $(RUN) pytest tests/e2e -o log_cli=true -o log_cli_level=INFO -o log_cli_format='%(message)s' $(PYTEST_ARGS)
+
+kind-down: ## remove the cluster
+	@tools/kind down
 
 .PHONY: release-check release release-sign release-page
 release-check: install ## the tree names one version; with TAG=v1.2.3 it is that one, and the changelog tells of it
