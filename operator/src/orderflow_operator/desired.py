@@ -61,7 +61,7 @@ def _service(flow: OrderFlow, entry: Service, around: Surroundings) -> Iterator[
     yield serviceaccount.build(flow, entry.name)
     yield configmap.build(flow, entry.name)
     yield service.build(flow, entry.name)
-    if entry.scale.min > 1:
+    if entry.scale.max > 1:
         yield poddisruptionbudget.build(flow, entry.name)
     yield deployment.build(flow, entry, around)
     match scaler(entry, around.keda):

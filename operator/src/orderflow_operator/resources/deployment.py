@@ -20,7 +20,7 @@ from orderflow_operator.resources.metadata import (
     pod_selector,
     service_labels,
 )
-from orderflow_operator.resources.pod import TMP_MOUNT, from_secret, hardened, plain, pod_spec
+from orderflow_operator.resources.pod import TMP_MOUNT, from_secret, hardened, plain, pod_spec, resources
 from orderflow_operator.resources.service import PORT_NAME
 from orderflow_operator.surroundings import Surroundings
 
@@ -79,7 +79,7 @@ def _container(flow: OrderFlow, service: Service, reach: Broker) -> Object:
         "image": service.image,
         "env": [*_platform_env(flow, service, reach), *map(_own_env, service.env)],
         "ports": [{"name": PORT_NAME, "containerPort": service.http_port, "protocol": "TCP"}],
-        "resources": service.resources.model_dump(mode="json", exclude_none=True),
+        "resources": resources(service),
         "startupProbe": _probe("/livez", period=2, failures=60),
         "livenessProbe": _probe("/livez", period=10, failures=3),
         "readinessProbe": _probe("/readyz", period=5, failures=3),

@@ -12,7 +12,7 @@ from orderflow_model.services import Service
 from orderflow_operator.resources import configmap, secret
 from orderflow_operator.resources.metadata import Object, digest, flow_labels, new_object
 from orderflow_operator.resources.metadata import common_labels as _common
-from orderflow_operator.resources.pod import TMP_MOUNT, from_secret, hardened, plain, pod_spec
+from orderflow_operator.resources.pod import TMP_MOUNT, from_secret, hardened, plain, pod_spec, resources
 from orderflow_operator.surroundings import Database
 
 KIND = "Job"
@@ -63,7 +63,7 @@ def _container(flow: OrderFlow, image: str, services: list[Service]) -> Object:
                 plain(environment.MIGRATION, f"{_TASKS}/{name}.json"),
                 plain(environment.PASSWORDS, _PASSWORDS),
             ],
-            "resources": services[0].resources.model_dump(mode="json", exclude_none=True),
+            "resources": resources(services[0]),
             "volumeMounts": [
                 TMP_MOUNT,
                 {"name": "tasks", "mountPath": _TASKS, "readOnly": True},

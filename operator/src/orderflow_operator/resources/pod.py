@@ -1,9 +1,11 @@
 """What every pod of a flow has: Pod Security `restricted`, a read-only root, no token, its last words kept."""
 
+from orderflow_model.services import Service
 from orderflow_operator.resources.metadata import Object
 
 TMP = {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}}
 TMP_MOUNT = {"name": "tmp", "mountPath": "/tmp"}  # noqa: S108 - the pod's own, empty at each start
+_DISK = {"requests": "64Mi", "limits": "1Gi"}
 
 
 def pod_spec(container: Object, volumes: list[Object]) -> Object:
@@ -27,6 +29,12 @@ def hardened(container: Object) -> Object:
         },
         "terminationMessagePolicy": "FallbackToLogsOnError",
     }
+
+
+def resources(service: Service) -> Object:
+    """Return what a pod of the service is sure to get and gets at most; of its node's disk for /tmp and its log."""
+    given = service.resources.model_dump(mode="json", exclude_none=True)
+    return {part: amounts | {"ephemeral-storage": _DISK[part]} for part, amounts in given.items()}
 
 
 def plain(name: str, value: str) -> Object:

@@ -1,4 +1,4 @@
-"""The PodDisruptionBudget of a service that always has more than one pod: they leave one by one."""
+"""The PodDisruptionBudget of a service that may have several pods: they leave one by one. An only one may leave too."""
 
 from orderflow_model.flow import OrderFlow
 from orderflow_model.names import object_name
