@@ -12,7 +12,7 @@ UPGRADE ?=
 IMAGES := operator services
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(STAMP) ## make .venv with everything, by hashes; the `orderflow` command is in .venv/bin
 
@@ -72,7 +72,7 @@ lock: install ## write the hashed locks anew for pyproject.toml; UPGRADE=--upgra
 	  --constraint requirements.lock --generate-hashes --no-header --no-annotate --quiet \
 	  --output-file $$image/requirements.lock; done
 
-.PHONY: images kind-up e2e kind-down
+.PHONY: images kind-up e2e e2e-strimzi kind-down
 images: ## build orderflow/operator:dev and orderflow/services:dev; quick when nothing changed
 	@tools/images
 
@@ -83,8 +83,18 @@ kind-up: ## a kind cluster with our images in it; what is there already stays
 e2e: install ## install the charts into the cluster of the current context, which has to be kind's, and use them
 	@tools/kind run $(RUN) pytest tests/e2e -o log_cli=true -o log_cli_level=INFO -o log_cli_format='%(message)s' $(PYTEST_ARGS)
 
+e2e-strimzi: install ## the same on Strimzi, which comes by its own chart: where images can be pulled
+	@tools/kind run $(RUN) pytest tests/strimzi $(PYTEST_ARGS)
+
 kind-down: ## remove the cluster
 	@tools/kind down
+
+.PHONY: soak go-tools
+soak: install ## a steady load for SOAK_MINUTES (10) with processes dying; writes artifacts/soak.json
+	@$(RUN) pytest -s tests/soak $(PYTEST_ARGS)
+
+go-tools: ## compile TOOLS (kind helm), as tests/tools pins them, into Go's own bin folder
+	@for tool in $${TOOLS:-kind helm}; do (cd "tests/tools/$$tool" && CGO_ENABLED=0 go install -trimpath tool) || exit; done
 
 .PHONY: release-check release release-sign release-page
 release-check: install ## the tree names one version; with TAG=v1.2.3 it is that one, and the changelog tells of it

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from support.go_tools import go_program
 from support.workflows import ACTIONS, ROOT, WORKFLOWS, Job, jobs
@@ -19,6 +20,12 @@ BIN = Path(sys.executable).parent
 def names(job: Job) -> str:
     """What pytest calls a job."""
     return job.where.replace(" ", "")
+
+
+def go_version(module: Path) -> tuple[int, ...]:
+    """Give the Go that a go.mod asks for."""
+    (found,) = re.findall(r"^go ([\d.]+)$", module.read_text(), re.MULTILINE)
+    return tuple(int(part) for part in found.split("."))
 
 
 def passes(*command: str | Path) -> None:
@@ -57,6 +64,14 @@ def test_an_action_has_one_version() -> None:
 def test_a_workflow_has_no_rights_of_its_own(path: Path) -> None:
     """Rights are given to the job that needs them, never to the whole workflow."""
     assert "\npermissions: {}\n" in path.read_text()
+
+
+def test_go_is_new_enough_for_every_module() -> None:
+    """The Go that jobs get can compile all that tests/tools pins; setup-go forbids it to fetch a newer one."""
+    action = yaml.safe_load((ROOT / ".github/actions/environment/action.yaml").read_text())
+    (chosen,) = [found for step in action["runs"]["steps"] if (found := step.get("with", {}).get("go-version-file"))]
+    wanted = {path.parent.name: go_version(path) for path in (ROOT / "tests/tools").glob("*/go.mod")}
+    assert go_version(ROOT / chosen) == max(wanted.values()), wanted
 
 
 @pytest.mark.parametrize("job", jobs(), ids=names)
