@@ -69,9 +69,9 @@ def test_a_workflow_has_no_rights_of_its_own(path: Path) -> None:
 def test_go_is_new_enough_for_every_module() -> None:
     """The Go that jobs get can compile all that tests/tools pins; setup-go forbids it to fetch a newer one."""
     action = yaml.safe_load((ROOT / ".github/actions/environment/action.yaml").read_text())
-    (chosen,) = [found for step in action["runs"]["steps"] if (found := step.get("with", {}).get("go-version-file"))]
+    (chosen,) = [found for step in action["runs"]["steps"] if (found := step.get("with", {}).get("go-version"))]
     wanted = {path.parent.name: go_version(path) for path in (ROOT / "tests/tools").glob("*/go.mod")}
-    assert go_version(ROOT / chosen) == max(wanted.values()), wanted
+    assert tuple(int(part) for part in chosen.split(".")) >= max(wanted.values())[:2], wanted
 
 
 @pytest.mark.parametrize("job", jobs(), ids=names)
