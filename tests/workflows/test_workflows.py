@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,21 @@ def test_an_action_has_one_version() -> None:
 def test_a_workflow_has_no_rights_of_its_own(path: Path) -> None:
     """Rights are given to the job that needs them, never to the whole workflow."""
     assert "\npermissions: {}\n" in path.read_text()
+
+
+def test_updates_are_looked_for_where_versions_stand() -> None:
+    """Dependabot is told of each folder that has a Go module, a Maven project or one of our Dockerfiles."""
+    told = yaml.safe_load((ROOT / ".github/dependabot.yml").read_text())["updates"]
+    patterns = {
+        (update["package-ecosystem"], folder)
+        for update in told
+        for folder in update.get("directories", [update.get("directory")])
+    }
+    stand = {"gomod": "tests/tools/*/go.mod", "maven": "tests/tools/*/pom.xml", "docker": "*/Dockerfile"}
+    for ecosystem, files in stand.items():
+        for path in ROOT.glob(files):
+            folder = f"/{path.parent.relative_to(ROOT).as_posix()}"
+            assert any(fnmatch(folder, pattern) for kind, pattern in patterns if kind == ecosystem), (ecosystem, folder)
 
 
 def test_go_is_new_enough_for_every_module() -> None:
