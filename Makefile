@@ -103,11 +103,13 @@ release-check: install ## the tree names one version; with TAG=v1.2.3 it is that
 release: install ## build and push images and charts of TAG to REGISTRY (Docker with buildx, Helm; logged in)
 	@$(BIN)/python tools/release.py publish "$$TAG" "$$REGISTRY"
 
-release-sign: install ## sign ARTIFACTS, each NAME@sha256:…, with cosign and the identity of this run
-	@$(BIN)/python tools/release.py sign $$ARTIFACTS
+release-sign: ## sign ARTIFACTS, each NAME@sha256:…, with cosign and the identity of this run
+	@for artifact in $$ARTIFACTS; do case $$artifact in *@sha256:*) cosign sign --yes "$$artifact" || exit ;; \
+	  *) echo "$$artifact is not signed: a tag may be moved afterwards; say NAME@sha256:…" >&2; exit 1 ;; esac; done
 
-release-page: install ## make the page of TAG on GitHub from the changelog and artifacts/release
-	@$(BIN)/python tools/release.py page "$$TAG"
+release-page: ## make the page of TAG on GitHub from what `make release` left in artifacts/release
+	@gh release create "$$TAG" --verify-tag --title "$$TAG" --notes-file artifacts/release/notes.md \
+	  artifacts/release/*.tgz artifacts/release/*.yaml artifacts/release/artifacts.json
 
 clean: ## remove caches, artifacts and the data of laptop runs; .venv stays
 	rm -rf .orderflow artifacts dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage*

@@ -1,13 +1,10 @@
-"""Publishes a version; `make release-check`, `release`, `release-sign` and `release-page` call it, on GitHub from
-release.yaml, each in a job with just the rights it needs.
+"""Publishes a version; `make release-check` and `make release` call it, on GitHub from release.yaml.
 
-    release.py check [TAG]                    the tree names one version; with a tag, it is that one and has notes
-    release.py publish TAG REGISTRY           build and push images and charts; artifacts/release says which
-    release.py sign NAME@DIGEST …             sign what was pushed with the identity of this run (cosign, keyless)
-    release.py page TAG                       make the release's page of the changelog's section, the charts and flows
+    release.py check [TAG]             the tree names one version; with a tag, it is that one and has notes
+    release.py publish TAG REGISTRY    build and push images and charts; artifacts/release says which, and has the notes
 
 A registry is a host and a path, `host/owner`. Images become REGISTRY/orderflow/NAME, charts REGISTRY/orderflow/charts/
-NAME. Where GITHUB_OUTPUT names a file, what was published is written there too, for the jobs that follow.
+NAME. Where GITHUB_OUTPUT names a file, what was published is written there too, for the jobs that sign it.
 """
 
 import json
@@ -84,25 +81,10 @@ def publish(tag: str, registry: str) -> None:
     version, registry = tag.removeprefix("v"), registry.lower()  # a repository's name has no capitals
     published = [_push_image(name, version, registry) for name in IMAGES]
     published += [_push_chart(chart, version, registry) for chart in _charts()]
+    (OUTPUT / "notes.md").write_text(notes(version), encoding="utf-8")
     for flow in sorted(Path("manifests/flows").glob("*.yaml")):
         _stamp(flow, OUTPUT / flow.name, version, registry)
     _tell(json.dumps([asdict(artifact) for artifact in published]))
-
-
-def sign(*references: str) -> None:
-    """Sign each NAME@DIGEST; the identity is the workflow's, by GitHub's token, and no key is kept."""
-    for reference in references:
-        if "@sha256:" not in reference:
-            raise ReleaseError(f"{reference} is no NAME@sha256:…: a tag may be moved after it was signed")
-        _run("cosign", "sign", "--yes", reference)
-
-
-def page(tag: str) -> None:
-    """Make the release's page on GitHub; the files of artifacts/release hang on it."""
-    told = OUTPUT / "notes.md"
-    told.write_text(notes(tag.removeprefix("v")), encoding="utf-8")
-    files = sorted(str(path) for path in OUTPUT.iterdir() if path.suffix in {".tgz", ".yaml", ".json"})
-    _run("gh", "release", "create", tag, "--verify-tag", "--title", tag, "--notes-file", str(told), *files)
 
 
 def _charts() -> list[Path]:
@@ -161,7 +143,7 @@ def _run(*command: str) -> str:
     return done.stdout
 
 
-_COMMANDS: dict[str, Callable[..., None]] = {"check": check, "publish": publish, "sign": sign, "page": page}
+_COMMANDS: dict[str, Callable[..., None]] = {"check": check, "publish": publish}
 
 
 def main(command: str, *arguments: str) -> int:

@@ -37,7 +37,7 @@ class Tree:
         self.programs = folder / "bin"
         for name in ("charts", "manifests", "tools"):
             shutil.copytree(ROOT / name, self.folder / name)
-        for name in ("pyproject.toml", "CHANGELOG.md"):
+        for name in ("pyproject.toml", "CHANGELOG.md", "Makefile"):
             shutil.copy(ROOT / name, self.folder)
         subprocess.run(["git", "init", "-q", str(self.folder)], check=True)
         who = ["-c", "user.name=t", "-c", "user.email=t@example.com"]
@@ -59,9 +59,15 @@ class Tree:
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Call tools/release.py."""
-        env = {**os.environ, "PATH": f"{self.programs}{os.pathsep}{os.environ['PATH']}"}
-        env["GITHUB_OUTPUT"] = str(self.folder / "output")
-        command = [sys.executable, "tools/release.py", *arguments]
+        return self._call(sys.executable, "tools/release.py", *arguments)
+
+    def make(self, target: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Call a target of the Makefile with these variables, as a workflow gives them."""
+        return self._call("make", target, **variables)
+
+    def _call(self, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        path = f"{self.programs}{os.pathsep}{os.environ['PATH']}"
+        env = {**os.environ, "PATH": path, "GITHUB_OUTPUT": str(self.folder / "output"), **variables}
         return subprocess.run(command, cwd=self.folder, env=env, capture_output=True, text=True, check=False)
 
     def commands(self) -> list[list[str]]:
@@ -171,16 +177,24 @@ def test_nothing_is_told_of_a_release_that_failed(tree: Tree) -> None:
 def test_a_tag_is_not_signed(tree: Tree) -> None:
     """Only digests are signed, for a tag may name something else by the time somebody verifies it."""
     tree.record()
-    assert tree.run("sign", "reg.example/o/orderflow/operator:1.2.3").returncode == 1
-    assert tree.run("sign", f"reg.example/o/orderflow/operator@{DIGEST}").returncode == 0
-    assert tree.commands() == [["cosign", "sign", "--yes", f"reg.example/o/orderflow/operator@{DIGEST}"]]
+    digests = f"reg.example/o/orderflow/operator@{DIGEST} reg.example/o/orderflow/services@{DIGEST}"
+    assert tree.make("release-sign", ARTIFACTS="reg.example/o/orderflow/operator:1.2.3").returncode != 0
+    assert tree.make("release-sign", ARTIFACTS=digests).returncode == 0
+    assert tree.commands() == [["cosign", "sign", "--yes", artifact] for artifact in digests.split()]
+
+
+def test_a_signature_that_fails_is_not_passed_over(tree: Tree) -> None:
+    """The first artifact that cannot be signed ends the job, though the ones after it could be."""
+    tree.record("cosign")
+    assert tree.make("release-sign", ARTIFACTS=f"a@{DIGEST} b@{DIGEST}").returncode != 0
+    assert len(tree.commands()) == 1
 
 
 def test_the_page_tells_of_this_version_alone(tree: Tree) -> None:
     """The release's page has the changelog's section of its version, and the files to install it from."""
     tree.record()
     assert tree.run("publish", "v1.2.3", "reg.example/o").returncode == 0
-    assert tree.run("page", "v1.2.3").returncode == 0
+    assert tree.make("release-page", TAG="v1.2.3").returncode == 0
     assert (tree.folder / "artifacts/release/notes.md").read_text() == "- this one\n"
     words = tree.commands()[-1]
     assert words[:4] == ["gh", "release", "create", "v1.2.3"]
