@@ -1,6 +1,6 @@
 # What one does here, each as one command; `make` alone lists them. Needs GNU make, a POSIX shell and Python 3.11.
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-unit test-integration test-controlplane test-observability workflows coverage lint format bench bench-operator lock clean
+.PHONY: help install demo test test-unit test-integration test-controlplane test-observability charts workflows coverage lint format bench bench-operator lock clean
 
 BIN := .venv/bin
 RUN := $(BIN)/python -m
@@ -25,7 +25,7 @@ demo: install ## run the shop flow with failing orders: until Ctrl-C, or 500 ord
 	exec $(BIN)/orderflow run $(FLOW) $(DEMO) $$load
 
 test: install ## lint, all tests but the operator's (test-controlplane), the time of each and what was skipped
-	@MAKE='$(MAKE)' tools/parts lint workflows test-unit test-integration test-observability
+	@MAKE='$(MAKE)' tools/parts lint workflows test-unit test-integration test-observability charts
 
 test-unit: install ## tests that need nothing but Python
 	@$(RUN) pytest tests/unit $(PYTEST_ARGS)
@@ -38,6 +38,9 @@ test-controlplane: install ## tests of the operator on a real API server, compil
 
 test-observability: install ## tests of traces, metrics, dashboards and alerts, as their tools would see them
 	@$(RUN) pytest tests/observability $(PYTEST_ARGS)
+
+charts: install ## render the charts, judge them with Helm, kube-score (Go) and checkov, try them on an API server
+	@$(RUN) pytest tests/charts $(PYTEST_ARGS)
 
 workflows: install ## read the GitHub workflows with actionlint (compiled from Go modules at the first run) and zizmor
 	@$(RUN) pytest tests/workflows $(PYTEST_ARGS)
@@ -71,6 +74,8 @@ lock: install ## write the hashed locks anew for pyproject.toml; UPGRADE=--upgra
 	@for image in $(IMAGES); do $(BIN)/uv pip compile pyproject.toml --extra $$image --universal --python-version 3.13 \
 	  --constraint requirements.lock --generate-hashes --no-header --no-annotate --quiet \
 	  --output-file $$image/requirements.lock; done
+	@$(BIN)/uv pip compile tests/tools/checkov/requirements.in --universal --python-version 3.11 $(UPGRADE) \
+	  --generate-hashes --no-header --no-annotate --quiet --output-file tests/tools/checkov/requirements.lock
 
 .PHONY: images kind-up e2e e2e-strimzi kind-down
 images: ## build orderflow/operator:dev and orderflow/services:dev; quick when nothing changed

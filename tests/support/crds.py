@@ -18,14 +18,15 @@ from support.go_tools import TOOLS, module_folder
 
 STRIMZI = "1.2.0"
 _OLDEST_JAVA = 21
-_STRIMZI_KINDS = ("topic.KafkaTopic", "user.KafkaUser")
+_STRIMZI_KINDS = ("kafka.Kafka", "nodepool.KafkaNodePool", "topic.KafkaTopic", "user.KafkaUser")
 _KEDA = ("keda.sh_scaledobjects.yaml", "keda.sh_triggerauthentications.yaml")
+_CERT_MANAGER = ("cert-manager.io_certificates.yaml", "cert-manager.io_issuers.yaml")
 _PROMETHEUS = ("monitoring.coreos.com_podmonitors.yaml", "monitoring.coreos.com_prometheusrules.yaml")
 
 
 def strimzi_crds() -> list[Path]:
-    """KafkaTopic's and KafkaUser's CRDs (kafka.strimzi.io/v1); generates them when they are not cached."""
-    folder = cache_directory() / f"strimzi-crds-{STRIMZI}"
+    """The CRDs of Kafka, its node pools, topics and users (kafka.strimzi.io/v1); generated when they are not cached."""
+    folder = cache_directory() / f"strimzi-crds-{STRIMZI}-{len(_STRIMZI_KINDS)}-kinds"
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
@@ -45,6 +46,12 @@ def prometheus_crds() -> list[Path]:
     """PodMonitor's and PrometheusRule's CRDs."""
     folder = module_folder("github.com/prometheus-operator/prometheus-operator") / "example/prometheus-operator-crd"
     return [folder / name for name in _PROMETHEUS]
+
+
+def certificate_crds() -> list[Path]:
+    """Certificate's and Issuer's CRDs, of cert-manager."""
+    folder = module_folder("github.com/cert-manager/cert-manager") / "deploy/crds"
+    return [folder / name for name in _CERT_MANAGER]
 
 
 def _generate(scratch: Path) -> None:

@@ -39,13 +39,22 @@ def find_go() -> str:
 
 def control_plane_programs() -> Path:
     """The folder of etcd, kube-apiserver and kube-controller-manager; compiles them when they are not cached."""
-    module = TOOLS / "controlplane"
-    folder = cache_directory() / f"controlplane-{KUBERNETES}-{_key(module)}"
+    module, folder = TOOLS / "controlplane", _control_plane_folder()
     if not folder.is_dir():
         with _compiling(f"etcd and Kubernetes {KUBERNETES} (4 to 8 minutes on 2 cores)", folder) as made:
             _go(module, "build", "-trimpath", "-ldflags", _linker_flags(), "-o", f"{made}/", *_PROGRAMS)
             (made / "server").rename(made / "etcd")
     return folder
+
+
+def compiled_control_plane() -> Path | None:
+    """The same folder where an earlier run compiled them, None where none did."""
+    folder = _control_plane_folder()
+    return folder if folder.is_dir() else None
+
+
+def _control_plane_folder() -> Path:
+    return cache_directory() / f"controlplane-{KUBERNETES}-{_key(TOOLS / 'controlplane')}"
 
 
 def go_program(name: str, package: str) -> Path:

@@ -43,6 +43,26 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end -}}
 {{- end }}
 
+{{- define "operator.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: 10001
+runAsGroup: 10001
+fsGroup: 10001
+seccompProfile:
+  type: RuntimeDefault
+{{- end }}
+
+{{/* Where the operator's pods run, and by whose leave they are fetched. */}}
+{{- define "operator.placement" -}}
+{{- $given := dict -}}
+{{- range $name, $value := pick .Values "imagePullSecrets" "priorityClassName" "nodeSelector" "affinity" "tolerations" -}}
+{{- if $value }}{{ $_ := set $given $name $value }}{{ end -}}
+{{- end -}}
+{{- with $given }}
+{{- toYaml . }}
+{{- end }}
+{{- end }}
+
 {{/* What a container may do: nothing but run. */}}
 {{- define "operator.containerSecurity" -}}
 allowPrivilegeEscalation: false

@@ -12,6 +12,12 @@ app.kubernetes.io/part-of: orderflow-platform
 app.kubernetes.io/managed-by: {{ $root.Release.Service }}
 {{- end }}
 
+{{/* Labels of pods: none that another version of the chart would change, for that would start them anew. */}}
+{{- define "platform.podLabels" -}}
+{{ include "platform.selector" . }}
+app.kubernetes.io/part-of: orderflow-platform
+{{- end }}
+
 {{/* Strimzi or Broker. */}}
 {{- define "platform.kafka" -}}
 {{- if ne .Values.kafka.type "Auto" -}}
@@ -35,6 +41,11 @@ and over an uninstall too, as the disk is that knows it.
 {{- else -}}
 {{ randAlphaNum 32 }}
 {{- end -}}
+{{- end }}
+
+{{/* The headless Service that gives each pod its own name. */}}
+{{- define "platform.pods" -}}
+{{ .Release.Name | trunc 58 | trimSuffix "-" }}-pods
 {{- end }}
 
 {{- define "platform.containerSecurity" -}}

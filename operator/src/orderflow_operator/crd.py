@@ -1,6 +1,7 @@
 """The CustomResourceDefinition of OrderFlow, generated from the pydantic models.
 
-`python -m orderflow_operator.crd [FILE]` writes it to `manifests/crds/`; a test compares the file with the models.
+`python -m orderflow_operator.crd` writes it to `manifests/crds/` and into the operator's chart, which can hold no file
+from beside it; tests compare both with the models.
 """
 
 import sys
@@ -15,7 +16,8 @@ from orderflow_model.flow import GROUP, KIND, PLURAL, VERSION, Spec
 from orderflow_model.names import FLOW_MAX
 from orderflow_operator.flow_status import FlowStatus
 
-FILE = Path("manifests/crds/orderflows.orderflow.dev.yaml")
+_NAME = "orderflows.orderflow.dev.yaml"
+FILES = (Path("manifests/crds") / _NAME, Path("charts/orderflow-operator/files/crds") / _NAME)
 HEADER = "# Generated from the models by `python -m orderflow_operator.crd`; edit those.\n"
 
 Schema = dict[str, Any]
@@ -164,10 +166,10 @@ class _PlainDumper(yaml.SafeDumper):
 
 
 def main() -> None:
-    """Write the CRD to the file named on the command line, or to its place in the repository."""
-    file = Path(sys.argv[1]) if len(sys.argv) > 1 else FILE
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(as_yaml())
+    """Write the CRD to the files named on the command line, or to its places in the repository."""
+    for file in tuple(map(Path, sys.argv[1:])) or FILES:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(as_yaml())
 
 
 if __name__ == "__main__":

@@ -1,0 +1,101 @@
+"""What the charts make of values: over a matrix of them, objects that Kubernetes takes and pods without rights."""
+
+from pathlib import Path
+
+import pytest
+
+from support.api_models import misread
+from support.helm import CASES, CHARTS, MATRIX, OPERATOR, PLATFORM, Helm, Json, pod_templates
+
+pytestmark = pytest.mark.timeout(1800)  # the first run compiles Helm
+
+
+@pytest.fixture(params=CASES, ids=[f"{chart.name} {name}" for chart, name in CASES])
+def rendered(request: pytest.FixtureRequest, helm: Helm) -> list[Json]:
+    """What one chart makes of one set of values."""
+    chart, name = request.param
+    return helm.render(chart, MATRIX[chart][name])
+
+
+@pytest.mark.parametrize("chart", CHARTS, ids=lambda chart: chart.name)
+def test_helm_finds_nothing_to_say(helm: Helm, chart: Path) -> None:
+    """`helm lint --strict` is content."""
+    assert "0 chart(s) failed" in helm.run("lint", "--strict", chart)
+
+
+def test_every_object_is_what_its_kind_knows(rendered: list[Json]) -> None:
+    """No field that Kubernetes does not know, no number where text belongs, none that is null."""
+    assert rendered
+    for item in rendered:
+        assert misread(item) is None, f"{item['kind']} {item['metadata']['name']}"
+
+
+def test_names_stand_once(rendered: list[Json]) -> None:
+    """No two objects of a kind share a name, no variable of a container is given twice (Helm 4 refuses both)."""
+    found = [(item["kind"], item["metadata"].get("namespace"), item["metadata"]["name"]) for item in rendered]
+    assert len(found) == len(set(found))
+    for pod in pod_templates(rendered).values():
+        for container in pod["spec"]["containers"]:
+            variables = [variable["name"] for variable in container.get("env", [])]
+            assert len(variables) == len(set(variables))
+
+
+def test_objects_are_labelled_and_in_their_namespace(rendered: list[Json]) -> None:
+    """Every object says of which release it is; what is namespaced names its namespace, for those who only render."""
+    cluster_wide = {"CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding", "ValidatingWebhookConfiguration"}
+    for item in rendered:
+        assert item["metadata"]["labels"]["app.kubernetes.io/managed-by"] == "Helm"
+        assert ("namespace" in item["metadata"]) == (item["kind"] not in cluster_wide), item["metadata"]["name"]
+
+
+def test_pods_have_no_rights_and_a_read_only_root(rendered: list[Json]) -> None:
+    """Every pod is within Pod Security `restricted`, mounts no token unasked, and is bounded in what it takes."""
+    for name, pod in pod_templates(rendered).items():
+        spec = pod["spec"]
+        assert spec["automountServiceAccountToken"] is False, name
+        assert spec["securityContext"]["runAsNonRoot"] is True
+        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        for container in spec["containers"]:
+            security = container["securityContext"]
+            assert security["readOnlyRootFilesystem"] is True
+            assert security["allowPrivilegeEscalation"] is False
+            assert security["capabilities"] == {"drop": ["ALL"]}
+            assert set(container["resources"]["limits"]) == {"cpu", "memory", "ephemeral-storage"}
+
+
+def test_services_and_policies_find_their_pods(helm: Helm) -> None:
+    """Every selector of the platform meets labels of a pod that the chart makes, or of a flow's."""
+    objects = helm.render(PLATFORM, {"collector": {"enabled": True}})
+    pods = [pod["metadata"]["labels"] for pod in pod_templates(objects).values()]
+    pods.append({"orderflow.dev/service": "payment"})
+    for item in objects:
+        spec = item.get("spec", {})
+        wanted = {"Service": spec.get("selector"), "NetworkPolicy": spec.get("podSelector", {}).get("matchLabels")}
+        if selector := wanted.get(item["kind"]):
+            assert any(selector.items() <= labels.items() for labels in pods), item["metadata"]["name"]
+
+
+def test_another_version_of_the_platform_starts_no_pod_anew(helm: Helm) -> None:
+    """No label of Kafka's or Postgres' pods tells the chart's version: an upgrade would restart them under the flow."""
+    for pod in pod_templates(helm.render(PLATFORM)).values():
+        assert not {"helm.sh/chart", "app.kubernetes.io/version"} & set(pod["metadata"]["labels"])
+
+
+def test_strimzi_is_used_where_its_api_is_served(helm: Helm) -> None:
+    """By itself the platform asks what the cluster serves; a value says otherwise."""
+    kinds = {item["kind"] for item in helm.render(PLATFORM, None, "--api-versions", "kafka.strimzi.io/v1/Kafka")}
+    assert {"Kafka", "KafkaNodePool"} <= kinds
+    told = {"kafka": {"type": "Broker"}}
+    kinds = {item["kind"] for item in helm.render(PLATFORM, told, "--api-versions", "kafka.strimzi.io/v1/Kafka")}
+    assert "Kafka" not in kinds
+
+
+def test_rights_end_at_the_namespaces_that_are_watched(helm: Helm) -> None:
+    """With `watchNamespaces` the operator may change nothing outside of them: what it has in all only reads."""
+    objects = helm.render(OPERATOR, {"watchNamespaces": ["shop", "warehouse"]})
+    roles = {item["metadata"]["name"]: item["rules"] for item in objects if item["kind"] == "ClusterRole"}
+    everywhere = [item["roleRef"]["name"] for item in objects if item["kind"] == "ClusterRoleBinding"]
+    verbs = {verb for name in everywhere for rule in roles[name] for verb in rule["verbs"]}
+    assert verbs == {"get", "list", "watch"}
+    there = {item["metadata"]["namespace"] for item in objects if item["kind"] == "RoleBinding"}
+    assert there == {"shop", "warehouse"}
