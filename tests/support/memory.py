@@ -13,8 +13,10 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from operator import itemgetter
 from typing import Any
 
+from orderflow_runtime.context import read_trace
 from orderflow_runtime.log import Message, Partition, Record, Revoked, pack_headers, partition_of, unpack_headers
 from orderflow_runtime.statements import MAX_REDRIVES
 from orderflow_runtime.store import (
@@ -79,7 +81,7 @@ class State:
     inbox: set[tuple[Any, uuid.UUID]] = field(default_factory=set)
     outbox: dict[int, tuple[Partition, bool, bytes]] = field(default_factory=dict)
     parked: dict[int, tuple[ParkedRow, str, float]] = field(default_factory=dict)
-    timers: dict[tuple[str, str], tuple[Partition, float, bytes]] = field(default_factory=dict)
+    timers: dict[tuple[str, str], tuple[Partition, float, bytes, str | None]] = field(default_factory=dict)
     calls: dict[str, CallRow] = field(default_factory=dict)
     dead: dict[uuid.UUID, LetterRow] = field(default_factory=dict)
     statements: list[tuple[str, tuple[Any, ...]]] = field(default_factory=list)
@@ -172,8 +174,8 @@ class MemoryTransaction:
         state, now = self.state, self._now()
         for at in closing.cancelled_timers:
             state.timers.pop(at, None)
-        for key, name, topic, number, after, payload in closing.timers:
-            state.timers[key, name] = (Partition(topic, number), now + after.total_seconds(), payload)
+        for key, name, topic, number, after, payload, trace in closing.timers:
+            state.timers[key, name] = (Partition(topic, number), now + after.total_seconds(), payload, trace)
         for call in closing.calls:
             state.calls.setdefault(call.id, call)
         for number in closing.unpark:
@@ -254,10 +256,14 @@ class MemoryStore:
         """Give what is due."""
         self.faults.at("due")
         now, heads = self.now(), self.state.heads(partitions)
-        timers = [(due, at, p, payload) for at, (p, due, payload) in self.state.timers.items() if p in partitions]
+        timers = [(due, at, p, *rest) for at, (p, due, *rest) in self.state.timers.items() if p in partitions]
         waits = [due - now for due, *_ in (*heads, *timers)]
         parked = [row for due, row in heads if due <= now]
-        fired = [TimerRow(p, name, key, payload) for due, (key, name), p, payload in sorted(timers) if due <= now]
+        fired = [
+            TimerRow(p, name, key, payload, read_trace(trace))
+            for due, (key, name), p, payload, trace in sorted(timers, key=itemgetter(0, 1))
+            if due <= now
+        ]
         return Due(parked[:limit], fired[:limit], min(waits) if waits else None)
 
     async def neglected(self, topics: Collection[str]) -> frozenset[Partition]:

@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,12 +27,15 @@ _TIMEOUT = aiohttp.ClientTimeout(total=30)
 Json = dict[str, Any]
 
 
-def shop_flow(name: str, *, deadline: str = "15m", delivery: Json | None = None) -> OrderFlow:
-    """Give the reference flow under another name, with another deadline or other retries."""
+def shop_flow(
+    name: str, *, deadline: str = "15m", delivery: Json | None = None, tracing: Json | None = None
+) -> OrderFlow:
+    """Give the reference flow under another name, with another deadline, other retries or other tracing."""
     data = yaml.safe_load(SHOP.read_text())
     data["metadata"]["name"] = name
     data["spec"]["saga"]["deadline"] = deadline
     data["spec"]["defaults"]["delivery"] |= delivery or {}
+    data["spec"]["tracing"] |= tracing or {}
     return parse_flow(data)
 
 
@@ -127,9 +130,9 @@ class Shop:
         """Give what happened to an order, oldest first."""
         return [entry["what"] for entry in (await self._get(f"/orders/{order_id}/timeline"))["entries"]]
 
-    async def ask(self, order_id: str, verb: str) -> int:
+    async def ask(self, order_id: str, verb: str, headers: Mapping[str, str] | None = None) -> int:
         """Cancel or resume an order; give the HTTP status."""
-        async with self._http.post(self._url(f"/orders/{order_id}/{verb}")) as answer:
+        async with self._http.post(self._url(f"/orders/{order_id}/{verb}"), headers=headers) as answer:
             return answer.status
 
     async def until(self, order_id: str, *states: str, seconds: float = 60) -> Json:
@@ -156,6 +159,14 @@ class Shop:
         """Give what the provider itself did."""
         async with self._http.get(self.fleet.url("provider", "/ledger")) as answer:
             return dict(await answer.json())
+
+    async def place_alone(self, wanted: Json, headers: Mapping[str, str]) -> str:
+        """Place one order by itself, with these headers, and give its id."""
+        body = {name: value for name, value in wanted.items() if name != "idempotencyKey"}
+        headers = {"idempotency-key": wanted["idempotencyKey"], **headers}
+        async with self._http.post(self._url("/orders"), json=body, headers=headers) as answer:
+            assert answer.status in (200, 201), await answer.text()
+            return str((await answer.json())["id"])
 
     async def _post(self, path: str, body: Any) -> Json:
         while True:

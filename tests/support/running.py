@@ -15,12 +15,15 @@ from orderflow_contracts.event import Event
 from orderflow_model.config import ServiceConfig
 from orderflow_runtime.attempt import Rules, handler_table
 from orderflow_runtime.calls import Caller
-from orderflow_runtime.dispatch import Dispatcher
 from orderflow_runtime.effects import Clock, Publisher
 from orderflow_runtime.gather import Gatherer
 from orderflow_runtime.log import Message, Record, unpack
 from orderflow_runtime.metrics import Metrics
 from orderflow_runtime.retry import RetryPolicy
+from orderflow_runtime.spans import Spans
+from orderflow_runtime.traced_messages import TracedDispatcher, TracedLog
+from orderflow_runtime.traced_requests import traced_calls
+from orderflow_runtime.tracing import Tracer
 from orderflow_runtime.worker import Parts, Worker
 from support.memory import Faults, MemoryCluster, MemoryLog, MemoryStore
 from support.tiny import EFFECT, Done, Keyed, Outside, Pat, Put, Script, tiny_config, tiny_service
@@ -80,9 +83,14 @@ class Bench:
     """A cluster and a schema in memory, and the instances that share them."""
 
     def __init__(
-        self, config: ServiceConfig | None = None, partitions: int = 2, now: Callable[[], float] = time.monotonic
+        self,
+        config: ServiceConfig | None = None,
+        partitions: int = 2,
+        now: Callable[[], float] = time.monotonic,
+        spans: Spans | None = None,
     ) -> None:
         self.config = config or tiny_config()
+        self.tracer = Tracer("t", self.config.tracing, spans)
         topics = {channel.topic: partitions for channel in (*self.config.subscribes, *self.config.publishes)}
         self.cluster = MemoryCluster(topics | {self.config.dead_letter_topic: 1})
         self.faults = Faults()
@@ -98,7 +106,7 @@ class Bench:
             self.config.service,
             self.config.dead_letter_topic,
             handler_table(tiny_service(self.script, self.outside)),
-            Publisher("/t/tiny", topics, CountingClock()),
+            Publisher("/t/tiny", topics, CountingClock(), self.tracer),
             RetryPolicy(self.config.delivery),
         )
 
@@ -110,11 +118,13 @@ class Bench:
         gatherer = Gatherer(log, self.store, events)
         service = tiny_service(self.script, self.outside)
         metrics = Metrics(CountingClock().now)
-        caller = Caller(service.calls, self.store, rules.retry, gatherer.wake, metrics.called)
+        caller = Caller(
+            traced_calls(service.calls, self.tracer), self.store, rules.retry, gatherer.wake, metrics.called
+        )
         parts = Parts(
-            log=log,
+            log=TracedLog(log, self.tracer),
             store=self.store,
-            dispatcher=Dispatcher(rules, self.store),
+            dispatcher=TracedDispatcher(rules, self.store, self.tracer, self.config.group),
             gatherer=gatherer,
             caller=caller,
             metrics=metrics,

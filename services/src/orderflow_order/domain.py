@@ -76,7 +76,9 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """An order's row. `amount` (minor units) is None until known; `news` is the history not yet stored."""
+    """An order's row. `amount` (minor units) is None until known; `news` is the history not yet stored; `trace` is
+    the one it began in.
+    """
 
     id: str
     customer: Customer
@@ -87,6 +89,7 @@ class Order:
     reason: CancelReason | None = None
     attempt: int = 0
     news: tuple[Entry, ...] = ()
+    trace: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

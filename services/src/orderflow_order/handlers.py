@@ -78,7 +78,7 @@ class Handlers:
         at = self.clock()
         fresh = await _fresh(commands, tx, at)
         steps = {command.key: domain.place(command.payload.created, at) for command in fresh}
-        inserted = await store.insert(tx, [(steps[c.key].order, c.payload.created) for c in fresh])
+        inserted = await store.insert(tx, [(steps[c.key].order, c.payload.created, c.trace) for c in fresh])
         known = await store.placed(tx, [key for key in steps if key not in inserted])
         for key in inserted:
             self._set_timer(steps[key], tx)
@@ -98,7 +98,7 @@ class Handlers:
         orders, at = await store.load(tx, [command.key for command in commands]), self.clock()
         results = [_attempt(decide, orders.get(command.key), command.key, at) for command in commands]
         await self._finish([step for step in results if isinstance(step, Step)], tx)
-        return [_answer(result) for result in results]
+        return [_answer(result, orders.get(command.key)) for result, command in zip(results, commands, strict=True)]
 
     async def _finish(self, steps: Sequence[Step], tx: Transaction) -> list[Event]:
         changed = [step for step in steps if step.order.news]
@@ -143,8 +143,8 @@ def _placed(command: Command, step: Step | None, known: store.Placed | None) -> 
     if known is None:
         return Reply(Standing(command.key, step.order.state, None, Outcome.CREATED), step.publish)
     if known.body != store.body(command.payload.created):
-        return Reply(Outcome.KEY_REUSED)
-    return Reply(Standing(command.key, known.state, known.reason))
+        return Reply(Outcome.KEY_REUSED, trace=known.trace)
+    return Reply(Standing(command.key, known.state, known.reason), trace=known.trace)
 
 
 def _attempt(
@@ -158,8 +158,9 @@ def _attempt(
         return refusal
 
 
-def _answer(result: Step | OrderRefusal) -> Reply:
+def _answer(result: Step | OrderRefusal, found: Order | None) -> Reply:
+    trace = found.trace if found else None
     if isinstance(result, OrderRefusal):
-        return Reply(result)
+        return Reply(result, trace=trace)
     order = result.order
-    return Reply(Standing(order.id, order.state, order.reason), result.publish)
+    return Reply(Standing(order.id, order.state, order.reason), result.publish, trace)

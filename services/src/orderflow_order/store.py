@@ -21,7 +21,7 @@ ORDER = """
 TIMELINE = "SELECT order_id, state, history::text AS history FROM orders WHERE order_id = $1"
 
 _LOAD = """
-    SELECT order_id, customer::text AS customer, currency, attempt, state, reason, amount, undo
+    SELECT order_id, customer::text AS customer, currency, attempt, state, reason, amount, undo, trace
     FROM orders WHERE order_id = ANY($1::text[]) ORDER BY order_id FOR UPDATE"""
 
 _SAVE = """
@@ -34,17 +34,17 @@ _SAVE = """
 
 _INSERT = """
     INSERT INTO orders
-        (order_id, placed_at, customer, details, currency, attempt, state, amount, undo, history)
+        (order_id, placed_at, customer, details, currency, attempt, state, amount, undo, history, trace)
     SELECT n.order_id, n.placed_at, n.customer::json, n.details::json, n.currency, 0,
-           n.state, n.amount, n.undo::text[], n.news::jsonb
+           n.state, n.amount, n.undo::text[], n.news::jsonb, n.trace
     FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[],
-                $8::text[], $9::text[])
-         AS n (order_id, placed_at, customer, details, currency, state, amount, undo, news)
+                $8::text[], $9::text[], $10::text[])
+         AS n (order_id, placed_at, customer, details, currency, state, amount, undo, news, trace)
     ON CONFLICT (order_id) DO NOTHING
     RETURNING order_id"""
 
 _PLACED = """
-    SELECT order_id, customer::text AS customer, details::text AS details, currency, state, reason
+    SELECT order_id, customer::text AS customer, details::text AS details, currency, state, reason, trace
     FROM orders WHERE order_id = ANY($1::text[])"""
 
 _FORGET = "DELETE FROM webhook_deliveries WHERE signed_at < $1"
@@ -60,11 +60,12 @@ _entries = TypeAdapter(tuple[Entry, ...])
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """An order that is stored: what was asked for, to compare, and where it stands."""
+    """An order that is stored: what was asked for, to compare, where it stands, and the trace it began in."""
 
     body: tuple[str, str, str]
     state: State
     reason: CancelReason | None
+    trace: str | None
 
 
 async def load(tx: Transaction, keys: Sequence[str]) -> dict[str, Order]:
@@ -88,9 +89,9 @@ async def save(tx: Transaction, orders: Sequence[Order]) -> None:
     )
 
 
-async def insert(tx: Transaction, placed: Iterable[tuple[Order, OrderCreated]]) -> set[str]:
-    """Store new orders and give the ids of those that were not there yet."""
-    rows = sorted((_row(order, created) for order, created in placed), key=itemgetter(0))
+async def insert(tx: Transaction, placed: Iterable[tuple[Order, OrderCreated, str | None]]) -> set[str]:
+    """Store new orders, each with its trace, and give the ids of those that were not there yet."""
+    rows = sorted((_row(order, created, trace) for order, created, trace in placed), key=itemgetter(0))
     stored = await tx.fetch(_INSERT, *map(list, zip(*rows, strict=True))) if rows else ()
     return {row["order_id"] for row in stored}
 
@@ -98,7 +99,9 @@ async def insert(tx: Transaction, placed: Iterable[tuple[Order, OrderCreated]]) 
 async def placed(tx: Transaction, keys: Sequence[str]) -> dict[str, Placed]:
     """Read what these orders were placed with."""
     return {
-        row["order_id"]: Placed((row["customer"], row["details"], row["currency"]), _state(row), _reason(row))
+        row["order_id"]: Placed(
+            (row["customer"], row["details"], row["currency"]), _state(row), _reason(row), row["trace"]
+        )
         for row in (await tx.fetch(_PLACED, list(keys)) if keys else ())
     }
 
@@ -116,10 +119,10 @@ def body(created: OrderCreated) -> tuple[str, str, str]:
     return created.customer.model_dump_json(by_alias=True), details, created.currency
 
 
-def _row(order: Order, created: OrderCreated) -> tuple[Any, ...]:
+def _row(order: Order, created: OrderCreated, trace: str | None) -> tuple[Any, ...]:
     at, stands, owed = order.news[0].at, order.state, _array(order.undo)
     customer, details, currency = body(created)
-    return order.id, at, customer, details, currency, stands, order.amount, owed, _news(order)
+    return order.id, at, customer, details, currency, stands, order.amount, owed, _news(order), trace
 
 
 def _order(row: Mapping[str, Any]) -> Order:
@@ -132,6 +135,7 @@ def _order(row: Mapping[str, Any]) -> Order:
         undo=frozenset(map(Undo, row["undo"])),
         reason=_reason(row),
         attempt=row["attempt"],
+        trace=row["trace"],
     )
 
 

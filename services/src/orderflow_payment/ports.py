@@ -7,12 +7,13 @@ that makes no sense are `OutcomeUnknown`: the runtime then asks by the same key 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import aiohttp
 from pydantic import BaseModel, ValidationError
 
 from orderflow_contracts.event import Identifier
+from orderflow_runtime.context import note, outgoing
 from orderflow_runtime.service import OutcomeUnknown
 
 
@@ -43,6 +44,7 @@ class Client:
 
     def __init__(self, url: str, timeout: float) -> None:
         self._url = url.rstrip("/")
+        self._server = _server(url)
         self._timeout = aiohttp.ClientTimeout(total=timeout)
         self._session: aiohttp.ClientSession | None = None
 
@@ -51,7 +53,10 @@ class Client:
         if self._session is None or self._session.closed:  # made here: it belongs to the running loop
             self._session = aiohttp.ClientSession(timeout=self._timeout)
         try:
-            async with self._session.request(method, self._url + path, json=body) as response:
+            url = self._url + path
+            note({"http.request.method": method, "url.full": url, **self._server})
+            async with self._session.request(method, url, json=body, headers=outgoing()) as response:
+                note({"http.response.status_code": response.status})
                 return response.status, await response.read()
         except (aiohttp.ClientError, OSError) as error:  # a timeout is an OSError
             raise OutcomeUnknown(f"{method} {path}: {type(error).__name__} {error}") from error
@@ -60,6 +65,13 @@ class Client:
         """Close the session's connections."""
         if self._session is not None:
             await self._session.close()
+
+
+def _server(url: str) -> dict[str, str | int]:
+    """Give the server's attributes in OpenTelemetry's names."""
+    parts = urlsplit(url)
+    known: dict[str, str | int | None] = {"server.address": parts.hostname, "server.port": parts.port}
+    return {name: value for name, value in known.items() if value is not None}
 
 
 class ProviderPort:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import uvloop
 from pydantic import ValidationError
+from starlette.types import ASGIApp
 
 from orderflow_contracts.event import Event
 from orderflow_model import environment
@@ -23,7 +24,6 @@ from orderflow_model.names import schema_name
 from orderflow_runtime import logs
 from orderflow_runtime.attempt import Rules, handler_table
 from orderflow_runtime.calls import Caller
-from orderflow_runtime.dispatch import Dispatcher
 from orderflow_runtime.effects import Clock, Publisher
 from orderflow_runtime.gather import Gatherer
 from orderflow_runtime.http import Probes, health_app, listen, serve
@@ -32,6 +32,7 @@ from orderflow_runtime.kafka import KafkaLog, KafkaSettings
 from orderflow_runtime.log import Log, LogUnavailable
 from orderflow_runtime.measures import Measures
 from orderflow_runtime.metrics import Metrics
+from orderflow_runtime.otlp import collector
 from orderflow_runtime.postgres import PostgresStore
 from orderflow_runtime.relay import Relay
 from orderflow_runtime.retry import RetryPolicy
@@ -39,6 +40,9 @@ from orderflow_runtime.runs import Runs
 from orderflow_runtime.service import Service
 from orderflow_runtime.shards import LockedShards
 from orderflow_runtime.store import Conflict, Store, StoreUnavailable
+from orderflow_runtime.traced_messages import TracedDispatcher, TracedLog
+from orderflow_runtime.traced_requests import TracedApp, traced_calls
+from orderflow_runtime.tracing import Tracer
 from orderflow_runtime.worker import Parts, Worker
 
 logger = logging.getLogger(__name__)
@@ -51,6 +55,7 @@ _PACE, _PACE_AT_THE_END = 0.005, 0.05
 """Seconds from batch to batch, at least. Nobody waits for the events of a service that publishes none."""
 _ROTATE_SECONDS = 3600.0
 _CLOSE_SECONDS = 5.0
+_LAST_SPANS_SECONDS = 2.0
 
 
 class Misconfigured(Exception):  # noqa: N818  (it says what the environment is)
@@ -179,6 +184,9 @@ class _Process:
 
     def __init__(self, service: Service, settings: Settings, log: Log, store: Store, clock: Clock) -> None:
         config = settings.config
+        self._spans = collector(config, settings.env)
+        self._tracer = tracer = Tracer(config.flow, config.tracing, self._spans)
+        log = TracedLog(log, tracer)
         self._service, self._settings, self._log, self._store = service, settings, log, store
         ends = config.saga.ends if config.saga and service.began else ()
         self._metrics = Metrics(clock.now, ends, config.objectives)
@@ -187,7 +195,7 @@ class _Process:
         self._topics = tuple(channel.topic for channel in config.subscribes) or (LockedShards.TOPIC,)
         topics = {channel.event: channel.topic for channel in config.publishes}
         self._publisher = Publisher(
-            f"/{config.flow}/{service.name}", {event: topics[event.TYPE] for event in service.publishes}, clock
+            f"/{config.flow}/{service.name}", {event: topics[event.TYPE] for event in service.publishes}, clock, tracer
         )
         retry = RetryPolicy(config.delivery)
         events = {event.TYPE: event for event in service.handlers}
@@ -198,9 +206,11 @@ class _Process:
             Parts(
                 log=log,
                 store=store,
-                dispatcher=Dispatcher(rules, store),
+                dispatcher=TracedDispatcher(rules, store, tracer, config.group),
                 gatherer=self._gatherer,
-                caller=Caller(service.calls, store, retry, self._gatherer.wake, self._metrics.called),
+                caller=Caller(
+                    traced_calls(service.calls, tracer), store, retry, self._gatherer.wake, self._metrics.called
+                ),
                 metrics=self._metrics,
                 instance=settings.env.get(environment.INSTANCE, f"{socket.gethostname()}-{os.getpid()}"),
                 topics=self._topics,
@@ -217,7 +227,7 @@ class _Process:
         probes = Probes(
             self._alive, lambda: self._worker.ready, lambda accept: self._metrics.render(accept, self._worker.lag())
         )
-        app = health_app(probes, self._service.app(intake) if self._service.app and intake else None)
+        app = health_app(probes, self._make_app(intake))
         helpers = [asyncio.create_task(self._keep_house())]
         if intake is not None:
             helpers += [asyncio.create_task(self._take_commands(intake)), asyncio.create_task(self._relay.run())]
@@ -226,6 +236,8 @@ class _Process:
             asyncio.create_task(self._work(stopping)),
         ]
         waking = asyncio.create_task(self._wake_at(stopping))
+        if self._spans is not None:
+            self._spans.start()
         try:
             await _until_first_failure([*main_tasks, *helpers], main_tasks)
         finally:
@@ -233,6 +245,8 @@ class _Process:
             for task in (*helpers, *main_tasks, waking):
                 task.cancel()
             await asyncio.gather(*helpers, *main_tasks, waking, return_exceptions=True)
+            if self._spans is not None:
+                await asyncio.to_thread(self._spans.close, _LAST_SPANS_SECONDS)
 
     async def _work(self, stopping: asyncio.Event) -> None:
         """Begin when today's inbox partition is there: what came sooner would keep the day in the default one."""
@@ -249,6 +263,9 @@ class _Process:
         await stopping.wait()
         self._gatherer.wake()
 
+    def _make_app(self, intake: GroupIntake | None) -> ASGIApp | None:
+        return TracedApp(self._service.app(intake), self._tracer) if self._service.app and intake else None
+
     def _make_intake(self) -> GroupIntake | None:
         if not self._service.commands:
             return None
@@ -260,6 +277,7 @@ class _Process:
             0,
             self._relay.wake,
             self._metrics.publish,
+            self._tracer,
         )
 
     async def _take_commands(self, intake: GroupIntake) -> None:

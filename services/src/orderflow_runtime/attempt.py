@@ -89,6 +89,7 @@ class Attempt:
     async def _call(self, items: Sequence[Item]) -> list[Event]:
         """Call the handler of these items, all of one type. A statement that does not end is Postgres's fault."""
         handler = self.rules.handlers[items[0].type]
+        self.effects.causes |= {item.key: item.cause for item in items}
         try:
             async with asyncio.timeout(self.rules.retry.timeout):
                 events = list(await handler([item.payload for item in items], self.effects))
@@ -96,9 +97,8 @@ class Attempt:
             if self.effects.in_statement:
                 raise StoreUnavailable(f"a statement of {items[0].type} outlasted the handler's time-out") from None
             raise
-        traces = {item.key: item.trace for item in items}
         for event in events:
-            message = self.rules.publisher.message(event, traces.get(event.key, (None, None)))
+            message = self.rules.publisher.message(event, self.effects.cause(event.key))
             self.effects.send(message, event.key)
         return events
 

@@ -9,10 +9,12 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 
+from orderflow_runtime.context import within
 from orderflow_runtime.item import Item, outcome_item
 from orderflow_runtime.log import Partition
 from orderflow_runtime.retry import RetryPolicy
@@ -57,6 +59,8 @@ class Caller:
             if row.kind not in self._calls:
                 logger.error("call %s of %s waits for a version that has a port for %s", row.id, row.key, row.kind)
             elif row.id not in self._running:
+                if ask_first:
+                    row = replace(row, trace=row.trace.left_behind())
                 task = asyncio.create_task(self._run(row, ask_first))
                 self._running[row.id] = (row.shard, task)
 
@@ -76,7 +80,8 @@ class Caller:
 
     async def _run(self, row: CallRow, ask_first: bool) -> None:
         request = msgspec.json.decode(row.request)
-        item = await self._until_known(row, request, ask_first)
+        with within(row.trace):
+            item = await self._until_known(row, request, ask_first)
         self._ready.append(item)
         self._running.pop(row.id, None)
         self._wake()
@@ -87,7 +92,7 @@ class Caller:
         while True:
             try:
                 result = await self._ask(row, request, ask_first)
-                return outcome_item(row.shard, row.id, CallOutcome(row.kind, row.key, request, result))
+                return outcome_item(row.shard, row.id, CallOutcome(row.kind, row.key, request, result), row.trace)
             except Exception as error:
                 attempts, ask_first = attempts + 1, True
                 await self._note(row, attempts, error)

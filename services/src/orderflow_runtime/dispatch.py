@@ -100,7 +100,7 @@ class Dispatcher:
         return Committed(
             outbox,
             closing.calls,
-            [after for _, _, _, _, after, _ in closing.timers],
+            [after for _, _, _, _, after, _, _ in closing.timers],
             attempt.handled,
             attempt.published,
             attempt.parked,

@@ -7,14 +7,16 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from orderflow_contracts.envelope import Envelope
 from orderflow_contracts.event import Event
+from orderflow_runtime.context import NONE, Trace
 from orderflow_runtime.log import Message, Partition, pack
 from orderflow_runtime.store import BatchTransaction, CallRow, Closing
+from orderflow_runtime.tracing import Tracer
 
 
 class Clock:
@@ -29,17 +31,25 @@ class Clock:
         return str(uuid.uuid4())
 
 
+class _Timer(NamedTuple):
+    after: timedelta
+    payload: bytes
+    trace: Trace
+
+
 class Effects:
     """A `Transaction` for handlers. `shards` tells the partition whose owner publishes what belongs to a key."""
 
     def __init__(self, tx: BatchTransaction, shard_of: Callable[[str], Partition]) -> None:
         self._tx = tx
         self._shard_of = shard_of
-        self._timers: dict[tuple[str, str], tuple[timedelta, bytes] | None] = {}
+        self._timers: dict[tuple[str, str], _Timer | None] = {}
         self._calls: dict[str, CallRow] = {}
         self._messages: dict[Partition, list[Message]] = {}
         self.in_statement = False
         """Whether a statement was begun and has not ended, be it because its caller was cancelled."""
+        self.causes: dict[str, Trace] = {}
+        """The trace that effects of a key carry on; set before handlers of the key run."""
 
     async def fetch(self, query: str, *args: object) -> Sequence[Mapping[str, Any]]:
         """Run a query in the batch's transaction."""
@@ -63,7 +73,7 @@ class Effects:
 
     def set_timer(self, name: str, key: str, after: timedelta, payload: Mapping[str, Any] | None = None) -> None:
         """Gather a timer."""
-        self._timers[key, name] = (after, msgspec.json.encode(payload or {}))
+        self._timers[key, name] = _Timer(after, msgspec.json.encode(payload or {}), self.cause(key))
 
     def cancel_timer(self, name: str, key: str) -> None:
         """Gather that a timer goes."""
@@ -72,8 +82,18 @@ class Effects:
     def call(self, kind: str, key: str, request: Mapping[str, Any], idempotency_key: str) -> None:
         """Gather a call."""
         self._calls[idempotency_key] = CallRow(
-            idempotency_key, self._shard_of(key), kind, key, msgspec.json.encode(request)
+            idempotency_key, self._shard_of(key), kind, key, msgspec.json.encode(request), trace=self.cause(key)
         )
+
+    def cause(self, key: str) -> Trace:
+        """Give the trace that effects of a key carry on now."""
+        return self.causes.get(key, NONE)
+
+    def carry_on(self, key: str, trace: Trace) -> None:
+        """Let the key's timers carry on another trace than they were set in."""
+        for at, timer in self._timers.items():
+            if timer is not None and at[0] == key:
+                self._timers[at] = timer._replace(trace=trace)
 
     def send(self, message: Message, key: str) -> None:
         """Gather a message that belongs to `key`."""
@@ -99,11 +119,12 @@ class Effects:
             if timer is None:
                 closing.cancelled_timers.append((key, name))
             else:
-                closing.timers.append((key, name, *self._shard_of(key), *timer))
+                after, payload, trace = timer
+                closing.timers.append((key, name, *self._shard_of(key), after, payload, trace.text()))
         return closing
 
 
-Mark = tuple[dict[tuple[str, str], tuple[timedelta, bytes] | None], dict[str, CallRow], dict[Partition, list[Message]]]
+Mark = tuple[dict[tuple[str, str], _Timer | None], dict[str, CallRow], dict[Partition, list[Message]]]
 
 
 MAX_EVENT_BYTES = 900_000
@@ -117,23 +138,28 @@ class EventTooLarge(Exception):  # noqa: N818  (it says what the event is)
 class Publisher:
     """Makes messages of events: which topic, which headers."""
 
-    def __init__(self, source: str, topics: Mapping[type[Event], str], clock: Clock) -> None:
+    def __init__(
+        self, source: str, topics: Mapping[type[Event], str], clock: Clock, tracer: Tracer | None = None
+    ) -> None:
         self._source = source
         self._topics = topics
         self._clock = clock
+        self._tracer = tracer or Tracer()
 
-    def message(self, event: Event, trace: tuple[str | None, str | None] = (None, None)) -> Message:
-        """Wrap an event; `trace` is (traceparent, tracestate) of what caused it. Raise `EventTooLarge`."""
+    def message(self, event: Event, cause: Trace = NONE) -> Message:
+        """Wrap an event; `cause` is the trace that it carries on. Raise `EventTooLarge`."""
         value = event.encode()
         if len(value) > MAX_EVENT_BYTES:
             raise EventTooLarge(f"{event.TYPE} of {len(value)} bytes; at most {MAX_EVENT_BYTES} are published")
+        trace = self._tracer.sending(event.key, cause)
         envelope = Envelope(
             id=self._clock.new_id(),
             source=self._source,
             type=event.TYPE,
             time=self._clock.now(),
             version=event.VERSION,
-            traceparent=trace[0],
-            tracestate=trace[1],
+            traceparent=trace.parent,
+            tracestate=trace.state,
         )
-        return Message(self._topics[type(event)], event.key.encode(), envelope.headers(), value)
+        above = (trace.cause, trace.above) if trace.cause else None
+        return Message(self._topics[type(event)], event.key.encode(), envelope.headers(), value, above)

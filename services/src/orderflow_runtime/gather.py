@@ -94,7 +94,7 @@ class Gatherer:
 
     def _add_due(self, due: Due, batch: Batch) -> None:
         batch.items += [self._parked_item(row) for row in due.parked]
-        batch.items += [timer_item(row.shard, row.name, row.key, row.payload) for row in due.timers]
+        batch.items += [timer_item(row.shard, row.name, row.key, row.payload, row.trace) for row in due.timers]
         wait = _POLL if due.next_in is None else min(_POLL, max(0.0, due.next_in))
         self._check_at = time.monotonic() + wait
 

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from orderflow_contracts.event import Event
+from orderflow_runtime.context import Trace, read_trace
 from orderflow_runtime.effects import Effects, Publisher
 from orderflow_runtime.log import Partition, partition_of
 from orderflow_runtime.service import Command, CommandHandler, Reply, Unavailable
 from orderflow_runtime.store import Conflict, Store, StoreUnavailable
+from orderflow_runtime.tracing import Asked, Tracer, asked
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +31,8 @@ class _Pending:
     name: str
     command: Command
     answer: "asyncio.Future[Any]"
+    place: Trace
+    request: Asked | None
 
 
 class GroupIntake:
@@ -45,8 +49,10 @@ class GroupIntake:
         shards: int,
         wake: Callable[[], None],
         observe: Callable[[Sequence[Event]], None],
+        tracer: Tracer | None = None,
     ) -> None:
         self._observe = observe
+        self._tracer = tracer or Tracer()
         self._handlers = handlers
         self._store = store
         self._publisher = publisher
@@ -61,8 +67,7 @@ class GroupIntake:
 
     async def submit_all(self, name: str, commands: Sequence[tuple[str, Any]]) -> Sequence[Any]:
         """Hand in many."""
-        loop = asyncio.get_running_loop()
-        pending = [_Pending(name, Command(key, payload), loop.create_future()) for key, payload in commands]
+        pending = self._pending(name, commands)
         if self._queue.qsize() + len(pending) > MOST_WAITING:
             raise Unavailable(f"{self._queue.qsize()} commands are waiting already; try again later")
         for one in pending:
@@ -74,6 +79,14 @@ class GroupIntake:
             raise failed[0]
         # a reply may be an exception: a refusal is a value here, and its endpoint's to raise
         return [answer.result() for answer in answers]
+
+    def _pending(self, name: str, commands: Sequence[tuple[str, Any]]) -> list[_Pending]:
+        loop, request = asyncio.get_running_loop(), asked.get()
+        places = self._tracer.commanded(name, [key for key, _ in commands])
+        return [
+            _Pending(name, Command(key, payload, place.text()), loop.create_future(), place, request)
+            for (key, payload), place in zip(commands, places, strict=True)
+        ]
 
     async def read(self, query: str, *args: object) -> Sequence[Mapping[str, Any]]:
         """Query outside the commands' transactions."""
@@ -117,16 +130,23 @@ class GroupIntake:
         replies: dict[int, Reply] = {}
         async with self._store.intake_transaction() as tx:
             effects = Effects(tx, self._shard_of)
+            effects.causes = {one.command.key: one.place for one in group}
             for name, turn in _turns(group):
                 answers = await self._handlers[name]([group[i].command for i in turn], effects)
                 replies |= zip(turn, answers, strict=True)
-            published = [event for reply in replies.values() for event in reply.publish]
-            for event in published:
-                effects.send(self._publisher.message(event), event.key)
+            for index, reply in replies.items():
+                self._send(group[index], reply, effects)
             await tx.close(effects.closing(intake=True))
         self._wake()
-        self._observe(published)
+        self._observe([event for reply in replies.values() for event in reply.publish])
         return [replies[i] for i in range(len(group))]
+
+    def _send(self, one: _Pending, reply: Reply, effects: Effects) -> None:
+        if reply.trace:
+            one.place = self._tracer.join(one.request, one.place, read_trace(reply.trace).told())
+            effects.carry_on(one.command.key, one.place)
+        for event in reply.publish:
+            effects.send(self._publisher.message(event, one.place), event.key)
 
     def _shard_of(self, key: str) -> Partition:
         return Partition(self._topic, partition_of(key.encode(), self.shards))

@@ -15,6 +15,7 @@ import msgspec
 
 from orderflow_contracts.envelope import Envelope, Header, read_envelope
 from orderflow_contracts.event import Event, Undecodable
+from orderflow_runtime.context import NONE, Trace, trace_of
 from orderflow_runtime.log import Partition, Record
 from orderflow_runtime.service import CallOutcome, Fired, Received
 
@@ -42,7 +43,14 @@ class Item:
     parked_id: int | None = None
     attempts: int = 0
     call_id: str | None = None
-    trace: tuple[str | None, str | None] = (None, None)
+    trace: Trace = NONE
+    within: Trace | None = None
+    """the place of its handling, in which its effects belong; `trace` where nobody made one"""
+
+    @property
+    def cause(self) -> Trace:
+        """The trace that its effects carry on."""
+        return self.within or self.trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +94,7 @@ def _decode(record: Record, event: type[Event], redrive_of: uuid.UUID | None) ->
         event_id=envelope.id,
         inbox=inbox_entry(envelope),
         redrive_of=redrive_of,
-        trace=(envelope.traceparent, envelope.tracestate),
+        trace=Trace(envelope.traceparent, envelope.tracestate),
     )
 
 
@@ -121,19 +129,21 @@ def _redrive_of(headers: Sequence[Header]) -> uuid.UUID | None:
     return None
 
 
-def timer_item(shard: Partition, name: str, key: str, payload: bytes) -> Item:
-    """Make the item of a timer that fell due; `payload` is JSON."""
-    return Item(shard, key, TIMER + name, (), payload, Fired(name, key, msgspec.json.decode(payload)))
+def timer_item(shard: Partition, name: str, key: str, payload: bytes, trace: Trace = NONE) -> Item:
+    """Make the item of a timer that fell due; `payload` is JSON, `trace` where it was set."""
+    fired = Fired(name, key, msgspec.json.decode(payload))
+    return Item(shard, key, TIMER + name, trace.headers(), payload, fired, trace=trace.told())
 
 
-def outcome_item(shard: Partition, call_id: str, outcome: CallOutcome) -> Item:
+def outcome_item(shard: Partition, call_id: str, outcome: CallOutcome, trace: Trace = NONE) -> Item:
     """Make the item of a call whose outcome is known; parked, it is stored as JSON `{request, result}`."""
     value = msgspec.json.encode({"request": outcome.request, "result": outcome.result})
-    return Item(shard, outcome.key, CALL + outcome.kind, (), value, outcome, call_id=call_id)
+    return Item(shard, outcome.key, CALL + outcome.kind, trace.headers(), value, outcome, call_id=call_id, trace=trace)
 
 
 def decode_parked(item: Item, event: type[Event] | None) -> None:
     """Give a parked item its payload again; raise `Undecodable` if today's code cannot read it."""
+    item.trace = trace_of(item.headers)
     if item.type.startswith(TIMER):
         item.payload = Fired(item.type.removeprefix(TIMER), item.key, msgspec.json.decode(item.value))
     elif item.type.startswith(CALL):
@@ -145,4 +155,3 @@ def decode_parked(item: Item, event: type[Event] | None) -> None:
         envelope = read_envelope(item.headers)
         item.payload = Received(event.decode(item.value, envelope.version), envelope.id, envelope.time)
         item.event_id, item.redrive_of = envelope.id, _redrive_of(item.headers)
-        item.trace = (envelope.traceparent, envelope.tracestate)

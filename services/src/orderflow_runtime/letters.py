@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Iterable
 
 from orderflow_contracts.envelope import Header
+from orderflow_runtime.context import trace_of
 from orderflow_runtime.item import Item, Poison
 from orderflow_runtime.log import Message, Partition
 from orderflow_runtime.store import DeadLetter
@@ -23,7 +24,9 @@ def letter_of_item(item: Item, service: str, attempts: int, reason: str) -> Dead
     """Describe an item whose last attempt failed."""
     offset = item.offset if item.offset is not None else item.parked_id
     letter_id = item.redrive_of or _letter_id(service, item.type, item.shard, offset)
-    return DeadLetter(letter_id, item.shard, item.offset, item.key, item.type, item.event_id, attempts, reason)
+    return DeadLetter(
+        letter_id, item.shard, item.offset, item.key, item.type, item.event_id, attempts, reason, item.trace
+    )
 
 
 def letter_of_poison(poison: Poison, service: str) -> DeadLetter:
@@ -31,7 +34,8 @@ def letter_of_poison(poison: Poison, service: str) -> DeadLetter:
     record = poison.record
     key = None if record.key is None else record.key[:256].decode(errors="replace").replace("\x00", "\ufffd")
     letter_id = poison.redrive_of or _letter_id(service, poison.type, record.partition, record.offset)
-    return DeadLetter(letter_id, record.partition, record.offset, key, poison.type, None, 0, poison.reason)
+    trace = trace_of(record.headers)
+    return DeadLetter(letter_id, record.partition, record.offset, key, poison.type, None, 0, poison.reason, trace)
 
 
 def letter_message(

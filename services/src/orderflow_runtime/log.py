@@ -34,12 +34,21 @@ class Record:
 
 
 class Message(msgspec.Struct, frozen=True, array_like=True):
-    """One record to write. Messages with the same topic and key stay in order."""
+    """One record to write. Messages with the same topic and key stay in order.
+
+    `cause` stands where its trace is recorded: the ids of two spans above the one that sends it, the next, and the
+    nearest that another service told of.
+    """
 
     topic: str
     key: bytes | None
     headers: list[Header]
     value: bytes
+    cause: tuple[str, str] | None = None
+
+    def left_behind(self) -> "Message":
+        """Give it as another sends it than who wrote it, with whom the next span above may have died."""
+        return msgspec.structs.replace(self, cause=(self.cause[1],) * 2) if self.cause else self
 
 
 _encoder = msgspec.msgpack.Encoder()

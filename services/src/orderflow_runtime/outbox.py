@@ -17,9 +17,11 @@ _FIRST_WAIT, _LONGEST_WAIT = 0.1, 5.0
 _AT_ONCE = 8
 
 
-async def publish_until_done(log: Log, rows: Sequence[OutboxRow]) -> None:
-    """Publish all rows in order, trying again for as long as Kafka is away."""
+async def publish_until_done(log: Log, rows: Sequence[OutboxRow], left_behind: bool = False) -> None:
+    """Publish all rows in order, trying again for as long as Kafka is away; `left_behind` by a former owner."""
     messages = [message for row in rows for message in unpack(row.messages)]
+    if left_behind:
+        messages = [message.left_behind() for message in messages]
     wait = _FIRST_WAIT
     while True:
         try:

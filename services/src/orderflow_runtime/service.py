@@ -57,14 +57,20 @@ class Command:
 
     key: str
     payload: Any
+    trace: str | None = None
+    """The trace that it begins or carries on, to be kept with what it begins: a later command's reply names it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a command handler answers: a value for the endpoint, and the events to publish."""
+    """What a command handler answers: a value for the endpoint, the events to publish, and the trace they carry on.
+
+    `trace` is that of an earlier command, where this one continues what that began; else it is this command's own.
+    """
 
     value: Any
     publish: tuple[Event, ...] = ()
+    trace: str | None = None
 
 
 class Transaction(Protocol):

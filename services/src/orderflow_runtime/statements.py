@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from orderflow_runtime.context import read_trace
 from orderflow_runtime.log import Partition, unpack_headers
 from orderflow_runtime.store import CallRow, ParkedRow, TimerRow
 
@@ -28,7 +29,9 @@ SELECT id, messages FROM outbox {_OWNED}
 WHERE intake = $3 AND NOT id = ANY($4::bigint[]) ORDER BY id LIMIT 200
 """  # noqa: S608  (only constants are put in)
 
-PENDING_CALLS = f"SELECT id, topic, partition, kind, key, request, attempts FROM calls {_OWNED} ORDER BY created_at"  # noqa: S608  (only constants are put in)
+PENDING_CALLS = f"""
+SELECT id, topic, partition, kind, key, request, attempts, trace FROM calls {_OWNED} ORDER BY created_at
+"""  # noqa: S608  (only constants are put in)
 
 NEXT_DUE = f"""
 SELECT extract(epoch FROM least(
@@ -43,7 +46,7 @@ FROM parked AS p {_OWNED} WHERE p.due_at <= clock_timestamp() AND {_HEAD} ORDER 
 """  # noqa: S608  (only constants are put in)
 
 DUE_TIMERS = f"""
-SELECT t.topic, t.partition, t.name, t.key, t.payload
+SELECT t.topic, t.partition, t.name, t.key, t.payload, t.trace
 FROM timers AS t {_OWNED} WHERE t.due_at <= clock_timestamp() ORDER BY t.due_at LIMIT $3
 """  # noqa: S608  (only constants are put in)
 
@@ -102,12 +105,12 @@ FROM unnest($1::text[], $2::int[], $4::bytea[]) AS o (topic, partition, messages
 """
 
 SET_TIMERS = """
-INSERT INTO timers (key, name, topic, partition, due_at, payload)
-SELECT key, name, topic, partition, clock_timestamp() + after, payload
-FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::interval[], $6::bytea[])
-  AS t (key, name, topic, partition, after, payload) ORDER BY key, name
+INSERT INTO timers (key, name, topic, partition, due_at, payload, trace)
+SELECT key, name, topic, partition, clock_timestamp() + after, payload, trace
+FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::interval[], $6::bytea[], $7::text[])
+  AS t (key, name, topic, partition, after, payload, trace) ORDER BY key, name
 ON CONFLICT (key, name) DO UPDATE SET due_at = excluded.due_at, payload = excluded.payload,
-  topic = excluded.topic, partition = excluded.partition
+  topic = excluded.topic, partition = excluded.partition, trace = excluded.trace
 """
 
 CANCEL_TIMERS = """
@@ -116,8 +119,8 @@ WHERE t.key = c.key AND t.name = c.name
 """
 
 CALLS = """
-INSERT INTO calls (id, kind, key, topic, partition, request)
-SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int[], $6::bytea[])
+INSERT INTO calls (id, kind, key, topic, partition, request, trace)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int[], $6::bytea[], $7::text[])
 ON CONFLICT (id) DO NOTHING
 """
 
@@ -131,8 +134,8 @@ PARK_AGAIN = "UPDATE parked SET attempts = $2, reason = $3, due_at = clock_times
 UNPARK = "DELETE FROM parked WHERE id = ANY($1::bigint[])"
 
 BURY = """
-INSERT INTO dead_letters (id, topic, partition, record_offset, key, type, event_id, attempts, reason)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+INSERT INTO dead_letters (id, topic, partition, record_offset, key, type, event_id, attempts, reason, trace)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 ON CONFLICT (id) DO UPDATE SET state = 'Dead', attempts = excluded.attempts, reason = excluded.reason, died_at = now()
 """
 
@@ -155,12 +158,12 @@ WHERE NOT EXISTS (
 def call_row(row: Mapping[str, Any]) -> CallRow:
     """Read a row of PENDING_CALLS."""
     shard = Partition(row["topic"], row["partition"])
-    return CallRow(row["id"], shard, row["kind"], row["key"], row["request"], row["attempts"])
+    return CallRow(row["id"], shard, row["kind"], row["key"], row["request"], row["attempts"], read_trace(row["trace"]))
 
 
 def call_values(call: CallRow) -> tuple[object, ...]:
     """Give the columns of CALLS."""
-    return call.id, call.kind, call.key, call.shard.topic, call.shard.number, call.request
+    return call.id, call.kind, call.key, call.shard.topic, call.shard.number, call.request, call.trace.text()
 
 
 def parked_row(row: Mapping[str, Any]) -> ParkedRow:
@@ -179,4 +182,5 @@ def parked_row(row: Mapping[str, Any]) -> ParkedRow:
 
 def timer_row(row: Mapping[str, Any]) -> TimerRow:
     """Read a row of DUE_TIMERS."""
-    return TimerRow(Partition(row["topic"], row["partition"]), row["name"], row["key"], row["payload"])
+    shard = Partition(row["topic"], row["partition"])
+    return TimerRow(shard, row["name"], row["key"], row["payload"], read_trace(row["trace"]))

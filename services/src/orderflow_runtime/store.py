@@ -8,6 +8,7 @@ from datetime import date, timedelta
 from typing import Any, Protocol
 
 from orderflow_contracts.envelope import Header
+from orderflow_runtime.context import NONE, Trace
 from orderflow_runtime.item import Item
 from orderflow_runtime.log import Partition
 
@@ -86,6 +87,7 @@ class TimerRow:
     name: str
     key: str
     payload: bytes
+    trace: Trace = NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,7 @@ class CallRow:
     key: str
     request: bytes
     attempts: int = 0
+    trace: Trace = NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +125,7 @@ class DeadLetter:
     event_id: str | None
     attempts: int
     reason: str
+    trace: Trace = NONE
 
 
 @dataclass(slots=True)
@@ -130,8 +134,8 @@ class Closing:
 
     outbox: dict[Partition, bytes] = field(default_factory=dict)
     intake: bool = False
-    timers: list[tuple[str, str, str, int, timedelta, bytes]] = field(default_factory=list)
-    """(key, name, topic, partition, after, payload)"""
+    timers: list[tuple[str, str, str, int, timedelta, bytes, str | None]] = field(default_factory=list)
+    """(key, name, topic, partition, after, payload, trace)"""
     cancelled_timers: list[tuple[str, str]] = field(default_factory=list)
     calls: list[CallRow] = field(default_factory=list)
     park: list[Park] = field(default_factory=list)

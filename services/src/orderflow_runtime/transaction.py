@@ -124,5 +124,5 @@ class PostgresTransaction:
         await self.execute(
             sql.BURY,
             *(letter.id, letter.shard.topic, letter.shard.number, letter.offset, letter.key),
-            *(letter.type, letter.event_id, letter.attempts, letter.reason),
+            *(letter.type, letter.event_id, letter.attempts, letter.reason, letter.trace.text()),
         )

@@ -159,7 +159,7 @@ class Worker:
             leases = await parts.store.acquire(wanted, parts.instance)
             published: list[int] = []
             while rows := await parts.store.backlog(wanted, False, published):
-                await publish_until_done(parts.log, rows)
+                await publish_until_done(parts.log, rows, left_behind=True)
                 published = [row.id for row in rows]
             calls = await parts.store.pending_calls(wanted)
             self._leases |= leases

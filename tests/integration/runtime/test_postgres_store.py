@@ -12,6 +12,7 @@ import asyncpg
 import pytest
 
 from orderflow_contracts.event import Event
+from orderflow_runtime.context import Trace
 from orderflow_runtime.log import Message, Partition, pack
 from orderflow_runtime.postgres import _SESSION, PostgresStore
 from orderflow_runtime.service import Received, Transaction, each
@@ -21,6 +22,7 @@ from support.tiny import Pat, Put, leave, tiny_service
 
 P = Partition("t.put", 0)
 Q = Partition("t.put", 1)
+TRACE = Trace("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "a=b", "0" * 16, "1" * 16)
 
 
 @pytest.fixture
@@ -176,19 +178,22 @@ async def test_what_a_batch_owes_is_read_back_as_it_was(stores: Stores) -> None:
         rows = await tx.close(
             Closing(
                 outbox={P: pack(messages), Q: pack(messages[:1])},
-                timers=[("k", "alarm", *P, timedelta(0), b"{}"), ("l", "alarm", *P, timedelta(hours=1), b"{}")],
-                calls=[CallRow("k:1", P, "outside", "k", b"{}")],
+                timers=[
+                    ("k", "alarm", *P, timedelta(0), b"{}", TRACE.text()),
+                    ("l", "alarm", *P, timedelta(hours=1), b"{}", None),
+                ],
+                calls=[CallRow("k:1", P, "outside", "k", b"{}", trace=TRACE)],
             )
         )
     assert [row.messages for row in await one.backlog([P], False, [])] == [rows[0].messages]
     assert len(await one.backlog([P, Q], False, [])) == 2
     assert not await one.backlog([P, Q], True, [])
     assert [row.id for row in await one.backlog([P, Q], False, [rows[0].id])] == [rows[1].id]
-    assert [call.id for call in await one.pending_calls([P])] == ["k:1"]
+    assert [(call.id, call.trace) for call in await one.pending_calls([P])] == [("k:1", TRACE)]
     await one.note_attempt("k:1", "why")
     assert [call.attempts for call in await one.pending_calls([P, Q])] == [1]
     due = await one.due([P], 10)
-    assert [(timer.key, timer.shard) for timer in due.timers] == [("k", P)]
+    assert [(timer.key, timer.shard, timer.trace) for timer in due.timers] == [("k", P, TRACE)]
     assert not (await one.due([Q], 10)).timers
     async with one.transaction() as tx:
         assert await tx.claim_timers([("k", "alarm"), ("l", "alarm")]) == {("k", "alarm")}

@@ -49,8 +49,8 @@ async def test_a_timer_moved_while_it_was_gathered_is_left_for_its_new_time() ->
 
         def move(step: str) -> None:
             if step == "begin" and now[0] == 6:
-                shard, _, payload = bench.store.state.timers["k", "alarm"]
-                bench.store.state.timers["k", "alarm"] = (shard, 10.0, payload)
+                shard, _, payload, trace = bench.store.state.timers["k", "alarm"]
+                bench.store.state.timers["k", "alarm"] = (shard, 10.0, payload, trace)
 
         bench.faults.always = move
         now[0] = 6

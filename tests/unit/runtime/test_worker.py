@@ -251,7 +251,7 @@ async def test_what_waits_for_topics_no_longer_subscribed_is_adopted(monkeypatch
     gone = Partition("gone", 5)
     old = message(bench.config, Done(thing="k", n=7))
     bench.store.state.outbox[bench.store.state.new_id()] = (gone, False, pack([old]))
-    bench.store.state.timers["k", "alarm"] = (gone, 0.0, b'{"n": 3}')
+    bench.store.state.timers["k", "alarm"] = (gone, 0.0, b'{"n": 3}', None)
     async with bench.running():
         await bench.until(lambda: bench.done().get("k") == [7, -1], "what was left is done")
         bench.send(Pat(thing="k", n=1))

@@ -1,0 +1,24 @@
+"""Spans kept in memory, for tests of what is told: `Told` stands where the runtime hands its spans in."""
+
+from orderflow_runtime.spans import Span, Spans
+
+
+class Told(Spans):
+    """Keeps the spans instead of sending them."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda spans, pause: b"", lambda request: None)
+        self.all: list[Span] = []
+
+    def add(self, span: Span) -> None:
+        """Keep one."""
+        self.all.append(span)
+
+    def named(self, name: str) -> list[Span]:
+        """Give the spans of a name."""
+        return [span for span in self.all if span.shape.name == name]
+
+    def only(self, name: str) -> Span:
+        """Give the one span of a name."""
+        (span,) = self.named(name)
+        return span

@@ -1,0 +1,198 @@
+"""What is told of events that are handled, retried, given up, redriven, left behind, and of calls and timers."""
+
+from typing import Any
+
+import pytest
+
+from orderflow_contracts.envelope import Header
+from orderflow_model.config import TracingConfig
+from orderflow_model.saga import TraceConsumer
+from orderflow_runtime.context import Trace
+from orderflow_runtime.item import REDRIVE_OF
+from orderflow_runtime.letters import LETTER_ID
+from orderflow_runtime.log import Record
+from orderflow_runtime.spans import MOST_WAITING, Kind, Span
+from support.running import Bench
+from support.tiny import Put, tiny_config
+from support.told import Told
+
+TRACE_ID, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+SAMPLED: list[Header] = [("traceparent", f"00-{TRACE_ID}-{SPAN}-01".encode()), ("tracestate", b"a=b")]
+UNSAMPLED: list[Header] = [("traceparent", f"00-{TRACE_ID}-{SPAN}-00".encode())]
+
+
+@pytest.fixture
+def told() -> Told:
+    """What is told."""
+    return Told()
+
+
+def published(bench: Bench) -> list[Record]:
+    """What the service has published."""
+    return bench.cluster.all(bench.config.publishes[0].topic)
+
+
+def attributes(span: Span) -> dict[str, Any]:
+    """All attributes of a span."""
+    return dict((*span.shape.attributes, *span.attributes))
+
+
+async def test_an_event_is_processed_under_its_cause_and_sends_under_its_processing(told: Told) -> None:
+    """Parents go from the incoming record to the processing to the sending, whose id the outgoing record has."""
+    bench = Bench(spans=told)
+    record = bench.send(Put(thing="k", n=1), event_id="one", extra=SAMPLED)
+    async with bench.running():
+        await bench.until(lambda: told.named("send DONE"), "it is sent")
+    processing, sending = told.only("process PUT"), told.only("send DONE")
+    assert (processing.trace.id, processing.trace.cause, processing.trace.state) == (TRACE_ID, SPAN, "a=b")
+    assert (sending.trace.id, sending.trace.cause) == (TRACE_ID, processing.trace.span)
+    headers = dict(published(bench)[0].headers)
+    assert headers["traceparent"] == (sending.trace.parent or "").encode()
+    assert headers["tracestate"] == b"a=b"
+    assert attributes(processing) == {
+        "messaging.system": "kafka",
+        "messaging.operation.name": "process",
+        "messaging.operation.type": "process",
+        "messaging.destination.name": "t.put",
+        "messaging.destination.template": "PUT",
+        "messaging.destination.partition.id": str(record.partition.number),
+        "messaging.consumer.group.name": bench.config.group,
+        "messaging.kafka.offset": 0,
+        "messaging.kafka.message.key": "k",
+        "messaging.message.id": "one",
+    }
+    assert (processing.shape.kind, sending.shape.kind) == (Kind.CONSUMER, Kind.PRODUCER)
+
+
+async def test_an_event_that_is_not_sampled_passes_its_context_on_and_is_told_of_by_nobody(told: Told) -> None:
+    """Not even its batch is."""
+    bench = Bench(spans=told)
+    bench.send(Put(thing="k", n=1), extra=UNSAMPLED)
+    async with bench.running():
+        await bench.until(lambda: published(bench), "it is published")
+    assert dict(published(bench)[0].headers)["traceparent"] == UNSAMPLED[0][1]
+    assert told.all == []
+
+
+async def test_a_batch_is_a_span_of_its_own_with_links_to_what_caused_its_events(told: Told) -> None:
+    """It counts all events and links the recorded ones."""
+    bench = Bench(spans=told, partitions=1)
+    for number, headers in enumerate((SAMPLED, UNSAMPLED, SAMPLED)):
+        bench.send(Put(thing=f"k{number}", n=1), extra=headers)
+    async with bench.running():
+        await bench.until(lambda: len(published(bench)) == 3, "all are published")
+    batch = told.only("process batch")
+    assert attributes(batch)["messaging.batch.message_count"] == 3
+    assert [(link.id, link.span) for link in batch.links] == [(TRACE_ID, SPAN)] * 2
+    assert batch.trace.id != TRACE_ID
+
+
+async def test_every_attempt_is_a_span_under_the_same_cause(told: Told) -> None:
+    """Failed ones say the error's type alone, what waits behind its key says nothing, and retries are counted."""
+    bench = Bench(tiny_config(retries=5, delay_ms=1, max_delay_ms=2), spans=told)
+    bench.script.refuse["k", 1] = 3  # the batch as a whole, then the event alone, then its first retry
+    bench.send(Put(thing="k", n=1), extra=SAMPLED)
+    bench.send(Put(thing="k", n=2), extra=SAMPLED)
+    async with bench.running():
+        await bench.until(lambda: len(published(bench)) == 2, "both are handled")
+    spans = told.named("process PUT")
+    assert [span.error for span in spans] == ["Refused", "Refused", None, None]
+    assert [attributes(span).get("orderflow.retries", 0) for span in spans] == [0, 1, 2, 0]
+    assert {span.trace.cause for span in spans} == {SPAN}
+    assert len({span.trace.span for span in spans}) == 4
+
+
+async def test_a_dead_letter_keeps_the_trace_and_its_redrive_goes_on_in_it(told: Told) -> None:
+    """The last attempt is told of with the letter's id; redriven, the event hangs on the same cause."""
+    bench = Bench(tiny_config(retries=0), spans=told)
+    bench.script.refuse["k", 1] = 2  # the batch as a whole, then the event alone
+    bench.send(Put(thing="k", n=1), event_id="one", extra=SAMPLED)
+    async with bench.running():
+        await bench.until(bench.letters, "the dead letter")
+        letter = bench.letters()[0]
+        extra = [*SAMPLED, (REDRIVE_OF, letter[LETTER_ID])]
+        bench.send(Put(thing="k", n=1), event_id="one", extra=extra)
+        await bench.until(lambda: published(bench), "it is handled")
+    assert letter["traceparent"] == SAMPLED[0][1]
+    (row,) = bench.store.state.dead.values()
+    assert row.letter.trace == Trace(f"00-{TRACE_ID}-{SPAN}-01", "a=b")
+    died, lived = told.named("process PUT")
+    assert (died.error, attributes(died)["orderflow.dead_letter.id"]) == ("Refused", letter[LETTER_ID].decode())
+    assert (lived.error, lived.trace.cause, died.trace.cause) == (None, SPAN, SPAN)
+
+
+async def test_a_record_that_cannot_be_read_is_told_of_under_its_cause(told: Told) -> None:
+    """Poison is a failed span of its event, as far as it names a trace."""
+    bench = Bench(spans=told)
+    bench.send(Put(thing="k", n=1), extra=SAMPLED, value=b"{")
+    async with bench.running():
+        await bench.until(bench.letters, "the dead letter")
+        await bench.until(lambda: told.named("process PUT"), "it is told of")
+    assert (told.only("process PUT").error, told.only("process PUT").trace.cause) == ("Undecodable", SPAN)
+
+
+async def test_a_call_and_its_outcome_hang_on_the_handler_that_wanted_it(told: Told) -> None:
+    """A question that is not answered is a failed span, the question after it another."""
+    bench = Bench(tiny_config(delay_ms=1, max_delay_ms=1), spans=told)
+    bench.outside.answers = ["lost"]
+    bench.send(Put(thing="k", n=1, do=("call",)), extra=SAMPLED)
+    async with bench.running():
+        await bench.until(lambda: told.named("process call/outside"), "the outcome is handled")
+    wanted = told.only("process PUT").trace
+    for name, error in (
+        ("perform outside", "OutcomeUnknown"),
+        ("lookup outside", None),
+        ("process call/outside", None),
+    ):
+        span = told.only(name)
+        assert (span.trace.id, span.trace.cause, span.error) == (TRACE_ID, wanted.span, error)
+
+
+async def test_a_timer_fires_in_the_trace_that_set_it(told: Told) -> None:
+    """However much later, and in whichever process."""
+    bench = Bench(spans=told)
+    bench.send(Put(thing="k", n=1, do=("set 0.01",)), extra=SAMPLED)
+    async with bench.running():
+        await bench.until(lambda: told.named("process timer/alarm"), "it fires")
+    fired, cause = told.only("process timer/alarm"), told.only("process PUT")
+    assert (fired.trace.id, fired.trace.cause, fired.shape.kind) == (TRACE_ID, cause.trace.span, Kind.INTERNAL)
+
+
+async def test_what_a_dead_process_left_hangs_on_what_others_told_of(told: Told) -> None:
+    """Who publishes the outbox of a process that died untold tells of the sending, under the incoming event."""
+    bench = Bench(spans=told)
+    bench.faults.always = lambda step: (_ for _ in ()).throw(RuntimeError(step)) if step == "publish" else None
+    bench.send(Put(thing="k", n=1), extra=SAMPLED)
+    first = bench.instance()
+    first.start()
+    await bench.until(bench.owed, "it is committed")
+    await first.crash()
+    told.all.clear()
+    bench.faults.always = lambda step: None
+    async with bench.running():
+        await bench.until(lambda: told.named("send DONE"), "the next one sends it")
+    assert (told.only("send DONE").trace.id, told.only("send DONE").trace.cause) == (TRACE_ID, SPAN)
+
+
+async def test_by_link_the_processing_begins_a_trace_that_names_its_cause(told: Told) -> None:
+    """What it sends belongs to the new trace."""
+    config = tiny_config().model_copy(update={"tracing": TracingConfig(consumer=TraceConsumer.LINK)})
+    bench = Bench(config, spans=told)
+    bench.send(Put(thing="k", n=1), extra=SAMPLED)
+    async with bench.running():
+        await bench.until(lambda: told.named("send DONE"), "it is sent")
+    processing, sending = told.only("process PUT"), told.only("send DONE")
+    assert [(link.id, link.span) for link in processing.links] == [(TRACE_ID, SPAN)]
+    assert processing.trace.id != TRACE_ID
+    assert (sending.trace.id, sending.trace.cause) == (processing.trace.id, processing.trace.span)
+
+
+async def test_no_span_is_made_while_there_is_no_room_for_it(told: Told) -> None:
+    """Behind a dead collector events are handled and carry their context as ever."""
+    told._waiting.extend([Span(None, Trace(), 0, 0)] * MOST_WAITING)  # type: ignore[arg-type]
+    bench = Bench(spans=told)
+    bench.send(Put(thing="k", n=1), extra=SAMPLED)
+    async with bench.running():
+        await bench.until(lambda: published(bench), "it is published")
+    assert told.all == []
+    assert dict(published(bench)[0].headers)["traceparent"][3:35].decode() == TRACE_ID

@@ -1,0 +1,99 @@
+"""What is told of requests that come in: their route, status and place, and of many commands in one."""
+
+from collections.abc import Callable
+
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Mount, Route
+
+from orderflow_model.config import TracingConfig
+from orderflow_runtime.context import NO_SPAN, Trace
+from orderflow_runtime.spans import Kind
+from orderflow_runtime.traced_requests import TracedApp
+from orderflow_runtime.tracing import Tracer
+from support.asgi import request
+from support.told import Told
+
+TRACE_ID, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+SAMPLED = {"traceparent": f"00-{TRACE_ID}-{SPAN}-01", "tracestate": "a=b"}
+
+
+@pytest.fixture
+def told() -> Told:
+    """What is told."""
+    return Told()
+
+
+def serve(told: Told, share: float = 1) -> Callable[..., object]:
+    """An application with one endpoint for commands on things, as services have it under their health."""
+    tracer = Tracer("shop", TracingConfig(share=share), told)
+
+    async def command(asked: Request) -> Response:
+        keys = (await asked.body()).decode().split()
+        if keys:
+            tracer.commanded("place", keys)
+        if asked.path_params["thing"] == "broken":
+            raise ValueError("a fault")
+        return PlainTextResponse("", 202)
+
+    app = Starlette(routes=[Route("/things/{thing}/orders", command, methods=["POST"])])
+    return Starlette(routes=[Mount("/", TracedApp(app, tracer))])
+
+
+async def test_a_request_is_a_server_span_under_its_client_s(told: Told) -> None:
+    """It is named by its route, not its path, and says what was answered."""
+    await request(serve(told), "POST", "/things/7/orders", b"k", SAMPLED)
+    span = told.only("POST /things/{thing}/orders")
+    assert (span.trace.id, span.trace.cause, span.trace.state) == (TRACE_ID, SPAN, "a=b")
+    assert (span.shape.kind, span.error) == (Kind.SERVER, None)
+    assert dict((*span.shape.attributes, *span.attributes)) == {
+        "http.request.method": "POST",
+        "http.route": "/things/{thing}/orders",
+        "http.response.status_code": 202,
+        "url.path": "/things/7/orders",
+        "url.scheme": "http",
+    }
+
+
+async def test_a_command_that_came_without_a_context_makes_its_request_the_root(told: Told) -> None:
+    """The trace's id is the key's; a malformed context counts for none."""
+    await request(serve(told), "POST", "/things/7/orders", b"k", {"traceparent": "nonsense"})
+    root = told.only("POST /things/{thing}/orders").trace
+    assert (root.id, root.cause) == (Tracer("shop").root("k").id, NO_SPAN)
+
+
+async def test_a_request_with_many_commands_has_a_trace_for_each_that_links_to_it(told: Told) -> None:
+    """The client's trace has the request, each order's the command."""
+    await request(serve(told), "POST", "/things/7/orders", b"k l", SAMPLED)
+    asked, *commands = sorted(told.all, key=lambda span: span.shape.name)
+    assert [span.shape.name for span in commands] == ["place", "place"]
+    assert {span.trace.id for span in commands} == {Tracer("shop").root(key).id for key in "kl"}
+    assert [span.links for span in commands] == [(asked.trace,)] * 2
+
+
+@pytest.mark.parametrize(("headers", "share"), [({"traceparent": SAMPLED["traceparent"][:-1] + "0"}, 1), ({}, 0)])
+async def test_a_request_that_is_not_sampled_is_told_of_by_nobody(
+    told: Told, headers: dict[str, str], share: float
+) -> None:
+    """Neither by its client's decision nor by the key's."""
+    await request(serve(told, share), "POST", "/things/7/orders", b"k", headers)
+    await request(serve(told, share), "POST", "/things/7/orders", b"k l", {} if share else headers)
+    assert [span for span in told.all if span.shape.name.startswith("POST")] == []
+
+
+async def test_a_request_that_asks_for_nothing_is_told_of_where_its_client_is(told: Told) -> None:
+    """A read belongs to no order: only a sampled client makes it a span."""
+    await request(serve(told), "POST", "/things/7/orders", b"", {})
+    assert told.all == []
+    await request(serve(told), "POST", "/things/7/orders", b"", SAMPLED)
+    assert told.only("POST /things/{thing}/orders").trace.cause == SPAN
+
+
+async def test_a_fault_is_a_failed_span(told: Told) -> None:
+    """What was not answered counts as 500; an address that nobody serves has no route."""
+    await request(serve(told), "POST", "/things/broken/orders", b"k", SAMPLED)
+    await request(serve(told), "GET", "/nowhere", b"", SAMPLED)
+    assert told.only("POST /things/{thing}/orders").error == "500"
+    assert told.only("GET").trace != Trace()
