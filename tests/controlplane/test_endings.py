@@ -1,8 +1,7 @@
 """How a flow ends: edited, recreated, without its namespace, its CRD or Strimzi. All end clean."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 
 import pytest
 
@@ -10,10 +9,7 @@ from support.api import Api, ApiError
 from support.controlplane import ControlPlane
 from support.fleet import until
 from support.flows import changed, pair
-from support.names import unique_name
-from support.operator_process import make_account
-from support.scratch import scratch_directory
-from support.stand import Stand, new_namespace, operator_of
+from support.stand import Stand, stand_of
 
 OUR_CRD = "orderflows.orderflow.dev"
 
@@ -106,7 +102,7 @@ async def _gone(api: Api, name: str) -> bool:
 @pytest.mark.parametrize("policy", ["Retain", "Delete"])
 async def test_a_flow_ends_though_strimzi_is_gone(private_plane: ControlPlane, policy: str) -> None:
     """Strimzi and its CRDs are taken away first; the flow still ends, and so does its namespace."""
-    async with _stand_of(private_plane) as stand:
+    async with stand_of(private_plane) as stand:
         await begin(stand, policy)
         for name in ("kafkatopics", "kafkausers"):
             await stand.api.delete("CustomResourceDefinition", "", f"{name}.kafka.strimzi.io")
@@ -119,7 +115,7 @@ async def test_a_flow_ends_though_strimzi_is_gone(private_plane: ControlPlane, p
 
 async def test_the_crd_can_be_deleted_and_come_back(private_plane: ControlPlane) -> None:
     """All flows end with their CRD; the operator lives, and works for the next flow once the CRD is there again."""
-    async with _stand_of(private_plane) as stand:
+    async with stand_of(private_plane) as stand:
         await begin(stand)
         crd = await stand.api.get("CustomResourceDefinition", "", OUR_CRD) or {}
         await stand.api.delete("CustomResourceDefinition", "", OUR_CRD)
@@ -142,12 +138,3 @@ async def _listed(api: Api) -> bool:
     except ApiError:
         return False
     return True
-
-
-@asynccontextmanager
-async def _stand_of(plane: ControlPlane) -> AsyncIterator[Stand]:
-    async with Api(plane.url, plane.token) as api, new_namespace(api, unique_name("ns")) as namespace:
-        token = await make_account(api, namespace)
-        with scratch_directory() as folder:
-            async with Stand(api, namespace, operator_of(plane, namespace, token, folder), plane).open() as stand:
-                yield stand

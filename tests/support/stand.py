@@ -9,7 +9,9 @@ from support.api import Api, Json, background
 from support.controlplane import ControlPlane
 from support.fleet import until
 from support.kubelet import Kubelet
-from support.operator_process import OperatorProcess
+from support.names import unique_name
+from support.operator_process import OperatorProcess, make_account
+from support.scratch import scratch_directory
 from support.strimzi import Strimzi
 
 _FINALIZED = ("OrderFlow", "KafkaTopic", "KafkaUser")
@@ -130,6 +132,16 @@ async def clear(api: Api, namespace: str) -> None:
             if item["metadata"].get("finalizers"):
                 await api.patch(kind, namespace, name, {"metadata": {"finalizers": None}})
             await api.delete(kind, namespace, name)
+
+
+@asynccontextmanager
+async def stand_of(plane: ControlPlane) -> AsyncIterator[Stand]:
+    """Give a stand in a new namespace of a control plane, its operator not started."""
+    async with Api(plane.url, plane.token) as api, new_namespace(api, unique_name("ns")) as namespace:
+        token = await make_account(api, namespace)
+        with scratch_directory() as folder:
+            async with Stand(api, namespace, operator_of(plane, namespace, token, folder), plane).open() as stand:
+                yield stand
 
 
 def condition(flow: Json, kind: str) -> Json:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import kopf
 
+from orderflow_model.flow import GROUP
 from orderflow_operator import admission, handlers, logs
 from orderflow_operator.api import Api, ApiError
 from orderflow_operator.claims import Claims
@@ -23,6 +24,7 @@ from orderflow_operator.endpoints import serving
 from orderflow_operator.kafka_admin import KafkaAdmin
 from orderflow_operator.kinds import KINDS
 from orderflow_operator.metrics import FLOWS, OBJECTS, QUEUE
+from orderflow_operator.monitoring.settings import RUNBOOKS, Monitoring
 from orderflow_operator.provisioning import Provisioning
 from orderflow_operator.queue import Queue
 from orderflow_operator.reconcile import reconcile
@@ -51,6 +53,7 @@ class Options:
     webhook_certificates: Path
     webhook_host: str | None
     webhook_configuration: str | None
+    monitoring: Monitoring
     log_level: str
 
 
@@ -77,6 +80,15 @@ def parse(arguments: Sequence[str] | None) -> Options:
     )
     parser.add_argument("--webhook-host", help="name under which the API server reaches the webhook")
     parser.add_argument("--webhook-configuration", help="keep the webhook configuration of this name up to date")
+    parser.add_argument("--runbooks", default=RUNBOOKS, help="address of the folder of the alerts' runbooks")
+    parser.add_argument(
+        "--monitoring-label",
+        action="append",
+        default=[],
+        type=_label,
+        metavar="NAME=VALUE",
+        help="label on PodMonitors and PrometheusRules, by which your Prometheus finds them; may be repeated",
+    )
     parser.add_argument("--log-level", default="INFO")
     given = parser.parse_args(arguments)
     return Options(
@@ -87,8 +99,18 @@ def parse(arguments: Sequence[str] | None) -> Options:
         webhook_certificates=given.webhook_certificates,
         webhook_host=given.webhook_host,
         webhook_configuration=given.webhook_configuration,
+        monitoring=Monitoring(given.runbooks, dict(given.monitoring_label)),
         log_level=given.log_level,
     )
+
+
+def _label(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (name and equals) or name.startswith((GROUP, "app.kubernetes.io/")):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not NAME=VALUE, with a name that the operator does not set itself"
+        )
+    return name, value
 
 
 async def run(options: Options) -> None:
@@ -99,7 +121,7 @@ async def run(options: Options) -> None:
         scopes = options.namespaces or (None,)
         watches = [Watch(api, store, kind, namespace) for namespace in scopes for kind in KINDS]
         cluster = Cluster(api, store, watches)
-        parts = _parts(cluster, queue, options.rollout_deadline)
+        parts = _parts(cluster, queue, options)
         QUEUE.set_function(queue.waiting)
         FLOWS.set_function(lambda: len(parts.claims))
         OBJECTS.set_function(lambda: len(store))
@@ -119,7 +141,7 @@ async def run(options: Options) -> None:
                 task.cancel()
 
 
-def _parts(cluster: Cluster, queue: Queue, rollout_deadline: int) -> Parts:
+def _parts(cluster: Cluster, queue: Queue, options: Options) -> Parts:
     credentials = Credentials(cluster, time.monotonic)
     return Parts(
         cluster=cluster,
@@ -128,7 +150,8 @@ def _parts(cluster: Cluster, queue: Queue, rollout_deadline: int) -> Parts:
         provisioning=Provisioning(cluster, credentials, KafkaAdmin()),
         wake=queue.add,
         now=lambda: datetime.now(UTC),
-        rollout_deadline=rollout_deadline,
+        rollout_deadline=options.rollout_deadline,
+        monitoring=options.monitoring,
     )
 
 

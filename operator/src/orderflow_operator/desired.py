@@ -8,6 +8,7 @@ from orderflow_model.services import Service
 from orderflow_operator.broker import broker
 from orderflow_operator.resources import (
     configmap,
+    dashboard,
     deployment,
     horizontalpodautoscaler,
     kafkatopic,
@@ -15,6 +16,8 @@ from orderflow_operator.resources import (
     migrationjob,
     networkpolicy,
     poddisruptionbudget,
+    podmonitor,
+    prometheusrule,
     scaledobject,
     service,
     serviceaccount,
@@ -34,6 +37,7 @@ def desired(flow: OrderFlow, around: Surroundings) -> list[Object]:
         configmap.build_migration(flow, migrationjob.parts(flow)),
         migrationjob.build(flow, database),
         *(built for entry in flow.spec.services for built in _service(flow, entry, around)),
+        *_monitoring(flow, around),
     ]
 
 
@@ -69,3 +73,10 @@ def _service(flow: OrderFlow, entry: Service, around: Surroundings) -> Iterator[
             yield scaledobject.build(flow, entry)
         case Scaler.LOAD:
             yield horizontalpodautoscaler.build(flow, entry)
+
+
+def _monitoring(flow: OrderFlow, around: Surroundings) -> Iterator[Object]:
+    if around.monitoring is not None:
+        yield podmonitor.build(flow, around.monitoring)
+        yield prometheusrule.build(flow, around.monitoring)
+        yield dashboard.build(flow)

@@ -32,9 +32,13 @@ SECRET = Kind("v1", "Secret", "secrets")
 POD = Kind("v1", "Pod", "pods")
 EVENT = Kind("v1", "Event", "events")
 SCALED_OBJECT = Kind("keda.sh/v1alpha1", "ScaledObject", "scaledobjects", 0, optional=True)
+POD_MONITOR = Kind("monitoring.coreos.com/v1", "PodMonitor", "podmonitors", 0, optional=True)
+PROMETHEUS_RULE = Kind("monitoring.coreos.com/v1", "PrometheusRule", "prometheusrules", 0, optional=True)
 
 KINDS = (
     SCALED_OBJECT,
+    POD_MONITOR,
+    PROMETHEUS_RULE,
     Kind("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers", 0),
     Kind("apps/v1", "Deployment", "deployments", 1),
     Kind("batch/v1", "Job", "jobs", 1),

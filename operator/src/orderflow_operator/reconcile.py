@@ -16,7 +16,7 @@ from orderflow_operator.credentials import Admin
 from orderflow_operator.desired import desired
 from orderflow_operator.errors import FlowError
 from orderflow_operator.flow_status import FlowStatus
-from orderflow_operator.kinds import SCALED_OBJECT
+from orderflow_operator.kinds import POD_MONITOR, PROMETHEUS_RULE, SCALED_OBJECT
 from orderflow_operator.observation import look
 from orderflow_operator.outcome import Outcome
 from orderflow_operator.pods import troubles
@@ -49,8 +49,12 @@ async def reconcile(key: FlowKey, parts: Parts) -> Outcome:
 
     # 2 observe
     admin, problems = await _database(key, verdict.flow, parts)
-    keda = parts.cluster.served(SCALED_OBJECT)
-    around = Surroundings(keda, admin.database if admin else None, parts.rollout_deadline)
+    around = Surroundings(
+        keda=parts.cluster.served(SCALED_OBJECT),
+        database=admin.database if admin else None,
+        rollout_deadline=parts.rollout_deadline,
+        monitoring=parts.monitoring if all(map(parts.cluster.served, (POD_MONITOR, PROMETHEUS_RULE))) else None,
+    )
 
     # 3 desired
     wanted = desired(verdict.flow, around)

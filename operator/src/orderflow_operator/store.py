@@ -87,6 +87,12 @@ class Store:
                 self.remove(key, kind.name, name)
                 self._on_change(key)
 
+    def wake(self, namespace: str | None) -> None:
+        """Tell of every known flow in a namespace, or in all: what is around them has changed."""
+        for key in list(self._flows):
+            if namespace in (None, key.namespace):
+                self._on_change(key)
+
     def _of_kind(self, kind: Kind, namespace: str | None) -> Iterator[tuple[FlowKey, str, Live]]:
         prefix = entry(kind.name, "")
         for key, objects in self._flows.items():

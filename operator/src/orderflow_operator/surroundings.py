@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from orderflow_operator.monitoring.settings import Monitoring
 from orderflow_operator.resources.metadata import digest
 
 POSTGRES_PORT = 5432
@@ -28,8 +29,11 @@ class Database:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """`keda`: its API is served. `database`: None while its Secret is missing. `rollout_deadline` in seconds."""
+    """`keda`: its API is served. `database`: None while its Secret is missing. `rollout_deadline` in seconds.
+    `monitoring`: None where the Prometheus operator's APIs are not served.
+    """
 
     keda: bool = False
     database: Database | None = None
     rollout_deadline: int = ROLLOUT_DEADLINE
+    monitoring: Monitoring | None = None

@@ -9,6 +9,7 @@ from orderflow_operator.claims import Claims
 from orderflow_operator.cluster import Cluster
 from orderflow_operator.credentials import Admin, Credentials
 from orderflow_operator.flow_status import FlowStatus
+from orderflow_operator.monitoring.settings import Monitoring
 from orderflow_operator.provisioning import Provisioning
 from orderflow_operator.resources.metadata import Object
 from orderflow_operator.status import PAUSED_ANNOTATION
@@ -27,6 +28,7 @@ class Parts:
     wake: Callable[[FlowKey], None]
     now: Callable[[], datetime]
     rollout_deadline: int
+    monitoring: Monitoring
 
 
 @dataclass(frozen=True)

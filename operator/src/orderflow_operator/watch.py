@@ -84,6 +84,8 @@ class Watch:
             after = page.metadata.continue_
             if not after:
                 break
+        if not self.served and self.kind.optional:
+            self._store.wake(self._namespace)  # what flows want depends on it
         self.served = True
         self._store.retain(self.kind, self._namespace, present, int(page.metadata.resource_version))
         self.listed.set()

@@ -1,0 +1,49 @@
+"""The PodMonitor of a flow: Prometheus scrapes its services' pods, and knows of each series whose it is.
+
+The processes themselves say neither flow nor service: the pods' labels do.
+"""
+
+from orderflow_model.flow import OrderFlow
+from orderflow_operator.monitoring.settings import Monitoring
+from orderflow_operator.resources.metadata import COMPONENT_LABEL, FLOW_LABEL, SERVICE_LABEL, Object, new_object
+from orderflow_operator.resources.metadata import flow_labels as _labels
+from orderflow_operator.resources.service import PORT_NAME
+
+API_VERSION = "monitoring.coreos.com/v1"
+KIND = "PodMonitor"
+PATH = "/metrics"
+
+_POD_LABEL = "__meta_kubernetes_pod_label_"
+
+
+def name(flow: OrderFlow) -> str:
+    """Return the object's name."""
+    return flow.metadata.name
+
+
+def build(flow: OrderFlow, monitoring: Monitoring) -> Object:
+    """Return the object."""
+    built = new_object(API_VERSION, KIND, name(flow), flow, _labels(flow, "monitoring") | monitoring.labels)
+    built["spec"] = {
+        "selector": {"matchLabels": {FLOW_LABEL: flow.metadata.name, COMPONENT_LABEL: "service"}},
+        "podMetricsEndpoints": [{"port": PORT_NAME, "path": PATH, "relabelings": _relabelings()}],
+    }
+    return built
+
+
+def _relabelings() -> list[Object]:
+    """Written out in full: what the API server would fill in is then as we wrote it."""
+    sources = {
+        "flow": _POD_LABEL + _as_meta(FLOW_LABEL),
+        "service": _POD_LABEL + _as_meta(SERVICE_LABEL),
+        "namespace": "__meta_kubernetes_namespace",
+        "pod": "__meta_kubernetes_pod_name",
+    }
+    return [
+        {"action": "replace", "sourceLabels": [source], "targetLabel": target} for target, source in sources.items()
+    ]
+
+
+def _as_meta(label: str) -> str:
+    """Return a pod's label as Prometheus's discovery names it: what is no letter, digit or underscore becomes one."""
+    return "".join(letter if letter.isalnum() else "_" for letter in label)

@@ -1,0 +1,63 @@
+"""Monitors, rules and dashboard of a flow: there where the Prometheus operator's APIs are, and only there."""
+
+import json
+
+from support.controlplane import ControlPlane
+from support.crd_install import install
+from support.crds import prometheus_crds
+from support.fleet import until
+from support.flows import pair
+from support.stand import Stand, stand_of
+
+MONITORING = {("PodMonitor", "pair"), ("PrometheusRule", "pair"), ("ConfigMap", "pair.dashboard")}
+
+
+async def monitoring(stand: Stand) -> set[tuple[str, str]]:
+    """Give what of it there is."""
+    return set(await stand.made()) & MONITORING
+
+
+async def test_a_flow_is_monitored_where_somebody_reads_it(stand: Stand) -> None:
+    """All three are there and as the API server takes them: pods by their labels, rules in groups, a JSON of panels."""
+    await stand.start()
+    await stand.apply(pair())
+    await stand.until_ready("pair")
+    made = await stand.made()
+    assert set(made) >= MONITORING
+    monitor = made["PodMonitor", "pair"]["spec"]
+    pods = await stand.api.list("Pod", stand.namespace, "orderflow.dev/service")
+    wanted = monitor["selector"]["matchLabels"]
+    assert pods
+    for pod in pods:
+        assert wanted.items() <= pod["metadata"]["labels"].items()
+        ports = [port["name"] for container in pod["spec"]["containers"] for port in container["ports"]]
+        assert {endpoint["port"] for endpoint in monitor["podMetricsEndpoints"]} <= set(ports)
+    alerts = [rule for group in made["PrometheusRule", "pair"]["spec"]["groups"] for rule in group["rules"]]
+    assert {rule["labels"]["namespace"] for rule in alerts if "alert" in rule} == {stand.namespace}
+    board = made["ConfigMap", "pair.dashboard"]
+    assert board["metadata"]["labels"]["grafana_dashboard"] == "1"
+    assert json.loads(next(iter(board["data"].values())))["panels"]
+
+
+async def test_monitoring_comes_and_goes_with_its_apis(private_plane: ControlPlane) -> None:
+    """Nothing without the CRDs; all of it soon after they come; when one goes nothing is left, and the flow is well."""
+    async with stand_of(private_plane) as stand:
+        await stand.start()
+        await stand.apply(pair())
+        await stand.until_ready("pair")
+        assert await monitoring(stand) == set()
+
+        await install(private_plane, prometheus_crds())
+
+        async def all_there() -> bool:
+            return await monitoring(stand) == MONITORING
+
+        await until(all_there, "monitors, rules and dashboard are made", 60)
+
+        await stand.api.delete("CustomResourceDefinition", "", "podmonitors.monitoring.coreos.com")
+
+        async def none_left() -> bool:
+            return not await monitoring(stand)
+
+        await until(none_left, "rules and dashboard go too", 90)
+        await stand.until_ready("pair")
