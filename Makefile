@@ -10,6 +10,7 @@ DEMO ?= --fail payment=5%,shipping=1%,unknown=1%
 PYTEST_ARGS ?=
 UPGRADE ?=
 IMAGES := operator services
+TESTS ?= tests/e2e
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -86,7 +87,7 @@ kind-up: ## a kind cluster with our images in it; what is there already stays
 	@tools/kind load
 
 e2e: install ## install the charts into the cluster of the current context, which has to be kind's, and use them
-	@tools/kind run $(RUN) pytest tests/e2e -o log_cli=true -o log_cli_level=INFO -o log_cli_format='%(message)s' $(PYTEST_ARGS)
+	@tools/kind run $(RUN) pytest $(TESTS) -o log_cli=true -o log_cli_level=INFO -o log_cli_format='%(message)s' $(PYTEST_ARGS)
 
 e2e-strimzi: install ## the same on Strimzi, which comes by its own chart: where images can be pulled
 	@tools/kind run $(RUN) pytest tests/strimzi $(PYTEST_ARGS)

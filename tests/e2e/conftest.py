@@ -7,7 +7,7 @@ of the namespace last. Each can be run alone. What a failed test leaves to look 
 import logging
 import subprocess
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -28,6 +28,7 @@ PLATFORM = [
     f"--set=paymentProvider.image={IMAGE}",
     "--set=kafka.broker.resources.requests.cpu=50m,postgres.resources.requests.cpu=50m",
 ]
+SECONDS = 600  # of one test, on a machine that does much else
 UNAVAILABLE = 69  # as tools/kind
 _BEGAN = time.monotonic()
 
@@ -42,6 +43,8 @@ def say(what: str) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """End where there is no cluster, with the reason and the way to one; beside other tests only skip."""
     here = [item for item in items if Path(__file__).parent in item.path.parents]
+    for item in here:
+        item.add_marker(pytest.mark.timeout(SECONDS))
     if here and (why := obstacle()):
         if len(here) == len(items):
             pytest.exit(why, returncode=UNAVAILABLE)
@@ -71,10 +74,22 @@ def install_platform(namespace: Namespace) -> None:
 
 
 @pytest.fixture(scope="session")
-def namespace() -> Iterator[Namespace]:
+def system() -> Namespace:
+    """Where the operator runs."""
+    return Namespace(SYSTEM)
+
+
+@pytest.fixture
+def upgrade() -> Callable[..., None]:
+    """What upgrades the operator's release, with more values."""
+    return install_operator
+
+
+@pytest.fixture(scope="session")
+def namespace(system: Namespace) -> Iterator[Namespace]:
     """A namespace with the platform in it, where the operator watches; what an earlier session left is removed."""
     kubectl("delete", "namespaces", f"--selector={MARK}", "--wait=false")
-    system, ours = Namespace(SYSTEM), Namespace(unique_name("shop-"))
+    ours = Namespace(unique_name("shop-"))
     system.create()
     ours.create(**{MARK: "true"})
     say("installing the charts")
@@ -94,7 +109,8 @@ def fleet(namespace: Namespace, scratch: Path) -> Iterator[ShopInCluster]:
     """The reference flow, Ready."""
     with shop_in(namespace, scratch) as fleet:
         fleet.apply()
-        say(f"the flow is Ready {fleet.until_ready():.0f} s after it was applied")
+        fleet.until_ready()
+        say(f"the flow is Ready {time.monotonic() - fleet.applied:.0f} s after it was applied")
         yield fleet
 
 

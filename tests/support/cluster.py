@@ -61,7 +61,7 @@ def obstacle() -> str | None:
     return None
 
 
-def until(condition: Callable[[], Any], what: str, seconds: float = 120, every: float = 0.5) -> Any:
+def until(condition: Callable[[], Any], what: str, seconds: float = 120, every: float = 1.0) -> Any:
     """Wait until the condition gives something true, and give that; a refused command counts as not yet."""
     deadline = time.monotonic() + seconds
     found: Any = None

@@ -16,7 +16,7 @@ import asyncpg
 import yaml
 
 from orderflow_model.loading import parse_flow
-from support.cluster import Json, Namespace, aside, until
+from support.cluster import Json, Namespace, aside
 from support.fleet import Fleet
 from support.fleet import until as eventually
 from support.flows import changed
@@ -60,6 +60,8 @@ class ShopInCluster(Fleet):
         password = base64.b64decode(secret).decode()
         self.namespace = namespace
         self.manifest = manifest(namespace.name)
+        self.applied = time.monotonic()
+        """When the flow was last applied."""
         self._proxy = proxy
         admin_url = f"postgresql://postgres:{password}@127.0.0.1:{postgres.port}/orderflow"
         super().__init__(parse_flow(self.manifest), f"127.0.0.1:{BROKER_PORT}", admin_url, folder)
@@ -73,6 +75,7 @@ class ShopInCluster(Fleet):
     def apply(self, manifest: Json | None = None) -> None:
         """Apply the flow, as it was or as it shall be from now on."""
         self.manifest = manifest or self.manifest
+        self.applied = time.monotonic()
         self.namespace.apply(self.manifest)
         self.flow = parse_flow(self.manifest)
 
@@ -84,17 +87,11 @@ class ShopInCluster(Fleet):
         """Give a service's place in the flow's list."""
         return [one["name"] for one in self.manifest["spec"]["services"]].index(service)
 
-    def condition(self, name: str) -> Json:
-        """Give a condition of the flow; empty where it is not told, or told of an earlier generation."""
-        flow = self.namespace.get("orderflow", "shop")
-        status, generation = flow.get("status") or {}, flow["metadata"]["generation"]
-        found = [one for one in status.get("conditions", ()) if one["type"] == name]
-        return found[0] if found and found[0].get("observedGeneration") == generation else {}
-
     def until_ready(self, seconds: float = 240) -> float:  # type: ignore[override]  # of the whole flow, as it says
-        """Wait until the flow says that it is Ready as it now is; give the seconds that took."""
+        """Wait until the flow says that it is Ready as it now is, not as it was; give the seconds that took."""
         began = time.monotonic()
-        until(lambda: self.condition("Ready").get("status") == "True", "the flow is Ready", seconds, 0.5)
+        until_ready = ["wait", "orderflow/shop", "--for=condition=Ready", f"--timeout={seconds:.0f}s"]
+        self.namespace.kubectl(*until_ready, seconds=seconds + 10)
         return time.monotonic() - began
 
     async def until_reachable(self, seconds: float = 120) -> None:
