@@ -25,16 +25,17 @@ EVENTS = [f"EVENT_{number}" for number in range(6)]
 some_events = st.lists(st.sampled_from(EVENTS), unique=True, max_size=6)
 
 
+def is_free(name: str) -> bool:
+    """Whether Postgres leaves a service that name."""
+    return not name.startswith("pg-") and name not in ("pg", "public", "information-schema")
+
+
 @st.composite
 def flows(draw: st.DrawFn) -> OrderFlow:
     """Any flow of up to four services over six events, on either provisioner."""
-    names = draw(
-        st.lists(st.from_regex(r"[a-z][-a-z]{0,20}[a-z]", fullmatch=True), unique=True, min_size=1, max_size=4)
-    )
+    names = st.from_regex(r"[a-z][-a-z]{0,20}[a-z]", fullmatch=True).filter(is_free)
     services = []
-    for name in names:
-        if name.startswith("pg-") or name in ("public", "information-schema"):
-            continue
+    for name in draw(st.lists(names, unique=True, min_size=1, max_size=4)):
         least = draw(st.integers(1, 3))
         scale = {"min": least, "max": draw(st.integers(least, 6))}
         hears = draw(some_events)
