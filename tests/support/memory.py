@@ -17,6 +17,7 @@ from operator import itemgetter
 from typing import Any
 
 from orderflow_runtime.context import read_trace
+from orderflow_runtime.item import Arrival
 from orderflow_runtime.log import Message, Partition, Record, Revoked, pack_headers, partition_of, unpack_headers
 from orderflow_runtime.statements import MAX_REDRIVES
 from orderflow_runtime.store import (
@@ -25,6 +26,7 @@ from orderflow_runtime.store import (
     DeadLetter,
     Due,
     Fenced,
+    JournalRow,
     Lease,
     Opened,
     Opening,
@@ -84,6 +86,7 @@ class State:
     timers: dict[tuple[str, str], tuple[Partition, float, bytes, str | None]] = field(default_factory=dict)
     calls: dict[str, CallRow] = field(default_factory=dict)
     dead: dict[uuid.UUID, LetterRow] = field(default_factory=dict)
+    journal: list[JournalRow] = field(default_factory=list)
     statements: list[tuple[str, tuple[Any, ...]]] = field(default_factory=list)
     last_id: int = 0
 
@@ -154,9 +157,9 @@ class MemoryTransaction:
         self._faults.at("claim")
         return frozenset(number for number in ids if self.state.calls.pop(number, None))
 
-    async def take_in(self, inbox: Sequence[tuple[Any, uuid.UUID]]) -> frozenset[uuid.UUID]:
+    async def take_in(self, inbox: Sequence[Arrival]) -> frozenset[uuid.UUID]:
         """Fill the inbox."""
-        fresh = [entry for entry in dict.fromkeys(inbox) if entry not in self.state.inbox]
+        fresh = [key for key in dict.fromkeys(arrival.key for arrival in inbox) if key not in self.state.inbox]
         self.state.inbox |= set(fresh)
         return frozenset(number for _, number in fresh)
 
@@ -182,6 +185,7 @@ class MemoryTransaction:
             state.parked.pop(number)
         for park in closing.park:
             self._park(park, now + park.delay.total_seconds())
+        state.journal += closing.journal
         for letter in closing.dead:
             redrives = state.dead[letter.id].redrives if letter.id in state.dead else 0
             state.dead[letter.id] = LetterRow(letter, "Dead", redrives)

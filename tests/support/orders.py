@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import json
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -14,6 +15,7 @@ import yaml
 from orderflow_cli.postgres import create_database, drop_database
 from orderflow_model.flow import OrderFlow
 from orderflow_model.loading import parse_flow
+from orderflow_order.requests import KeyedOrderRequest
 from support.fleet import Fleet, until
 from support.names import unique_name
 
@@ -83,6 +85,12 @@ def order(
     }
 
 
+def order_id_of(wanted: Json) -> str:
+    """Give the id that an order will have."""
+    request = KeyedOrderRequest.model_validate_json(json.dumps(wanted))
+    return request.created(request.idempotency_key).order_id
+
+
 def mixture(number: int, prefix: str = "") -> list[Json]:
     """Give orders of every fate: of twenty, five end cancelled (two declined, two unserved, one not in stock)."""
     cards = {3: "tok_declined", 7: "tok_unknown", 11: "tok_lost_declined", 15: "tok_double", 17: "tok_refund_lost"}
@@ -128,8 +136,12 @@ class Shop:
         return await self._get(f"/orders/{order_id}")
 
     async def timeline(self, order_id: str) -> list[str]:
-        """Give what happened to an order, oldest first."""
-        return [entry["what"] for entry in (await self._get(f"/orders/{order_id}/timeline"))["entries"]]
+        """Give what came to an order or was decided of it, oldest first."""
+        return [entry["what"] for entry in (await self.whole_timeline(order_id))["entries"] if "state" in entry]
+
+    async def whole_timeline(self, order_id: str) -> Json:
+        """Give all that the order service tells of an order."""
+        return await self._get(f"/orders/{order_id}/timeline")
 
     async def ask(self, order_id: str, verb: str, headers: Mapping[str, str] | None = None) -> int:
         """Cancel or resume an order; give the HTTP status."""

@@ -38,7 +38,7 @@ class CountingClock(Clock):
         """Give always the same time."""
         return datetime(2026, 1, 1, tzinfo=UTC)
 
-    def new_id(self) -> str:
+    def new_id(self, key: str) -> str:
         """Give the next."""
         return f"id-{next(_NUMBERS)}"
 

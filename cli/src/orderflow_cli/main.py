@@ -2,7 +2,7 @@
 
 import click
 
-from orderflow_cli import kill, orders, redrive, resource, run
+from orderflow_cli import kill, orders, redrive, resource, run, trace
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -18,3 +18,4 @@ main.add_command(kill.kill)
 main.add_command(orders.orders)
 main.add_command(redrive.dead_letters)
 main.add_command(redrive.redrive)
+main.add_command(trace.trace)

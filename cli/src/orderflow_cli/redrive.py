@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from orderflow_cli.plain import plain
 from orderflow_cli.redrive_records import Publisher, Repair, client_options, export, read_latest, read_repairs
 from orderflow_cli.redrive_state import Condition, DeadLetter, fetch_letters, parse_condition
 from orderflow_cli.resource import FILE
@@ -21,7 +22,6 @@ from orderflow_cli.state import DEFAULT_BASE
 from orderflow_model import environment
 from orderflow_model.names import dead_letter_topic_name
 
-_REASON_WIDTH = 100
 _GONE = "not in the dead-letter topic any more"
 Command = Callable[..., None]
 
@@ -156,9 +156,4 @@ def _show(letters: Iterable[tuple[DeadLetter, str]]) -> None:
 def _row(letter: DeadLetter, outcome: str) -> tuple[str, ...]:
     died = letter.died_at.isoformat(" ", "seconds")
     counts = (str(letter.attempts), str(letter.redrives))
-    return (str(letter.id), letter.type, _plain(letter.key or ""), died, *counts, outcome, _plain(letter.reason))
-
-
-def _plain(text: str) -> str:
-    """Text from a broken event, without what could command a terminal."""
-    return "".join(c if c.isprintable() else "\ufffd" for c in text[:_REASON_WIDTH])
+    return (str(letter.id), letter.type, plain(letter.key or ""), died, *counts, outcome, plain(letter.reason))

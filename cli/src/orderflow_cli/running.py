@@ -35,6 +35,11 @@ class RunningFlow:
         address = f"{HOST}:{self._port('postgres')}/{quote(self.name, safe='')}"
         return f"postgresql://{role}:{quote(password, safe='')}@{address}"
 
+    def admin_url(self) -> str:
+        """The flow's database, as its superuser."""
+        password = quote(self.remembered.passwords.get("admin", ""), safe="")
+        return f"postgresql://postgres:{password}@{HOST}:{self._port('postgres')}/{quote(self.name, safe='')}"
+
     def bootstrap(self) -> str:
         """The Kafka of its last run."""
         kind = self.remembered.kafka

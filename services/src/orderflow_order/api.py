@@ -6,7 +6,7 @@ most at hundreds of requests a second. `openapi` describes them.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Any
 
@@ -19,12 +19,13 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
-from orderflow_order import bodies, openapi, problems, store, webhook
+from orderflow_order import bodies, openapi, problems, store, timeline, webhook
 from orderflow_order.domain import OrderRefusal
 from orderflow_order.handlers import NotPlacedError, Outcome, Placement, Standing
 from orderflow_order.problems import Problem
 from orderflow_order.requests import IdempotencyKey, KeyedOrderRequest, OrderRequest
 from orderflow_runtime.service import Intake, Unavailable
+from orderflow_runtime.story import read_story
 
 _ID_LENGTH = 36
 _RETRY_AFTER = "1"
@@ -116,9 +117,13 @@ class Api:
         )
 
     async def show_timeline(self, request: Request) -> Response:
-        """Give what happened to an order, oldest first."""
+        """Give what happened to an order, oldest first, as far as this service knows."""
         row = await self._row(store.TIMELINE, request)
-        return _json({"id": row["order_id"], "state": row["state"], "entries": from_json(row["history"])})
+        steps = await read_story(self.intake.read, row["order_id"], row["placed_at"].date() - timedelta(days=1))
+        entries = timeline.merge(row["history"], steps)
+        return _json(
+            {"id": row["order_id"], "state": row["state"], "trace": timeline.first_trace(steps), "entries": entries}
+        )
 
     async def cancel(self, request: Request) -> Response:
         """Cancel an order that is not yet on its way; a second time changes nothing."""

@@ -125,7 +125,7 @@ def _alert(order: Order) -> None:
     last = order.news[-1]
     if last.state is State.COMPENSATION_FAILED:
         owed = " and ".join(sorted(order.undo))
-        _log.error("order %s: compensation failed (%s), still owed: %s; resume it", order.id, last.what, owed)
+        _log.error("compensation failed (%s), still owed: %s; resume it", last.what, owed, extra={"key": order.id})
 
 
 async def _fresh(commands: Sequence[Command], tx: Transaction, at: datetime) -> list[Command]:

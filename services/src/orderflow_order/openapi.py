@@ -52,19 +52,30 @@ class OrderView(Standing):
 
 
 class TimelineEntry(_Answer):
-    """What came or was decided, and the state after it."""
+    """What came or was decided, with the `state` after it; or, with its `event`, what happened to one on the way.
+
+    `taken` is when an event was taken in, `trace` its trace where that is recorded. On the way an event FAILED (it is
+    `due` again), WAITS behind another, is HANDLED at last, DEAD or REDRIVEN; a timer FIRED; at the end is what is
+    WAITING now.
+    """
 
     at: datetime
     what: str
-    state: State
+    state: State | None = None
     detail: str | None = None
+    taken: datetime | None = None
+    trace: str | None = None
+    event: str | None = None
+    attempt: int | None = None
+    due: datetime | None = None
 
 
 class Timeline(_Answer):
-    """An order's history, oldest first."""
+    """An order's history, oldest first, as far as the order service knows it."""
 
     id: str
     state: State
+    trace: str | None
     entries: list[TimelineEntry]
 
 

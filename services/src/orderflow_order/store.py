@@ -18,7 +18,7 @@ ORDER = """
     FROM orders WHERE order_id = $1"""
 """The query of one order as `GET /orders/{id}` shows it."""
 
-TIMELINE = "SELECT order_id, state, history::text AS history FROM orders WHERE order_id = $1"
+TIMELINE = "SELECT order_id, placed_at, state, history::text AS history FROM orders WHERE order_id = $1"
 
 _LOAD = """
     SELECT order_id, customer::text AS customer, currency, attempt, state, reason, amount, undo, trace

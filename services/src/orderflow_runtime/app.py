@@ -106,7 +106,7 @@ def main(build: Callable[[Settings], Service]) -> None:
         settings = Settings.read(os.environ)
         service = build(settings)
         check_matrix(service, settings.config)
-        logs.set_up(settings.config.flow, service.name, settings.env.get(environment.LOG_LEVEL, "INFO"))
+        logs.set_up(settings.config.flow, service.name, _level(settings))
         store = PostgresStore(required(os.environ, environment.DATABASE_URL), schema_name(service.name))
         log: Log = KafkaLog(settings.kafka())
         if not settings.config.subscribes:
@@ -116,6 +116,10 @@ def main(build: Callable[[Settings], Service]) -> None:
     except Misconfigured as error:
         print(f"orderflow: {error}", file=sys.stderr)
         sys.exit(EX_CONFIG)
+
+
+def _level(settings: Settings) -> str:
+    return settings.env.get(environment.LOG_LEVEL, "INFO")
 
 
 def _spare_collector() -> None:
@@ -161,6 +165,7 @@ async def run(service: Service, settings: Settings, log: Log, store: Store, cloc
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
+    loop.add_signal_handler(signal.SIGUSR1, logs.switch, _level(settings))
     process = _Process(service, settings, log, store, clock)
     try:
         await process.run(stopping)

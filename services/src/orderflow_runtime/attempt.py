@@ -14,6 +14,7 @@ from orderflow_contracts.event import Event, Undecodable
 from orderflow_runtime.effects import Effects, Publisher
 from orderflow_runtime.item import CALL, TIMER, Item, Poison
 from orderflow_runtime.letters import letter_message, letter_of_item, letter_of_poison
+from orderflow_runtime.reasons import reason_of
 from orderflow_runtime.retry import RetryPolicy
 from orderflow_runtime.service import Service
 from orderflow_runtime.store import BatchTransaction, Conflict, DeadLetter, Fenced, Park, StoreUnavailable, storable
@@ -118,7 +119,7 @@ class Attempt:
         except Exception as error:
             self.effects.restore(mark)
             if len(items) == 1:
-                self._fail(items[0], f"{type(error).__name__}: {error}")
+                self._fail(items[0], reason_of(error, items[0].payload))
                 return
             middle = len(items) // 2
             for half in (items[:middle], items[middle:]):

@@ -15,8 +15,9 @@ from typing import Any
 import msgspec
 
 from orderflow_runtime.context import within
-from orderflow_runtime.item import Item, outcome_item
+from orderflow_runtime.item import CALL, Item, outcome_item
 from orderflow_runtime.log import Partition
+from orderflow_runtime.reasons import reason_of
 from orderflow_runtime.retry import RetryPolicy
 from orderflow_runtime.service import Call, CallOutcome, OutcomeUnknown
 from orderflow_runtime.store import CallRow, Store, StoreUnavailable, storable
@@ -57,7 +58,7 @@ class Caller:
         """Perform these intents; `ask_first` where a former owner may have performed them already."""
         for row in rows:
             if row.kind not in self._calls:
-                logger.error("call %s of %s waits for a version that has a port for %s", row.id, row.key, row.kind)
+                logger.error("call %s waits for a version that has a port for it", row.id, extra={"key": row.key})
             elif row.id not in self._running:
                 if ask_first:
                     row = replace(row, trace=row.trace.left_behind())
@@ -95,7 +96,7 @@ class Caller:
                 return outcome_item(row.shard, row.id, CallOutcome(row.kind, row.key, request, result), row.trace)
             except Exception as error:
                 attempts, ask_first = attempts + 1, True
-                await self._note(row, attempts, error)
+                await self._note(row, request, attempts, error)
             await asyncio.sleep(self._retry.delay(attempts).total_seconds())
 
     async def _ask(self, row: CallRow, request: dict[str, Any], ask_first: bool) -> dict[str, Any]:
@@ -118,10 +119,11 @@ class Caller:
             raise
         self._observe(kind, True, time.monotonic() - started)
 
-    async def _note(self, row: CallRow, attempts: int, error: Exception) -> None:
+    async def _note(self, row: CallRow, request: Mapping[str, Any], attempts: int, error: Exception) -> None:
         level = logging.INFO if isinstance(error, OutcomeUnknown) else logging.WARNING
-        logger.log(level, "call %s of %s: outcome unknown after attempt %d: %r", row.kind, row.key, attempts, error)
+        reason, about = reason_of(error, request), {"key": row.key, "event": CALL + row.kind}
+        logger.log(level, "outcome unknown after attempt %d: %s", attempts, reason, extra=about)
         try:
-            await self._store.note_attempt(row.id, storable(f"{type(error).__name__}: {error}"))
+            await self._store.note_attempt(row.id, storable(reason))
         except StoreUnavailable:
-            logger.info("attempt %d of call %s is not stored: Postgres is away", attempts, row.id)
+            logger.info("attempt %d is not stored: Postgres is away", attempts, extra=about)

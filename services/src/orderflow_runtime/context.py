@@ -41,6 +41,11 @@ class Trace(NamedTuple):
         return self.parent is not None and self.parent[54] in "13579bdf"
 
     @property
+    def recorded(self) -> str | None:
+        """The trace's id, where there is a valid one that is recorded: others lead nowhere."""
+        return self.id if self.valid and self.sampled else None
+
+    @property
     def id(self) -> str:
         """The trace's id; of a valid one."""
         return (self.parent or "")[3:35]

@@ -15,6 +15,7 @@ from orderflow_contracts.event import Event
 from orderflow_runtime.attempt import NOT_TO_BLAME, Attempt, Rules
 from orderflow_runtime.effects import Effects
 from orderflow_runtime.item import TIMER, Item, Poison
+from orderflow_runtime.journal import journal_rows
 from orderflow_runtime.log import Partition
 from orderflow_runtime.store import (
     BatchTransaction,
@@ -84,7 +85,7 @@ class Dispatcher:
         except Exception as error:
             if careful:
                 raise
-            logger.info("a batch of %d failed (%r); running it with care", len(batch.items), error)
+            logger.info("a batch of %d failed (%s); running it with care", len(batch.items), type(error).__name__)
             return await self._transact(batch, opening, careful=True)
 
     async def _transact(self, batch: Batch, opening: Opening, careful: bool) -> Committed:
@@ -114,6 +115,7 @@ def _closing(attempt: Attempt) -> Closing:
     closing.park = attempt.parked
     closing.unpark = attempt.settled
     closing.dead = attempt.dead
+    closing.journal = list(journal_rows(attempt.handled, attempt.parked, attempt.dead))
     return closing
 
 
@@ -163,8 +165,8 @@ def _is_new(
     assert item.inbox is not None  # noqa: S101  (only events come here)
     if item.redrive_of is not None and item.redrive_of not in taken:
         return False
-    new = item.inbox[1] in fresh and item.inbox not in seen
-    seen.add(item.inbox)
+    new = item.inbox.id in fresh and item.inbox.key not in seen
+    seen.add(item.inbox.key)
     return new if item.redrive_of is None else taken.pop(item.redrive_of) == item.event_id or new
 
 

@@ -3,7 +3,6 @@
 `dispatch.py` and `intake.py` make one `Effects` per batch and write what it gathered when the batch closes.
 """
 
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -14,6 +13,7 @@ import msgspec
 from orderflow_contracts.envelope import Envelope
 from orderflow_contracts.event import Event
 from orderflow_runtime.context import NONE, Trace
+from orderflow_runtime.ids import new_event_id
 from orderflow_runtime.log import Message, Partition, pack
 from orderflow_runtime.store import BatchTransaction, CallRow, Closing
 from orderflow_runtime.tracing import Tracer
@@ -26,9 +26,9 @@ class Clock:
         """Give the time in UTC."""
         return datetime.now(UTC)
 
-    def new_id(self) -> str:
-        """Give a new event id."""
-        return str(uuid.uuid4())
+    def new_id(self, key: str) -> str:
+        """Give a new id for an event of this key."""
+        return new_event_id(key)
 
 
 class _Timer(NamedTuple):
@@ -153,7 +153,7 @@ class Publisher:
             raise EventTooLarge(f"{event.TYPE} of {len(value)} bytes; at most {MAX_EVENT_BYTES} are published")
         trace = self._tracer.sending(event.key, cause)
         envelope = Envelope(
-            id=self._clock.new_id(),
+            id=self._clock.new_id(event.key),
             source=self._source,
             type=event.TYPE,
             time=self._clock.now(),

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import Exemplar, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-Traced = tuple[float, str]
+Traced = tuple[float, bytes]
 """A value and the id of the trace that it belongs to."""
 
 
@@ -38,17 +38,22 @@ class BatchHistogram(Collector):
         registry.register(self)
 
     def observe(self, label: str, values: Sequence[float], traced: Traced | None = None) -> None:
-        """Count the values under a label's value; `traced` is one of them, shown as its bucket's exemplar."""
+        """Count the values under a label's value; `traced` is one of them, shown as its bucket's exemplar.
+
+        What two clocks make less than 0 counts as 0.
+        """
         series = self._series.get(label)
         if series is None:
             series = self._series[label] = _Series([0] * len(self._bounds))
         ordered = sorted(values)
+        if ordered and ordered[0] < 0:
+            ordered = sorted(max(0.0, value) for value in values)
         for at, bound in enumerate(self._bounds):
             series.counts[at] += bisect_right(ordered, bound)
-        series.total += math.fsum(values)
+        series.total += math.fsum(ordered)
         if traced is not None:
             bucket = next(at for at, bound in enumerate(self._bounds) if traced[0] <= bound)
-            series.traced[bucket] = Exemplar({"trace_id": traced[1]}, traced[0])
+            series.traced[bucket] = Exemplar({"trace_id": traced[1].hex()}, traced[0])
 
     def collect(self) -> Iterator[HistogramMetricFamily]:
         """Give the samples as the registry wants them."""

@@ -8,8 +8,8 @@ import hashlib
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
-from typing import Any
+from datetime import date, datetime
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -26,6 +26,22 @@ REDRIVE_OF = "orderflow-redrive-of"
 MAX_KEY = 256
 
 
+class Arrival(NamedTuple):
+    """An inbox row: the day of the event's own time, its id as (or hashed to) a UUID, and what its story needs."""
+
+    day: date
+    id: uuid.UUID
+    type: str
+    time: datetime
+    trace: bytes | None = None
+    """The id of the event's trace, where that is recorded."""
+
+    @property
+    def key(self) -> tuple[date, uuid.UUID]:
+        """What makes the row unique: a repeat may come by another trace."""
+        return self.day, self.id
+
+
 @dataclass(slots=True)
 class Item:
     """`type` is an event's name, `timer/NAME` or `call/KIND`; `payload` is what the handler gets."""
@@ -38,7 +54,7 @@ class Item:
     payload: Any
     offset: int | None = None
     event_id: str | None = None
-    inbox: tuple[date, uuid.UUID] | None = None
+    inbox: Arrival | None = None
     redrive_of: uuid.UUID | None = None
     parked_id: int | None = None
     attempts: int = 0
@@ -92,7 +108,7 @@ def _decode(record: Record, event: type[Event], redrive_of: uuid.UUID | None) ->
         payload=received,
         offset=record.offset,
         event_id=envelope.id,
-        inbox=inbox_entry(envelope),
+        inbox=arrival(envelope),
         redrive_of=redrive_of,
         trace=Trace(envelope.traceparent, envelope.tracestate),
     )
@@ -110,13 +126,24 @@ def _key(record: Record) -> str:
     return key
 
 
-def inbox_entry(envelope: Envelope) -> tuple[date, uuid.UUID]:
-    """Give the inbox's key of an event: the day of its own time, and its id as (or hashed to) a UUID."""
+def arrival(envelope: Envelope) -> Arrival:
+    """Give the inbox's row of an event."""
+    trace = Trace(envelope.traceparent).recorded
+    return Arrival(
+        envelope.time.date(),
+        _uuid(envelope),
+        envelope.type,
+        envelope.time,
+        bytes.fromhex(trace) if trace else None,
+    )
+
+
+def _uuid(envelope: Envelope) -> uuid.UUID:
     try:
-        return envelope.time.date(), uuid.UUID(envelope.id)
+        return uuid.UUID(envelope.id)
     except ValueError:
         digest = hashlib.blake2b(f"{envelope.source}\n{envelope.id}".encode(), digest_size=16).digest()
-        return envelope.time.date(), uuid.UUID(bytes=digest)
+        return uuid.UUID(bytes=digest)
 
 
 def _redrive_of(headers: Sequence[Header]) -> uuid.UUID | None:

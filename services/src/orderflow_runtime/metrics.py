@@ -5,10 +5,9 @@ next to nothing per event. Who emits them (flow, service, pod) is said by the sc
 from collections import Counter as Tally
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.exposition import choose_encoder
@@ -16,7 +15,7 @@ from prometheus_client.exposition import choose_encoder
 from orderflow_contracts.event import Event
 from orderflow_model.config import ObjectiveConfig
 from orderflow_runtime.dispatch import Committed
-from orderflow_runtime.histogram import BatchHistogram, Traced
+from orderflow_runtime.histogram import BatchHistogram
 from orderflow_runtime.item import Item
 from orderflow_runtime.log import Partition
 from orderflow_runtime.service import Received
@@ -31,14 +30,13 @@ _MOST_ENDED = 100_000
 M = TypeVar("M", Counter, Gauge)
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(NamedTuple):
     """A run that ended: the event's type, its key, and when its batch was committed."""
 
     end: str
     key: str
     at: datetime
-    trace: str | None = None
+    trace: bytes | None = None
 
 
 class Metrics:
@@ -65,9 +63,9 @@ class Metrics:
 
     def count(self, committed: Committed, items: int, seconds: float) -> None:
         """Count one batch that was just committed."""
-        traces = {item.key: trace for item in committed.handled if (trace := sampled(item.trace[0]))}
+        traces = {item.key: item.inbox.trace for item in committed.handled if item.inbox and item.inbox.trace}
         trace = next(iter(traces.values()), None)
-        exemplar = {"trace_id": trace} if trace else None
+        exemplar = {"trace_id": trace.hex()} if trace else None
         self.batch_size.observe(items, exemplar)
         self.batch_seconds.observe(seconds, exemplar)
         _add(self.processed, Tally(item.type for item in committed.handled))
@@ -77,8 +75,8 @@ class Metrics:
         self._count_ages(committed.handled, traces)
         self.publish(committed.published, traces)
 
-    def publish(self, events: Sequence[Event], traces: Mapping[str, str] = MappingProxyType({})) -> None:
-        """Count events that were just committed to the outbox; `traces` gives sampled traces by key."""
+    def publish(self, events: Sequence[Event], traces: Mapping[str, bytes] = MappingProxyType({})) -> None:
+        """Count events that were just committed to the outbox; `traces` gives recorded traces by key."""
         _add(self.published, Tally(event.TYPE for event in events))
         if self._ends and len(self._ended) < _MOST_ENDED:
             now = self._now()
@@ -165,26 +163,18 @@ class Metrics:
         for change in ("taken", "lost"):
             self.lease_changes.labels(change)
 
-    def _count_ages(self, handled: Iterable[Item], traces: Mapping[str, str]) -> None:
+    def _count_ages(self, handled: Iterable[Item], traces: Mapping[str, bytes]) -> None:
         """Time events from their own time, by the clocks of two hosts: a measurement, no decision."""
         now = self._now()
-        ages: defaultdict[str, list[float]] = defaultdict(list)
-        traced: dict[str, Traced] = {}
+        groups: defaultdict[str, list[Item]] = defaultdict(list)
         for item in handled:
-            if isinstance(item.payload, Received):
-                age = max(0.0, (now - item.payload.time).total_seconds())
-                ages[item.type].append(age)
-                if item.key in traces:
-                    traced[item.type] = max(traced.get(item.type, (0.0, "")), (age, traces[item.key]))
-        for event, values in ages.items():
-            self.ages.observe(event, values, traced.get(event))
-
-
-def sampled(traceparent: str | None) -> str | None:
-    """Give the trace's id where the trace is recorded (W3C Trace Context: the lowest bit of the flags)."""
-    if not traceparent or len(traceparent) < 55 or traceparent[54] not in "13579bdf":
-        return None
-    return traceparent[3:35]
+            if type(item.payload) is Received:
+                groups[item.type].append(item)
+        for event, items in groups.items():
+            ages = [(now - item.payload.time).total_seconds() for item in items]
+            slowest = max(ages)
+            trace = traces.get(items[ages.index(slowest)].key)
+            self.ages.observe(event, ages, (slowest, trace) if trace else None)
 
 
 def _retried(committed: Committed) -> Iterable[str]:

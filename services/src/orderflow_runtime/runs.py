@@ -43,10 +43,10 @@ class Runs:
         traced: dict[str, Traced] = {}
         for run in ended:
             if run.key in began:
-                took = max(0.0, (run.at - began[run.key]).total_seconds())
+                took = (run.at - began[run.key]).total_seconds()
                 seconds[run.end].append(took)
                 if run.trace:
-                    traced[run.end] = max(traced.get(run.end, (0.0, "")), (took, run.trace))
+                    traced[run.end] = max(traced.get(run.end, (0.0, b"")), (took, run.trace))
         for end, values in seconds.items():
             self._metrics.runs.observe(end, values, traced.get(end))
             self._judge(values)

@@ -5,7 +5,7 @@ from typing import Any
 
 from orderflow_runtime.context import read_trace
 from orderflow_runtime.log import Partition, unpack_headers
-from orderflow_runtime.store import CallRow, ParkedRow, TimerRow
+from orderflow_runtime.store import CallRow, JournalRow, ParkedRow, TimerRow
 
 _OWNED = "JOIN unnest($1::text[], $2::int[]) AS owned (topic, partition) USING (topic, partition)"
 _HEAD = "NOT EXISTS (SELECT 1 FROM parked AS earlier WHERE earlier.key = p.key AND earlier.id < p.id)"
@@ -60,7 +60,11 @@ SELECT DISTINCT topic, partition FROM (
 WHERE NOT topic = ANY($1::text[]) AND since < clock_timestamp() - interval '1 minute'
 """
 
-NOTE_ATTEMPT = "UPDATE calls SET attempts = attempts + 1, reason = $2 WHERE id = $1"
+NOTE_ATTEMPT = """
+WITH noted AS (UPDATE calls SET attempts = attempts + 1, reason = $2 WHERE id = $1 RETURNING *)
+INSERT INTO journal (key, what, type, event_id, attempt, reason, since)
+SELECT key, 'UNKNOWN', 'call/' || kind, id, attempts, reason, created_at FROM noted
+"""
 
 OPEN = """
 WITH gone AS (
@@ -71,7 +75,8 @@ WITH gone AS (
   WHERE o.topic = l.topic AND o.partition = l.partition AND o.epoch = l.epoch
   RETURNING 1
 ), fresh AS (
-  INSERT INTO inbox (day, id) SELECT * FROM unnest($6::date[], $7::uuid[])
+  INSERT INTO inbox (day, id, type, time, trace)
+  SELECT * FROM unnest($6::date[], $7::uuid[], $9::text[], $10::timestamptz[], $11::bytea[])
   ON CONFLICT DO NOTHING RETURNING id
 )
 SELECT (SELECT count(*) FROM leased) AS leased,
@@ -80,15 +85,30 @@ SELECT (SELECT count(*) FROM leased) AS leased,
 """
 
 TAKE_IN = """
-INSERT INTO inbox (day, id) SELECT * FROM unnest($1::date[], $2::uuid[]) ON CONFLICT DO NOTHING RETURNING id
+INSERT INTO inbox (day, id, type, time, trace)
+SELECT * FROM unnest($1::date[], $2::uuid[], $3::text[], $4::timestamptz[], $5::bytea[])
+ON CONFLICT DO NOTHING RETURNING id
 """
 
 CLAIM_TIMERS = """
-DELETE FROM timers AS t USING unnest($1::text[], $2::text[]) AS c (key, name)
-WHERE t.key = c.key AND t.name = c.name AND t.due_at <= clock_timestamp() RETURNING t.key, t.name
+WITH fired AS (
+  DELETE FROM timers AS t USING unnest($1::text[], $2::text[]) AS c (key, name)
+  WHERE t.key = c.key AND t.name = c.name AND t.due_at <= clock_timestamp() RETURNING t.key, t.name
+), told AS (
+  INSERT INTO journal (key, what, type) SELECT key, 'FIRED', 'timer/' || name FROM fired
+)
+SELECT key, name FROM fired
 """
 
-CLAIM_CALLS = "DELETE FROM calls WHERE id = ANY($1::text[]) RETURNING id"
+CLAIM_CALLS = """
+WITH answered AS (
+  DELETE FROM calls WHERE id = ANY($1::text[]) RETURNING id, key, kind, attempts, created_at
+), told AS (
+  INSERT INTO journal (key, what, type, event_id, attempt, since)
+  SELECT key, 'ANSWERED', 'call/' || kind, id, attempts + 1, created_at FROM answered
+)
+SELECT id FROM answered
+"""
 
 MAX_REDRIVES = 5
 """The loop guard: a dead letter that was redriven so often is left where it is."""
@@ -139,6 +159,12 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 ON CONFLICT (id) DO UPDATE SET state = 'Dead', attempts = excluded.attempts, reason = excluded.reason, died_at = now()
 """
 
+JOURNAL = """
+INSERT INTO journal (key, what, type, event_id, attempt, reason, due_at)
+SELECT key, what, type, event_id, attempt, reason, clock_timestamp() + due
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int[], $6::text[], $7::interval[])
+  AS j (key, what, type, event_id, attempt, reason, due)
+"""
 
 HELD_LOCKS = """
 SELECT objid::int AS number FROM pg_locks
@@ -164,6 +190,11 @@ def call_row(row: Mapping[str, Any]) -> CallRow:
 def call_values(call: CallRow) -> tuple[object, ...]:
     """Give the columns of CALLS."""
     return call.id, call.kind, call.key, call.shard.topic, call.shard.number, call.request, call.trace.text()
+
+
+def journal_values(row: JournalRow) -> tuple[object, ...]:
+    """Give the columns of JOURNAL."""
+    return row.key, row.what, row.type, row.event_id, row.attempt, row.reason, row.due
 
 
 def parked_row(row: Mapping[str, Any]) -> ParkedRow:

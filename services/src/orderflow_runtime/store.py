@@ -4,12 +4,12 @@ import uuid
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Any, Protocol
 
 from orderflow_contracts.envelope import Header
 from orderflow_runtime.context import NONE, Trace
-from orderflow_runtime.item import Item
+from orderflow_runtime.item import Arrival, Item
 from orderflow_runtime.log import Partition
 
 
@@ -53,7 +53,7 @@ class Opening:
     leases: Mapping[Partition, tuple[int, int]]
     """partition → (epoch, next offset after this batch)"""
     published: Sequence[int] = ()
-    inbox: Sequence[tuple[date, uuid.UUID]] = ()
+    inbox: Sequence[Arrival] = ()
     keys: Collection[str] = ()
 
 
@@ -128,6 +128,19 @@ class DeadLetter:
     trace: Trace = NONE
 
 
+@dataclass(frozen=True, slots=True)
+class JournalRow:
+    """Something that happened to an item of a key; `due` is the wait until its next attempt."""
+
+    key: str
+    what: str
+    type: str
+    event_id: str | None
+    attempt: int | None = None
+    reason: str | None = None
+    due: timedelta | None = None
+
+
 @dataclass(slots=True)
 class Closing:
     """What a batch writes at its end."""
@@ -141,6 +154,7 @@ class Closing:
     park: list[Park] = field(default_factory=list)
     unpark: list[int] = field(default_factory=list)
     dead: list[DeadLetter] = field(default_factory=list)
+    journal: list[JournalRow] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +189,7 @@ class BatchTransaction(Protocol):
         """Take these calls' outcomes, each once ever."""
         ...
 
-    async def take_in(self, inbox: Sequence[tuple[date, uuid.UUID]]) -> frozenset[uuid.UUID]:
+    async def take_in(self, inbox: Sequence[Arrival]) -> frozenset[uuid.UUID]:
         """Fill the inbox with more than `open` did; gives what is new."""
         ...
 

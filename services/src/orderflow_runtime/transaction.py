@@ -3,12 +3,12 @@
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
-from datetime import date
 from typing import Any
 
 import asyncpg
 
 from orderflow_runtime import statements as sql
+from orderflow_runtime.item import Arrival
 from orderflow_runtime.log import pack_headers
 from orderflow_runtime.store import Closing, DeadLetter, Fenced, Opened, Opening, OutboxRow, Park
 
@@ -33,7 +33,7 @@ class PostgresTransaction:
 
     async def open(self, opening: Opening) -> Opened:
         """Claim the batch in one statement; raise `Fenced` when a lease is not ours any more."""
-        days, ids = zip(*opening.inbox, strict=True) if opening.inbox else ((), ())
+        days, ids, types, times, traces = zip(*opening.inbox, strict=True) if opening.inbox else ((),) * 5
         row = (
             await self.fetch(
                 sql.OPEN,
@@ -45,6 +45,9 @@ class PostgresTransaction:
                 days,
                 ids,
                 list(opening.keys),
+                types,
+                times,
+                traces,
             )
         )[0]
         if row["leased"] != len(opening.leases):
@@ -60,10 +63,9 @@ class PostgresTransaction:
         """Delete the intents; one whose outcome was handled before is not given."""
         return frozenset(row["id"] for row in await self.fetch(sql.CLAIM_CALLS, ids))
 
-    async def take_in(self, inbox: Sequence[tuple[date, uuid.UUID]]) -> frozenset[uuid.UUID]:
+    async def take_in(self, inbox: Sequence[Arrival]) -> frozenset[uuid.UUID]:
         """Insert what is not there yet."""
-        days, ids = zip(*inbox, strict=True)
-        return frozenset(row["id"] for row in await self.fetch(sql.TAKE_IN, days, ids))
+        return frozenset(row["id"] for row in await self.fetch(sql.TAKE_IN, *zip(*inbox, strict=True)))
 
     async def claim_redrives(self, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, str | None]:
         """Mark dead letters as redriven."""
@@ -95,6 +97,8 @@ class PostgresTransaction:
             await self._park(park)
         for letter in closing.dead:
             await self._bury(letter)
+        if closing.journal:
+            await self.execute(sql.JOURNAL, *zip(*map(sql.journal_values, closing.journal), strict=True))
 
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:

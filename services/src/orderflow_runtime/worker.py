@@ -18,6 +18,7 @@ from orderflow_runtime.log import Log, LogUnavailable, Partition
 from orderflow_runtime.metrics import Metrics
 from orderflow_runtime.outbox import Outbox, publish_until_done
 from orderflow_runtime.store import Conflict, Fenced, Lease, Store, StoreUnavailable
+from orderflow_runtime.telling import tell
 
 logger = logging.getLogger(__name__)
 
@@ -119,6 +120,7 @@ class Worker:
             leases = {p: self._leases.pop(p) for p in [*lost, *self._adopted] if p in self._leases}
             self._adopted.clear()
             self._parts.metrics.hold(len(self._leases), lost=len(leases))
+            logger.info("gave back %d partitions", len(leases))
             await self._parts.caller.drop(leases.keys())
             await self._outbox.flush(_FLUSH_SECONDS)
             published = self._outbox.take_published()
@@ -199,6 +201,7 @@ class Worker:
         for partition, offset in batch.offsets.items():
             self._leases[partition].next = offset
         self._parts.metrics.count(committed, len(batch.items), time.monotonic() - started)
+        tell(committed)
         await self._hand_on(committed)
 
     async def _until_no_conflict(self, batch: Batch, published: list[int]) -> Committed:

@@ -1,13 +1,16 @@
 """`orderflow run` from outside: it ends orders, leaves nothing behind, goes on where it was and survives kills."""
 
+import asyncio
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import asyncpg
 import pytest
 import yaml
 
 from orderflow_cli.kafka import Kafka
+from orderflow_cli.running import find_flow
 from support.front_door import FLOW, OrderFlowProcess, all_gone, orderflow, ports_of
 from support.scratch import scratch_directory
 from support.servers import kafka_program
@@ -103,6 +106,25 @@ def test_killed_parts_are_started_again_and_lose_nothing(start: Starter, folder:
         running.wait_for(AGAIN[victim])
     ended = running.finish()
     assert (ended.returncode, _ended_orders(ended.stdout)) == (0, 2500), ended.stdout
+
+
+def test_an_order_of_the_running_flow_is_told(start: Starter, folder: Path) -> None:
+    """`orderflow trace` finds the database by the state directory, and tells the order from its beginning on."""
+    start("--orders", "20").wait_for(f"{PLACED} 20")
+    order = asyncio.run(_some_order(find_flow(folder / ".orderflow").admin_url()))
+    told = orderflow("trace", order, cwd=folder)
+    assert told.returncode == 0, told.stdout
+    head, *lines = (line.split("\t") for line in told.stdout.splitlines())
+    assert head[0] == order
+    assert [line[4] for line in lines][:1] == ["ORDER_CREATED"]
+
+
+async def _some_order(database: str) -> str:
+    connection = await asyncpg.connect(database)
+    try:
+        return str(await connection.fetchval('SELECT order_id FROM "order".orders LIMIT 1'))
+    finally:
+        await connection.close()
 
 
 def test_a_second_run_of_the_same_flow_is_refused(start: Starter, folder: Path) -> None:

@@ -5,7 +5,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import asyncpg
@@ -13,6 +13,7 @@ import pytest
 
 from orderflow_contracts.event import Event
 from orderflow_runtime.context import Trace
+from orderflow_runtime.item import Arrival
 from orderflow_runtime.log import Message, Partition, pack
 from orderflow_runtime.postgres import _SESSION, PostgresStore
 from orderflow_runtime.service import Received, Transaction, each
@@ -23,6 +24,11 @@ from support.tiny import Pat, Put, leave, tiny_service
 P = Partition("t.put", 0)
 Q = Partition("t.put", 1)
 TRACE = Trace("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "a=b", "0" * 16, "1" * 16)
+
+
+def arrived(day: date) -> Arrival:
+    """An event of this day's."""
+    return Arrival(day, uuid.uuid4(), "PUT", datetime(day.year, day.month, day.day, tzinfo=UTC))
 
 
 @pytest.fixture
@@ -50,7 +56,7 @@ async def test_only_the_last_to_acquire_can_write(stores: Stores, site: Site) ->
     one, other = stores
     leases = await one.acquire([P, Q], "one")
     assert (await other.acquire([P], "other"))[P].epoch == leases[P].epoch + 1
-    opening = Opening({p: (lease.epoch, 7) for p, lease in leases.items()}, inbox=[(date.today(), uuid.uuid4())])
+    opening = Opening({p: (lease.epoch, 7) for p, lease in leases.items()}, inbox=[arrived(date.today())])
     with pytest.raises(Fenced, match="1 of 2"):
         async with one.transaction() as tx:
             await tx.open(opening)
@@ -150,11 +156,11 @@ async def test_rotation_runs_beside_batches(stores: Stores) -> None:
 
     async def batches() -> None:
         for n in range(60):
-            inbox = [(date.today(), uuid.uuid4()), (date(1999, 1, 1), uuid.uuid4())]
+            inbox = [arrived(date.today()), arrived(date(1999, 1, 1))]
             try:
                 async with one.transaction() as tx:
                     await tx.open(Opening({P: (epoch, n)}, inbox=inbox))
-                    await tx.take_in([(date(1998, 1, 1), uuid.uuid4())])
+                    await tx.take_in([arrived(date(1998, 1, 1))])
             except Conflict:
                 continue
 

@@ -1,6 +1,7 @@
 """The composition root: what a process refuses to start with, what it serves, and how it ends."""
 
 import asyncio
+import logging
 import os
 import signal
 import time
@@ -163,6 +164,21 @@ async def test_a_process_serves_health_metrics_and_its_own_api() -> None:
     await started.stop()
     assert closed == [1]
     assert all(row.owner is None for row in bench.store.state.offsets.values())
+
+
+async def test_a_signal_turns_the_logs_up_and_down() -> None:
+    """A running process tells everything after SIGUSR1, and after another what it is configured to."""
+    root, told = logging.getLogger(), settings()
+    before = root.level
+    started = Started(Bench(), replace(told, env=told.env | {environment.LOG_LEVEL: "ERROR"}))
+    await started.until_status("/readyz", 200)
+    try:
+        for level in (logging.DEBUG, logging.ERROR):
+            os.kill(os.getpid(), signal.SIGUSR1)
+            await until(lambda level=level: root.level == level, f"level {level}", 5)
+    finally:
+        root.setLevel(before)
+    await started.stop()
 
 
 async def test_a_stalled_batch_fails_the_liveness_probe(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,9 +14,10 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from orderflow_model.config import ObjectiveConfig
 from orderflow_runtime import measures
+from orderflow_runtime.context import Trace
 from orderflow_runtime.histogram import BatchHistogram
 from orderflow_runtime.measures import Measures
-from orderflow_runtime.metrics import Metrics, sampled
+from orderflow_runtime.metrics import Metrics
 from orderflow_runtime.runs import Runs
 from orderflow_runtime.service import Measure
 from orderflow_runtime.store import StoreUnavailable
@@ -66,6 +67,14 @@ def test_a_batch_of_values_fills_the_buckets_of_the_librarys_histogram(batches: 
     assert math.isclose(samples(ours, "h_sum").get("", 0), samples(theirs, "h_sum").get("", 0))
 
 
+def test_what_two_clocks_make_negative_is_nothing() -> None:
+    """An event from a host that is ahead has no age, and takes none from the others."""
+    registry = CollectorRegistry()
+    BatchHistogram("h", "", "event", (1,), registry).observe("E", [-5, 2])
+    assert registry.get_sample_value("h_sum", {"event": "E"}) == 2
+    assert registry.get_sample_value("h_bucket", {"event": "E", "le": "1.0"}) == 1
+
+
 def samples(registry: CollectorRegistry, name: str) -> dict[str, float]:
     """Give samples of one name by their bucket."""
     found = (sample for family in registry.collect() for sample in family.samples if sample.name == name)
@@ -84,7 +93,7 @@ def samples(registry: CollectorRegistry, name: str) -> dict[str, float]:
 )
 def test_only_recorded_traces_become_exemplars(traceparent: str | None, trace: str | None) -> None:
     """An exemplar that leads to no trace would only mislead."""
-    assert sampled(traceparent) == trace
+    assert Trace(traceparent).recorded == trace
 
 
 async def test_every_attempt_of_an_event_is_counted_where_it_belongs() -> None:
@@ -142,7 +151,7 @@ async def test_runs_are_measured_from_their_rows_and_judged_by_the_objectives() 
     metrics = Metrics(lambda: NOW, ("DONE",), objectives)
     store = Rows([{"key": key, "began": NOW - timedelta(seconds=age)} for key, age in (("a", 0.2), ("b", 2))])
     runs = Runs("began", objectives, store, metrics)  # type: ignore[arg-type]  # a part of a store
-    metrics.publish([Done(thing=thing) for thing in "abc"], {"b": TRACE})
+    metrics.publish([Done(thing=thing) for thing in "abc"], {"b": bytes.fromhex(TRACE)})
     metrics.publish([Put(thing="a")])
     await runs.settle()
     await runs.settle()
