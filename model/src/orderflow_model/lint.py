@@ -3,10 +3,10 @@
 Called at loading, at admission and by `orderflow lint`. An error refuses the flow, a warning does not:
 
 - errors: a subscription that nobody publishes, an event that is not declared, two events on one topic, a
-  delivery that contradicts itself once the defaults are filled in, the database's admin secret in a service;
+  delivery that contradicts itself once the defaults are filled in;
 - warnings: an event that nobody subscribes (the ends of the saga aside: the runtime itself waits for them),
   more consumers than partitions;
-- the rules of saga and objectives stand in `saga_lint`.
+- the rules of saga and objectives stand in `saga_lint`, those of Secrets in `secret_lint`.
 
 Cycles between services are normal in a saga and allowed.
 """
@@ -19,13 +19,14 @@ from orderflow_model.findings import MOST_SHOWN, Finding, Severity, did_you_mean
 from orderflow_model.flow import OrderFlow
 from orderflow_model.names import dead_letter_topic_name
 from orderflow_model.saga_lint import lint_objectives, lint_saga
+from orderflow_model.secret_lint import lint_secrets
 from orderflow_model.services import Service
 from orderflow_model.topics import event_topic
 
 
 def lint(flow: OrderFlow) -> tuple[Finding, ...]:
     """Return what is wrong or odd about the flow, errors first, of each rule as many as a person reads."""
-    rules = (_subscriptions, _publications, _silence, _topics, _services, lint_saga, lint_objectives)
+    rules = (_subscriptions, _publications, _silence, _topics, _services, lint_secrets, lint_saga, lint_objectives)
     findings = [finding for rule in rules for finding in islice(rule(flow), MOST_SHOWN)]
     return tuple(sorted(findings, key=lambda finding: finding.severity is Severity.WARNING))
 
@@ -80,7 +81,6 @@ def _services(flow: OrderFlow) -> Iterator[Finding]:
     for index, service in enumerate(flow.spec.services):
         place = path_of(("spec", "services", index))
         yield from _contradicted_delivery(flow, service, place)
-        yield from _admin_secret(flow, service, place)
         yield from _idle_consumers(flow, service, place)
 
 
@@ -89,15 +89,6 @@ def _contradicted_delivery(flow: OrderFlow, service: Service, place: str) -> Ite
     if delivery.delay.milliseconds > delivery.max_delay.milliseconds:
         effective = f"delay {delivery.delay}, maxDelay {delivery.max_delay} with the defaults filled in"
         yield Finding(f"{place}.delivery", f"{DELAY_WITHIN_MAX} ({effective})")
-
-
-def _admin_secret(flow: OrderFlow, service: Service, place: str) -> Iterator[Finding]:
-    for position, variable in enumerate(service.env):
-        if variable.value_from and variable.value_from.secret_key_ref == flow.spec.database.secret_key_ref:
-            yield Finding(
-                f"{place}.env[{position}].valueFrom.secretKeyRef",
-                "the database's admin secret is the migration job's alone; a service has a role of its own",
-            )
 
 
 def _idle_consumers(flow: OrderFlow, service: Service, place: str) -> Iterator[Finding]:

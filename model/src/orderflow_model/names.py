@@ -3,6 +3,8 @@
 Everyone who makes or addresses such a thing calls here, so that a name is formed in one place only.
 """
 
+import re
+
 FLOW_MAX = 30
 SERVICE_MAX = 22  # flow-service is at most 53, which leaves 10 of 63 for a prefix or suffix (keda-hpa-, -migrate)
 
@@ -35,3 +37,26 @@ def role_name(flow: str, service: str) -> str:
 def object_name(flow: str, service: str) -> str:
     """Return the name of a service's Kubernetes objects: `shop-inventory`."""
     return f"{flow}-{service}"
+
+
+def autoscaler_user_name(flow: str) -> str:
+    """Return the Kafka user that looks at a flow's lag: `shop.autoscaler`."""
+    return f"{flow}.autoscaler"
+
+
+def database_secret_name(objects: str) -> str:
+    """Return the Secret with a service's database role, by the name of its objects: `shop-inventory.database`."""
+    return f"{objects}.database"
+
+
+def kafka_secret_name(user: str, *, strimzi: bool) -> str:
+    """Return the Secret with a Kafka user's password: Strimzi calls it after the user, ours end in `.kafka`."""
+    return user if strimzi else f"{user}.kafka"
+
+
+_SECRET_OF_ANY_FLOW = re.compile(r"[^.]+-[^.]+\.(database|kafka)|[^.]+\.autoscaler(\.kafka)?")
+
+
+def is_platform_secret(name: str) -> bool:
+    """Tell whether a Secret is called as those that the platform makes for some flow, now or later."""
+    return _SECRET_OF_ANY_FLOW.fullmatch(name) is not None

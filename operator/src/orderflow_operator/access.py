@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from orderflow_model.flow import OrderFlow
-from orderflow_model.names import dead_letter_topic_name, group_name, object_name
+from orderflow_model.names import autoscaler_user_name, dead_letter_topic_name, group_name, object_name
 from orderflow_model.services import Service
 from orderflow_model.topics import event_topic
 
@@ -41,7 +41,7 @@ def service_user(flow: OrderFlow, service: str) -> str:
 
 def autoscaler_user(flow: OrderFlow) -> str:
     """Return the user that looks at the flow's lag: `shop.autoscaler`."""
-    return f"{flow.metadata.name}.autoscaler"
+    return autoscaler_user_name(flow.metadata.name)
 
 
 def service_access(flow: OrderFlow, service: Service) -> tuple[Access, ...]:

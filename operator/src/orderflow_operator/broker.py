@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from orderflow_model.flow import OrderFlow
 from orderflow_model.kafka import AuthenticationType, Kafka, Provisioner
+from orderflow_model.names import kafka_secret_name
 
 STRIMZI_PORT = 9093
 PASSWORD_KEY = "password"  # noqa: S105 - the key's name, not a password
-OWN_USER_SUFFIX = ".kafka"
 
 _MECHANISMS = {
     AuthenticationType.SCRAM_SHA_256: "SCRAM-SHA-256",
@@ -28,13 +28,13 @@ class Authority:
 
 @dataclass(frozen=True)
 class Broker:
-    """`mechanism` is None without users, `authority` where the system's own will do; `suffix` ends a user's Secret."""
+    """`mechanism` is None without users, `authority` where the system's own will do."""
 
     bootstrap: str
     tls: bool
     mechanism: str | None
     authority: Authority | None
-    suffix: str
+    strimzi: bool
 
     @property
     def protocol(self) -> str:
@@ -44,7 +44,7 @@ class Broker:
 
     def secret(self, user: str) -> str:
         """Return the Secret that holds the user's password."""
-        return f"{user}{self.suffix}"
+        return kafka_secret_name(user, strimzi=self.strimzi)
 
 
 def broker(flow: OrderFlow) -> Broker:
@@ -52,10 +52,10 @@ def broker(flow: OrderFlow) -> Broker:
     kafka = flow.spec.kafka
     if kafka.provisioner is Provisioner.STRIMZI:
         authority = Authority(f"{kafka.cluster}-cluster-ca-cert", "ca.crt")
-        return Broker(f"{kafka.cluster}-kafka-bootstrap:{STRIMZI_PORT}", True, "SCRAM-SHA-512", authority, "")
+        return Broker(f"{kafka.cluster}-kafka-bootstrap:{STRIMZI_PORT}", True, "SCRAM-SHA-512", authority, True)
     type_ = kafka.authentication.type if kafka.authentication else AuthenticationType.NONE
     bootstrap = ",".join(kafka.bootstrap_servers)
-    return Broker(bootstrap, kafka.tls is not None, _MECHANISMS.get(type_), _authority(kafka), OWN_USER_SUFFIX)
+    return Broker(bootstrap, kafka.tls is not None, _MECHANISMS.get(type_), _authority(kafka), False)
 
 
 def _authority(kafka: Kafka) -> Authority | None:

@@ -13,6 +13,7 @@ from orderflow_model.findings import Finding
 from orderflow_model.flow import OrderFlow
 from orderflow_model.kafka import Provisioner
 from orderflow_model.names import dead_letter_topic_name, object_name
+from orderflow_model.secret_lint import place_of_secret, secret_references
 from orderflow_model.topics import event_topic
 from orderflow_operator.store import FlowKey
 
@@ -33,31 +34,41 @@ class _Claim(NamedTuple):
     finding: Finding
 
 
+class _Record(NamedTuple):
+    """What is kept of a flow. `age` sorts by time; `strimzi` tells whether its users' Secrets are Strimzi's."""
+
+    age: tuple[str, str]
+    strimzi: bool
+    numbers: tuple[int, ...]
+
+
 class Claims:
     """All claims of all flows."""
 
     def __init__(self) -> None:
         self._claimants: dict[int, tuple[FlowKey, ...]] = {}
-        self._of: dict[FlowKey, tuple[tuple[str, str], tuple[int, ...]]] = {}
+        self._of: dict[FlowKey, _Record] = {}
 
     def __len__(self) -> int:
         return len(self._of)
 
     def put(self, key: FlowKey, flow: OrderFlow, since: str) -> None:
         """Record what a flow claims, in place of what it claimed before; `since` is when it was made."""
-        record = ((since, flow.metadata.uid or ""), tuple(sorted({claim.number for claim in _claims(key, flow)})))
+        strimzi = flow.spec.kafka.provisioner is Provisioner.STRIMZI
+        numbers = tuple(sorted({claim.number for claim in _claims(key, flow)}))
+        record = _Record((since, flow.metadata.uid or ""), strimzi, numbers)
         if self._of.get(key) == record:
             return
         self.drop(key)
         self._of[key] = record
-        for number in record[1]:
+        for number in record.numbers:
             self._claimants[number] = (*self._claimants.get(number, ()), key)
 
     def drop(self, key: FlowKey) -> set[FlowKey]:
         """Forget a flow; return those that wanted the same as it."""
-        _, numbers = self._of.pop(key, (None, ()))
+        record = self._of.pop(key, None)
         rivals: set[FlowKey] = set()
-        for number in numbers:
+        for number in record.numbers if record else ():
             rest = tuple(other for other in self._claimants.pop(number) if other != key)
             if rest:
                 self._claimants[number] = rest
@@ -65,13 +76,23 @@ class Claims:
         return rivals
 
     def rivals(self, key: FlowKey, flow: OrderFlow, since: str) -> Iterator[Claimed]:
-        """Yield what the flow wants and another had before."""
+        """Yield what the flow wants and another had before, or has to itself."""
         age = (since, flow.metadata.uid or "")
         for claim in _claims(key, flow):
             for other in self._claimants.get(claim.number, ()):
-                if other != key and self._of[other][0] < age:
+                if other != key and self._of[other].age < age:
                     finding = replace(claim.finding, message=f"{claim.finding.message} OrderFlow {other}")
                     yield Claimed(claim.reason, finding)
+        yield from self._foreign_secrets(key, flow)
+
+    def _foreign_secrets(self, key: FlowKey, flow: OrderFlow) -> Iterator[Claimed]:
+        """Yield what a service names of another flow's: Strimzi calls a user's Secret as the service's objects."""
+        for index, service in enumerate(flow.spec.services):
+            for position, reference in secret_references(service):
+                for other in self._claimants.get(_number("object", key.namespace, reference.name), ()):
+                    if other != key and self._of[other].strimzi:
+                        words = f"Secret {reference.name} is what a service of OrderFlow {other} proves itself with"
+                        yield Claimed("SecretConflict", Finding(place_of_secret(index, position), words))
 
 
 def _claims(key: FlowKey, flow: OrderFlow) -> Iterator[_Claim]:
@@ -86,7 +107,7 @@ def _claims(key: FlowKey, flow: OrderFlow) -> Iterator[_Claim]:
 
 
 def _number(*parts: str) -> int:
-    return int.from_bytes(hashlib.blake2b("\0".join(parts).encode(), digest_size=8).digest())
+    return int.from_bytes(hashlib.blake2b("\0".join(parts).encode(), digest_size=7).digest())
 
 
 def _topics(flow: OrderFlow) -> Iterator[tuple[str, str]]:

@@ -48,6 +48,22 @@ ERRORS = [
         "spec.services[1].env[0].valueFrom.secretKeyRef",
         "the migration job's alone",
     ),
+    *(
+        (
+            "spec.services[1].env",
+            [{"name": "A", "valueFrom": {"secretKeyRef": {"name": name, "key": "password"}}}],
+            "spec.services[1].env[0].valueFrom.secretKeyRef",
+            words,
+        )
+        for name, words in {
+            "shop-payment": "what payment proves itself with; inventory has Secrets of its own",
+            "shop-payment.database": "what payment proves itself with; inventory has Secrets of its own",
+            "shop.autoscaler": "the platform's",
+            "other-flow-service.database": "the platform's",
+            "other-flow-service.kafka": "the platform's",
+            "other.autoscaler.kafka": "the platform's",
+        }.items()
+    ),
     ("spec.saga.begins", "ORDER_CREATD", "spec.saga.begins", "did you mean ORDER_CREATED?"),
     ("spec.saga.ends", ["ORDER_COMPLETED", "ORDER_LOST"], "spec.saga.ends[1]", "nobody publishes ORDER_LOST"),
     (
@@ -67,6 +83,25 @@ def test_a_wrong_picture_is_an_error_at_its_place(edited: Any, path: str, value:
     found = findings(edited({path: value}))
     assert found[place].severity is Severity.ERROR
     assert words in found[place].message
+
+
+@pytest.mark.parametrize(
+    "name", ["shop-inventory", "shop-inventory.database", "stripe", "prod.database", "shop-payment-provider", "a-b.env"]
+)
+def test_a_services_own_secrets_and_those_of_people_may_be_named(edited: Any, name: str) -> None:
+    """Only what the platform makes for somebody else is withheld."""
+    variable = {"name": "A", "valueFrom": {"secretKeyRef": {"name": name, "key": "password"}}}
+    assert not [path for path in findings(edited({"spec.services[1].env": [variable]})) if ".env" in path]
+
+
+def test_the_operators_password_at_kafka_is_its_own(edited: Any) -> None:
+    """With it a service could read and write whatever it likes."""
+    secret = {"name": "kafka-admin", "key": "password"}
+    scram = {"type": "ScramSha512", "username": "admin", "secretKeyRef": secret}
+    kafka = {"provisioner": "Admin", "bootstrapServers": ["a:9092"], "authentication": scram}
+    variable = {"name": "A", "valueFrom": {"secretKeyRef": secret}}
+    found = findings(edited({"spec.kafka": kafka, "spec.services[1].env": [variable]}))
+    assert "rules over Kafka" in found["spec.services[1].env[0].valueFrom.secretKeyRef"].message
 
 
 WARNINGS = [

@@ -90,3 +90,21 @@ def test_a_renamed_topic_is_free_again(document: dict[str, Any], claims: Claims)
     claims.put(FlowKey("team-a", "shop"), flow(document, "shop", topic="elsewhere"), "2")
     assert conflicts(claims, flow(document, "other", topic="shop.order-created"), "3") == []
     assert conflicts(claims, flow(document, "other", topic="elsewhere"), "3") != []
+
+
+@pytest.mark.parametrize(("provisioner", "refused"), [("Strimzi", True), ("Admin", False)])
+def test_the_secret_of_another_flows_user_is_nobodys_to_name(
+    document: dict[str, Any], provisioner: str, refused: bool
+) -> None:
+    """Strimzi calls it as the service's objects; without Strimzi such a Secret is a person's own."""
+    claims, kafka = Claims(), document["spec"]["kafka"]
+    if provisioner == "Admin":
+        document["spec"]["kafka"] = {"provisioner": "Admin", "bootstrapServers": ["a:9092"]}
+    claims.put(FlowKey("team-a", "shop"), flow(document, "shop"), "2")
+    document["spec"]["kafka"] = kafka
+    named = {"name": "TAKEN", "valueFrom": {"secretKeyRef": {"name": "shop-payment", "key": "password"}}}
+    document["spec"]["services"][1]["env"] = [named]
+    told = conflicts(claims, flow(document, "earlier"), "1")
+    wanted = "SecretConflict: Secret shop-payment is what a service of OrderFlow team-a/shop proves itself with"
+    assert told == ([wanted] if refused else [])
+    assert conflicts(claims, flow(document, "elsewhere", namespace="team-b"), "3") == []

@@ -7,8 +7,7 @@ import base64
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from orderflow_model.flow import OrderFlow
-from orderflow_model.names import object_name, role_name
-from orderflow_operator.broker import OWN_USER_SUFFIX
+from orderflow_model.names import database_secret_name, kafka_secret_name, object_name, role_name
 from orderflow_operator.resources.metadata import Object, flow_labels, new_object, service_labels
 
 URL_KEY = "url"
@@ -17,12 +16,12 @@ PASSWORD_KEY = "password"  # noqa: S105 - the key's name, not a password
 
 def database_name(flow: OrderFlow, service: str) -> str:
     """Return the name of the Secret with the service's database role."""
-    return f"{object_name(flow.metadata.name, service)}.database"
+    return database_secret_name(object_name(flow.metadata.name, service))
 
 
 def names_of(owner: str) -> tuple[str, ...]:
     """Return the names of the Secrets that we may have made for a service, by the name of its objects."""
-    return (f"{owner}.database", f"{owner}{OWN_USER_SUFFIX}")
+    return database_secret_name(owner), kafka_secret_name(owner, strimzi=False)
 
 
 def build_database(flow: OrderFlow, service: str, admin_uri: str, password: str) -> Object:
