@@ -7,6 +7,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,15 @@ from support.operator_process import make_account
 from support.secure_kafka import SecureKafka
 from support.servers import kafka_program
 from support.stand import Stand, new_namespace, operator_of
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Compile and generate what is not cached yet: on a new machine that takes longer than any one test may."""
+    if session.items and not session.config.option.collectonly:
+        with suppress(pytest.skip.Exception, pytest.fail.Exception):  # the tests that need it say so themselves
+            control_plane_programs()
+            for crds in (strimzi_crds, keda_crds, prometheus_crds):
+                crds()
 
 
 @pytest.fixture(scope="session")
