@@ -2,7 +2,7 @@
 
 import pytest
 
-from orderflow_operator.__main__ import parse
+from orderflow_operator.options import parse
 
 
 def test_all_namespaces_are_watched_unless_some_are_named() -> None:

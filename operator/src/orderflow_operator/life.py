@@ -1,0 +1,158 @@
+"""The operator's parts put together, and run until kopf ends. `__main__` begins one life after another.
+
+kopf brings events of flows and the webhook, `watch.py` what belongs to flows; both only fill the queue, whose workers
+reconcile.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import kopf
+
+from orderflow_operator import admission, handlers
+from orderflow_operator.api import Api, ApiError
+from orderflow_operator.claims import Claims
+from orderflow_operator.cluster import Cluster
+from orderflow_operator.credentials import Credentials
+from orderflow_operator.endpoints import serving
+from orderflow_operator.kafka_admin import KafkaAdmin
+from orderflow_operator.kinds import KINDS
+from orderflow_operator.metrics import FLOWS, OBJECTS, QUEUE
+from orderflow_operator.options import Options
+from orderflow_operator.provisioning import Provisioning
+from orderflow_operator.queue import Queue
+from orderflow_operator.reconcile import reconcile
+from orderflow_operator.resources.metadata import Object
+from orderflow_operator.store import FlowKey, Store
+from orderflow_operator.turn import Parts
+from orderflow_operator.verdict import Verdict, judge, made_at
+from orderflow_operator.watch import Watch
+
+logger = logging.getLogger(__name__)
+
+STALLED_SECONDS = 300.0
+_SWEEP_SECONDS = 30.0
+
+
+class Life:
+    """All parts, from a first look at the cluster until kopf ends. Nothing is carried from one life to the next."""
+
+    def __init__(self, api: Api, options: Options) -> None:
+        self._options = options
+        self._scopes: Sequence[str | None] = options.namespaces or (None,)
+        self._queue = Queue(lambda key: reconcile(key, self._parts))
+        store = Store(self._queue.add)
+        self._watches = [Watch(api, store, kind, namespace) for namespace in self._scopes for kind in KINDS]
+        self._cluster = Cluster(api, store, self._watches)
+        credentials = Credentials(self._cluster, time.monotonic)
+        self._parts = Parts(
+            cluster=self._cluster,
+            claims=Claims(),
+            credentials=credentials,
+            provisioning=Provisioning(self._cluster, credentials, KafkaAdmin()),
+            wake=self._queue.add,
+            now=lambda: datetime.now(UTC),
+            rollout_deadline=options.rollout_deadline,
+            monitoring=options.monitoring,
+        )
+        self._started = asyncio.Event()
+        QUEUE.set_function(self._queue.waiting)
+        FLOWS.set_function(lambda: len(self._parts.claims))
+        OBJECTS.set_function(lambda: len(store))
+
+    async def live(self) -> Exception | None:
+        """Work until kopf ends; return why it did, None when it was told to. Raise whatever else fails."""
+        async with asyncio.TaskGroup() as group:
+            work = group.create_task(self._work())
+            await self._started.wait()
+            try:
+                await self._operate(work)
+            except Exception as error:
+                return error
+            finally:
+                work.cancel()
+        return None
+
+    async def _work(self) -> None:
+        """Watch, reconcile and answer until cancelled."""
+        async with (
+            serving(self._options.http_port, self._alive, self._started.is_set),
+            asyncio.TaskGroup() as group,
+        ):
+            for watch in self._watches:
+                group.create_task(watch.run())
+            await self._cluster.listed()
+            await self._claim()
+            group.create_task(self._queue.run())
+            group.create_task(self._sweep())
+            self._started.set()
+
+    def _alive(self) -> bool:
+        return self._queue.stalled_for() < STALLED_SECONDS
+
+    async def _claim(self) -> None:
+        """Know who has which topics before anyone asks: flows come one by one, and not by age."""
+        for namespace in self._scopes:
+            async for raw in self._cluster.flows(namespace):
+                verdict = judge(raw, Claims(), {})
+                if verdict.flow is not None and verdict.valid:
+                    self._parts.claims.put(_key(raw), verdict.flow, made_at(raw))
+
+    async def _sweep(self) -> None:
+        """Give a turn to flows that nobody told of: kopf can miss one that is made as the CRD comes back."""
+        while True:
+            await asyncio.sleep(_SWEEP_SECONDS)
+            try:
+                for namespace in self._scopes:
+                    async for key in self._cluster.unobserved(namespace):
+                        self._queue.add(key)
+            except ApiError as error:
+                logger.info("flows are looked through later: %s", error)
+
+    async def _operate(self, work: asyncio.Task[None]) -> None:
+        """Run kopf until it is told to stop.
+
+        It takes every task that is there when it stops for one of its own that hangs, and waits for it: ours end first.
+        """
+        registry, settings = kopf.OperatorRegistry(), kopf.OperatorSettings()
+        handlers.register(registry, self._queue)
+
+        @kopf.on.cleanup(registry=registry)
+        async def end_work(**_: Any) -> None:
+            work.cancel()
+            await asyncio.wait([work])
+
+        if self._options.webhook_port is not None:
+            admission.register(registry, self._judge)
+            _serve_webhook(settings, self._options)
+        await kopf.operator(
+            registry=registry,
+            settings=settings,
+            standalone=True,
+            clusterwide=not self._options.namespaces,
+            namespaces=self._options.namespaces,
+        )
+
+    def _judge(self, raw: Object) -> Verdict:
+        return judge(raw, self._parts.claims, self._cluster.objects(_key(raw)))
+
+
+def _serve_webhook(settings: kopf.OperatorSettings, options: Options) -> None:
+    folder = options.webhook_certificates
+    settings.admission.managed = options.webhook_configuration
+    settings.admission.server = kopf.WebhookServer(
+        port=options.webhook_port,
+        addr="",
+        host=options.webhook_host,
+        certfile=folder / "tls.crt",
+        pkeyfile=folder / "tls.key",
+        cafile=folder / "ca.crt",
+    )
+
+
+def _key(raw: Object) -> FlowKey:
+    return FlowKey(raw["metadata"].get("namespace", ""), raw["metadata"]["name"])
