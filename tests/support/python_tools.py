@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from orderflow_cli.kafka_jars import cache_directory
-from support.go_tools import TOOLS
 
+TOOLS = Path(__file__).parents[1] / "tools"
 _UV = Path(sys.executable).with_name("uv")
 
 
@@ -22,6 +22,11 @@ def python_program(name: str) -> Path:
     if not (folder / "complete").exists():
         _install(name, lock, folder)
     return folder / "bin" / name
+
+
+def packaged_file(name: str, pattern: str) -> Path:
+    """A file out of those packages, by its path within them; installed when they are not cached."""
+    return next(python_program(name).parents[1].glob(f"lib/python*/site-packages/{pattern}"))
 
 
 def _install(name: str, lock: Path, folder: Path) -> None:
