@@ -1,7 +1,4 @@
-"""The operator as a process: `python -m orderflow_operator`.
-
-KUBECONFIG names the cluster; without it the pod's own account is used.
-"""
+"""The operator as a process: `python -m orderflow_operator`; `login.py` says which cluster it is for."""
 
 import asyncio
 import logging

@@ -1,23 +1,21 @@
 """The API server over HTTP: bytes in, bytes out, retried where a retry can help. `cluster` and `watch` call it.
 
-`kubernetes.aio` brings configuration, TLS and credentials. Its own client and its DynamicClient turn every answer
-into objects, which costs more than all the rest of a reconcile; here answers stay bytes, of which callers read what
-they need.
+A client library turns every answer into objects, which costs more than all the rest of a reconcile; here answers stay
+bytes, of which callers read what they need.
 """
 
 import asyncio
-import os
 import random
-import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Self
 
 import aiohttp
+import kopf
 import msgspec
-from kubernetes.aio import config
-from kubernetes.aio.client import ApiClient, Configuration
+
+from orderflow_operator.login import login
 
 USER_AGENT = "orderflow-operator"
 FIELD_MANAGER = "orderflow-operator"
@@ -73,26 +71,20 @@ class Api:
     def __init__(self, draw: random.Random | None = None) -> None:
         self._draw = draw or random.Random()  # noqa: S311 - it spreads retries, it guards nothing
         self._slots = asyncio.Semaphore(_PARALLEL)
-        self._renewing = asyncio.Lock()
-        self._client: ApiClient
+        self._server: str
+        self._headers: dict[str, str]
         self._session: aiohttp.ClientSession
 
     async def __aenter__(self) -> Self:
-        await self._connect()
+        info = self._renew()
+        connector = aiohttp.TCPConnector(ssl=info.as_ssl_context(), limit=0, keepalive_timeout=60)
+        self._session = aiohttp.ClientSession(connector=connector, headers={"User-Agent": USER_AGENT})
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._session.close()
-
-    async def _connect(self) -> None:
-        settings = Configuration()
-        await _load(settings)
-        self._client = ApiClient(settings)
-        tls: ssl.SSLContext = self._client.rest_client.ssl_context
-        connector = aiohttp.TCPConnector(ssl=tls, limit=0, keepalive_timeout=60)
-        self._session = aiohttp.ClientSession(connector=connector, headers={"User-Agent": USER_AGENT})
 
     async def get(self, path: str, **query: str) -> bytes:
         """Read a path; raise ApiError."""
@@ -121,39 +113,60 @@ class Api:
     async def apply(self, path: str, body: object, manager: str = FIELD_MANAGER) -> bytes:
         """Apply what a manager owns of an object, server-side; raise ApiError."""
         query = {"fieldManager": manager, "force": "true"}
-        return await self.request("PATCH", path, query, body, APPLY)
+        return await self.request("PATCH", path, query, body, APPLY, conflicts_pass=True)
 
-    async def merge(self, path: str, body: object) -> bytes:
+    async def create(self, path: str, body: Mapping[str, Any]) -> bytes:
+        """Apply what we own of an object that is not there yet; raise ApiError, of status 409 where it is there.
+
+        Its condition is a version that no object has, for etcd's first write is its revision 2. The API server looks at
+        it where it finds an object, and not where it makes one.
+        """
+        metadata = body["metadata"] | {"resourceVersion": "1"}
+        query = {"fieldManager": FIELD_MANAGER, "force": "true"}
+        return await self.request("PATCH", path, query, {**body, "metadata": metadata}, APPLY)
+
+    async def merge(self, path: str, body: object, *, conflicts_pass: bool = True) -> bytes:
         """Merge a change into an object; raise ApiError."""
-        return await self.request("PATCH", path, {"fieldManager": FIELD_MANAGER}, body, MERGE)
+        query = {"fieldManager": FIELD_MANAGER}
+        return await self.request("PATCH", path, query, body, MERGE, conflicts_pass=conflicts_pass)
 
     async def delete(self, path: str, body: object) -> bytes:
         """Delete an object; raise ApiError."""
         return await self.request("DELETE", path, {}, body, "application/json")
 
     async def request(
-        self, method: str, path: str, query: Mapping[str, str], body: object = None, content: str = ""
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        body: object = None,
+        content: str = "",
+        *,
+        conflicts_pass: bool = False,
     ) -> bytes:
-        """Send a request, again and again while the fault is passing; raise the last ApiError."""
+        """Send a request, again and again while the fault is passing; raise the last ApiError.
+
+        `conflicts_pass`: nothing was made a condition, so that the same request succeeds once another's write is done.
+        """
         data = None if body is None else msgspec.json.encode(body)
         wait = _FIRST_WAIT
         for attempt in range(_TRIES):
             try:
                 return await self._once(method, path, query, data, content)
             except ApiError as error:
-                if not _worth_retrying(error, method) or attempt == _TRIES - 1:
+                if not error.passing or (error.status == 409 and not conflicts_pass) or attempt == _TRIES - 1:
                     raise
                 if error.status == 401:
-                    await self._renew()
+                    self._renew()
                 pause = max(error.retry_after, wait * self._draw.uniform(0.5, 1.0))
             await asyncio.sleep(min(pause, _LONGEST_WAIT))
             wait *= 2
         raise AssertionError("unreachable")
 
     async def _once(self, method: str, path: str, query: Mapping[str, str], data: bytes | None, content: str) -> bytes:
-        headers = await self._headers() | ({"Content-Type": content} if content else {})
+        headers = self._headers | ({"Content-Type": content} if content else {})
         timeout = aiohttp.ClientTimeout(total=_REQUEST_SECONDS)
-        url = f"{self._client.configuration.host}{path}"
+        url = f"{self._server}{path}"
         try:
             async with (
                 self._slots,
@@ -170,35 +183,23 @@ class Api:
     async def stream(self, path: str, query: Mapping[str, str], seconds: float) -> AsyncIterator[AsyncIterator[bytes]]:
         """Open a stream of lines that lasts at most so long; raise ApiError."""
         timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=10)
-        url = f"{self._client.configuration.host}{path}"
+        url = f"{self._server}{path}"
         try:
-            async with self._session.get(url, params=query, headers=await self._headers(), timeout=timeout) as answer:
+            async with self._session.get(url, params=query, headers=self._headers, timeout=timeout) as answer:
                 if answer.status == 401:
-                    await self._renew()
+                    self._renew()
                 if answer.status >= 400:
                     raise _refusal(answer, await answer.read())
                 yield _lines(answer)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise ApiError(0, "Unreachable", str(error) or type(error).__name__) from error
 
-    async def _headers(self) -> dict[str, str]:
-        auth = (await self._client.configuration.auth_settings()).get("BearerToken")
-        return {"Accept": "application/json"} | ({auth["key"]: auth["value"]} if auth and auth["value"] else {})
-
-    async def _renew(self) -> None:
+    def _renew(self) -> kopf.ConnectionInfo:
         """Read the credentials anew: the token may have been replaced."""
-        async with self._renewing:
-            settings = Configuration()
-            await _load(settings)
-            self._client.configuration = settings
-
-
-async def _load(settings: Any) -> None:
-    """Fill in address and credentials: of the file that KUBECONFIG names, else of the pod's own account."""
-    if "KUBECONFIG" in os.environ or not os.environ.get("KUBERNETES_SERVICE_HOST"):
-        await config.load_kube_config(client_configuration=settings)  # type: ignore[no-untyped-call]  # has no types
-    else:
-        config.load_incluster_config(client_configuration=settings)  # type: ignore[no-untyped-call]  # has no types
+        info = login(kopf.OperatorSettings())
+        self._server = info.server.rstrip("/")
+        self._headers = {"Accept": "application/json"} | info.as_http_headers()
+        return info
 
 
 async def _lines(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
@@ -208,11 +209,6 @@ async def _lines(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
         for line in whole:
             if line:
                 yield line
-
-
-def _worth_retrying(error: ApiError, method: str) -> bool:
-    """Tell whether the very same request makes sense again; a conflict only where nothing was made a condition."""
-    return error.passing and not (error.status == 409 and method != "PATCH")
 
 
 def _refusal(answer: aiohttp.ClientResponse, payload: bytes) -> ApiError:

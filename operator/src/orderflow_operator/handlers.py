@@ -9,6 +9,7 @@ from typing import Any
 import kopf
 
 from orderflow_model.flow import GROUP, PLURAL, VERSION
+from orderflow_operator.login import login
 from orderflow_operator.queue import Queue
 from orderflow_operator.store import FlowKey
 
@@ -32,9 +33,9 @@ def register(registry: kopf.OperatorRegistry, queue: Queue) -> None:
         queue.add(key)
 
     @kopf.on.login(registry=registry)
-    def login(**given: Any) -> Any:
-        """Use the kubeconfig, or the pod's own account."""
-        return kopf.login_with_kubeconfig(**given) or kopf.login_with_service_account(**given)
+    def come_in(settings: kopf.OperatorSettings, **_: Any) -> kopf.ConnectionInfo:
+        """Come in as our own client does."""
+        return login(settings)
 
     @kopf.on.startup(registry=registry)
     def configure(settings: kopf.OperatorSettings, **_: Any) -> None:
