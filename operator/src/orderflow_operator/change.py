@@ -21,11 +21,12 @@ from orderflow_operator.turn import Parts, Turn
 
 @dataclass(frozen=True)
 class Done:
-    """What apply and prune did: what was found at Kafka, what could not be, whether anything was written."""
+    """What apply and prune did: what was found at Kafka, what could not be, whether anything was written or removed."""
 
     provisioned: Provisioned = field(default_factory=Provisioned)
     problems: list[FlowError] = field(default_factory=list)
-    wrote: bool = False
+    applied: bool = False
+    pruned: bool = False
 
 
 async def make_true(turn: Turn, parts: Parts) -> Done:
@@ -44,7 +45,7 @@ async def make_true(turn: Turn, parts: Parts) -> Done:
     problems = [*provisioned.problems, *credentials, *refusals, *kept_back]
     for problem in problems:
         ERRORS.labels(problem.reason).inc()
-    return Done(provisioned, problems, applied or pruned)
+    return Done(provisioned, problems, applied, pruned)
 
 
 async def _credentials(turn: Turn, parts: Parts) -> list[FlowError]:

@@ -83,15 +83,23 @@ class Cluster:
 
     async def flows(self, namespace: str | None) -> AsyncIterator[Object]:
         """Read all flows of a namespace, or of all, one at a time: together they would fill the memory."""
-        async for item in self._api.items(ORDER_FLOW.path(namespace)):
+        async for item in self._flows(namespace):
             yield _decoded(item)
 
     async def unobserved(self, namespace: str | None) -> AsyncIterator[FlowKey]:
         """Tell which flows have an edit that no status speaks of yet."""
-        async for item in self._api.items(ORDER_FLOW.path(namespace)):
+        async for item in self._flows(namespace):
             found = msgspec.json.decode(item, type=_Head)
             if found.status.observed_generation != found.metadata.generation:
                 yield FlowKey(found.metadata.namespace, found.metadata.name)
+
+    async def _flows(self, namespace: str | None) -> AsyncIterator[msgspec.Raw]:
+        try:
+            async for item in self._api.items(ORDER_FLOW.path(namespace)):
+                yield item
+        except ApiError as error:
+            if error.status != 404:  # without the CRD there are none
+                raise
 
     async def apply(self, key: FlowKey, uid: str, wanted: Object) -> bool:
         """Make an object as it is wanted; tell whether that took a write. Raise FlowError when it cannot be."""
@@ -101,11 +109,13 @@ class Cluster:
         live, digest = self.objects(key).get(entry(kind.name, name)), digest_of(wanted)
         if live is not None and live.clean and live.applied == digest:
             return False
+        body = _with_hash(wanted, digest)
         if live is None:
-            await self._refuse_foreign(kind, key, uid, name)
-        elif _leaves_replicas(wanted):
-            await self._hand_over_replicas(kind, key, name)
-        answer = await self._write(kind, key, name, _with_hash(wanted, digest))
+            answer = await self._create(kind, key, uid, name, body)
+        else:
+            if _leaves_replicas(wanted):
+                await self._hand_over_replicas(kind, key, name)
+            answer = await self._write(kind, key, name, body)
         self._store.add_applied(kind, answer)
         return True
 
@@ -125,12 +135,12 @@ class Cluster:
 
     async def own_secret(self, key: FlowKey, uid: str, name: str) -> dict[str, str] | None:
         """Read a Secret of the flow; None when it is not there. Raise ConflictError when it is somebody else's."""
-        found = await self._get(SECRET, key.namespace, name)
-        if found is None:
-            return None
-        if not _is_ours(found, key, uid):
-            raise ConflictError(SECRET.name, name, _owner(found))
-        return _values(found)
+        found = await self._own(SECRET, key, uid, name)
+        return None if found is None else _values(found)
+
+    async def create_secret(self, key: FlowKey, wanted: Object) -> bool:
+        """Make a Secret of the flow; tell whether it was made: one of that name that is there is left as it is."""
+        return await self._made(SECRET, key, wanted["metadata"]["name"], wanted) is not None
 
     async def write_secret(self, key: FlowKey, wanted: Object) -> None:
         """Apply a Secret of the flow."""
@@ -152,7 +162,7 @@ class Cluster:
     async def write_finalizers(self, key: FlowKey, version: str, finalizers: Sequence[str]) -> None:
         """Write the flow's finalizers, unless it has changed since it was read."""
         metadata = {"resourceVersion": version, "finalizers": list(finalizers)}
-        await self._merge_flow(key, "", {"metadata": metadata})
+        await self._merge_flow(key, "", {"metadata": metadata}, conflicts_pass=False)
 
     async def post_event(self, event: Object) -> None:
         """Post a Kubernetes Event; one that is refused is not worth an error."""
@@ -163,9 +173,10 @@ class Cluster:
             if error.passing:
                 raise
 
-    async def _merge_flow(self, key: FlowKey, subresource: str, body: Object) -> None:
+    async def _merge_flow(self, key: FlowKey, subresource: str, body: Object, *, conflicts_pass: bool = True) -> None:
+        path = ORDER_FLOW.path(key.namespace, key.name, subresource)
         try:
-            await self._api.merge(ORDER_FLOW.path(key.namespace, key.name, subresource), body)
+            await self._api.merge(path, body, conflicts_pass=conflicts_pass)
             WRITES.labels(ORDER_FLOW.name, subresource or "patch").inc()
         except ApiError as error:
             if error.status != 404:
@@ -180,6 +191,25 @@ class Cluster:
             return error.status == 404  # otherwise it has changed: the next turn sees how
         WRITES.labels(kind.name, "delete").inc()
         return True
+
+    async def _create(self, kind: Kind, key: FlowKey, uid: str, name: str, body: Object) -> bytes:
+        """Make an object that is not known; take up one that is the flow's. Raise FlowError when it is another's."""
+        answer = await self._made(kind, key, name, body)
+        if answer is None:
+            await self._own(kind, key, uid, name)
+            answer = await self._write(kind, key, name, body)
+        return answer
+
+    async def _made(self, kind: Kind, key: FlowKey, name: str, body: Object) -> bytes | None:
+        """Make an object; None when there is one of that name, or when the API server cannot tell just now."""
+        try:
+            answer = await self._api.create(kind.path(key.namespace, name), body)
+        except ApiError as error:
+            if error.status == 409:
+                return None
+            raise _as_flow_error(error, kind, name) from error
+        WRITES.labels(kind.name, "create").inc()
+        return answer
 
     async def _write(self, kind: Kind, key: FlowKey, name: str, body: Object) -> bytes:
         try:
@@ -203,11 +233,12 @@ class Cluster:
             await self._api.apply(kind.path(key.namespace, name), body | replicas, manager=f"{FIELD_MANAGER}-handover")
             WRITES.labels(kind.name, "handover").inc()
 
-    async def _refuse_foreign(self, kind: Kind, key: FlowKey, uid: str, name: str) -> None:
-        """Raise ConflictError when an object of that name is there and is not of this flow."""
-        found = await self._get(kind, key.namespace, name, resourceVersion="0")  # from the server's memory, not etcd
+    async def _own(self, kind: Kind, key: FlowKey, uid: str, name: str) -> Object | None:
+        """Read an object of the flow; None when it is not there. Raise ConflictError when it is somebody else's."""
+        found = await self._get(kind, key.namespace, name)
         if found is not None and not _is_ours(found, key, uid):
             raise ConflictError(kind.name, name, _owner(found))
+        return found
 
     async def _get(self, kind: Kind, namespace: str, name: str, **query: str) -> Object | None:
         try:

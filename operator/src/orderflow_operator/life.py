@@ -24,7 +24,7 @@ from orderflow_operator.kinds import KINDS
 from orderflow_operator.metrics import FLOWS, OBJECTS, QUEUE
 from orderflow_operator.options import Options
 from orderflow_operator.provisioning import Provisioning
-from orderflow_operator.queue import Queue
+from orderflow_operator.queue import PROGRESS_SECONDS, Queue
 from orderflow_operator.reconcile import reconcile
 from orderflow_operator.resources.metadata import Object
 from orderflow_operator.store import FlowKey, Store
@@ -45,7 +45,7 @@ class Life:
         self._options = options
         self._scopes: Sequence[str | None] = options.namespaces or (None,)
         self._queue = Queue(lambda key: reconcile(key, self._parts))
-        store = Store(self._queue.add)
+        store = Store(self._queue.add, lambda key: self._queue.add(key, PROGRESS_SECONDS))
         self._watches = [Watch(api, store, kind, namespace) for namespace in self._scopes for kind in KINDS]
         self._cluster = Cluster(api, store, self._watches)
         credentials = Credentials(self._cluster, time.monotonic)

@@ -24,9 +24,12 @@ Work = Callable[[FlowKey], Awaitable[Outcome]]
 
 RESYNC_SECONDS = 300.0
 
+# What gets ready, gets ready one after another: one turn speaks of many.
+PROGRESS_SECONDS = 0.3
+
 _DEBOUNCE_SECONDS = 0.05
-_FIRST_RETRY = 0.5
 # Of what only takes its time the watches tell; of what is wrong, mostly nobody.
+_FIRST_RETRY = {Outcome.PENDING: 2.0, Outcome.TROUBLED: 0.5}
 _LAST_RETRY = {Outcome.PENDING: 60.0, Outcome.TROUBLED: 15.0}
 
 
@@ -123,7 +126,7 @@ class Queue:
             self.add(key, RESYNC_SECONDS * self._draw.uniform(0.8, 1.2))
         elif outcome is not Outcome.GONE:
             self._attempts[key] = attempt + 1
-            wait = min(_LAST_RETRY[outcome], _FIRST_RETRY * 2 ** min(attempt, 10))
+            wait = min(_LAST_RETRY[outcome], _FIRST_RETRY[outcome] * 2 ** min(attempt, 10))
             self.add(key, wait * self._draw.uniform(0.8, 1.2))
 
     async def _outcome(self, key: FlowKey) -> Outcome:

@@ -68,7 +68,7 @@ async def reconcile(key: FlowKey, parts: Parts) -> Outcome:
     seen = look(turn, verdict, parts.cluster.objects(key), done.provisioned)
     looked = replace(
         seen,
-        troubles={} if seen.settled or done.wrote else troubles(await parts.cluster.pods(key)),
+        troubles={} if seen.settled or done.applied else troubles(await parts.cluster.pods(key)),
         problems=tuple(problems),
         paused=turn.paused,
         deadline=parts.rollout_deadline,
@@ -76,7 +76,7 @@ async def reconcile(key: FlowKey, parts: Parts) -> Outcome:
     await _write_status(key, raw, turn.before, status_of(looked, turn.before, parts.now()), parts)
     if problems:
         return Outcome.TROUBLED
-    return Outcome.SETTLED if seen.settled and not done.wrote else Outcome.PENDING
+    return Outcome.SETTLED if seen.settled and not done.pruned else Outcome.PENDING
 
 
 async def _forget(key: FlowKey, parts: Parts) -> Outcome:

@@ -32,11 +32,16 @@ def entry(kind: str, name: str) -> str:
 
 
 class Store:
-    """What is there, by flow; `on_change` hears of a flow when one of its objects changed in a way that matters."""
+    """What is there, by flow.
 
-    def __init__(self, on_change: OnChange) -> None:
+    `on_drift` hears of a flow when one of its objects came, went or is not as applied, `on_progress` when one only
+    fares otherwise.
+    """
+
+    def __init__(self, on_drift: OnChange, on_progress: OnChange) -> None:
         self._flows: dict[FlowKey, dict[str, Live]] = {}
-        self._on_change = on_change
+        self._on_drift = on_drift
+        self._on_progress = on_progress
 
     def __len__(self) -> int:
         return sum(map(len, self._flows.values()))
@@ -59,8 +64,7 @@ class Store:
             if known is None or known.version < found.version:
                 _, live = after_watch(kind, data, known)
                 self._keep(kind, found, live)
-                if known is None or _matters(known, live):
-                    self._on_change(key)
+                self._tell(key, known, live)
         return found.metadata.resource_version
 
     def remove_watched(self, kind: Kind, data: bytes | msgspec.Raw) -> str:
@@ -70,7 +74,7 @@ class Store:
         known = self._flows.get(key, {}).get(name)
         if known is not None and known.version <= found.version:
             self.remove(key, kind.name, found.metadata.name)
-            self._on_change(key)
+            self._on_drift(key)
         return found.metadata.resource_version
 
     def remove(self, key: FlowKey, kind: str, name: str) -> None:
@@ -85,7 +89,7 @@ class Store:
         for key, name, live in list(self._of_kind(kind, namespace)):
             if (key, name) not in present and live.version <= version:
                 self.remove(key, kind.name, name)
-                self._on_change(key)
+                self._on_drift(key)
 
     def wake(self, namespace: str | None) -> None:
         """Tell of every known flow in a namespace, or in all: what is around them has changed."""
@@ -101,6 +105,12 @@ class Store:
                     if name.startswith(prefix):
                         yield key, name.removeprefix(prefix), live
 
+    def _tell(self, key: FlowKey, before: Live | None, after: Live) -> None:
+        if before is None or (before.clean, before.applied) != (after.clean, after.applied):
+            self._on_drift(key)
+        elif before.health != after.health:
+            self._on_progress(key)
+
     def _keep(self, kind: Kind, found: Seen, live: Live) -> None:
         objects = self._flows.setdefault(_key(found), {})
         name = entry(kind.name, found.metadata.name)
@@ -111,7 +121,3 @@ class Store:
 
 def _key(found: Seen) -> FlowKey:
     return FlowKey(found.metadata.namespace, found.flow)
-
-
-def _matters(before: Live, after: Live) -> bool:
-    return (before.clean, before.applied, before.health) != (after.clean, after.applied, after.health)
