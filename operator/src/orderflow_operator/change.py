@@ -9,7 +9,6 @@ from orderflow_operator.cluster import Cluster
 from orderflow_operator.errors import FlowError
 from orderflow_operator.health import State
 from orderflow_operator.kafka_admin import Provisioned
-from orderflow_operator.metrics import ERRORS
 from orderflow_operator.observation import fares
 from orderflow_operator.provisioning import needs_admin
 from orderflow_operator.prune import prune
@@ -43,8 +42,6 @@ async def make_true(turn: Turn, parts: Parts) -> Done:
     retire = partial(parts.provisioning.retire, turn.flow)
     pruned, kept_back = await prune(turn.key, keep, _outlives(turn.flow), parts.cluster, retire)
     problems = [*provisioned.problems, *credentials, *refusals, *kept_back]
-    for problem in problems:
-        ERRORS.labels(problem.reason).inc()
     return Done(provisioned, problems, applied, pruned)
 
 

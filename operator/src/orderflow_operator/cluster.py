@@ -138,10 +138,6 @@ class Cluster:
         found = await self._own(SECRET, key, uid, name)
         return None if found is None else _values(found)
 
-    async def create_secret(self, key: FlowKey, wanted: Object) -> bool:
-        """Make a Secret of the flow; tell whether it was made: one of that name that is there is left as it is."""
-        return await self._made(SECRET, key, wanted["metadata"]["name"], wanted) is not None
-
     async def write_secret(self, key: FlowKey, wanted: Object) -> None:
         """Apply a Secret of the flow."""
         await self._write(SECRET, key, wanted["metadata"]["name"], wanted)
@@ -194,20 +190,13 @@ class Cluster:
 
     async def _create(self, kind: Kind, key: FlowKey, uid: str, name: str, body: Object) -> bytes:
         """Make an object that is not known; take up one that is the flow's. Raise FlowError when it is another's."""
-        answer = await self._made(kind, key, name, body)
-        if answer is None:
-            await self._own(kind, key, uid, name)
-            answer = await self._write(kind, key, name, body)
-        return answer
-
-    async def _made(self, kind: Kind, key: FlowKey, name: str, body: Object) -> bytes | None:
-        """Make an object; None when there is one of that name, or when the API server cannot tell just now."""
         try:
             answer = await self._api.create(kind.path(key.namespace, name), body)
         except ApiError as error:
-            if error.status == 409:
-                return None
-            raise _as_flow_error(error, kind, name) from error
+            if error.status != 409:
+                raise _as_flow_error(error, kind, name) from error
+            await self._own(kind, key, uid, name)
+            return await self._write(kind, key, name, body)
         WRITES.labels(kind.name, "create").inc()
         return answer
 

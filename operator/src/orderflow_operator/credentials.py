@@ -57,8 +57,7 @@ class Credentials:
         state = digest(f"{flow.metadata.uid} {admin.uri} {names}")
         known, until = self._verified.get(key, ("", 0.0))
         if known != state or self._now() >= until:
-            ensure = self._ensure_role if self._cluster.objects(key) else self._make_role
-            await asyncio.gather(*(ensure(key, flow, name, admin.uri) for name in names))
+            await asyncio.gather(*(self._ensure_role(key, flow, name, admin.uri) for name in names))
             self._verified[key] = (state, self._now() + VERIFIED_SECONDS)
 
     async def kafka_passwords(self, key: FlowKey, flow: OrderFlow, users: Iterable[str]) -> dict[str, str]:
@@ -75,12 +74,6 @@ class Credentials:
         for name in secret.names_of(owner):
             if await self._cluster.own_secret(key, "", name) is not None:
                 await self._cluster.delete_secret(key, name)
-
-    async def _make_role(self, key: FlowKey, flow: OrderFlow, service: str, uri: str) -> None:
-        """Make the Secret of a flow of which nothing is there yet; look at it where there is one all the same."""
-        wanted = secret.build_database(flow, service, uri, secrets.token_urlsafe(_PASSWORD_BYTES))
-        if not await self._cluster.create_secret(key, wanted):
-            await self._ensure_role(key, flow, service, uri)
 
     async def _ensure_role(self, key: FlowKey, flow: OrderFlow, service: str, uri: str) -> None:
         name = secret.database_name(flow, service)

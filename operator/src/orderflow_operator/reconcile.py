@@ -17,6 +17,7 @@ from orderflow_operator.desired import desired
 from orderflow_operator.errors import FlowError
 from orderflow_operator.flow_status import FlowStatus
 from orderflow_operator.kinds import POD_MONITOR, PROMETHEUS_RULE, SCALED_OBJECT
+from orderflow_operator.metrics import ERRORS
 from orderflow_operator.observation import look
 from orderflow_operator.outcome import Outcome
 from orderflow_operator.pods import troubles
@@ -74,6 +75,8 @@ async def reconcile(key: FlowKey, parts: Parts) -> Outcome:
         deadline=parts.rollout_deadline,
     )
     await _write_status(key, raw, turn.before, status_of(looked, turn.before, parts.now()), parts)
+    for problem in problems:
+        ERRORS.labels(problem.reason).inc()
     if problems:
         return Outcome.TROUBLED
     return Outcome.SETTLED if seen.settled and not done.pruned else Outcome.PENDING
