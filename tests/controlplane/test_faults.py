@@ -4,7 +4,6 @@ A proxy stands between it and the API server. In the end all is as if nothing ha
 """
 
 import asyncio
-import contextlib
 import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -62,17 +61,18 @@ async def undisturbed(api: Api, served: ControlPlane, scratch: Path) -> dict[str
 async def test_killed_after_each_of_its_writes_it_converges_to_the_same_end(
     stand: Stand, proxy: ApiProxy, undisturbed: dict[str, Json]
 ) -> None:
-    """Each life of the operator ends with its first write; in the end all is made, once, and as without a kill."""
+    """Each life of the operator makes one write; in the end all is made, once, and as without a kill."""
     await stand.apply(pair())
     lives = await _live_and_die(stand, proxy, lambda: _is_ready(stand))
-    assert lives > 10, "it was killed in the midst"
-    assert snapshot(await stand.made(), stand.namespace) == undisturbed
-    proxy.on_write = lambda method, path: None
+    made = await stand.made()
+    assert lives > len(made), "each object took a life, and the status some more"
+    assert snapshot(made, stand.namespace) == undisturbed
+    proxy.allowance = None
     await stand.start(proxy.url)
     before = await stand.settle()
     await asyncio.sleep(3)
     assert await stand.settle(2) == before
-    print(f"{lives} lives, each killed after its first write")
+    print(f"{lives} lives, each killed after its one write")
 
 
 @pytest.mark.timeout(900)
@@ -96,24 +96,31 @@ async def test_killed_after_each_write_of_a_teardown_it_ends_clean(
 
 
 async def _live_and_die(stand: Stand, proxy: ApiProxy, done: Callable[[], Awaitable[bool]]) -> int:
-    """Start the operator again and again, each time killed at its first write; give how often, once it is done."""
+    """Start the operator again and again, each time killed after one write; give how often, once it is done."""
 
     def kill(method: str, path: str) -> None:
-        if "/events" not in path:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(stand.operator.pid, signal.SIGKILL)
+        os.kill(stand.operator.pid, signal.SIGKILL)
 
     proxy.on_write = kill
-    for life in range(MOST_LIVES):
-        stand.operator.start(proxy.url)
-        quiet = 0
-        while stand.operator.running and quiet < 20:
-            await asyncio.sleep(0.2)
-            quiet = quiet + 1 if await done() else 0
-        if stand.operator.running:
-            await asyncio.to_thread(stand.operator.kill)
-            return life
+    try:
+        for life in range(MOST_LIVES):
+            proxy.allowance = 1
+            stand.operator.start(proxy.url)
+            if not await _dies(stand, done):
+                return life
+    finally:
+        proxy.on_write = lambda method, path: None
+        await asyncio.to_thread(stand.operator.kill)
     raise AssertionError(f"not done after {MOST_LIVES} lives: {await stand.flow('pair')}\n{stand.operator.tail()}")
+
+
+async def _dies(stand: Stand, done: Callable[[], Awaitable[bool]]) -> bool:
+    """Tell whether the operator dies before all has been done for a while."""
+    quiet = 0
+    while stand.operator.running and quiet < 20:
+        await asyncio.sleep(0.2)
+        quiet = quiet + 1 if await done() else 0
+    return not stand.operator.running
 
 
 async def _is_ready(stand: Stand) -> bool:
@@ -134,7 +141,7 @@ async def test_it_converges_soon_after_a_fault_ends(stand: Stand, proxy: ApiProx
     await asyncio.sleep(6)
     await stand.api.delete("Service", stand.namespace, "pair-asker")
     await stand.apply(changed(pair(), "spec.services.0.image", "example/asker:3"))
-    await asyncio.sleep(6)
+    await asyncio.sleep(3)
     proxy.faults = Faults()
     loop = asyncio.get_running_loop()
     ended = loop.time()

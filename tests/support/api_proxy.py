@@ -38,9 +38,11 @@ class ApiProxy:
     def __init__(self, upstream: str) -> None:
         self.url = f"http://{HOST}:{free_port()}"
         self.faults = Faults()
-        self.writes = 0
+        self.allowance: int | None = None
+        """How many writes may still pass, events aside; the next ones get no answer. None is as many as come."""
         self.on_write: Callable[[str, str], None] = lambda method, path: None
-        """Called with method and path after the server has answered a write and before the operator hears of it."""
+        """Called with method and path after the server has answered a write and before the operator hears of it;
+        not of events."""
         self._upstream = upstream
         self._random = random.Random(7)
         self._http: aiohttp.ClientSession
@@ -62,6 +64,10 @@ class ApiProxy:
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         if refused := self._refusal(request):
             return refused
+        if _is_write(request) and self.allowance is not None:
+            if self.allowance == 0:
+                await asyncio.Event().wait()  # until the operator is gone
+            self.allowance -= 1
         return await self._forward(request)
 
     def _refusal(self, request: web.Request) -> web.Response | None:
@@ -96,8 +102,7 @@ class ApiProxy:
         if _is_watch(request) and answer.status == 200:
             return await self._stream(request, answer, headers)
         body = await answer.read()
-        if request.method in WRITES:
-            self.writes += 1
+        if _is_write(request):
             self.on_write(request.method, request.path)
         return web.Response(status=answer.status, body=body, headers=headers)
 
@@ -114,6 +119,10 @@ class ApiProxy:
                     if not silent:
                         await response.write(chunk)
         return response
+
+
+def _is_write(request: web.Request) -> bool:
+    return request.method in WRITES and not request.path.endswith("/events")
 
 
 def _is_watch(request: web.Request) -> bool:
