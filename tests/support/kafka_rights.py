@@ -65,6 +65,17 @@ class KafkaRights:
         of_user = (f"User:{user}", None, AclOperation.ANY, AclPermissionType.ANY)
         _finish(self._admin.delete_acls([AclBindingFilter(*of_any, *of_user)]))
 
+    def users(self) -> set[str]:
+        """Give all SCRAM users."""
+        return set(self._admin.describe_user_scram_credentials().result(_TIMEOUT_S))
+
+    def rules(self, user: str) -> set[tuple[str, str, str]]:
+        """Give what a user may do: type, name, operation."""
+        of_any = (ResourceType.ANY, None, ResourcePatternType.ANY)
+        of_user = (f"User:{user}", None, AclOperation.ANY, AclPermissionType.ANY)
+        found = self._admin.describe_acls(AclBindingFilter(*of_any, *of_user)).result(_TIMEOUT_S)
+        return {(one.restype.name.lower(), one.name, one.operation.name.capitalize()) for one in found}
+
 
 def _binding(user: str, rule: Json, operation: str) -> AclBinding:
     resource = rule["resource"]

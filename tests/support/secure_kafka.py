@@ -5,10 +5,19 @@ The listener of `bootstrap` stays plain and belongs to the tests, who may do eve
 
 from pathlib import Path
 
+from confluent_kafka import KafkaError, Message, Producer
+
 from orderflow_cli.kafka import Kafka
 from orderflow_cli.kafka_jars import KafkaProgram
 from orderflow_cli.ports import HOST, free_port
 from support.certificates import certificates
+from support.kafka_rights import KafkaRights
+
+ROOT, ROOT_PASSWORD = "root", "root-password"
+_EVERYTHING = [
+    {"resource": {"type": kind, "name": name}, "operations": ["All"]}
+    for kind, name in (("cluster", "kafka-cluster"), ("topic", "*"), ("group", "*"))
+]
 
 _SECURE = """\
 listeners=BROKER://{plain},CONTROLLER://{controller},CLIENTS://{secure}
@@ -41,3 +50,29 @@ class SecureKafka(Kafka):
             controller = f"{HOST}:{self._controller_port}"
             names = {"plain": self.bootstrap, "controller": controller, "secure": self.secure_bootstrap}
             file.write(_SECURE.format(keystore=keystore, **names))
+
+    def make_root(self) -> None:
+        """Make the user ROOT, who may do everything: with its password the operator comes in."""
+        KafkaRights(self.bootstrap).ensure_user(ROOT, ROOT_PASSWORD, _EVERYTHING)
+
+    def attempt(self, user: str, password: str, topic: str) -> int | None:
+        """Send one event as a user; give the code of the error, None when it was taken."""
+        told: list[KafkaError | None] = []
+
+        def delivered(error: KafkaError | None, _: Message) -> None:
+            told.append(error)
+
+        settings = {
+            "bootstrap.servers": self.secure_bootstrap,
+            "security.protocol": "SASL_SSL",
+            "ssl.ca.pem": self.ca,
+            "sasl.mechanism": "SCRAM-SHA-512",
+            "sasl.username": user,
+            "sasl.password": password,
+            "message.timeout.ms": 8000,
+            "log_level": 0,
+        }
+        producer = Producer(settings)
+        producer.produce(topic, b"x", on_delivery=delivered)
+        producer.flush(15)
+        return told[0].code() if told and told[0] else None

@@ -4,24 +4,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from confluent_kafka import KafkaError, Message, Producer
-from confluent_kafka.admin import (
-    AclBinding,
-    AclOperation,
-    AclPermissionType,
-    AdminClient,
-    ResourcePatternType,
-    ResourceType,
-    ScramCredentialInfo,
-    ScramMechanism,
-    UserScramCredentialUpsertion,
-)
+from confluent_kafka import KafkaError
+from confluent_kafka.admin import AdminClient
 
 from orderflow_model.topics import Topic
 from orderflow_operator.access import Access, Operation
 from orderflow_operator.access import ResourceType as Type
 from orderflow_operator.kafka_admin import KafkaAdmin, Login, User
-from support.secure_kafka import SecureKafka
+from support.secure_kafka import ROOT, ROOT_PASSWORD, SecureKafka
 from support.servers import kafka_program
 
 MAY_WRITE = Access(Type.TOPIC, "asked", (Operation.WRITE,))
@@ -35,19 +25,7 @@ def broker(scratch: Path) -> Iterator[SecureKafka]:
     (folder := scratch / "admin").mkdir()
     server = SecureKafka(folder, kafka_program())
     server.start()
-    client = AdminClient({"bootstrap.servers": server.bootstrap})
-    info = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096)
-    upsertion = UserScramCredentialUpsertion("root", info, b"root-password")
-    rules = [
-        AclBinding(kind, name, ResourcePatternType.LITERAL, "User:root", "*", AclOperation.ALL, AclPermissionType.ALLOW)
-        for kind, name in (
-            (ResourceType.BROKER, "kafka-cluster"),
-            (ResourceType.TOPIC, "*"),
-            (ResourceType.GROUP, "*"),
-        )
-    ]
-    for future in (*client.alter_user_scram_credentials([upsertion]).values(), *client.create_acls(rules).values()):
-        future.result(20)
+    server.make_root()
     yield server
     server.stop()
 
@@ -55,21 +33,12 @@ def broker(scratch: Path) -> Iterator[SecureKafka]:
 @pytest.fixture
 def login(broker: SecureKafka) -> Login:
     """How the operator reaches it."""
-    return Login(broker.secure_bootstrap, "SASL_SSL", "SCRAM-SHA-512", "root", "root-password", broker.ca)
+    return Login(broker.secure_bootstrap, "SASL_SSL", "SCRAM-SHA-512", ROOT, ROOT_PASSWORD, broker.ca)
 
 
 def outcome(broker: SecureKafka, user: User, topic: str) -> int | None:
     """The error code of one event sent as that user; None when it was taken."""
-    told: list[KafkaError | None] = []
-
-    def delivered(error: KafkaError | None, _: Message) -> None:
-        told.append(error)
-
-    own = Login(broker.secure_bootstrap, "SASL_SSL", "SCRAM-SHA-512", user.name, user.password, broker.ca)
-    producer = Producer(own.options() | {"message.timeout.ms": 8000})
-    producer.produce(topic, b"x", on_delivery=delivered)
-    producer.flush(15)
-    return told[0].code() if told and told[0] else None
+    return broker.attempt(user.name, user.password, topic)
 
 
 async def test_a_user_may_do_what_it_is_given_and_no_more(broker: SecureKafka, login: Login) -> None:
@@ -98,6 +67,6 @@ async def test_a_removed_user_leaves_no_access_behind(broker: SecureKafka, login
 
 async def test_a_wrong_password_of_the_operator_is_a_problem(login: Login) -> None:
     """It is told of, and hangs nowhere."""
-    wrong = Login(login.bootstrap, login.protocol, login.mechanism, "root", "wrong", login.authority)
+    wrong = Login(login.bootstrap, login.protocol, login.mechanism, ROOT, "wrong", login.authority)
     done = await KafkaAdmin().provision(wrong, TOPICS, [])
     assert [problem.reason for problem in done.problems] == ["KafkaUnavailable"]

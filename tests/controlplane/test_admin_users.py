@@ -1,0 +1,108 @@
+"""The provisioner Admin on a Kafka with SCRAM and ACLs: each service's user may do what the flow says, and no more.
+
+The operator comes in over TLS with a password and a certificate from Secrets, as a flow's author gives them.
+"""
+
+import asyncio
+import base64
+
+import pytest
+from confluent_kafka import KafkaError
+
+from support.api import Json
+from support.flows import changed, pair
+from support.kafka_rights import KafkaRights
+from support.secure_kafka import ROOT, ROOT_PASSWORD, SecureKafka
+from support.stand import Stand
+
+
+def secure_pair(name: str, kafka: SecureKafka) -> Json:
+    """Give the small flow on a Kafka that asks who one is."""
+    where = {
+        "provisioner": "Admin",
+        "bootstrapServers": [kafka.secure_bootstrap],
+        "authentication": {
+            "type": "ScramSha512",
+            "username": ROOT,
+            "secretKeyRef": {"name": "kafka-root", "key": "password"},
+        },
+        "tls": {"certificateAuthority": {"secretKeyRef": {"name": "kafka-ca", "key": "ca.crt"}}},
+    }
+    flow = changed(changed(pair(name), "spec.kafka", where), "spec.deletionPolicy", "Delete")
+    return changed(flow, "spec.defaults", {"topic": {"partitions": 3, "replicas": 1}})
+
+
+async def give(stand: Stand, name: str, values: dict[str, str]) -> None:
+    """Make a Secret."""
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": values}
+    await stand.api.apply(secret, stand.namespace)
+
+
+async def password_of(stand: Stand, name: str) -> str:
+    """Give the password in a user's Secret."""
+    found = await stand.api.get("Secret", stand.namespace, name) or {}
+    return base64.b64decode(found["data"]["password"]).decode()
+
+
+@pytest.fixture
+async def entrusted(stand: Stand, secure_kafka: SecureKafka) -> Stand:
+    """An operator that has been given the Kafka's password and certificate."""
+    await asyncio.to_thread(secure_kafka.make_root)
+    await give(stand, "kafka-root", {"password": ROOT_PASSWORD})
+    await give(stand, "kafka-ca", {"ca.crt": secure_kafka.ca})
+    await stand.start()
+    return stand
+
+
+async def test_each_service_gets_a_user_with_its_own_access(
+    entrusted: Stand, secure_kafka: SecureKafka, flow_name: str
+) -> None:
+    """The password of its Secret opens the door, and its ACLs are the flow's matrix to the letter."""
+    await entrusted.apply(secure_pair(flow_name, secure_kafka))
+    await entrusted.until_ready(flow_name)
+    rights, user = KafkaRights(secure_kafka.bootstrap), f"{flow_name}-asker"
+    assert await asyncio.to_thread(rights.rules, user) == {
+        ("topic", f"{flow_name}.asked", "Write"),
+        ("topic", f"{flow_name}.answered", "Read"),
+        ("topic", f"{flow_name}.asker.dead-letters", "Write"),
+        ("group", f"{flow_name}.asker", "Read"),
+    }
+    password = await password_of(entrusted, f"{user}.kafka")
+    assert await asyncio.to_thread(secure_kafka.attempt, user, password, f"{flow_name}.asked") is None
+    refused = await asyncio.to_thread(secure_kafka.attempt, user, password, f"{flow_name}.answered")
+    assert refused == KafkaError.TOPIC_AUTHORIZATION_FAILED
+    watcher = await asyncio.to_thread(rights.rules, f"{flow_name}.autoscaler")
+    assert {operation for _, _, operation in watcher} == {"Describe"}
+
+
+async def test_access_follows_the_flow(entrusted: Stand, secure_kafka: SecureKafka, flow_name: str) -> None:
+    """What a service no longer publishes it may no longer write; with the flow all its users go."""
+    flow = secure_pair(flow_name, secure_kafka)
+    flow = changed(flow, "spec.services.1.publishes", ["ANSWERED", "EXTRA"])
+    await entrusted.apply(changed(flow, "spec.events.2", {"name": "EXTRA"}))
+    await entrusted.until_ready(flow_name)
+    rights, user = KafkaRights(secure_kafka.bootstrap), f"{flow_name}-answerer"
+    extra = ("topic", f"{flow_name}.extra", "Write")
+    assert extra in await asyncio.to_thread(rights.rules, user)
+    await entrusted.apply(secure_pair(flow_name, secure_kafka))
+    await entrusted.until_ready(flow_name)
+    assert extra not in await asyncio.to_thread(rights.rules, user)
+    await entrusted.api.delete("OrderFlow", entrusted.namespace, flow_name)
+    await entrusted.until_gone("OrderFlow", flow_name)
+    assert not {one for one in await asyncio.to_thread(rights.users) if one.startswith(flow_name)}
+    assert await asyncio.to_thread(rights.rules, user) == set()
+
+
+async def test_a_wrong_password_is_told_of_and_mended(
+    entrusted: Stand, secure_kafka: SecureKafka, flow_name: str
+) -> None:
+    """The condition names the Kafka or the Secret; once it is right the flow gets ready by itself."""
+    await entrusted.api.delete("Secret", entrusted.namespace, "kafka-root")
+    await entrusted.apply(secure_pair(flow_name, secure_kafka))
+    said = await entrusted.until(flow_name, "TopicsReady", "False", "KafkaSecretMissing")
+    assert "kafka-root" in said["message"]
+    await give(entrusted, "kafka-root", {"password": "wrong"})
+    said = await entrusted.until(flow_name, "TopicsReady", "False", "KafkaUnavailable")
+    assert secure_kafka.secure_bootstrap in said["message"]
+    await give(entrusted, "kafka-root", {"password": ROOT_PASSWORD})
+    await entrusted.until_ready(flow_name)
