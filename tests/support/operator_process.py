@@ -18,25 +18,31 @@ from support.controlplane import ControlPlane
 from support.fleet import until
 
 ACCOUNT = "orderflow-operator"
-_RIGHTS = Path(__file__).parents[2] / "manifests" / "rbac.yaml"
+_MANIFESTS = Path(__file__).parents[2] / "manifests"
 _MODULE = "orderflow_operator"
 
 
-async def make_account(api: Api, namespace: str) -> str:
-    """Make the operator's account with the rights of manifests/rbac.yaml in one namespace, and give a token of it."""
-    for role in roles():
+async def make_account(api: Api, namespace: str, *everywhere: str) -> str:
+    """Make the operator's account with the rights of manifests/rbac.yaml in one namespace, and give a token of it.
+
+    `everywhere` names what of those rights it has in the whole cluster: the part behind `orderflow-operator` of a
+    ClusterRole's name.
+    """
+    for role in [*roles(), *roles("rbac-webhook.yaml")]:
         await api.apply(role)
     await api.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": ACCOUNT}}, namespace)
     await api.apply(_binding("RoleBinding", ACCOUNT, ACCOUNT, namespace), namespace)
-    await api.apply(_binding("ClusterRoleBinding", f"{ACCOUNT}-{namespace}", f"{ACCOUNT}-cluster", namespace))
+    for part in ("-cluster", *everywhere):
+        name = f"{ACCOUNT}-{namespace}{part}"
+        await api.apply(_binding("ClusterRoleBinding", name, f"{ACCOUNT}{part}", namespace))
     request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 86_400}}
     path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{ACCOUNT}/token"
     return str((await api.call("POST", path, request))["status"]["token"])
 
 
-def roles() -> list[Json]:
+def roles(file: str = "rbac.yaml") -> list[Json]:
     """Give the cluster roles that the operator is shipped with."""
-    return [item for item in yaml.safe_load_all(_RIGHTS.read_text()) if item["kind"] == "ClusterRole"]
+    return [item for item in yaml.safe_load_all((_MANIFESTS / file).read_text()) if item["kind"] == "ClusterRole"]
 
 
 def _binding(kind: str, name: str, role: str, namespace: str) -> Json:

@@ -120,7 +120,8 @@ async def new_namespace(api: Api, name: str, **labels: str) -> AsyncIterator[str
         yield name
     finally:
         await clear(api, name)
-        await api.delete("ClusterRoleBinding", "", f"orderflow-operator-{name}")
+        for part in ("", "-cluster", "-webhook"):
+            await api.delete("ClusterRoleBinding", "", f"orderflow-operator-{name}{part}")
         await api.delete("Namespace", "", name)
 
 
