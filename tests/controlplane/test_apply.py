@@ -17,7 +17,7 @@ from support.api import Api, Json
 from support.controlplane import ControlPlane
 from support.fleet import until
 from support.flows import shop
-from support.kinds import MADE
+from support.kinds import MADE, path_of
 from support.pod_status import Fate
 from support.snapshot import snapshot
 from support.stand import Stand, condition
@@ -87,6 +87,31 @@ async def accept_strictly(api: Api, item: Json) -> None:
     metadata = {key: value for key, value in item["metadata"].items() if key in ("name", "labels", "annotations")}
     body = {key: value for key, value in item.items() if key not in ("metadata", "status")} | {"metadata": metadata}
     await api.apply(body, item["metadata"]["namespace"], dry=True)
+
+
+async def test_the_api_server_tells_what_kubectl_shows_and_explains(shopping: Stand) -> None:
+    """The table of `kubectl get of`, and the words that `kubectl explain of.spec.services.scale` reads."""
+    path = path_of("OrderFlow", shopping.namespace)
+    table = await shopping.api.call("GET", path, accept="application/json;as=Table;v=v1;g=meta.k8s.io")
+    assert [column["name"] for column in table["columnDefinitions"]] == [
+        "Name",
+        "Ready",
+        "Reason",
+        "Services",
+        "Topics",
+        "Age",
+    ]
+    assert table["rows"][0]["cells"][:5] == ["shop", "True", "Ready", "5/5", "17/17"]
+    schemas = (await shopping.api.call("GET", "/openapi/v3/apis/orderflow.dev/v1alpha1"))["components"]["schemas"]
+    spec = schemas["dev.orderflow.v1alpha1.OrderFlow"]["properties"]["spec"]
+    scale = spec["properties"]["services"]["items"]["properties"]["scale"]
+    assert scale["description"] == "How many pods, and what adds one."
+    said = {name: field["description"] for name, field in scale["properties"].items()}
+    assert said == {
+        "min": "Fewest pods.",
+        "max": "Most pods; more than partitions would stand idle.",
+        "lag": "Events waiting per pod above which a pod is added.",
+    }
 
 
 async def test_kubectl_shows_and_explains_the_resource(shopping: Stand, kubectl: Callable[..., Any]) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import time
+from collections import Counter
 
 import pytest
 
@@ -12,6 +13,8 @@ from support.fleet import until
 from support.flows import pair, shop
 from support.stand import Stand
 
+HEALED_S = 5
+ENDED_S = 3
 DRIFTS: list[tuple[str, str, Json]] = [
     ("Deployment", "pair-asker", {"spec": {"template": {"spec": {"terminationGracePeriodSeconds": 1}}}}),
     ("Deployment", "pair-asker", {"metadata": {"labels": {"app.kubernetes.io/managed-by": "me"}}}),
@@ -42,11 +45,24 @@ async def test_a_resync_of_an_unchanged_flow_writes_nothing(stand: Stand) -> Non
     assert not extra, extra
 
 
+async def test_a_new_flow_takes_one_call_an_object(steady: Stand) -> None:
+    """What is made is not looked for before: of the calls, all but a few are the writes of the objects."""
+    calls = [call for call in steady.plane.calls(steady.operator.user) if call["verb"] not in ("list", "watch")]
+    reads = Counter(call["resource"] for call in calls if call["verb"] == "get")
+    assert reads.keys() <= {"orderflows", "secrets"}, reads
+    made = await steady.made()
+    writes = Counter(call["resource"] for call in calls if call["verb"] == "patch")
+    for resource in ("secrets", "configmaps", "kafkatopics", "kafkausers", "services"):
+        there = sum(f"{kind.lower()}s" == resource for kind, _ in made)
+        assert writes[resource] == there, f"{writes[resource]} writes of {there} {resource}"
+    print(f"{len(calls)} calls, {len(made)} objects, {reads['orderflows']} turns")
+
+
 @pytest.mark.parametrize(
     ("kind", "name", "change"), DRIFTS, ids=[f"{kind}-{i}" for i, (kind, _, _) in enumerate(DRIFTS)]
 )
 async def test_drift_in_an_owned_field_is_healed(steady: Stand, kind: str, name: str, change: Json) -> None:
-    """What a person changes of ours is as it was within 5 s of the operator's hearing of it."""
+    """What a person changes of ours is as it was within 5 s."""
     before = await steady.api.get(kind, steady.namespace, name)
     assert before
     await steady.api.patch(kind, steady.namespace, name, change)
@@ -56,7 +72,7 @@ async def test_drift_in_an_owned_field_is_healed(steady: Stand, kind: str, name:
         found = await steady.api.get(kind, steady.namespace, name) or {}
         return own(found) == own(before)
 
-    await until(healed, f"{kind} {name} is as it was", 30)
+    await until(healed, f"{kind} {name} is as it was", HEALED_S)
     print(f"{kind} {name}: healed in {time.monotonic() - started:.2f} s")
 
 
@@ -103,9 +119,13 @@ async def test_drift_while_the_operator_was_away_is_healed_at_its_start(steady: 
 
 
 async def test_an_operator_that_is_asked_to_end_ends(steady: Stand) -> None:
-    """SIGTERM ends it in good time and with code 0."""
+    """SIGTERM ends it with code 0, and at once: an upgrade has nobody at work until it is gone."""
+    started = time.monotonic()
     os.kill(steady.operator.pid, signal.SIGTERM)
     assert await asyncio.to_thread(steady.operator.stop) == 0
+    took = time.monotonic() - started
+    assert took < ENDED_S, f"it took {took:.1f} s"
+    print(f"ended in {took:.2f} s")
 
 
 @pytest.fixture

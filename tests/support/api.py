@@ -45,9 +45,11 @@ class Api:
     async def __aexit__(self, *_: object) -> None:
         await self._http.close()
 
-    async def call(self, verb: str, path: str, body: Json | None = None, kind: str = "", **query: str) -> Json:
+    async def call(
+        self, verb: str, path: str, body: Json | None = None, kind: str = "", accept: str = "", **query: str
+    ) -> Json:
         """Make one request and give the answer's object; ApiError when refused."""
-        headers = {"Content-Type": kind or "application/json"}
+        headers = {"Content-Type": kind or "application/json", "Accept": accept or "application/json"}
         data = json.dumps(body) if body is not None else None
         async with self._http.request(verb, self._url + path, data=data, headers=headers, params=query) as answer:
             if answer.status >= 400:

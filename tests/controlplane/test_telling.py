@@ -1,0 +1,80 @@
+"""What the operator tells of itself: whether it lives, what it counts, and its log."""
+
+import json
+from collections import Counter
+
+import aiohttp
+from prometheus_client.parser import text_string_to_metric_families
+
+from support.fleet import until
+from support.flows import pair
+from support.kinds import path_of
+from support.stand import Stand
+
+Sample = tuple[str, tuple[str, ...]]
+
+
+async def fetch(stand: Stand, path: str) -> tuple[int, str]:
+    """Give status and text of one of its pages."""
+    url = f"http://127.0.0.1:{stand.operator.http_port}{path}"
+    async with aiohttp.ClientSession() as http, http.get(url) as answer:
+        return answer.status, await answer.text()
+
+
+async def samples(stand: Stand) -> dict[Sample, float]:
+    """Give what it counts by name and label values, without its prefix."""
+    families = text_string_to_metric_families((await fetch(stand, "/metrics"))[1])
+    return {
+        (one.name.removeprefix("orderflow_operator_"), tuple(one.labels.values())): one.value
+        for family in families
+        if family.name.startswith("orderflow_operator_")
+        for one in family.samples
+    }
+
+
+async def test_it_counts_what_it_does(stand: Stand) -> None:
+    """Writes by kind are those of the audit log; errors stand by their reason; nobody waits at rest."""
+    await stand.start()
+    await stand.apply(pair())
+    await stand.apply(pair("poor"), database=False)
+    await stand.until_ready("pair")
+    await stand.until("poor", "Ready", "False", "DatabaseSecretMissing")
+    await stand.settle(2)
+    counted, made = await samples(stand), await stand.made()
+    audited = Counter(call["resource"] for call in stand.writes() if call["code"] < "300")
+    for kind in ("Deployment", "KafkaTopic", "ConfigMap", "Secret"):
+        ours = sum(
+            value for (name, labels), value in counted.items() if (name, labels[:1]) == ("writes_total", (kind,))
+        )
+        assert ours == audited[path_of(kind).rpartition("/")[2]], kind
+    assert counted["errors_total", ("DatabaseSecretMissing",)] >= 1
+    assert counted["reconciles_total", ("settled",)] >= 1
+    assert counted["reconciles_total", ("troubled",)] >= 1
+    assert counted["reconcile_seconds_count", ()] == sum(
+        value for (name, _), value in counted.items() if name == "reconciles_total"
+    )
+    assert counted["flows", ()] == 2
+    assert counted["objects", ()] == sum(kind != "Secret" for kind, _ in made)
+    assert counted["queue", ()] == 0
+
+
+async def test_it_says_that_it_lives_and_when_it_is_ready(stand: Stand) -> None:
+    """The pod's probes have their answers."""
+    await stand.start()
+    assert await fetch(stand, "/livez") == (200, "ok")
+    assert await fetch(stand, "/readyz") == (200, "ok")
+
+
+async def test_each_line_of_its_log_is_json_and_names_the_flow(stand: Stand) -> None:
+    """Whoever looks for a flow finds its lines, with the generation they speak of."""
+    await stand.start()
+    await stand.apply(pair())
+    await stand.until_ready("pair")
+    key = f"{stand.namespace}/pair"
+
+    def told() -> bool:
+        lines = [json.loads(line) for line in stand.operator.log.read_text().splitlines()]
+        ours = [line for line in lines if line.get("flow") == key]
+        return any(line["generation"] == 1 and "Ready" in line["message"] for line in ours)
+
+    await until(told, "the log speaks of the ready flow", 10)
