@@ -1,13 +1,15 @@
 """How the operator bears a thousand flows of five services, on a real API server: `make bench-operator` runs it.
 
-`bench_operator.py [--quick]` writes artifacts/bench-operator.json (--quick: 50 flows, bench-operator-quick.json) and
-prints the figures. Etcd and the API server are real and share the machine with the operator. In place of controllers,
-nodes and Strimzi a double says at once that all is ready, so that what is measured is the operator and the server it
-talks to; the double's own writes go to the same server at the same time. A flow has converged when it is Ready.
+`bench_operator.py [FLOWS ...]` writes artifacts/bench-operator.json and prints the figures; for other numbers of flows
+than the usual ones (--quick: 50) it writes bench-operator-quick.json. Etcd and the API server are real and share the
+machine with the operator. In place of controllers, nodes and Strimzi a double says at once that all is ready, so that
+what is measured is the operator and the server it talks to; the double's own writes go to the same server at the same
+time. A flow has converged when it is Ready. Beside it stands how long the same writes take by themselves.
 """
 
 import asyncio
 import json
+import os
 import statistics
 import sys
 import time
@@ -19,6 +21,10 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for `support`, as pytest has it
 
+from orderflow_model.loading import parse_flow
+from orderflow_operator.desired import desired
+from orderflow_operator.resources.secret import build_database
+from orderflow_operator.surroundings import Database, Surroundings
 from support.api import Api, Json, background
 from support.controlplane import ControlPlane
 from support.crd_install import install, our_crds
@@ -27,11 +33,11 @@ from support.fleet import until
 from support.flows import service
 from support.go_tools import control_plane_programs
 from support.operator_process import OperatorProcess, make_account
-from support.ready_world import make_ready
+from support.ready_world import make_ready, say_ready
 from support.scratch import scratch_directory
 from support.stand import condition, operator_of
 
-FEW, MANY, QUICK = 100, 1000, 50
+FEW, MANY, QUICK, ALONE = 100, 1000, 50, 30
 EDITS_PER_S, EDIT_SECONDS = 10, 30
 REST_SECONDS = 30
 MOST_SECONDS = 900
@@ -73,9 +79,10 @@ class Field:
         self.operator.start()
         await self.operator.until_up()
         await asyncio.sleep(3)
-        idle = self._rss()
+        idle, cpu = self._rss(), self._all_cpu()
         async with background(make_ready(self.api, self.namespace), self._watch_flows(), self._watch_edits()):
             converged = await self._converge()
+            spent = self._all_cpu()
             at_rest = await self._rest()
             counts = await asyncio.to_thread(self._calls)
             edits = await self._edit()
@@ -86,6 +93,7 @@ class Field:
             **at_rest,
             "rss_kb_per_flow": round((at_rest["rss_mb"] * 1024 - idle / 1024) / len(self.names), 1),
             **counts,
+            "cpu_ms_per_flow": {name: round((spent[name] - cpu[name]) * 1000 / len(self.names)) for name in cpu},
             **edits,
         }
 
@@ -160,11 +168,18 @@ class Field:
         verbs = Counter(call["verb"] for call in calls)
         writes = sum(count for verb, count in verbs.items() if verb not in ("get", "list", "watch"))
         flows = len(self.names)
+        kinds = Counter(" ".join((call["verb"], *_what(call))) for call in calls if call["verb"] != "watch")
         return {
             "calls_per_flow": round(len(calls) / flows, 1),
+            "most_calls_per_flow": {kind: round(count / flows, 1) for kind, count in kinds.most_common(16)},
             "writes_per_flow": round(writes / flows, 1),
             "refused_calls": sum(call["code"] >= "400" for call in calls),
         }
+
+    def _all_cpu(self) -> dict[str, float]:
+        """Give the CPU seconds so far of all who take part."""
+        numbers = self.plane.processes() | {"operator": self.operator.pid, "double": os.getpid()}
+        return {name: sum(psutil.Process(number).cpu_times()[:2]) for name, number in numbers.items()}
 
     def _rss(self) -> int:
         return int(psutil.Process(self.operator.pid).memory_info().rss)
@@ -172,6 +187,38 @@ class Field:
     def _cpu(self) -> float:
         times = psutil.Process(self.operator.pid).cpu_times()
         return float(times.user + times.system)
+
+
+def _what(call: dict[str, str]) -> list[str]:
+    return [part for part in (call.get("resource", ""), call.get("subresource", "")) if part]
+
+
+async def writes_alone(api: Api, namespace: str, flows: int) -> float:
+    """Give the seconds a flow in which a bare client makes the same objects and says that they are ready.
+
+    Nothing that makes these objects one by one can be faster on this machine.
+    """
+    slots = asyncio.Semaphore(APPLIERS)
+
+    async def write(wanted: Json) -> None:
+        async with slots:
+            found = await api.apply(wanted, namespace)
+            await say_ready(api, found)
+
+    async def make(name: str) -> None:
+        flow = await api.create(ring(name), namespace)
+        await asyncio.gather(*(write(wanted) for wanted in objects_of(flow)))
+
+    started = time.monotonic()
+    await asyncio.gather(*(make(f"alone{number}") for number in range(flows)))
+    return (time.monotonic() - started) / flows
+
+
+def objects_of(raw: Json) -> list[Json]:
+    """Give all that the operator makes of a flow."""
+    flow = parse_flow({key: value for key, value in raw.items() if key != "status"})
+    secrets = [build_database(flow, one.name, "postgresql://a:b@db.example/shop", "pw") for one in flow.spec.services]
+    return [*secrets, *desired(flow, Surroundings(keda=True, database=Database()))]
 
 
 async def run(flows: list[int]) -> list[Json]:
@@ -182,7 +229,13 @@ async def run(flows: list[int]) -> list[Json]:
         try:
             await install(plane, [*our_crds(), *strimzi_crds(), *keda_crds()])
             async with Api(plane.url, plane.token) as api:
-                return [await _measure(api, plane, folder, count) for count in flows]
+                await api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "alone"}})
+                alone = await writes_alone(api, "alone", ALONE)
+                print(f"the writes alone: {alone:.3f} s a flow", flush=True)
+                return [
+                    {"writes_alone_s": round(alone * count, 1), **await _measure(api, plane, folder, count)}
+                    for count in flows
+                ]
         finally:
             plane.stop()
 
@@ -211,19 +264,20 @@ def _mb(size: float) -> float:
 
 def main() -> None:
     """Measure and write the figures."""
-    quick = "--quick" in sys.argv[1:]
+    given = [QUICK if argument == "--quick" else int(argument) for argument in sys.argv[1:]]
     machine = {"cores": psutil.cpu_count(), "busy_cores_at_start": round(psutil.getloadavg()[0], 1)}
-    found = asyncio.run(run([QUICK] if quick else [FEW, MANY]))
+    found = asyncio.run(run(given or [FEW, MANY]))
     few, many = found[0], found[-1]
     figures: dict[str, Any] = {
         "p99_edit_to_written_s_at_100": few["p99_edit_to_written_s"],
         "converge_s_at_1000": many["converge_s"],
+        "writes_alone_s_at_1000": many["writes_alone_s"],
         "rss_mb": many["rss_mb"],
         "rss_kb_per_flow": many["rss_kb_per_flow"],
         "writes_at_rest": many["writes_at_rest"],
     }
-    shown = {"machine": machine, "runs": found} | ({} if quick else figures)
-    file = Path("artifacts") / ("bench-operator-quick.json" if quick else "bench-operator.json")
+    shown = {"machine": machine, "runs": found} | ({} if given else figures)
+    file = Path("artifacts") / ("bench-operator-quick.json" if given else "bench-operator.json")
     file.parent.mkdir(exist_ok=True)
     file.write_text(json.dumps(shown, indent=2) + "\n")
     print(f"written to {file}")

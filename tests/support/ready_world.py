@@ -9,6 +9,12 @@ from datetime import UTC, datetime
 from support.api import Api, Json
 
 
+async def say_ready(api: Api, item: Json) -> None:
+    """Say of one object that it is done, if its kind is one of which somebody says so."""
+    if item["kind"] in _DONE:
+        await api.set_status(item, _DONE[item["kind"]](item))
+
+
 async def make_ready(api: Api, namespace: str) -> None:
     """Follow the objects until cancelled."""
     await asyncio.gather(*(_follow(api, namespace, kind) for kind in _DONE))
@@ -20,7 +26,7 @@ async def _follow(api: Api, namespace: str, kind: str) -> None:
 
     async def finish(item: Json) -> None:
         async with slots:
-            await api.set_status(item, _DONE[kind](item))
+            await say_ready(api, item)
 
     async for change, item in api.follow(kind, namespace):
         if change != "DELETED" and not _is_done(item):
