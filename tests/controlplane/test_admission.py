@@ -100,7 +100,10 @@ async def test_the_operator_can_keep_the_configuration_itself(
     try:
         async with Stand(api, namespace, operator, served).open() as stand:
             await stand.start()
-            await until(lambda: _refuses(stand), f"the webhook is asked\n{operator.tail()}", 60)
+            try:
+                await until(lambda: _refuses(stand), "the webhook is asked", 60)
+            except AssertionError as failed:
+                raise AssertionError(f"{failed}\n{operator.tail()}") from None
             hooks = await _hooks(api, name)
             client = hooks[0]["clientConfig"]
             assert client["url"].startswith(f"https://{HOST}:{port}/")
@@ -109,7 +112,8 @@ async def test_the_operator_can_keep_the_configuration_itself(
             assert await asyncio.to_thread(operator.stop) == 0
             assert await _hooks(api, name) == []
     finally:
-        await api.delete("ValidatingWebhookConfiguration", "", name)
+        for kind in ("ValidatingWebhookConfiguration", "MutatingWebhookConfiguration"):
+            await api.delete(kind, "", name)
 
 
 async def _hooks(api: Api, name: str) -> list[Json]:

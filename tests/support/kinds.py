@@ -36,6 +36,10 @@ _CLUSTER_WIDE: Final = {
         "apis/admissionregistration.k8s.io/v1",
         "validatingwebhookconfigurations",
     ),
+    "MutatingWebhookConfiguration": (
+        "apis/admissionregistration.k8s.io/v1",
+        "mutatingwebhookconfigurations",
+    ),
 }
 MADE = tuple(kind for kind in _PLURALS if kind not in ("OrderFlow", "Pod", "ReplicaSet", "Event", "RoleBinding"))
 """The kinds that an operator may make for a flow."""
