@@ -95,7 +95,7 @@ class Store:
         """Tell of every known flow in a namespace, or in all: what is around them has changed."""
         for key in list(self._flows):
             if namespace in (None, key.namespace):
-                self._on_change(key)
+                self._on_drift(key)
 
     def _of_kind(self, kind: Kind, namespace: str | None) -> Iterator[tuple[FlowKey, str, Live]]:
         prefix = entry(kind.name, "")
