@@ -68,6 +68,22 @@ def go_program(name: str, package: str) -> Path:
     return folder / package.rpartition("/")[2]
 
 
+def prometheus_programs() -> Path:
+    """The folder of prometheus and promtool; compiles them when they are not cached.
+
+    The tag leaves out the discovery of clouds, which is most of the code.
+    """
+    module = TOOLS / "prometheus"
+    folder = cache_directory() / f"prometheus-{_key(module)}"
+    if not folder.is_dir():
+        with _compiling("Prometheus (3 to 6 minutes on 2 cores)", folder) as made:
+            packages = (f"github.com/prometheus/prometheus/cmd/{name}" for name in ("prometheus", "promtool"))
+            _go(
+                module, "build", "-trimpath", "-tags", "remove_all_sd", "-ldflags", "-s -w", "-o", f"{made}/", *packages
+            )
+    return folder
+
+
 def module_folder(module: str) -> Path:
     """The unpacked sources of a Go module that tests/tools/crds pins; the go command fetches it once and checks it."""
     version = next(line.split()[1] for line in _pins() if line.split()[:1] == [module])

@@ -15,6 +15,7 @@ from orderflow_model import environment
 from orderflow_model.flow import OrderFlow
 from orderflow_model.loading import parse_flow
 from orderflow_operator.desired import desired
+from orderflow_operator.monitoring.settings import Monitoring
 from orderflow_operator.surroundings import Database, Surroundings
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -74,7 +75,7 @@ def of_kind(objects: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
 @given(flows(), st.booleans())
 def test_names_are_unique_and_short_enough(flow: OrderFlow, keda: bool) -> None:
     """No two objects meet under one name, and what Kubernetes or KEDA derive from a name still fits."""
-    objects = desired(flow, Surroundings(keda=keda, database=Database()))
+    objects = desired(flow, Surroundings(keda=keda, database=Database(), monitoring=Monitoring()))
     names = [(one["kind"], one["metadata"]["name"]) for one in objects]
     assert len(set(names)) == len(names)
     assert all(len(name) <= 63 for kind, name in names if kind != "KafkaTopic")
@@ -86,7 +87,7 @@ def test_names_are_unique_and_short_enough(flow: OrderFlow, keda: bool) -> None:
 @given(flows())
 def test_every_object_says_whose_it_is(flow: OrderFlow) -> None:
     """Labels name the flow; the flow owns all but topics that are to outlive it."""
-    for one in desired(flow, Surroundings(keda=True, database=Database())):
+    for one in desired(flow, Surroundings(keda=True, database=Database(), monitoring=Monitoring())):
         metadata = one["metadata"]
         assert metadata["labels"]["orderflow.dev/flow"] == flow.metadata.name
         assert metadata["labels"]["app.kubernetes.io/managed-by"] == "orderflow"

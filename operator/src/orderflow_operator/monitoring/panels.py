@@ -69,7 +69,7 @@ def stat(title: str, expr: str, unit: str = "short", *, limits: Mapping[str, flo
 def bars(title: str, queries: Sequence[Query], *, width: int = 12) -> Panel:
     """Return one bar a query, in their order."""
     panel = _panel("bargauge", title, queries, width, 8)
-    panel["fieldConfig"] = _fields("short", thresholds=_steps({}, GREEN)) | {"overrides": []}
+    panel["fieldConfig"] = _fields("short", thresholds=_steps({}, GREEN))
     panel["fieldConfig"]["defaults"] |= {"decimals": 0, "min": 0}
     panel["options"] = {
         "orientation": "horizontal",
@@ -152,8 +152,10 @@ def _target(number: int, query: Query) -> dict[str, Any]:
 
 
 def _fields(unit: str, *, thresholds: dict[str, Any], custom: dict[str, Any] | None = None) -> dict[str, Any]:
-    defaults: dict[str, Any] = {"unit": unit, "thresholds": thresholds}
-    return {"defaults": defaults | ({"custom": custom} if custom else {})}
+    """Lines, which have settings of their own, are told apart by colour; a single number is coloured by its limits."""
+    color = {"mode": "palette-classic" if custom else "thresholds"}
+    defaults: dict[str, Any] = {"unit": unit, "color": color, "thresholds": thresholds}
+    return {"defaults": defaults | ({"custom": custom} if custom else {}), "overrides": []}
 
 
 def _steps(limits: Mapping[str, float], base: str | None) -> dict[str, Any]:
