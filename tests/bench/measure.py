@@ -21,6 +21,7 @@ import uvloop
 from arrivals import Arrivals
 from load import BATCH, Client, steady_rates
 from orders import Orders, batches
+from overhead import Turns, overhead
 from rehearsal import Rehearsal
 from report import table
 from system import Servers, System, running, servers
@@ -51,10 +52,11 @@ class Size:
     open_s: int
     open_http_s: int
     recovery_s: int
+    tracing: Turns
 
 
-FULL = Size(8_000, 40_000, 5_000, 21_000, 5, 25, 15, 20)
-QUICK = Size(2_000, 10_000, 1_500, 6_000, 2, 6, 3, 8)
+FULL = Size(8_000, 40_000, 5_000, 21_000, 5, 25, 15, 20, Turns(5, 2_500, 15_000, 10))
+QUICK = Size(2_000, 10_000, 1_500, 6_000, 2, 6, 3, 8, Turns(1, 1_000, 7_500, 3))
 
 
 async def bench(size: Size, folder: Path) -> dict[str, Any]:
@@ -104,6 +106,8 @@ async def _ours(system: System, size: Size) -> dict[str, Any]:
             _say(f"in process: {ours}")
             ours["recovery"] = await _recovery(system, client, size)
             _say(f"recovery: {ours['recovery']}")
+            ours["tracing"] = await overhead(system, client, size.tracing)
+            _say(f"tracing: {ours['tracing']}")
             await system.restart_over_http()
             ours["over_http"] = await _measured(system, client, "over-http", size, size.open_http_s)
     return ours

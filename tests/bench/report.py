@@ -19,6 +19,7 @@ def table(found: Mapping[str, Any]) -> str:
         _row("ours, first order after SIGKILL", f"{ours['recovery']['first_s']} s"),
         _row("ours, backlog gone after SIGKILL", f"{ours['recovery']['drained_s']} s"),
         *_system("ours, provider over HTTP", ours["over_http"]),
+        *_tracing(ours["tracing"]),
     ]
     return "\n".join(lines)
 
@@ -33,6 +34,19 @@ def _system(name: str, of: Mapping[str, Any]) -> Iterator[str]:
         figures = " / ".join(str(loop[f"p{share}_ms"]) for share in ("50", "99", "999"))
         cpu = loop["cpu_s_per_1000_orders"]
         yield _row(f"  at {rate} orders/s: p50 / p99 / p99.9", f"{figures} ms   ({cpu} CPU s per 1,000)")
+
+
+def _tracing(of: Mapping[str, Any]) -> Iterator[str]:
+    yield ""
+    yield _row("tracing", "orders/s / CPU s per 1,000 / p99 at 100 orders/s")
+    for mode, figures in of.items():
+        more = figures["percent_more_than_off"]
+        values = (
+            f"{figures['orders_per_s']:,.0f} ({more['orders_per_s']:+.1f} %)",
+            f"{figures['cpu_s_per_1000_orders']:.3f} ({more['cpu_s_per_1000_orders']:+.1f} %)",
+            f"{figures['p99_ms']:.0f} ms ({more['p99_ms']:+.1f} %)",
+        )
+        yield _row(f"  {mode}", " / ".join(values))
 
 
 def _row(name: str, value: str) -> str:

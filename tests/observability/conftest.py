@@ -1,14 +1,17 @@
 """The reference flow with a collector: every span of every order arrives in the test's own process, over real OTLP."""
 
-from collections.abc import AsyncIterator, Iterator
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from orderflow_cli.kafka import Kafka
 from orderflow_cli.postgres import Postgres
 from support.fleet import Fleet
-from support.orders import Shop, open_fleet, shop_of, start_all
+from support.orders import Shop, open_fleet, shop_flow, shop_of, start_all
 from support.otlp import Received, grpc_collector
 
 QUICK = {"retries": 2, "delay": "100ms", "maxDelay": "1s"}
@@ -44,3 +47,27 @@ async def shop(fleet: Fleet) -> AsyncIterator[Shop]:
     async with shop_of(fleet) as shop:
         yield shop
         await shop.provider()
+
+
+Again = Callable[..., Awaitable[None]]
+
+
+@pytest.fixture
+async def again(fleet: Fleet) -> AsyncIterator[Again]:
+    """Start all services again as another form of the flow, by the wishes of `shop_flow`; afterwards as before."""
+    before = fleet.flow
+
+    async def run(**wishes: Any) -> None:
+        fleet.flow = shop_flow(before.metadata.name, delivery=QUICK, **wishes)
+        await _restart(fleet)
+
+    yield run
+    fleet.flow = before
+    await _restart(fleet)
+
+
+async def _restart(fleet: Fleet) -> None:
+    for service in fleet.flow.spec.services:
+        if f"{service.name}-0" in fleet.processes:
+            await asyncio.to_thread(fleet.kill, f"{service.name}-0", signal.SIGTERM)
+    await fleet.until_ready(*(fleet.start(service.name) for service in fleet.flow.spec.services))

@@ -1,6 +1,7 @@
 """A collector for tests: it takes spans by OTLP over gRPC and over HTTP, on real ports, and keeps them in memory."""
 
 import gzip
+import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent import futures
@@ -8,6 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+# a process that starts others must not have gRPC's threads begin anew between fork and exec
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 
 import grpc
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc

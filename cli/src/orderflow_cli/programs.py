@@ -27,7 +27,7 @@ PROVIDER_VARIABLE = "PAYMENT_PROVIDER_URL"
 PROVIDER = "payment-provider"
 
 # What any process needs of the machine; a pod gets as much from its image. Nothing else of the user's shell passes.
-_FROM_SHELL = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "PYTHONPATH")
+_FROM_SHELL = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "PYTHONPATH", *environment.OPENTELEMETRY)
 
 
 @dataclass(frozen=True)

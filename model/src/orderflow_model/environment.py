@@ -24,5 +24,12 @@ MIGRATION = "ORDERFLOW_MIGRATION"
 PASSWORDS = "ORDERFLOW_PASSWORDS"
 """Path of the folder with a file per service: the password of its database role."""
 
+OTLP_ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
+"""OpenTelemetry's own variable, over the resource's endpoint: a laptop is not where the cluster's collector is."""
+OTLP_HEADERS = "OTEL_EXPORTER_OTLP_HEADERS"
+OTLP_CERTIFICATE = "OTEL_EXPORTER_OTLP_CERTIFICATE"
+OPENTELEMETRY = (OTLP_ENDPOINT, OTLP_HEADERS, OTLP_CERTIFICATE)
+"""What a laptop's shell may set for all services of a run."""
+
 CONFIG_PATH_IN_POD = "/etc/orderflow/service.json"
 DEFAULT_HTTP_HOST = "127.0.0.1"

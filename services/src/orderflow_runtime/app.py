@@ -32,13 +32,13 @@ from orderflow_runtime.kafka import KafkaLog, KafkaSettings
 from orderflow_runtime.log import Log, LogUnavailable
 from orderflow_runtime.measures import Measures
 from orderflow_runtime.metrics import Metrics
-from orderflow_runtime.otlp import collector
 from orderflow_runtime.postgres import PostgresStore
 from orderflow_runtime.relay import Relay
 from orderflow_runtime.retry import RetryPolicy
 from orderflow_runtime.runs import Runs
 from orderflow_runtime.service import Service
 from orderflow_runtime.shards import LockedShards
+from orderflow_runtime.spans import Spans
 from orderflow_runtime.store import Conflict, Store, StoreUnavailable
 from orderflow_runtime.traced_messages import TracedDispatcher, TracedLog
 from orderflow_runtime.traced_requests import TracedApp, traced_calls
@@ -184,12 +184,22 @@ async def _close(stop: Callable[[], Awaitable[None]]) -> None:
         logger.warning("not closed in %.0f s; the end of the process will", _CLOSE_SECONDS)
 
 
+def _collector(settings: Settings) -> Spans | None:
+    """Give the way of spans out; None where the service has no collector, and needs not the 13 MiB of its client."""
+    endpoint = settings.env.get(environment.OTLP_ENDPOINT) or settings.config.tracing.endpoint
+    if not endpoint:
+        return None
+    from orderflow_runtime.otlp import collector
+
+    return collector(settings.config, endpoint, settings.env)
+
+
 class _Process:
     """The parts of one service process, wired."""
 
     def __init__(self, service: Service, settings: Settings, log: Log, store: Store, clock: Clock) -> None:
         config = settings.config
-        self._spans = collector(config, settings.env)
+        self._spans = _collector(settings)
         self._tracer = tracer = Tracer(config.flow, config.tracing, self._spans)
         log = TracedLog(log, tracer)
         self._service, self._settings, self._log, self._store = service, settings, log, store

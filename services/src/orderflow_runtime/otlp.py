@@ -1,7 +1,7 @@
 """OTLP: spans as protobuf, over gRPC or HTTP. `app.py` makes one `Spans` of it, whose thread runs all of this.
 
 The SDK's spans and encoder cost 15 times as much (docs/decisions/0023), so spans are built here from OpenTelemetry's
-own protobuf classes. Its standard variables are honoured: OTEL_EXPORTER_OTLP_HEADERS, OTEL_EXPORTER_OTLP_CERTIFICATE.
+own protobuf classes. Its standard variables for endpoint, headers and certificate are honoured.
 Source: OpenTelemetry protocol 1.x, and its specification of exporters.
 """
 
@@ -34,14 +34,8 @@ _IN_A_ROW = 64
 _SAMPLED = 1
 
 
-def collector(config: ServiceConfig, env: Mapping[str, str]) -> Spans | None:
-    """Give the way of a service's spans to its collector; None where it has none.
-
-    OTEL_EXPORTER_OTLP_ENDPOINT stands over the resource's endpoint: a laptop is not where the cluster's collector is.
-    """
-    endpoint = env.get("OTEL_EXPORTER_OTLP_ENDPOINT") or config.tracing.endpoint
-    if not endpoint:
-        return None
+def collector(config: ServiceConfig, endpoint: str, env: Mapping[str, str]) -> Spans:
+    """Give the way of a service's spans to its collector."""
     resource = {"service.name": config.service, "service.namespace": config.flow}
     if instance := env.get(environment.INSTANCE):
         resource["service.instance.id"] = instance
@@ -72,8 +66,8 @@ def encoder(resource: Mapping[str, str]) -> Encode:
 
 def sender(protocol: TraceProtocol, endpoint: str, env: Mapping[str, str]) -> Send:
     """Give what sends requests to a collector."""
-    headers = parse_env_headers(env.get("OTEL_EXPORTER_OTLP_HEADERS", ""), liberal=True)
-    certificate = env.get("OTEL_EXPORTER_OTLP_CERTIFICATE")
+    headers = parse_env_headers(env.get(environment.OTLP_HEADERS, ""), liberal=True)
+    certificate = env.get(environment.OTLP_CERTIFICATE)
     if protocol is TraceProtocol.GRPC:
         return _grpc_sender(endpoint, headers, certificate)
     return _http_sender(endpoint, headers, certificate)

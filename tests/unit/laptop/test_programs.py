@@ -79,6 +79,14 @@ def test_a_secret_comes_from_the_users_environment(state: State) -> None:
         _programs(flow, state)
 
 
+def test_a_collector_on_this_machine_is_told_to_every_service(state: State) -> None:
+    """OpenTelemetry's own variables pass from the user's environment; nothing else of it does."""
+    told = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4317", "OTEL_TRACES_EXPORTER": "console"}
+    for name in ("order", "payment"):
+        env = _programs(_flow(), state, SHELL | told)[name].env
+        assert {variable for variable in env if variable.startswith("OTEL_")} == {"OTEL_EXPORTER_OTLP_ENDPOINT"}
+
+
 def test_python_is_the_one_that_runs_the_command(state: State) -> None:
     """`python` in a resource means the interpreter that has the flow's packages."""
     assert _programs(_flow(), state)["order"].argv == [sys.executable, "-m", "orderflow_order"]
