@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from support.api_models import misread
 from support.helm import CASES, CHARTS, MATRIX, OPERATOR, PLATFORM, Helm, Json, pod_templates
+from support.openapi import faults
 
 pytestmark = pytest.mark.timeout(1800)  # the first run compiles Helm
 
@@ -24,10 +24,24 @@ def test_helm_finds_nothing_to_say(helm: Helm, chart: Path) -> None:
 
 
 def test_every_object_is_what_its_kind_knows(rendered: list[Json]) -> None:
-    """No field that Kubernetes does not know, no number where text belongs, none that is null."""
+    """No field that Kubernetes does not know, no number where text belongs, none that is null or missing."""
     assert rendered
     for item in rendered:
-        assert misread(item) is None, f"{item['kind']} {item['metadata']['name']}"
+        assert faults(item) == [], item["metadata"]["name"]
+
+
+def test_a_wrong_field_would_be_found(helm: Helm) -> None:
+    """The schemas are read to the bottom: a misspelt field, a wrong type and a missing value are told of."""
+    pod = next(item for item in helm.render(PLATFORM) if item["kind"] == "StatefulSet")
+    container = pod["spec"]["template"]["spec"]["containers"][0]
+    container["imagePullPolicies"], container["args"], container["image"] = "Always", "one", None
+    del container["name"]
+    assert {fault.partition("containers[0]")[2].split(" is ")[0] for fault in faults(pod)} == {
+        " knows no imagePullPolicies",
+        ".args",
+        ".image",
+        " has no name",
+    }
 
 
 def test_names_stand_once(rendered: list[Json]) -> None:

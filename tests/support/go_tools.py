@@ -87,8 +87,16 @@ def prometheus_programs() -> Path:
 def module_folder(module: str) -> Path:
     """The unpacked sources of a Go module that tests/tools/crds pins; the go command fetches it once and checks it."""
     version = next(line.split()[1] for line in _pins() if line.split()[:1] == [module])
-    found = json.loads(_go(TOOLS / "crds", "mod", "download", "-json", f"{module}@{version}"))
-    return Path(found["Dir"])
+    return _download(TOOLS / "crds", f"{module}@{version}")
+
+
+def kubernetes_sources() -> Path:
+    """The unpacked sources of the Kubernetes that the control plane is compiled from; nothing is compiled for that."""
+    return _download(TOOLS / "controlplane", f"k8s.io/kubernetes@{KUBERNETES}")
+
+
+def _download(module: Path, version: str) -> Path:
+    return Path(json.loads(_go(module, "mod", "download", "-json", version))["Dir"])
 
 
 def _pins() -> list[str]:
