@@ -17,6 +17,7 @@ import grpc
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as Proto
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
+from opentelemetry.sdk.resources import OTELResourceDetector
 from opentelemetry.util.re import parse_env_headers
 
 from orderflow_model import environment
@@ -36,10 +37,16 @@ _SAMPLED = 1
 
 def collector(config: ServiceConfig, endpoint: str, env: Mapping[str, str]) -> Spans:
     """Give the way of a service's spans to its collector."""
-    resource = {"service.name": config.service, "service.namespace": config.flow}
+    return Spans(encoder(_resource(config, env)), sender(config.tracing.protocol, endpoint, env))
+
+
+def _resource(config: ServiceConfig, env: Mapping[str, str]) -> dict[str, str]:
+    """Give the attributes of this process; those of OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME go before."""
+    own = {"service.name": config.service, "service.namespace": config.flow}
     if instance := env.get(environment.INSTANCE):
-        resource["service.instance.id"] = instance
-    return Spans(encoder(resource), sender(config.tracing.protocol, endpoint, env))
+        own["service.instance.id"] = instance
+    said = OTELResourceDetector().detect().attributes
+    return own | {name: str(value) for name, value in said.items()}
 
 
 def encoder(resource: Mapping[str, str]) -> Encode:

@@ -9,8 +9,10 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from orderflow_runtime import spans as module
 from orderflow_runtime.context import NO_SPAN, Trace
-from orderflow_runtime.otlp import encoder
+from orderflow_runtime.otlp import collector, encoder
 from orderflow_runtime.spans import MOST_WAITING, Away, Kind, Refused, Shape, Span, Spans
+from support.otlp import Received, grpc_collector
+from support.tiny import tiny_config
 
 TRACE_ID, ABOVE = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 PLACE = Trace(f"00-{TRACE_ID}-00f067aa0ba902b7-01", "a=b", ABOVE)
@@ -143,3 +145,16 @@ def test_a_span_is_encoded_as_the_protocol_has_it() -> None:
     assert (first.status.code, second.status.code) == (2, 0)
     assert [(link.trace_id.hex(), link.span_id.hex()) for link in first.links] == [(TRACE_ID, "00f067aa0ba902b7")]
     assert len(paused) == 2
+
+
+def test_a_process_is_who_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OTEL_RESOURCE_ATTRIBUTES is heeded, as by any program with OpenTelemetry's SDK."""
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "service.name=till,deployment.environment.name=staging")
+    received = Received()
+    with grpc_collector(received) as endpoint:
+        spans = collector(tiny_config(), endpoint, {})
+        spans.start()
+        spans.add(SPAN)
+        until(received.spans)
+        spans.close(5)
+    assert [span.service for span in received.spans()] == ["till"]
