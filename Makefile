@@ -25,8 +25,8 @@ demo: install ## run the shop flow with failing orders: until Ctrl-C, or 500 ord
 	@if [ -t 1 ]; then load=; else load='--orders 500 --until-done'; fi; \
 	exec $(BIN)/orderflow run $(FLOW) $(DEMO) $$load
 
-test: install ## lint, all tests but the operator's (test-controlplane), the time of each and what was skipped
-	@MAKE='$(MAKE)' tools/parts lint workflows test-unit test-integration test-observability charts
+test: install ## lint and all tests that this machine can run, the time of each and what was skipped and why
+	@MAKE='$(MAKE)' tools/parts lint workflows test-unit test-integration test-observability charts test-controlplane
 
 test-unit: install ## tests that need nothing but Python
 	@$(RUN) pytest tests/unit $(PYTEST_ARGS)
