@@ -2,6 +2,7 @@
 
 from orderflow_cli.kafka import Kafka
 from support.api import Json
+from support.fleet import until
 from support.flows import changed, pair, service
 from support.operator_process import roles
 from support.stand import Stand
@@ -57,6 +58,7 @@ async def _live_through(stand: Stand, flow: Json) -> None:
     name = flow["metadata"]["name"]
     await stand.apply(flow)
     await stand.until_ready(name)
+    await _hide(stand)
     flow = changed(
         changed(flow, "spec.events", flow["spec"]["events"][:2]), "spec.services", flow["spec"]["services"][:2]
     )
@@ -66,3 +68,17 @@ async def _live_through(stand: Stand, flow: Json) -> None:
     await stand.settle(2)
     await stand.api.delete("OrderFlow", stand.namespace, name)
     await stand.until_gone("OrderFlow", name)
+
+
+async def _hide(stand: Stand) -> None:
+    """Take off the label by which objects are watched, and wait until each has been read, known again and mended."""
+    before = await stand.made()
+    for kind, name in before:
+        if kind != "Secret":  # never watched
+            labels = {"metadata": {"labels": {"app.kubernetes.io/managed-by": None}}}
+            await stand.api.patch(kind, stand.namespace, name, labels)
+
+    async def mended() -> bool:
+        return (await stand.made()).keys() == before.keys()
+
+    await until(mended, f"all objects have their label again\n{stand.operator.tail()}")
