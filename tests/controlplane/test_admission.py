@@ -93,7 +93,7 @@ async def test_the_operator_can_keep_the_configuration_itself(
     api: Api, namespace: str, served: ControlPlane, scratch: Path
 ) -> None:
     """It makes it, with its own address and authority, and when it ends as asked nobody is sent there any more."""
-    folder, name, port = scratch / f"kept-{namespace}", f"kept-{namespace}", free_port()
+    folder, name, port = scratch / f"kept-{namespace}", f"{namespace}.example.com", free_port()
     webhook, authority = webhook_options(folder, port)
     options = ["--namespace", namespace, *webhook, "--webhook-configuration", name]
     operator = OperatorProcess(served, namespace, await make_account(api, namespace, "-webhook"), folder, options)

@@ -40,7 +40,11 @@ def parse(arguments: Sequence[str] | None) -> Options:
         "--webhook-certificates", type=Path, default=Path("/etc/orderflow-webhook"), help="tls.crt, tls.key and ca.crt"
     )
     parser.add_argument("--webhook-host", help="name under which the API server reaches the webhook")
-    parser.add_argument("--webhook-configuration", help="keep the webhook configuration of this name up to date")
+    parser.add_argument(
+        "--webhook-configuration",
+        type=_domain,
+        help="keep the webhook configuration of this name up to date, such as operator.example.com",
+    )
     parser.add_argument("--runbooks", default=RUNBOOKS, help="address of the folder of the alerts' runbooks")
     parser.add_argument(
         "--monitoring-label",
@@ -63,6 +67,15 @@ def parse(arguments: Sequence[str] | None) -> Options:
         monitoring=Monitoring(given.runbooks, dict(given.monitoring_label)),
         log_level=given.log_level,
     )
+
+
+def _domain(text: str) -> str:
+    """Return a configuration's name; kopf calls the webhook within it `orderflow.` and this, and that is a domain."""
+    if "." not in text:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} has no dot; the API server wants a domain, such as {text}.example.com"
+        )
+    return text
 
 
 def _label(text: str) -> tuple[str, str]:
