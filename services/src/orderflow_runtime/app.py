@@ -189,7 +189,7 @@ def _collector(settings: Settings) -> Spans | None:
     endpoint = settings.env.get(environment.OTLP_ENDPOINT) or settings.config.tracing.endpoint
     if not endpoint:
         return None
-    from orderflow_runtime.otlp import collector
+    from orderflow_runtime.collector import collector
 
     return collector(settings.config, endpoint, settings.env)
 

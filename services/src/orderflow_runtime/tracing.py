@@ -77,9 +77,11 @@ class Tracer:
 
     def handling(self, key: str, trace: Trace) -> Trace:
         """Give the place of what handles an event, timer or outcome that carries `trace`."""
+        if trace.parent and (self._spans is None or trace.parent.endswith("-00")):
+            return trace
         if not trace.valid:
             return self.child(self.root(key))
-        if self._parent or self._spans is None or not trace.sampled:
+        if self._parent or not trace.sampled:
             return self.child(trace)
         return self.fresh()
 

@@ -5,11 +5,14 @@ import time
 from collections.abc import Callable, Sequence
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from orderflow_runtime import spans as module
+from orderflow_runtime.collector import collector
 from orderflow_runtime.context import NO_SPAN, Trace
-from orderflow_runtime.otlp import collector, encoder
+from orderflow_runtime.otlp import encoder
 from orderflow_runtime.spans import MOST_WAITING, Away, Kind, Refused, Shape, Span, Spans
 from support.otlp import Received, grpc_collector
 from support.tiny import tiny_config
@@ -119,6 +122,21 @@ def test_a_fault_of_our_own_loses_spans_and_no_more() -> None:
     spans.add(SPAN)
     until(lambda: collector.taken)
     spans.close(5)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(st.tuples(st.text(min_size=1), st.text() | st.integers(0, 2**63 - 1))),
+    st.integers(0, 2**64 - 1),
+)
+def test_whatever_attributes_hold_is_read_as_it_was(attributes: list[tuple[str, str | int]], time: int) -> None:
+    """Lengths and numbers of any size, in any script."""
+    span = Span(SHAPE, PLACE, time, time, tuple(attributes))
+    request = ExportTraceServiceRequest.FromString(encoder({})([span], lambda: None))
+    read = request.resource_spans[0].scope_spans[0].spans[0]
+    found = [(a.key, getattr(a.value, a.value.WhichOneof("value"))) for a in read.attributes]
+    assert found[len(SHAPE.attributes) :] == attributes
+    assert (read.start_time_unix_nano, read.end_time_unix_nano) == (time, time)
 
 
 def test_a_span_is_encoded_as_the_protocol_has_it() -> None:
