@@ -80,8 +80,8 @@ def system() -> Namespace:
 
 
 @pytest.fixture
-def upgrade() -> Callable[..., None]:
-    """What upgrades the operator's release, with more values."""
+def install() -> Callable[..., None]:
+    """What installs the operator's chart or upgrades it, with more values."""
     return install_operator
 
 

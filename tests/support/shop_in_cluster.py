@@ -15,6 +15,7 @@ from typing import Any
 import asyncpg
 import yaml
 
+from orderflow_cli.ports import is_free
 from orderflow_model.loading import parse_flow
 from support.cluster import Json, Namespace, aside
 from support.fleet import Fleet
@@ -115,6 +116,7 @@ class ShopInCluster(Fleet):
 @contextmanager
 def shop_in(namespace: Namespace, folder: Path) -> Iterator[ShopInCluster]:
     """Open the ways to the platform in a namespace; the flow itself is for the caller to apply."""
+    assert is_free(BROKER_PORT), f"port {BROKER_PORT} is in use on this machine: the broker's tunnel begins there"
     tunnels = [
         api_proxy(),
         forward(namespace.name, "pod/postgres-0", 5432),
