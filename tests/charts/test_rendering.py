@@ -10,7 +10,7 @@ from support.openapi import faults
 pytestmark = pytest.mark.timeout(1800)  # the first run compiles Helm
 
 
-@pytest.fixture(params=CASES, ids=[f"{chart.name} {name}" for chart, name in CASES])
+@pytest.fixture(scope="session", params=CASES, ids=[f"{chart.name} {name}" for chart, name in CASES])
 def rendered(request: pytest.FixtureRequest, helm: Helm) -> list[Json]:
     """What one chart makes of one set of values."""
     chart, name = request.param
