@@ -22,6 +22,8 @@ _IN_A_ROW = 64
 _SAMPLED = 1
 _FIRST, _SECOND = b"\x0a", b"\x12"
 """Tags of the fields 1 and 2 that have a length: `key` and `value`, `resource` and `scope_spans`, `scope`, `spans`."""
+_LINK = b"\x6a\x1c\x0a\x10"
+"""Begins a link: it is 28 bytes long, and its first field is a trace's id of 16."""
 _TIMES = Struct("<BQBQ")
 _SMALL = [bytes((number,)) for number in range(0x80)]
 
@@ -67,14 +69,15 @@ def _encode_span(shape: bytes, span: Span) -> bytes:
         body = value.encode() if isinstance(value, str) else _varint(value)
         known = _part(b"\x0a", body) if isinstance(value, str) else b"\x18" + body
         parts.append(_part(b"\x4a", _key(key) + _part(_SECOND, known)))
-    if trace.state or span.links or span.error:
+    for link in span.links:
+        parts += (_LINK, bytes.fromhex(link.id), b"\x12\x08", bytes.fromhex(link.span))
+    if trace.state or span.error:
         parts.append(_encode_rest(span))
     return b"".join(parts)
 
 
 def _encode_rest(span: Span) -> bytes:
-    links = [Proto.Link(trace_id=bytes.fromhex(link.id), span_id=bytes.fromhex(link.span)) for link in span.links]
-    proto = Proto(trace_state=span.trace.state or "", links=links)
+    proto = Proto(trace_state=span.trace.state or "")
     if span.error:
         proto.status.code = Status.STATUS_CODE_ERROR
         proto.attributes.append(_attribute("error.type", span.error))
