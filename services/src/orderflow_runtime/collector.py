@@ -23,6 +23,8 @@ from orderflow_runtime.spans import Away, Refused, Send, Spans
 
 _TIMEOUT = 10.0
 _EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+_OPTIONS = (("grpc.max_reconnect_backoff_ms", 10_000),)
+"""gRPC's own is two minutes, in which it refuses what we send again."""
 _PASSING_GRPC = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "ABORTED", "CANCELLED"})
 _PASSING_HTTP = frozenset({408, 429, 502, 503, 504})
 
@@ -54,9 +56,9 @@ def _grpc_sender(endpoint: str, headers: Mapping[str, str], certificate: str | N
     url = urlsplit(endpoint)
     if url.scheme == "https":
         roots = Path(certificate).read_bytes() if certificate else None
-        channel = grpc.secure_channel(url.netloc, grpc.ssl_channel_credentials(roots))
+        channel = grpc.secure_channel(url.netloc, grpc.ssl_channel_credentials(roots), _OPTIONS)
     else:
-        channel = grpc.insecure_channel(url.netloc)
+        channel = grpc.insecure_channel(url.netloc, _OPTIONS)
     export = channel.unary_unary(_EXPORT)
     metadata = tuple(headers.items())
 
