@@ -12,6 +12,8 @@ RATE = "$__rate_interval"
 RANGE = "$__range"
 QUANTILES = (("0.5", "p50"), ("0.95", "p95"), ("0.99", "p99"))
 
+_EVENTS = 'event=~"[A-Z].*"'
+"""Events of the resource alone: outcomes of calls and timers are handled too, and named in lower case."""
 _PROCESSED, _PUBLISHED = "orderflow_events_processed_total", "orderflow_events_published_total"
 
 
@@ -37,13 +39,14 @@ def overview(flow: OrderFlow) -> Row:
 def topology(flow: OrderFlow) -> Row:
     """Return the flow's picture: services and events are nodes, what is published and handled a second the edges."""
     scope = Scope.of(flow)
-    published = f"sum by (service, event) (rate({scope.series(_PUBLISHED)}[{RATE}]))"
-    processed = f"sum by (service, event) (rate({scope.series(_PROCESSED)}[{RATE}]))"
+    published = f"sum by (service, event) (rate({scope.series(_PUBLISHED, _EVENTS)}[{RATE}]))"
+    processed = f"sum by (service, event) (rate({scope.series(_PROCESSED, _EVENTS)}[{RATE}]))"
     edges = [_edge(published, "service", "event"), _edge(processed, "event", "service")]
     nodes = [
         _node(f"sum by (service) ({processed})", "service"),
         _node(f"sum by (service) ({published})", "service"),
         _node(f"sum by (event) ({published})", "event"),
+        _node(f"sum by (event) ({processed})", "event"),
     ]
     return Row("Picture", [graph("Events a second, from service to event to service", _any(nodes), _any(edges))])
 
