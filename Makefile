@@ -1,6 +1,6 @@
 # What one does here, each as one command; `make` alone lists them. Needs GNU make, a POSIX shell and Python 3.11.
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-unit test-integration test-controlplane test-observability charts workflows coverage lint format bench bench-operator lock clean
+.PHONY: help install demo test test-unit test-integration test-controlplane test-observability charts workflows coverage lint format bench bench-operator picture lock clean
 
 BIN := .venv/bin
 RUN := $(BIN)/python -m
@@ -9,6 +9,7 @@ FLOW ?= manifests/flows/shop.yaml
 DEMO ?= --fail payment=5%,shipping=1%,unknown=1%
 PYTEST_ARGS ?=
 UPGRADE ?=
+MATPLOTLIB := 3.10.3
 IMAGES := operator services
 TESTS ?= tests/e2e
 
@@ -66,6 +67,10 @@ bench: install ## measure against the limits of Kafka and Postgres on this machi
 
 bench-operator: install ## measure the operator with 100 and 1,000 flows; writes artifacts/bench-operator.json
 	@$(BIN)/python tests/bench/bench_operator.py
+
+picture: install ## draw docs/dashboard.png of the flow that runs here (make demo), after some minutes, by a real Prometheus
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --target artifacts/matplotlib matplotlib==$(MATPLOTLIB)
+	@PYTHONPATH=artifacts/matplotlib $(BIN)/python tests/bench/picture.py
 
 lock: install ## write the hashed locks anew for pyproject.toml; UPGRADE=--upgrade takes newest versions
 	@$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 $(UPGRADE) \
