@@ -14,7 +14,7 @@ from typing import Any
 import kopf
 
 from orderflow_operator import admission, handlers
-from orderflow_operator.api import Api, ApiError
+from orderflow_operator.api import USER_AGENT, Api, ApiError
 from orderflow_operator.claims import Claims
 from orderflow_operator.cluster import Cluster
 from orderflow_operator.credentials import Credentials
@@ -132,6 +132,8 @@ class Life:
         await kopf.operator(
             registry=registry,
             settings=settings,
+            # else it asks for the user's name, which an image does not have
+            identity=USER_AGENT,  # type: ignore[arg-type]  # a string whose name kopf keeps to itself
             standalone=True,
             clusterwide=not self._options.namespaces,
             namespaces=self._options.namespaces,
