@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from orderflow_cli import children
 from orderflow_cli.ports import free_port
 
-# Memory is plenty and cores are few: collecting garbage less often saves a tenth of the API server's time.
+# Memory is plenty and cores are few: the API server need not collect garbage often.
 _GOGC = "400"
 
 _AUDIT = """

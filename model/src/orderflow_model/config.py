@@ -11,7 +11,7 @@ from pydantic.alias_generators import to_camel
 from orderflow_model.delivery import Backoff, Delivery, OnExhausted
 from orderflow_model.flow import OrderFlow
 from orderflow_model.names import dead_letter_topic_name, group_name
-from orderflow_model.saga import Saga, TraceConsumer, TraceProtocol, Tracing
+from orderflow_model.saga import TraceConsumer, TraceProtocol, Tracing
 from orderflow_model.services import Service
 from orderflow_model.topics import DAY_MS, dead_letter_topic, event_topic, longest_retention
 
@@ -82,6 +82,7 @@ class ServiceConfig(_Config):
     inbox_days: int
     tracing: TracingConfig = TracingConfig()
     saga: SagaConfig | None = None
+    """Only for a service that begins or ends runs; no other need restart when a deadline changes."""
     objectives: tuple[ObjectiveConfig, ...] = ()
     """Only for a service that ends runs: it measures them, and no other need restart when a promise changes."""
 
@@ -99,7 +100,7 @@ def service_config(flow: OrderFlow, service: str) -> ServiceConfig:
         delivery=_delivery(entry.delivery.over(flow.spec.defaults.delivery)),
         inbox_days=_inbox_days(flow, entry),
         tracing=_tracing(flow.spec.tracing),
-        saga=_saga(flow.spec.saga) if flow.spec.saga else None,
+        saga=_saga(flow, entry),
         objectives=_objectives(flow, entry),
     )
 
@@ -128,7 +129,10 @@ def _tracing(tracing: Tracing) -> TracingConfig:
     )
 
 
-def _saga(saga: Saga) -> SagaConfig:
+def _saga(flow: OrderFlow, service: Service) -> SagaConfig | None:
+    saga = flow.spec.saga
+    if saga is None or not {saga.begins, *saga.ends} & set(service.publishes):
+        return None
     return SagaConfig(begins=saga.begins, ends=saga.ends, deadline_ms=saga.deadline.milliseconds)
 
 

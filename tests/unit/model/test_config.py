@@ -44,6 +44,12 @@ def test_a_flow_without_saga_gives_a_service_none(edited: Any) -> None:
     assert service_config(parse_flow(edited({"spec.saga": None})), "order").saga is None
 
 
+def test_a_saga_is_told_only_to_a_service_that_begins_or_ends_it(shop: OrderFlow) -> None:
+    """A new deadline restarts no other service: it would not find anything changed."""
+    told = {service.name for service in shop.spec.services if service_config(shop, service.name).saga}
+    assert told == {"order"}
+
+
 def test_a_service_is_told_how_it_is_traced(edited: Any) -> None:
     """A percentage becomes a share; without a collector none is named."""
     assert service_config(parse_flow(edited({})), "order").tracing.endpoint is None
