@@ -1,13 +1,15 @@
 """How a flow ends: deleted and applied again with all it had, and gone with its namespace."""
 
 import time
+from collections.abc import Callable
 
-from support.cluster import Namespace, aside, kubectl, until
+from support.cluster import Namespace, aside, helm, kubectl, until
 from support.orders import Shop, mixture
 from support.shop_in_cluster import ShopInCluster
 from support.trickle import verdict
 
 FLOW = "orderflow.dev/flow=shop"
+SERVICES = f"{FLOW},app.kubernetes.io/component=service"
 
 
 async def test_a_deleted_flow_has_its_orders_when_it_is_applied_again(fleet: ShopInCluster, shop: Shop) -> None:
@@ -24,6 +26,22 @@ async def test_a_deleted_flow_has_its_orders_when_it_is_applied_again(fleet: Sho
     assert [await shop.show(order) for order in orders] == before
     assert (await shop.until(await shop.place()))["state"] == "COMPLETED"
     print(await verdict(fleet))
+
+
+async def test_an_uninstalled_operator_leaves_resource_kind_and_pods(
+    fleet: ShopInCluster, shop: Shop, system: Namespace, install: Callable[..., None]
+) -> None:
+    """Without the operator orders go on; installed again it finds the flow as it was, and its own test passes."""
+    before = set(fleet.namespace.pods(SERVICES))
+    await aside(helm, "uninstall", "orderflow-operator", f"--namespace={system.name}", "--wait")
+    assert kubectl("get", "crd", "orderflows.orderflow.dev", "--output=name")
+    assert (await shop.until(await shop.place()))["state"] == "COMPLETED"
+    await aside(install)
+    await aside(system.rolled_out, "deployment/orderflow-operator")
+    await aside(helm, "test", "orderflow-operator", f"--namespace={system.name}")
+    assert set(fleet.namespace.pods(SERVICES)) == before
+    await aside(fleet.change, "spec.saga.deadline", "17m")
+    await aside(fleet.until_ready)
 
 
 def test_a_namespace_goes_with_its_flow_and_the_operator_stays(fleet: ShopInCluster, system: Namespace) -> None:
