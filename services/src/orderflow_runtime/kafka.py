@@ -24,6 +24,9 @@ BATCH_BYTES = 1_000_000
 """Below the broker's default message.max.bytes of 1,048,588."""
 REQUEST_BYTES = 4 * 1024 * 1024
 """A dead letter is one event at the broker's limit and its reason."""
+_CLOSE_SECONDS = 5.0
+_PUBLISH_SECONDS = 60.0
+"""A producer that met a dying broker can wait for ever for an answer that nobody will give: a new one asks again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,13 +145,14 @@ class KafkaLog(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
     async def publish(self, messages: Sequence[Message]) -> None:
         """Write batches by partition; after a failure the producer is made anew, so that nothing old is retried."""
         try:
-            producer = await self._producing()
-            waiting = [
-                future
-                for (topic, number), group in (await self._grouped(producer, messages)).items()
-                for future in await _send(producer, topic, number, group)
-            ]
-            await asyncio.gather(*waiting)
+            async with asyncio.timeout(_PUBLISH_SECONDS):
+                producer = await self._producing()
+                waiting = [
+                    future
+                    for (topic, number), group in (await self._grouped(producer, messages)).items()
+                    for future in await _send(producer, topic, number, group)
+                ]
+                await asyncio.gather(*waiting)
         except (KafkaError, OSError) as error:
             await self._drop_producer()
             raise LogUnavailable(f"publish: {error!r}") from error
@@ -188,8 +192,10 @@ class KafkaLog(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
         self._assigned, self._joined = frozenset(), False
         if consumer is not None:
             # aiokafka keeps a static member's seat until its session times out; a graceful stop gives it up
-            consumer._coordinator._group_instance_id = None
-            await _quietly(consumer.stop())
+            if consumer._coordinator is not None:
+                consumer._coordinator._group_instance_id = None
+            if not await _closed(consumer.stop()):
+                await _closed(consumer._client.close())
         await self._drop_producer()
 
     def _new_consumer(self) -> AIOKafkaConsumer:
@@ -224,14 +230,16 @@ class KafkaLog(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
         try:
             await producer.start()
         except BaseException:
-            await _quietly(producer.stop())
+            await _closed(producer.stop())
             raise
         return producer
 
     async def _drop_producer(self) -> None:
+        """Close the producer; what it does not get rid of in time is let go, for the outbox has it too."""
         producer, self._producer = self._producer, None
-        if producer is not None:
-            await _quietly(producer.stop())
+        if producer is not None and not await _closed(producer.stop()):
+            producer._sender.sender_task.cancel()
+            await _closed(producer.client.close())
 
     async def _grouped(
         self, producer: AIOKafkaProducer, messages: Sequence[Message]
@@ -273,8 +281,12 @@ def _append(batch: Any, message: Message) -> Any:
     return batch.append(key=message.key, value=message.value, headers=message.headers, timestamp=None)
 
 
-async def _quietly(closing: Any) -> None:
+async def _closed(closing: Any) -> bool:
+    """Wait for a client's end; tell whether it came in time."""
     try:
-        await closing
-    except (KafkaError, OSError, RuntimeError) as error:
+        async with asyncio.timeout(_CLOSE_SECONDS):
+            await closing
+    except (KafkaError, OSError, RuntimeError) as error:  # a timeout is an OSError
         logger.debug("while closing: %r", error)
+        return not isinstance(error, TimeoutError)
+    return True

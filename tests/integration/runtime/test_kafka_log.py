@@ -1,13 +1,18 @@
 """The dispatcher on real Kafka: takeover, the stored offset's word against the group's, topics that change."""
 
 import asyncio
-from collections.abc import Sequence
+import os
+import signal
+import time
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
+from orderflow_cli.kafka import Kafka
+from orderflow_runtime import kafka as module
 from orderflow_runtime.kafka import KafkaLog, KafkaSettings
 from orderflow_runtime.log import LogUnavailable, Message, Partition, partition_of
 from support.fleet import until
@@ -214,4 +219,40 @@ async def test_publishing_from_two_tasks_uses_one_producer(site: Site) -> None:
     await asyncio.gather(*(log.publish([Message(done, b"k%d" % n, [], b"v")]) for n in range(10)))
     assert len(made) == 2
     assert await log.partitions_of(done) == 3
+    await log.stop()
+
+
+async def test_a_broker_that_freezes_holds_up_neither_publishing_nor_closing(
+    private_kafka: Kafka, flow_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What no answer comes for is given up in time, and what is begun anew afterwards finds the broker again."""
+    monkeypatch.setattr(module, "_PUBLISH_SECONDS", 2.0)
+    monkeypatch.setattr(module, "_CLOSE_SECONDS", 1.0)
+    topic = f"{flow_name}.done"
+    admin = AdminClient({"bootstrap.servers": private_kafka.bootstrap})
+    await asyncio.to_thread(lambda: admin.create_topics([NewTopic(topic, 1)])[topic].result(30))
+    log = KafkaLog(KafkaSettings(private_kafka.bootstrap, flow_name, (topic,), instance="tiny-0"))
+
+    async def lost(_: Collection[Partition]) -> None:
+        """Nothing is owed."""
+
+    await log.start(lost)
+    await log.publish([Message(topic, b"k", [], b"before")])
+    os.kill(private_kafka.pid or 0, signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        with pytest.raises(LogUnavailable):
+            await log.publish([Message(topic, b"k", [], b"unanswered")])
+        await log.stop()
+        assert time.monotonic() - began < 12
+    finally:
+        os.kill(private_kafka.pid or 0, signal.SIGCONT)
+    await log.start(lost)
+    await log.publish([Message(topic, b"k", [], b"after")])
+    await until(lambda: log.assigned(), "the partition is this member's again", 60)
+    await log.resume({Partition(topic, 0): 0})
+    values: list[bytes | None] = []
+    while b"after" not in values:
+        values += [record.value for record in await log.fetch(10, 1)]
+    assert values[0] == b"before"
     await log.stop()
