@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import json
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -127,7 +127,7 @@ class Shop:
         placed, rest = [], list(orders)
         while rest:
             batch, rest = rest[:500], rest[500:]
-            answer = await self._post("/orders/batch", batch)
+            answer = await self._post(lambda: self._url("/orders/batch"), batch)
             placed += [result["id"] for result in answer["results"]]
         return placed
 
@@ -164,9 +164,8 @@ class Shop:
         return seen[0]
 
     async def provider(self, **faults: Any) -> None:
-        """Set how the provider misbehaves; what is not named behaves."""
-        async with self._http.post(self.fleet.url("provider", "/faults"), json=faults) as answer:
-            assert answer.status == 200, await answer.text()
+        """Set how the provider misbehaves; what is not named behaves. A cluster's proxy stands between and stumbles."""
+        await self._post(lambda: self.fleet.url("provider", "/faults"), faults, (*_UNANSWERED, 500))
 
     async def ledger(self) -> Json:
         """Give what the provider itself did."""
@@ -181,13 +180,13 @@ class Shop:
             assert answer.status in (200, 201), await answer.text()
             return str((await answer.json())["id"])
 
-    async def _post(self, path: str, body: Any) -> Json:
+    async def _post(self, url: Callable[[], str], body: Any, unanswered: Collection[int] = _UNANSWERED) -> Json:
         while True:
             try:
-                async with self._http.post(self._url(path), json=body) as answer:
+                async with self._http.post(url(), json=body) as answer:
                     if answer.status == 200:
                         return dict(await answer.json())
-                    assert answer.status in _UNANSWERED, f"{answer.status}: {await answer.text()}"
+                    assert answer.status in unanswered, f"{answer.status}: {await answer.text()}"
             except _AWAY:
                 pass
             await asyncio.sleep(0.2)
