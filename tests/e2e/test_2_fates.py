@@ -13,13 +13,11 @@ from support.shop_in_cluster import ShopInCluster, of_service
 from support.trickle import verdict
 
 
-async def test_a_customer_cancels_while_the_payment_runs(fleet: ShopInCluster, shop: Shop) -> None:
+async def test_a_customer_cancels_while_the_payment_runs(shop: Shop) -> None:
     """The cancellation overtakes the capture: what is captured afterwards goes back."""
     await shop.provider(latencyMs=1500)
     order = await shop.place()
-    await eventually(
-        lambda: fleet.count("SELECT count(*) FROM payment.calls WHERE key = $1", order), "payment has asked"
-    )
+    await shop.until(order, "RESERVED")
     assert await shop.ask(order, "cancel") == 202
     ended = await shop.until(order)
     assert (ended["state"], ended["reason"]) == ("CANCELLED", "CUSTOMER")
