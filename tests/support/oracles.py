@@ -6,7 +6,7 @@ wrong. Both look at every order the fleet has ever had, so that a test also find
 
 import time
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
@@ -54,7 +54,7 @@ async def until_at_rest(fleet: Fleet, orders: int, seconds: float = 120) -> None
         try:
             if sum((await invariants.order_states(connection)).values()) < orders:
                 return False
-            return await invariants.at_rest(connection, fleet.flow) and not await unread(fleet, connection)
+            return await _nothing_moves(fleet, connection)
         finally:
             await connection.close()
 
@@ -62,6 +62,14 @@ async def until_at_rest(fleet: Fleet, orders: int, seconds: float = 120) -> None
         await until(resting, "", seconds, every=0.25)
     except AssertionError:
         raise AssertionError(f"not at rest in {seconds} s: {await describe(fleet)}") from None
+
+
+async def _nothing_moves(fleet: Fleet, connection: asyncpg.Connection) -> bool:
+    """All is read, then nothing is owed, and nothing was published meanwhile: else an event was between the looks."""
+    before = _ends(fleet)
+    if await unread(fleet, connection, before) or not await invariants.at_rest(connection, fleet.flow):
+        return False
+    return _ends(fleet) == before
 
 
 async def describe(fleet: Fleet) -> str:
@@ -80,9 +88,11 @@ async def describe(fleet: Fleet) -> str:
         await connection.close()
 
 
-async def unread(fleet: Fleet, connection: asyncpg.Connection) -> dict[str, int]:
+async def unread(
+    fleet: Fleet, connection: asyncpg.Connection, ends: Mapping[tuple[str, int], int] | None = None
+) -> dict[str, int]:
     """How many records each service has still to handle: the topics' ends less the stored offsets; only those not 0."""
-    ends = _ends(fleet)
+    ends = ends or _ends(fleet)
     behind = {}
     for service in fleet.flow.spec.services:
         rows = await connection.fetch(f'SELECT * FROM "{schema_name(service.name)}".offsets')  # noqa: S608  (a fixed name)

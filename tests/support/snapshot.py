@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 from typing import Any
 
 Json = dict[str, Any]
@@ -10,13 +11,14 @@ Objects = dict[tuple[str, str], Json]
 _RUN = ("uid", "resourceVersion", "creationTimestamp", "managedFields", "generation", "finalizers", "namespace")
 _CLUSTER_IP = ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy")
 _COUNTED = ("deployment.kubernetes.io/revision", "orderflow.dev/hash", "orderflow.dev/owner-uid")
+_DASHBOARD_UID = r"orderflow-[0-9a-f]{12}(?![0-9a-f])"  # derived from namespace and name
 _JOB_LABELS = ("batch.kubernetes.io/controller-uid", "controller-uid", "batch.kubernetes.io/job-name", "job-name")
 
 
 def snapshot(objects: Objects, namespace: str) -> dict[str, Json]:
     """Give each object by `Kind name`, as it would be in another namespace and at another time."""
     cleaned = {f"{kind} {name}": _clean(kind, item) for (kind, name), item in sorted(objects.items())}
-    text = json.dumps(cleaned).replace(namespace, "NAMESPACE")
+    text = re.sub(_DASHBOARD_UID, "orderflow-UID", json.dumps(cleaned).replace(namespace, "NAMESPACE"))
     made: dict[str, Json] = json.loads(text)
     return made
 

@@ -103,7 +103,10 @@ async def test_failed_attempts_waits_and_the_end_of_a_stray_event_are_told(shop:
 
 
 async def test_an_event_that_comes_through_at_last_is_told(shop: Shop) -> None:
-    """An event ahead of its order fails, waits, and is handled when the order is there; the timeline tells it too."""
+    """An event ahead of its order fails, waits, and is handled when the order is there; the timeline tells it too.
+
+    Events of the order that come meanwhile wait behind it, and are handled at their first attempt.
+    """
     wanted = order()
     key = order_id_of(wanted)
     by_hand.send(shop.fleet, ShipmentCreated(order_id=key, tracking="EARLY"))
@@ -120,7 +123,7 @@ async def test_an_event_that_comes_through_at_last_is_told(shop: Shop) -> None:
     timeline = await shop.whole_timeline(key)
     assert [entry["at"] for entry in timeline["entries"]] == sorted(entry["at"] for entry in timeline["entries"])
     late = [entry for entry in timeline["entries"] if entry["what"] == "HANDLED"]
-    assert [(entry["event"], entry["attempt"] > 1) for entry in late] == [("SHIPMENT_CREATED", True)]
+    assert [entry["event"] for entry in late if entry["attempt"] > 1] == ["SHIPMENT_CREATED"]
     decided = [entry for entry in timeline["entries"] if entry["what"] == "STOCK_RESERVED"]
     assert all(at(entry["taken"]) > at(entry["at"]).replace(microsecond=0) for entry in decided)
 
