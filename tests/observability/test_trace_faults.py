@@ -3,19 +3,15 @@
 import signal
 import sys
 import uuid
-from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import Producer
 
-from orderflow_contracts.envelope import Envelope, Header
 from orderflow_contracts.events import ShipmentCreated
 from orderflow_model.topics import event_topic
 from orderflow_runtime.item import REDRIVE_OF
-from support import faulty
+from support import by_hand, faulty
 from support.fleet import Fleet, until
 from support.orders import Shop
 from support.otlp import Received
@@ -85,13 +81,11 @@ async def test_retries_a_dead_letter_and_its_redrive_are_one_trace(shop: Shop, r
     fleet, unknown = shop.fleet, str(uuid.uuid4())
     shipped = ShipmentCreated(order_id=unknown, tracking="EARLY")
     trace_id, span = uuid.uuid4().hex, uuid.uuid4().hex[:16]
-    envelope = Envelope(str(uuid.uuid4()), "/by/hand", shipped.TYPE, datetime.now(UTC), shipped.VERSION)
-    headers: list[Header] = [*envelope.headers(), ("traceparent", f"00-{trace_id}-{span}-01".encode())]
-    topic = event_topic(fleet.flow, fleet.flow.spec.event(shipped.TYPE)).name
-    _publish(fleet, topic, unknown, headers, shipped.encode())
+    headers = by_hand.send(fleet, shipped, trace=[("traceparent", f"00-{trace_id}-{span}-01".encode())])
     letter = await _dead(fleet, "order", unknown)
     assert letter["trace"].startswith(f"00-{trace_id}")
-    _publish(fleet, topic, unknown, [*headers, (REDRIVE_OF, str(letter["id"]).encode())], shipped.encode())
+    redriven = [*headers, (REDRIVE_OF, str(letter["id"]).encode())]
+    by_hand.publish(fleet, [by_hand.record_of(fleet, shipped, redriven, shipped.encode())])
     await _dead(fleet, "order", unknown, redrives=1)
     trace = await order_trace(received, unknown)
     attempts = sorted(trace.named("process SHIPMENT_CREATED", "order"), key=lambda span: span.began)
@@ -111,10 +105,11 @@ async def test_a_poisoned_event_that_is_repaired_and_redriven_completes_its_orde
     topic = event_topic(fleet.flow, fleet.flow.spec.event("STOCK_RESERVED")).name
     (record,) = (found for found in await read_topic(fleet.bootstrap, topic) if found.key == placed.encode())
     await fleet.fetch(_SKIP, topic, record.partition, record.offset + 1)
-    _publish(fleet, topic, placed, record.headers, b'{"orderId": broken')
+    by_hand.publish(fleet, [(topic, record.partition, record.key, record.headers, b'{"orderId": broken')])
     fleet.start("payment")
     letter = await _dead(fleet, "payment", placed)
-    _publish(fleet, topic, placed, [*record.headers, (REDRIVE_OF, str(letter["id"]).encode())], record.value)
+    redriven = [*record.headers, (REDRIVE_OF, str(letter["id"]).encode())]
+    by_hand.publish(fleet, [(topic, record.partition, record.key, redriven, record.value)])
     assert (await shop.until(placed))["state"] == "COMPLETED"
     trace = await order_trace(received, placed)
     assert len(trace.roots()) == 1, trace
@@ -150,9 +145,3 @@ async def _dead(fleet: Fleet, service: str, key: str, redrives: int = 0) -> dict
     )
     await until(lambda: fleet.fetch(query, key, redrives), "the event is given up")
     return dict((await fleet.fetch(query, key, redrives))[0])
-
-
-def _publish(fleet: Fleet, topic: str, key: str, headers: Sequence[Header], value: bytes) -> None:
-    producer = Producer({"bootstrap.servers": fleet.bootstrap, "acks": "all", "partitioner": "consistent"})
-    producer.produce(topic, value, key.encode(), headers=list(headers))
-    assert producer.flush(30) == 0

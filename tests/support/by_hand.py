@@ -47,12 +47,17 @@ async def insert(fleet: Fleet, created: OrderCreated) -> None:
 
 
 def send(
-    fleet: Fleet, event: OrderCreated | ShipmentCreated, version: int | None = None, value: bytes = b""
+    fleet: Fleet,
+    event: OrderCreated | ShipmentCreated,
+    version: int | None = None,
+    value: bytes = b"",
+    trace: Sequence[Header] = (),
 ) -> list[Header]:
-    """Publish an event as its service would, in any version; give its headers."""
+    """Publish an event as its service would, in any version and trace; give its headers."""
     envelope = Envelope(str(uuid.uuid4()), "/by/hand", event.TYPE, datetime.now(UTC), version or event.VERSION)
-    publish(fleet, [record_of(fleet, event, envelope.headers(), value or event.encode())])
-    return envelope.headers()
+    headers = [*envelope.headers(), *trace]
+    publish(fleet, [record_of(fleet, event, headers, value or event.encode())])
+    return headers
 
 
 def record_of(fleet: Fleet, event: OrderCreated | ShipmentCreated, headers: list[Header], value: bytes) -> Record:
@@ -65,7 +70,7 @@ def publish(fleet: Fleet, records: Sequence[Record]) -> None:
     """Put records where they say they belong."""
     producer = Producer({"bootstrap.servers": fleet.bootstrap, "acks": "all"})
     for topic, number, key, headers, value in records:
-        producer.produce(topic, value, key, number, headers=headers)
+        producer.produce(topic, value, key, number, headers=list(headers))
     assert producer.flush(30) == 0
 
 

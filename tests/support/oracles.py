@@ -64,6 +64,20 @@ async def until_at_rest(fleet: Fleet, orders: int, seconds: float = 120) -> None
         raise AssertionError(f"not at rest in {seconds} s: {await describe(fleet)}") from None
 
 
+async def until_read(fleet: Fleet, seconds: float = 60) -> None:
+    """Wait until every record that is there now is handled."""
+    connection = await asyncpg.connect(fleet.admin_url)
+    ends = _ends(fleet)
+
+    async def read() -> bool:
+        return not await unread(fleet, connection, ends)
+
+    try:
+        await until(read, "all is read", seconds, every=0.25)
+    finally:
+        await connection.close()
+
+
 async def _nothing_moves(fleet: Fleet, connection: asyncpg.Connection) -> bool:
     """All is read, then nothing is owed, and nothing was published meanwhile: else an event was between the looks."""
     before = _ends(fleet)
