@@ -214,7 +214,12 @@ def check(series: dict[str, str], step: int, said: dict[int, Said], rules: Path)
         ],
     }
     file = rules.parent / "test.yaml"
-    content = {"rule_files": [rules.name], "evaluation_interval": f"{step}m", "tests": [test]}
+    content = {
+        "rule_files": [rules.name],
+        "group_eval_order": [group["name"] for group in yaml.safe_load(rules.read_text())["groups"]],
+        "evaluation_interval": f"{step}m",
+        "tests": [test],
+    }
     file.write_text(yaml.safe_dump(content))
     promtool("test", "rules", file.name, folder=rules.parent)
 

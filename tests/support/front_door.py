@@ -18,6 +18,11 @@ _MAIN = "from orderflow_cli.main import main; main()"
 _START_S = 120
 
 
+def _hear_ctrl_c() -> None:
+    """What a shell starts in the background ignores SIGINT, and so would its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def orderflow(*arguments: str, cwd: Path, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
     run = OrderFlowProcess(*arguments, cwd=cwd, env=env)
@@ -37,6 +42,7 @@ class OrderFlowProcess:
             stdin=subprocess.DEVNULL,
             stdout=self._output,
             stderr=subprocess.STDOUT,
+            preexec_fn=_hear_ctrl_c,
         )
 
     @property

@@ -12,8 +12,8 @@ from weakref import WeakKeyDictionary
 
 import aiohttp
 import asyncpg
-from confluent_kafka import Consumer, Message, TopicPartition
-from confluent_kafka.admin import OffsetSpec
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from orderflow_cli import invariants
 from orderflow_cli.admin import admin_client
@@ -43,6 +43,13 @@ class Wire:
         return sum(len(ids) for (kind, _), ids in self.ids.items() if kind in types)
 
 
+_LEADERLESS_SECONDS = 30.0
+_NOT_LEADING_YET = {
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
+}
 _WIRES: WeakKeyDictionary[Fleet, Wire] = WeakKeyDictionary()
 
 
@@ -208,8 +215,19 @@ def _ends(fleet: Fleet) -> dict[tuple[str, int], int]:
         for name in (event_topic(fleet.flow, event).name for event in fleet.flow.spec.events)
         for number in topics[name].partitions
     }
-    found = admin.list_offsets(wanted, request_timeout=20)
-    return {(at.topic, at.partition): future.result(20).offset for at, future in found.items()}
+    return _latest(admin, wanted, time.monotonic() + _LEADERLESS_SECONDS)
+
+
+def _latest(admin: AdminClient, wanted: dict[TopicPartition, OffsetSpec], give_up: float) -> dict[tuple[str, int], int]:
+    """Ask for the ends, again while a broker that has just come back is not yet leader of what it is to lead."""
+    while True:
+        found = admin.list_offsets(wanted, request_timeout=20)
+        try:
+            return {(at.topic, at.partition): future.result(20).offset for at, future in found.items()}
+        except KafkaException as problem:
+            if problem.args[0].code() not in _NOT_LEADING_YET or time.monotonic() > give_up:
+                raise
+        time.sleep(0.25)
 
 
 def _consumer(fleet: Fleet) -> Consumer:
