@@ -65,9 +65,13 @@ async def _live_through(stand: Stand, flow: Json) -> None:
     flow = changed(changed(flow, "spec.services.0.httpPort", 9090), "spec.services.1.scale", {"min": 1, "max": 1})
     await stand.apply(flow)
     await stand.until_ready(name)
-    await stand.settle(2)
+    await until(lambda: _is_without(stand, "crowd", "extra"), "what it no longer wants is gone")
     await stand.api.delete("OrderFlow", stand.namespace, name)
-    await stand.until_gone("OrderFlow", name)
+    await until(lambda: _is_without(stand, name), "nothing of the flow is left")
+
+
+async def _is_without(stand: Stand, *parts: str) -> bool:
+    return not any(part in name for _, name in await stand.made() for part in parts)
 
 
 async def _hide(stand: Stand) -> None:
