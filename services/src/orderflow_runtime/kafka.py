@@ -14,17 +14,18 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
 
-from orderflow_runtime import records
+from orderflow_runtime import clients, records
 from orderflow_runtime.log import LogUnavailable, Message, Partition, Record, Revoked, partition_of
 
 logger = logging.getLogger(__name__)
+clients.install()
 records.install()
 
 BATCH_BYTES = 1_000_000
 """Below the broker's default message.max.bytes of 1,048,588."""
 REQUEST_BYTES = 4 * 1024 * 1024
 """A dead letter is one event at the broker's limit and its reason."""
-_CLOSE_SECONDS = 5.0
+_REPORT_SECONDS = 30.0
 _PUBLISH_SECONDS = 60.0
 """A producer that met a dying broker can wait for ever for an answer that nobody will give: a new one asks again."""
 
@@ -163,8 +164,9 @@ class KafkaLog(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
         if self._consumer is None or not mine:
             return
         try:
-            await self._consumer.commit(mine)
-        except KafkaError as error:
+            async with asyncio.timeout(_REPORT_SECONDS):
+                await self._consumer.commit(mine)
+        except (KafkaError, OSError) as error:
             logger.debug("offsets not reported: %r", error)
 
     def ends(self) -> Mapping[Partition, int]:
@@ -191,11 +193,7 @@ class KafkaLog(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
         consumer, self._consumer = self._consumer, None
         self._assigned, self._joined = frozenset(), False
         if consumer is not None:
-            # aiokafka keeps a static member's seat until its session times out; a graceful stop gives it up
-            if consumer._coordinator is not None:
-                consumer._coordinator._group_instance_id = None
-            if not await _closed(consumer.stop()):
-                await _closed(consumer._client.close())
+            await clients.close_consumer(consumer)
         await self._drop_producer()
 
     def _new_consumer(self) -> AIOKafkaConsumer:
@@ -230,16 +228,14 @@ class KafkaLog(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
         try:
             await producer.start()
         except BaseException:
-            await _closed(producer.stop())
+            await clients.close_producer(producer)
             raise
         return producer
 
     async def _drop_producer(self) -> None:
-        """Close the producer; what it does not get rid of in time is let go, for the outbox has it too."""
         producer, self._producer = self._producer, None
-        if producer is not None and not await _closed(producer.stop()):
-            producer._sender.sender_task.cancel()
-            await _closed(producer.client.close())
+        if producer is not None:
+            await clients.close_producer(producer)
 
     async def _grouped(
         self, producer: AIOKafkaProducer, messages: Sequence[Message]
@@ -279,14 +275,3 @@ async def _send(
 
 def _append(batch: Any, message: Message) -> Any:
     return batch.append(key=message.key, value=message.value, headers=message.headers, timestamp=None)
-
-
-async def _closed(closing: Any) -> bool:
-    """Wait for a client's end; tell whether it came in time."""
-    try:
-        async with asyncio.timeout(_CLOSE_SECONDS):
-            await closing
-    except (KafkaError, OSError, RuntimeError) as error:  # a timeout is an OSError
-        logger.debug("while closing: %r", error)
-        return not isinstance(error, TimeoutError)
-    return True

@@ -5,7 +5,6 @@ the assigned partitions anew, publish what the outbox still holds, and read on f
 """
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Collection, Mapping
@@ -248,6 +247,7 @@ class Worker:
 
 
 async def _ended(working: "asyncio.Task[None]") -> None:
-    """Wait for a task that has ended or is cancelled; raise what it failed with."""
-    with contextlib.suppress(asyncio.CancelledError):
-        await working
+    """Wait for a task that has ended or that we cancelled; raise what it failed with."""
+    await asyncio.wait({working})
+    if not (working.cancelled() and working.cancelling()):
+        working.result()

@@ -258,6 +258,17 @@ async def test_what_waits_for_topics_no_longer_subscribed_is_adopted(monkeypatch
         await bench.until(lambda: bench.effects_of("k") == ["timer 3", "PAT 1"], "all goes on")
 
 
+async def test_a_cancellation_that_nobody_asked_for_is_no_end_in_good_order() -> None:
+    """A library that lets the cancellation of a task of its own out ends the worker loudly, and not as a stop does."""
+    bench = Bench(partitions=1)
+    bench.faults.add("fetch", asyncio.CancelledError())
+    instance = bench.instance()
+    instance.start()
+    assert instance.run is not None
+    await asyncio.wait({instance.run}, timeout=20)
+    assert instance.run.cancelled()
+
+
 async def test_a_worker_that_cannot_publish_can_be_stopped() -> None:
     """While Kafka is away a stop ends in time, gives the lease back, and leaves what is owed to the next owner."""
     bench = Bench(partitions=1)
