@@ -27,7 +27,7 @@ demo: install ## run the shop flow with failing orders: until Ctrl-C, or 500 ord
 	exec $(BIN)/orderflow run $(FLOW) $(DEMO) $$load
 
 test: install ## lint and all tests that this machine can run, the time of each and what was skipped and why
-	@MAKE='$(MAKE)' tools/parts lint workflows test-unit test-integration test-observability charts test-controlplane
+	@MAKE='$(MAKE)' tools/parts lint workflows test-unit test-controlplane charts test-observability test-integration
 
 test-unit: install ## tests that need nothing but Python
 	@$(RUN) pytest tests/unit $(PYTEST_ARGS)

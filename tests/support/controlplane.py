@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from orderflow_cli import children
 from orderflow_cli.ports import free_port
+from support.audit import AuditLog, Call
 
 # Memory is plenty and cores are few: the API server need not collect garbage often.
 _GOGC = "400"
@@ -42,7 +43,7 @@ class ControlPlane:
         self.url = f"https://127.0.0.1:{free_port()}"
         self.token = secrets.token_urlsafe(24)
         self.kubeconfig = folder / "kubeconfig"
-        self.audit_log = folder / "audit.jsonl"
+        self._audit = AuditLog(folder / "audit.jsonl")
         self._etcd_url = f"http://127.0.0.1:{free_port()}"
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -72,24 +73,11 @@ class ControlPlane:
         """The process number of each program."""
         return {name: process.pid for name, process in self._processes.items()}
 
-    def calls(self, user: str = "") -> list[dict[str, str]]:
-        """The audited calls so far, of one user or of all: user, verb, code, resource, namespace, name, subresource.
+    def calls(self, user: str = "") -> list[Call]:
+        """The audited calls so far, of one user or of all: every write, and every call of a service account."""
+        return [call for call in self._audit.calls() if user in ("", call["user"])]
 
-        Every write is there, and every call of a service account.
-        """
-        if not self.audit_log.exists():
-            return []
-        found = []
-        for line in self.audit_log.read_text().splitlines():
-            event = json.loads(line)
-            told = "ResponseStarted" if event["verb"] == "watch" else "ResponseComplete"  # a watch may never end
-            if event["stage"] == told and user in ("", event["user"]["username"]):
-                code = str(event["responseStatus"]["code"])
-                what = {"user": event["user"]["username"], "verb": event["verb"], "code": code}
-                found.append(what | event.get("objectRef", {}))
-        return found
-
-    def writes(self, user: str = "") -> list[dict[str, str]]:
+    def writes(self, user: str = "") -> list[Call]:
         """The calls so far that change something."""
         return [call for call in self.calls(user) if call["verb"] not in ("get", "list", "watch")]
 
@@ -160,7 +148,7 @@ class ControlPlane:
             "--service-cluster-ip-range=10.96.0.0/16",
             "--disable-admission-plugins=ServiceAccount",
             f"--audit-policy-file={self.folder / 'audit.yaml'}",
-            f"--audit-log-path={self.audit_log}",
+            f"--audit-log-path={self._audit.path}",
             "--audit-log-batch-max-size=1",
             "--audit-log-maxsize=4096",
             "--enable-priority-and-fairness=false",

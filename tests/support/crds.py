@@ -14,6 +14,7 @@ import pytest
 
 from orderflow_cli.kafka_jars import cache_directory
 from support.go_tools import module_folder
+from support.once import alone
 from support.python_tools import TOOLS, packaged_file
 
 STRIMZI = "1.2.0"
@@ -27,11 +28,10 @@ _PROMETHEUS = ("monitoring.coreos.com_podmonitors.yaml", "monitoring.coreos.com_
 def strimzi_crds() -> list[Path]:
     """The CRDs of Kafka, its node pools, topics and users (kafka.strimzi.io/v1); generated when they are not cached."""
     folder = cache_directory() / f"strimzi-crds-{STRIMZI}-{len(_STRIMZI_KINDS)}-kinds"
-    if not folder.is_dir():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-            _generate(Path(scratch))
-            if not folder.is_dir():
+    with alone(folder):
+        if not folder.is_dir():
+            with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+                _generate(Path(scratch))
                 (Path(scratch) / "crds").rename(folder)
     return sorted(folder.iterdir())
 

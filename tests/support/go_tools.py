@@ -9,13 +9,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from orderflow_cli.kafka_jars import cache_directory
+from support.once import alone
 from support.python_tools import TOOLS, packaged_file
 
 KUBERNETES = "v1.34.4"
@@ -40,12 +40,12 @@ def find_go() -> str:
 
 def control_plane_programs() -> Path:
     """The folder of etcd, kube-apiserver and kube-controller-manager; compiles them when they are not cached."""
-    module, folder = TOOLS / "controlplane", _control_plane_folder()
-    if not folder.is_dir():
-        with _compiling(f"etcd and Kubernetes {KUBERNETES} (4 to 8 minutes on 2 cores)", folder) as made:
-            _go(module, "build", "-trimpath", "-ldflags", _linker_flags(), "-o", f"{made}/", *_PROGRAMS)
-            (made / "server").rename(made / "etcd")
-    return folder
+
+    def build(made: Path) -> None:
+        _go(TOOLS / "controlplane", "build", "-trimpath", "-ldflags", _linker_flags(), "-o", f"{made}/", *_PROGRAMS)
+        (made / "server").rename(made / "etcd")
+
+    return _compiled(f"etcd and Kubernetes {KUBERNETES} (4 to 8 minutes on 2 cores)", _control_plane_folder(), build)
 
 
 def compiled_control_plane() -> Path | None:
@@ -61,11 +61,11 @@ def _control_plane_folder() -> Path:
 def go_program(name: str, package: str) -> Path:
     """A program that the module tests/tools/NAME pins, by its package; compiled when it is not cached."""
     module = TOOLS / name
-    folder = cache_directory() / f"{name}-{_key(module)}"
-    if not folder.is_dir():
-        with _compiling(name, folder) as made:
-            _go(module, "build", "-trimpath", "-ldflags", "-s -w", "-o", f"{made}/", package)
-    return folder / package.rpartition("/")[2]
+
+    def build(made: Path) -> None:
+        _go(module, "build", "-trimpath", "-ldflags", "-s -w", "-o", f"{made}/", package)
+
+    return _compiled(name, cache_directory() / f"{name}-{_key(module)}", build) / package.rpartition("/")[2]
 
 
 def prometheus_programs() -> Path:
@@ -74,14 +74,13 @@ def prometheus_programs() -> Path:
     The tag leaves out the discovery of clouds, which is most of the code.
     """
     module = TOOLS / "prometheus"
+    packages = [f"github.com/prometheus/prometheus/cmd/{name}" for name in ("prometheus", "promtool")]
+
+    def build(made: Path) -> None:
+        _go(module, "build", "-trimpath", "-tags", "remove_all_sd", "-ldflags", "-s -w", "-o", f"{made}/", *packages)
+
     folder = cache_directory() / f"prometheus-{_key(module)}"
-    if not folder.is_dir():
-        with _compiling("Prometheus (3 to 6 minutes on 2 cores)", folder) as made:
-            packages = (f"github.com/prometheus/prometheus/cmd/{name}" for name in ("prometheus", "promtool"))
-            _go(
-                module, "build", "-trimpath", "-tags", "remove_all_sd", "-ldflags", "-s -w", "-o", f"{made}/", *packages
-            )
-    return folder
+    return _compiled("Prometheus (3 to 6 minutes on 2 cores)", folder, build)
 
 
 def module_folder(module: str) -> Path:
@@ -107,19 +106,19 @@ def _key(module: Path) -> str:
     return hashlib.sha256((module / "go.mod").read_bytes() + (module / "go.sum").read_bytes()).hexdigest()[:16]
 
 
-@contextmanager
-def _compiling(what: str, folder: Path) -> Iterator[Path]:
-    """Give a folder to compile into, which becomes `folder` when all went well."""
-    started = time.monotonic()
-    _say(f"compiling {what} from Go modules, once …")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-        made = Path(scratch) / "bin"
-        made.mkdir()
-        yield made
-        if not folder.is_dir():  # another run may have been faster
-            made.rename(folder)
-    _say(f"compiled in {time.monotonic() - started:.0f} s")
+def _compiled(what: str, folder: Path, build: Callable[[Path], None]) -> Path:
+    """Give the folder; where it is not cached, have it built beside it, and put it there when all went well."""
+    with alone(folder):
+        if not folder.is_dir():
+            started = time.monotonic()
+            _say(f"compiling {what} from Go modules, once …")
+            with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+                made = Path(scratch) / "bin"
+                made.mkdir()
+                build(made)
+                made.rename(folder)
+            _say(f"compiled in {time.monotonic() - started:.0f} s")
+    return folder
 
 
 def _linker_flags() -> str:

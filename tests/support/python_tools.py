@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from orderflow_cli.kafka_jars import cache_directory
+from support.once import alone
 
 TOOLS = Path(__file__).parents[1] / "tools"
 _UV = Path(sys.executable).with_name("uv")
@@ -19,8 +20,9 @@ def python_program(name: str) -> Path:
     lock = TOOLS / name / "requirements.lock"
     key = hashlib.sha256(lock.read_bytes() + sys.version.encode()).hexdigest()[:16]
     folder = cache_directory() / f"{name}-{key}"
-    if not (folder / "complete").exists():
-        _install(name, lock, folder)
+    with alone(folder):
+        if not (folder / "complete").exists():
+            _install(name, lock, folder)
     return folder / "bin" / name
 
 
@@ -31,7 +33,6 @@ def packaged_file(name: str, pattern: str) -> Path:
 
 def _install(name: str, lock: Path, folder: Path) -> None:
     print(f"installing {name} in an environment of its own, once …", file=sys.__stderr__, flush=True)
-    folder.parent.mkdir(parents=True, exist_ok=True)
     _run(name, "venv", "--quiet", "--clear", "--python", sys.executable, str(folder))
     # the address of an index stands in no file of ours: it is the machine's own
     _run(name, "pip", "sync", "--quiet", "--require-hashes", "--python", str(folder / "bin/python"), str(lock))

@@ -1,0 +1,44 @@
+"""The API server's audit log, as tests ask it for who has called what."""
+
+import json
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+Call = dict[str, str]
+"""user, verb, code, resource, namespace, name, subresource; those that the call has."""
+
+
+class AuditLog:
+    """Calls that are answered, read on from where the last look ended: tests look ten times a second."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._calls: list[Call] = []
+        self._read = 0
+        self._lock = Lock()
+
+    def calls(self) -> list[Call]:
+        """Every call so far; one that is not answered yet is not there."""
+        with self._lock:
+            if self.path.exists():
+                self._read_on()
+            return list(self._calls)
+
+    def _read_on(self) -> None:
+        with self.path.open("rb") as file:
+            file.seek(self._read)
+            data = file.read()
+        whole = data[: data.rfind(b"\n") + 1]
+        self._read += len(whole)
+        self._calls += [_call(event) for event in map(json.loads, whole.splitlines()) if _is_answered(event)]
+
+
+def _is_answered(event: dict[str, Any]) -> bool:
+    answered = "ResponseStarted" if event["verb"] == "watch" else "ResponseComplete"  # a watch may never end
+    return bool(event["stage"] == answered)
+
+
+def _call(event: dict[str, Any]) -> Call:
+    code = str(event["responseStatus"]["code"])
+    return {"user": event["user"]["username"], "verb": event["verb"], "code": code} | event.get("objectRef", {})
