@@ -8,6 +8,7 @@ STAMP := .venv/.installed
 FLOW ?= manifests/flows/shop.yaml
 DEMO ?= --fail payment=5%,shipping=1%,unknown=1%
 PYTEST_ARGS ?=
+WORKERS ?= 2
 UPGRADE ?=
 MATPLOTLIB := 3.10.3
 IMAGES := operator services
@@ -30,16 +31,16 @@ test: install ## lint and all tests that this machine can run, the time of each 
 	@MAKE='$(MAKE)' tools/parts lint workflows test-unit test-controlplane charts test-observability test-integration
 
 test-unit: install ## tests that need nothing but Python
-	@$(RUN) pytest tests/unit $(PYTEST_ARGS)
+	@$(RUN) pytest -n $(WORKERS) tests/unit $(PYTEST_ARGS)
 
 test-integration: install ## tests on real Kafka and Postgres, which they start themselves (Java 17 and Maven)
 	@$(RUN) pytest tests/integration $(PYTEST_ARGS)
 
 test-controlplane: install ## tests of the operator on a real API server, compiled from Go modules at the first run
-	@$(RUN) pytest tests/controlplane $(PYTEST_ARGS)
+	@$(RUN) pytest -n $(WORKERS) tests/controlplane $(PYTEST_ARGS)
 
 test-observability: install ## tests of traces, metrics, dashboards and alerts, as their tools would see them
-	@$(RUN) pytest tests/observability $(PYTEST_ARGS)
+	@$(RUN) pytest -n $(WORKERS) tests/observability $(PYTEST_ARGS)
 
 charts: install ## render the charts, judge them with Helm, kube-score (Go) and checkov, try them on an API server
 	@$(RUN) pytest tests/charts $(PYTEST_ARGS)
