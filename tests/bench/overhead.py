@@ -104,7 +104,7 @@ async def _restart(system: System, flow: OrderFlow) -> None:
 
 
 async def _turn(system: System, client: Client, seed: str, turns: Turns) -> dict[str, float]:
-    orders = Orders(seed)
+    orders = Orders(seed.replace(" ", "_"))  # the orders' idempotency keys bear it
     await client.closed_loop(orders.take(turns.warm_up))
     placed, before, began = orders.take(turns.closed), system.read(), time.monotonic()
     rates = steady_rates(await client.closed_loop(placed), 3)
