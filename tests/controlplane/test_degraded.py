@@ -8,6 +8,7 @@ import pytest
 
 from support.api import Api
 from support.controlplane import ControlPlane
+from support.fleet import until
 from support.flows import changed, pair
 from support.operator_process import OperatorProcess, make_account
 from support.pod_status import Fate
@@ -36,9 +37,7 @@ async def test_a_rollout_past_its_deadline_is_degraded_until_it_is_mended(impati
     said = await impatient.until("pair", "Degraded", "True", "CrashLoopBackOff")
     assert "asker" in said["message"]
     assert "ValueError: no provider" in said["message"]
-    events = await impatient.api.list("Event", impatient.namespace)
-    told = [event["message"] for event in events if event["involvedObject"]["kind"] == "OrderFlow"]
-    assert any("ValueError: no provider" in message for message in told)
+    await until(lambda: _is_told(impatient, "ValueError: no provider"), "an Event of the flow tells of it")
     await impatient.kubelet.decide("asker", Fate.READY)
     await impatient.until("pair", "Degraded", "False")
     await impatient.until_ready("pair")
@@ -54,3 +53,8 @@ async def test_a_new_rollout_has_its_own_time(impatient: Stand) -> None:
     await impatient.until_ready("pair")
     await asyncio.sleep(DEADLINE_S + 1)
     await impatient.until("pair", "Degraded", "False", seconds=5)
+
+
+async def _is_told(stand: Stand, words: str) -> bool:
+    events = await stand.api.list("Event", stand.namespace)
+    return any(words in event["message"] for event in events if event["involvedObject"]["kind"] == "OrderFlow")
