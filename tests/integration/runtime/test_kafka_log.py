@@ -12,7 +12,7 @@ from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
 from orderflow_cli.kafka import Kafka
-from orderflow_runtime import kafka as module
+from orderflow_runtime import clients, kafka
 from orderflow_runtime.kafka import KafkaLog, KafkaSettings
 from orderflow_runtime.log import LogUnavailable, Message, Partition, partition_of
 from support.fleet import until
@@ -226,8 +226,8 @@ async def test_a_broker_that_freezes_holds_up_neither_publishing_nor_closing(
     private_kafka: Kafka, flow_name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What no answer comes for is given up in time, and what is begun anew afterwards finds the broker again."""
-    monkeypatch.setattr(module, "_PUBLISH_SECONDS", 2.0)
-    monkeypatch.setattr(module, "_CLOSE_SECONDS", 1.0)
+    monkeypatch.setattr(kafka, "_PUBLISH_SECONDS", 2.0)
+    monkeypatch.setattr(clients, "_CLOSE_SECONDS", 1.0)
     topic = f"{flow_name}.done"
     admin = AdminClient({"bootstrap.servers": private_kafka.bootstrap})
     await asyncio.to_thread(lambda: admin.create_topics([NewTopic(topic, 1)])[topic].result(30))
