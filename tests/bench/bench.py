@@ -1,7 +1,7 @@
 """What the flow can do on this machine, and what Kafka and Postgres alone could: `make bench` runs it.
 
-`bench.py [--quick]` writes artifacts/bench.json and prints a table. A full run takes half an hour on two cores,
-a quick one three minutes. docs/performance.md says how to read the figures.
+`bench.py [--quick]` writes artifacts/bench.json and prints a table. A quick run takes three to four minutes on two
+cores, a full one a multiple of that, most of it the turns of tracing. docs/performance.md says how to read the figures.
 """
 
 import sys

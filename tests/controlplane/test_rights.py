@@ -67,6 +67,7 @@ async def _live_through(stand: Stand, flow: Json) -> None:
     await stand.until_ready(name)
     await until(lambda: _is_without(stand, "crowd", "extra"), "what it no longer wants is gone")
     await stand.api.delete("OrderFlow", stand.namespace, name)
+    await stand.until_gone("OrderFlow", name)
     await until(lambda: _is_without(stand, name), "nothing of the flow is left")
 
 

@@ -26,6 +26,7 @@ BATCH_BYTES = 1_000_000
 REQUEST_BYTES = 4 * 1024 * 1024
 """A dead letter is one event at the broker's limit and its reason."""
 _REPORT_SECONDS = 30.0
+"""A commit waits for its coordinator, and on a consumer that has been given up nobody looks for one any more."""
 _PUBLISH_SECONDS = 60.0
 """A producer that met a dying broker can wait for ever for an answer that nobody will give: a new one asks again."""
 
