@@ -91,6 +91,7 @@ class Attempt:
         """Call the handler of these items, all of one type. A statement that does not end is Postgres's fault."""
         handler = self.rules.handlers[items[0].type]
         self.effects.causes |= {item.key: item.cause for item in items}
+        self.effects.shards |= {item.key: item.shard for item in items}
         try:
             async with asyncio.timeout(self.rules.retry.timeout):
                 events = list(await handler([item.payload for item in items], self.effects))

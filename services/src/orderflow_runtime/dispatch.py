@@ -89,11 +89,10 @@ class Dispatcher:
             return await self._transact(batch, opening, careful=True)
 
     async def _transact(self, batch: Batch, opening: Opening, careful: bool) -> Committed:
-        shards = {item.key: item.shard for item in batch.items}
         first = next(iter(opening.leases))
         async with self._store.transaction() as tx:
             opened = await tx.open(opening)
-            attempt = Attempt(self._rules, tx, Effects(tx, lambda key: shards.get(key, first)))
+            attempt = Attempt(self._rules, tx, Effects(tx, lambda _: first))
             await attempt.run(await _claim(tx, batch.items, opened.fresh), opened.held, careful)
             attempt.bury_poison(await _claim_poison(tx, batch.poison))
             closing = _closing(attempt)

@@ -32,13 +32,18 @@ class Clock:
 
 
 class _Timer(NamedTuple):
+    shard: Partition
     after: timedelta
     payload: bytes
     trace: Trace
 
 
 class Effects:
-    """A `Transaction` for handlers. `shards` tells the partition whose owner publishes what belongs to a key."""
+    """A `Transaction` for handlers.
+
+    What they make belongs to a shard, the partition whose owner goes on with it: that of the key's item in `shards`,
+    else what `shard_of` says.
+    """
 
     def __init__(self, tx: BatchTransaction, shard_of: Callable[[str], Partition]) -> None:
         self._tx = tx
@@ -50,6 +55,8 @@ class Effects:
         """Whether a statement was begun and has not ended, be it because its caller was cancelled."""
         self.causes: dict[str, Trace] = {}
         """The trace that effects of a key carry on; set before handlers of the key run."""
+        self.shards: dict[str, Partition] = {}
+        """The shard of each key's item under way: a key's items of one batch may come from several topics."""
 
     async def fetch(self, query: str, *args: object) -> Sequence[Mapping[str, Any]]:
         """Run a query in the batch's transaction."""
@@ -73,7 +80,9 @@ class Effects:
 
     def set_timer(self, name: str, key: str, after: timedelta, payload: Mapping[str, Any] | None = None) -> None:
         """Gather a timer."""
-        self._timers[key, name] = _Timer(after, msgspec.json.encode(payload or {}), self.cause(key))
+        self._timers[key, name] = _Timer(
+            self._shard(key), after, msgspec.json.encode(payload or {}), self.cause(key)
+        )
 
     def cancel_timer(self, name: str, key: str) -> None:
         """Gather that a timer goes."""
@@ -82,7 +91,7 @@ class Effects:
     def call(self, kind: str, key: str, request: Mapping[str, Any], idempotency_key: str) -> None:
         """Gather a call."""
         self._calls[idempotency_key] = CallRow(
-            idempotency_key, self._shard_of(key), kind, key, msgspec.json.encode(request), trace=self.cause(key)
+            idempotency_key, self._shard(key), kind, key, msgspec.json.encode(request), trace=self.cause(key)
         )
 
     def cause(self, key: str) -> Trace:
@@ -97,7 +106,10 @@ class Effects:
 
     def send(self, message: Message, key: str) -> None:
         """Gather a message that belongs to `key`."""
-        self.send_from(self._shard_of(key), message)
+        self.send_from(self._shard(key), message)
+
+    def _shard(self, key: str) -> Partition:
+        return self.shards.get(key) or self._shard_of(key)
 
     def send_from(self, shard: Partition, message: Message) -> None:
         """Gather a message that the shard's owner publishes."""
@@ -119,8 +131,8 @@ class Effects:
             if timer is None:
                 closing.cancelled_timers.append((key, name))
             else:
-                after, payload, trace = timer
-                closing.timers.append((key, name, *self._shard_of(key), after, payload, trace.text()))
+                shard, after, payload, trace = timer
+                closing.timers.append((key, name, *shard, after, payload, trace.text()))
         return closing
 
 

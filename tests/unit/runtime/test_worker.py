@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from orderflow_runtime.log import LogUnavailable, Message, Partition, pack
+from orderflow_runtime.log import LogUnavailable, Message, Partition, pack, unpack
 from orderflow_runtime.store import Conflict, Fenced, StoreUnavailable
 from support.memory import Faults
 from support.running import Bench, message
@@ -143,6 +143,28 @@ async def test_partitions_move_between_instances_without_losing_order() -> None:
         expected = [n for n in range(100) if n % 5 == key]
         assert bench.effects_of(f"k{key}") == [f"PUT {n}" for n in expected]
         assert bench.done()[f"k{key}"] == expected
+
+
+async def test_what_a_batch_owes_moves_with_the_partition_of_each_event() -> None:
+    """One batch with a key's events from two topics owes each event's effects to that event's own partition.
+
+    Two topics' partitions may have two owners: a result with the wrong one is overtaken by the next of its key.
+    """
+    bench = Bench(partitions=1)
+    bench.faults.always = lambda step: (_ for _ in ()).throw(LogUnavailable("away")) if step == "publish" else None
+    bench.send(Put(thing="k", n=0, do=("set 60",)))
+    bench.send(Pat(thing="k", n=1, do=("call",)))
+    bench.outside.answers = ["never arrived", *["cannot tell"] * 1_000]
+    instance = bench.instance()
+    instance.start()
+    await bench.until(lambda: len(bench.effects()) == 2, "both effects")
+    await instance.crash()
+    puts, pats = (Partition(channel.topic, 0) for channel in bench.config.subscribes)
+    state = bench.store.state
+    owed = {shard: [Done.decode(m.value, 1).n for m in unpack(packed)] for shard, _, packed in state.outbox.values()}
+    assert owed == {puts: [0], pats: [1]}
+    assert [timer[0] for timer in state.timers.values()] == [puts]
+    assert [call.shard for call in state.calls.values()] == [pats]
 
 
 async def test_a_graceful_stop_finishes_and_gives_back() -> None:
