@@ -336,19 +336,20 @@ class MemoryCluster:
         return [r for p in sorted(self.records) if p.topic == topic for r in self.records[p]]
 
     async def rebalance(self, group: str) -> None:
-        """Deal out the partitions anew: everyone gives back, then everyone gets."""
-        members = self.groups[group]
-        for member in members:
+        """Deal out the partitions anew: everyone gives back, then whoever is a member by then gets."""
+        for member in list(self.groups[group]):
             await member.revoke()
-        for index, member in enumerate(members):
-            member.assign(self._all_of(member)[index :: len(members)])
+        self._deal(self.groups[group])
 
     def kick(self, member: "MemoryLog") -> None:
         """Take a member's seat without its knowledge: it goes on as a zombie, its partitions go to the others."""
         others = [m for m in self.groups[member.group] if m is not member]
         self.groups[member.group] = others
-        for index, other in enumerate(others):
-            other.assign(self._all_of(other)[index :: len(others)])
+        self._deal(others)
+
+    def _deal(self, members: Sequence["MemoryLog"]) -> None:
+        for index, member in enumerate(members):
+            member.assign(self._all_of(member)[index :: len(members)])
 
     def _all_of(self, member: "MemoryLog") -> list[Partition]:
         return [Partition(topic, n) for topic in sorted(member.topics) for n in range(self.topics[topic])]

@@ -90,7 +90,7 @@ class Run:
         self.chaos.end()
         if not any(i.log in self.bench.cluster.groups[i.log.group] for i in self.live):
             self.start()
-        await self.bench.until(self.at_rest, "all is at rest", 60)
+        await self.bench.until(self.at_rest, "all is at rest", 20)
         for instance in self.live:
             await instance.stop()
         self.check()
