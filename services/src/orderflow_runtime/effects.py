@@ -80,9 +80,7 @@ class Effects:
 
     def set_timer(self, name: str, key: str, after: timedelta, payload: Mapping[str, Any] | None = None) -> None:
         """Gather a timer."""
-        self._timers[key, name] = _Timer(
-            self._shard(key), after, msgspec.json.encode(payload or {}), self.cause(key)
-        )
+        self._timers[key, name] = _Timer(self._shard(key), after, msgspec.json.encode(payload or {}), self.cause(key))
 
     def cancel_timer(self, name: str, key: str) -> None:
         """Gather that a timer goes."""
