@@ -8,28 +8,12 @@ from orderflow_cli.errors import StateError, ToolMissingError
 from orderflow_cli.kafka import Kafka
 from orderflow_cli.kafka_jars import KAFKA_VERSION, find_program
 from orderflow_cli.kafka_mock import MockKafka
+from orderflow_cli.server import Server
 from orderflow_cli.state import State
 from orderflow_cli.topics import ensure_topics, touch_topics
 from orderflow_model.topics import Topic
 
 REAL, MOCK = "real", "mock"
-
-
-class Server(Protocol):
-    """A Kafka or Postgres that this machine runs."""
-
-    @property
-    def running(self) -> bool:
-        """False before start, after stop, and when it ended by itself."""
-        ...
-
-    def start(self) -> None:
-        """Start it and return when it answers."""
-        ...
-
-    def stop(self) -> None:
-        """End it."""
-        ...
 
 
 class Broker(Protocol):

@@ -4,10 +4,10 @@
 """
 
 import base64
-import signal
 import subprocess
 import uuid
 from pathlib import Path
+from typing import IO
 
 from confluent_kafka import KafkaException
 
@@ -16,6 +16,7 @@ from orderflow_cli.admin import admin_client
 from orderflow_cli.errors import StartError
 from orderflow_cli.kafka_jars import KafkaProgram
 from orderflow_cli.ports import HOST, free_port, is_listening
+from orderflow_cli.server import Server
 
 # The quick compiler alone: measured, it costs the broker 0.4 times the CPU of the full one in its first million events.
 _JVM = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-Xms256m", "-Xmx512m"]
@@ -45,58 +46,29 @@ log.cleaner.dedupe.buffer.size=16777216
 """
 
 
-class Kafka:
-    """One broker that keeps its ports and its data over stop, kill and restart."""
+class Kafka(Server):
+    """One broker that keeps its ports and its data."""
+
+    NAME, FILES = "Kafka", "kafka"
 
     def __init__(self, directory: Path, program: KafkaProgram, port: int | None = None) -> None:
-        self._directory = directory
+        super().__init__(directory)
         self._program = program
-        self._log = directory / "kafka.log"
-        self._pid_file = directory / "kafka.pid"
         self._port = port or free_port()
         self._controller_port = free_port()
-        self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def bootstrap(self) -> str:
         """The address clients connect to, `host:port`."""
         return f"{HOST}:{self._port}"
 
-    @property
-    def pid(self) -> int | None:
-        """The broker's process number while it runs."""
-        return self._process.pid if self._process else None
-
-    @property
-    def running(self) -> bool:
-        """False before start, after stop, and when the process ended by itself."""
-        return self._process is not None and self._process.poll() is None
-
-    def start(self) -> None:
-        """Format the data folder on the first start, start the broker, return when it answers (≈ 2 s)."""
-        self._directory.mkdir(parents=True, exist_ok=True)
-        children.end_leftover(self._pid_file)
+    def _prepare(self) -> None:
         self._write_properties()
         if not (self._data / "meta.properties").exists():
             self._format()
-        with self._log.open("ab") as log:
-            command = [*self._java(), "kafka.Kafka", *self._arguments]
-            self._process = children.spawn(command, output=log)
-        children.record(self._process.pid, self._pid_file)
-        children.wait_until(self._answers, self._process, "Kafka", self._log, timeout_s=60)
 
-    def stop(self) -> None:
-        """Shut down cleanly; data and ports stay."""
-        self._end(signal.SIGTERM, grace_s=15)
-
-    def kill(self) -> None:
-        """SIGKILL the broker, as a crash would."""
-        self._end(signal.SIGKILL, grace_s=15)
-
-    def restart(self) -> None:
-        """Stop, then start on the same ports with the same data."""
-        self.stop()
-        self.start()
+    def _spawn(self, log: IO[bytes]) -> subprocess.Popen[bytes]:
+        return children.spawn([*self._java(), "kafka.Kafka", *self._arguments], output=log)
 
     @property
     def _data(self) -> Path:
@@ -130,9 +102,3 @@ class Kafka:
             return bool(admin_client(self.bootstrap).list_topics(timeout=5).brokers)
         except KafkaException:
             return False
-
-    def _end(self, ask: signal.Signals, grace_s: float) -> None:
-        if self._process is not None:
-            children.stop(self._process, ask, grace_s)
-            self._process = None
-        self._pid_file.unlink(missing_ok=True)

@@ -8,51 +8,38 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import IO
 
 from confluent_kafka import Producer
 
 from orderflow_cli import children
+from orderflow_cli.server import Server
 
 PARTITIONS = 4
 
 
-class MockKafka:
+class MockKafka(Server):
     """A child process that holds the mock cluster. Its port and its events are gone when it ends."""
 
+    NAME, FILES = "The mock Kafka", "kafka"
+
     def __init__(self, directory: Path) -> None:
-        self._directory = directory
+        super().__init__(directory)
         self._address = directory / "mock.address"
-        self._pid_file = directory / "kafka.pid"
-        self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def bootstrap(self) -> str:
         """The address clients connect to, `host:port`, once started."""
         return self._address.read_text(encoding="ascii")
 
-    @property
-    def running(self) -> bool:
-        """False before start, after stop, and when the process ended by itself."""
-        return self._process is not None and self._process.poll() is None
-
-    def start(self) -> None:
-        """Start the process and return when it listens (≈ 0.2 s)."""
-        self._directory.mkdir(parents=True, exist_ok=True)
-        children.end_leftover(self._pid_file)
+    def _prepare(self) -> None:
         self._address.unlink(missing_ok=True)
-        log = self._directory / "kafka.log"
-        with log.open("ab") as output:
-            command = [sys.executable, "-m", "orderflow_cli.kafka_mock", str(self._address)]
-            self._process = children.spawn(command, output=output)
-        children.record(self._process.pid, self._pid_file)
-        children.wait_until(self._address.exists, self._process, "The mock Kafka", log, timeout_s=30)
 
-    def stop(self) -> None:
-        """End the process, and with it all events."""
-        if self._process is not None:
-            children.stop(self._process, signal.SIGTERM, grace_s=5)
-            self._process = None
-        self._pid_file.unlink(missing_ok=True)
+    def _spawn(self, log: IO[bytes]) -> subprocess.Popen[bytes]:
+        return children.spawn([sys.executable, "-m", "orderflow_cli.kafka_mock", str(self._address)], output=log)
+
+    def _answers(self) -> bool:
+        return self._address.exists()
 
 
 def _serve(address: Path) -> None:

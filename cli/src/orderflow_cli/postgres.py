@@ -16,6 +16,7 @@ from contextlib import closing
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import IO
 from urllib.parse import quote
 
 import asyncpg
@@ -23,6 +24,7 @@ import asyncpg
 from orderflow_cli import children
 from orderflow_cli.errors import StartError, ToolMissingError
 from orderflow_cli.ports import HOST, free_port
+from orderflow_cli.server import Server
 
 _ADMIN = "postgres"
 _SETTINGS = {
@@ -38,63 +40,31 @@ _SETTINGS = {
 }
 
 
-class Postgres:
-    """One server that keeps its port, password and data over stop, kill and restart."""
+class Postgres(Server):
+    """One server that keeps its port, password and data. A stop cuts open connections."""
+
+    NAME, FILES, ASK = "Postgres", "postgres", signal.SIGINT
 
     def __init__(self, directory: Path, password: str, port: int | None = None) -> None:
-        self._directory = directory
+        super().__init__(directory)
         self._password = password
         self._port = port or free_port()
-        self._log = directory / "postgres.log"
-        self._pid_file = directory / "postgres.pid"
-        self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def port(self) -> int:
         """The loopback port it listens on."""
         return self._port
 
-    @property
-    def pid(self) -> int | None:
-        """The postmaster's process number while it runs."""
-        return self._process.pid if self._process else None
-
     def admin_url(self, database: str = _ADMIN) -> str:
         """A URL for the superuser, as asyncpg and psql take it."""
         return f"postgresql://{_ADMIN}:{quote(self._password, safe='')}@{HOST}:{self._port}/{database}"
 
-    @property
-    def running(self) -> bool:
-        """False before start, after stop, and when the process ended by itself."""
-        return self._process is not None and self._process.poll() is None
-
-    def start(self) -> None:
-        """Make the data folder on the first start, start the server, return when it answers (≈ 2 s)."""
-        self._directory.mkdir(parents=True, exist_ok=True)
-        children.end_leftover(self._pid_file)
+    def _prepare(self) -> None:
         if not (self._data / "PG_VERSION").exists():
             self._initialize()
-        with self._log.open("ab") as log:
-            self._process = children.spawn(
-                self._server_command(), output=log, env=_environment(), death_signal=signal.SIGQUIT
-            )
-        children.record(self._process.pid, self._pid_file)
-        children.wait_until(self._answers, self._process, "Postgres", self._log, timeout_s=60)
 
-    def stop(self) -> None:
-        """Shut down cleanly, cutting open connections; data and port stay."""
-        self._end(signal.SIGINT, grace_s=15)
-
-    def kill(self) -> None:
-        """SIGKILL the server and its backends, as a crash would."""
-        if self._process is not None:
-            children.kill_tree(self._process.pid)
-        self._end(signal.SIGKILL, grace_s=15)
-
-    def restart(self) -> None:
-        """Stop, then start on the same port with the same data."""
-        self.stop()
-        self.start()
+    def _spawn(self, log: IO[bytes]) -> subprocess.Popen[bytes]:
+        return children.spawn(self._server_command(), output=log, env=_environment(), death_signal=signal.SIGQUIT)
 
     @property
     def _data(self) -> Path:
@@ -137,12 +107,6 @@ class Postgres:
                 return client.recv(1) == b"R"
         except OSError:
             return False
-
-    def _end(self, ask: signal.Signals, grace_s: float) -> None:
-        if self._process is not None:
-            children.stop(self._process, ask, grace_s)
-            self._process = None
-        self._pid_file.unlink(missing_ok=True)
 
 
 async def create_database(admin_url: str, name: str) -> None:

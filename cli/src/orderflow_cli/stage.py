@@ -9,11 +9,12 @@ from typing import ParamSpec, TypeVar
 import aiohttp
 
 from orderflow_cli import metrics
-from orderflow_cli.broker import Broker, Server, choose_broker
+from orderflow_cli.broker import Broker, choose_broker
 from orderflow_cli.errors import StartError
 from orderflow_cli.ports import HOST
 from orderflow_cli.postgres import Postgres, create_database
 from orderflow_cli.programs import Backends, service_programs
+from orderflow_cli.server import Server
 from orderflow_cli.state import State
 from orderflow_cli.supervisor import Supervisor
 from orderflow_model.flow import OrderFlow
@@ -35,7 +36,7 @@ async def kafka_broker(given: str | None, state: State, say: Say) -> AsyncIterat
         say(f"Kafka: the one at {given}")
         yield broker
     else:
-        async with _running(broker.server, "Kafka", say):
+        async with _running(broker.server, say):
             yield broker
 
 
@@ -43,7 +44,7 @@ async def kafka_broker(given: str | None, state: State, say: Say) -> AsyncIterat
 async def database(flow: OrderFlow, state: State, say: Say) -> AsyncIterator[str]:
     """A running Postgres with the flow's database, schemas and roles; gives the admin's URL of that database."""
     server = Postgres(state.folder("postgres"), state.password("admin"), state.port("postgres"))
-    async with _running(server, "Postgres", say):
+    async with _running(server, say):
         await create_database(server.admin_url(), flow.metadata.name)
         admin_url = server.admin_url(flow.metadata.name)
         passwords = {service.name: state.password(service.name) for service in flow.spec.services}
@@ -53,12 +54,12 @@ async def database(flow: OrderFlow, state: State, say: Say) -> AsyncIterator[str
 
 
 @asynccontextmanager
-async def _running(server: Server, name: str, say: Say) -> AsyncIterator[None]:
+async def _running(server: Server, say: Say) -> AsyncIterator[None]:
     """A server that is started again when it ends by itself."""
     keeper: asyncio.Task[None] | None = None
     try:
         await _finished(server.start)
-        keeper = asyncio.create_task(_keep(server, name, say))
+        keeper = asyncio.create_task(_keep(server, say))
         yield
     finally:
         if keeper is not None:
@@ -66,11 +67,11 @@ async def _running(server: Server, name: str, say: Say) -> AsyncIterator[None]:
         await asyncio.to_thread(server.stop)
 
 
-async def _keep(server: Server, name: str, say: Say) -> None:
+async def _keep(server: Server, say: Say) -> None:
     while True:
         await asyncio.sleep(_WATCH_S)
         if not server.running:
-            say(f"{name} ended; starting it again")
+            say(f"{server.NAME} ended; starting it again")
             with suppress(StartError):
                 await _finished(server.start)
 
