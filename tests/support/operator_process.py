@@ -28,7 +28,7 @@ async def make_account(api: Api, namespace: str, *everywhere: str) -> str:
     `everywhere` names what of those rights it has in the whole cluster: the part behind `orderflow-operator` of a
     ClusterRole's name.
     """
-    for role in [*roles(), *roles("rbac-webhook.yaml")]:
+    for role in roles():
         await api.apply(role)
     await api.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": ACCOUNT}}, namespace)
     await api.apply(_binding("RoleBinding", ACCOUNT, ACCOUNT, namespace), namespace)
@@ -40,9 +40,10 @@ async def make_account(api: Api, namespace: str, *everywhere: str) -> str:
     return str((await api.call("POST", path, request))["status"]["token"])
 
 
-def roles(file: str = "rbac.yaml") -> list[Json]:
+def roles() -> list[Json]:
     """Give the cluster roles that the operator is shipped with."""
-    return [item for item in yaml.safe_load_all((_MANIFESTS / file).read_text()) if item["kind"] == "ClusterRole"]
+    documents = yaml.safe_load_all((_MANIFESTS / "rbac.yaml").read_text())
+    return [document for document in documents if document["kind"] == "ClusterRole"]
 
 
 def _binding(kind: str, name: str, role: str, namespace: str) -> Json:

@@ -145,14 +145,11 @@ class Life:
 
 def _serve_webhook(settings: kopf.OperatorSettings, options: Options) -> None:
     folder = options.webhook_certificates
-    settings.admission.managed = options.webhook_configuration
     settings.admission.server = kopf.WebhookServer(
         port=options.webhook_port,
         addr="",
-        host=options.webhook_host,
         certfile=folder / "tls.crt",
         pkeyfile=folder / "tls.key",
-        cafile=folder / "ca.crt",
     )
 
 

@@ -19,8 +19,6 @@ class Options:
     rollout_deadline: int
     webhook_port: int | None
     webhook_certificates: Path
-    webhook_host: str | None
-    webhook_configuration: str | None
     monitoring: Monitoring
     log_level: str
 
@@ -37,13 +35,7 @@ def parse(arguments: Sequence[str] | None) -> Options:
     )
     parser.add_argument("--webhook-port", type=int, help="serve the validating webhook there")
     parser.add_argument(
-        "--webhook-certificates", type=Path, default=Path("/etc/orderflow-webhook"), help="tls.crt, tls.key and ca.crt"
-    )
-    parser.add_argument("--webhook-host", help="name under which the API server reaches the webhook")
-    parser.add_argument(
-        "--webhook-configuration",
-        type=_domain,
-        help="keep the webhook configuration of this name up to date, such as operator.example.com",
+        "--webhook-certificates", type=Path, default=Path("/etc/orderflow-webhook"), help="tls.crt and tls.key"
     )
     parser.add_argument("--runbooks", default=RUNBOOKS, help="address of the folder of the alerts' runbooks")
     parser.add_argument(
@@ -62,20 +54,9 @@ def parse(arguments: Sequence[str] | None) -> Options:
         rollout_deadline=given.rollout_deadline,
         webhook_port=given.webhook_port,
         webhook_certificates=given.webhook_certificates,
-        webhook_host=given.webhook_host,
-        webhook_configuration=given.webhook_configuration,
         monitoring=Monitoring(given.runbooks, dict(given.monitoring_label)),
         log_level=given.log_level,
     )
-
-
-def _domain(text: str) -> str:
-    """Return a configuration's name; kopf calls the webhook within it `orderflow.` and this, and that is a domain."""
-    if "." not in text:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} has no dot; the API server wants a domain, such as {text}.example.com"
-        )
-    return text
 
 
 def _label(text: str) -> tuple[str, str]:

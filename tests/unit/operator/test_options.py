@@ -32,11 +32,3 @@ def test_labels_of_monitors_are_told_by_name_and_value(capsys: pytest.CaptureFix
         with pytest.raises(SystemExit):
             parse(["--monitoring-label", label])
         assert "NAME=VALUE" in capsys.readouterr().err
-
-
-def test_the_name_of_a_webhook_configuration_is_a_domain(capsys: pytest.CaptureFixture[str]) -> None:
-    """The API server would refuse another again and again."""
-    assert parse(["--webhook-configuration", "a.example.com"]).webhook_configuration == "a.example.com"
-    with pytest.raises(SystemExit):
-        parse(["--webhook-configuration", "plain"])
-    assert "plain.example.com" in capsys.readouterr().err
