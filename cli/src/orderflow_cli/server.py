@@ -13,7 +13,7 @@ from orderflow_cli import children
 
 
 class Server(ABC):
-    """A child process that keeps its ports and its data over stop, kill and restart.
+    """A child process in a directory of its own; but for the mock, ports and data stay over stop, kill and restart.
 
     `FILES` names its log and its pid file in its directory, `ASK` is the signal that ends it in good order.
     """
@@ -62,7 +62,7 @@ class Server(ABC):
         self.stop()
 
     def restart(self) -> None:
-        """Stop, then start on the same ports with the same data."""
+        """Stop, then start."""
         self.stop()
         self.start()
 

@@ -151,7 +151,7 @@ async def test_what_a_batch_owes_moves_with_the_partition_of_each_event() -> Non
     Two topics' partitions may have two owners: a result with the wrong one is overtaken by the next of its key.
     """
     bench = Bench(partitions=1)
-    bench.faults.always = lambda step: (_ for _ in ()).throw(LogUnavailable("away")) if step == "publish" else None
+    bench.faults.add("publish", *[LogUnavailable("away")] * 1_000)
     bench.send(Put(thing="k", n=0, do=("set 60",)))
     bench.send(Pat(thing="k", n=1, do=("call",)))
     bench.outside.answers = ["never arrived", *["cannot tell"] * 1_000]
