@@ -1,6 +1,7 @@
 """What the tests of the charts share.
 
-`helm`      without a cluster
+`helm`      without a cluster, of each major version in turn
+`newest_helm`   the last of them alone, for what takes long and where it makes no difference
 `plane`     a real API server with the CRDs that the charts write for, where it was compiled before
 """
 
@@ -14,13 +15,19 @@ from support.controlplane import ControlPlane
 from support.crd_install import install
 from support.crds import certificate_crds, keda_crds, prometheus_crds, strimzi_crds
 from support.go_tools import compiled_control_plane
-from support.helm import Helm
+from support.helm import MAJORS, Helm
+
+
+@pytest.fixture(scope="session", params=MAJORS, ids="Helm {}".format)
+def helm(request: pytest.FixtureRequest, scratch: Path) -> Helm:
+    """Helm without a cluster."""
+    return Helm(scratch, request.param)
 
 
 @pytest.fixture(scope="session")
-def helm(scratch: Path) -> Helm:
-    """Helm without a cluster."""
-    return Helm(scratch)
+def newest_helm(scratch: Path) -> Helm:
+    """Helm of the newest major version, without a cluster."""
+    return Helm(scratch, MAJORS[-1])
 
 
 @pytest.fixture(scope="session")

@@ -14,17 +14,17 @@ import yaml
 from support.api import Api, ApiError, Json
 from support.controlplane import ControlPlane
 from support.fleet import until
-from support.helm import CASES, MATRIX, OPERATOR, PLATFORM, ROOT, Helm, pod_templates
+from support.helm import CASES, MAJORS, MATRIX, OPERATOR, PLATFORM, ROOT, Helm, pod_templates
 
 SYSTEM, SHOP, EMPTY = "orderflow-system", "shop", "empty"
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 pytestmark = pytest.mark.timeout(1800)  # the first run compiles Helm
 
 
-@pytest.fixture(scope="module")
-def installed(plane: ControlPlane, scratch: Path) -> Helm:
-    """Helm, and with it both charts installed."""
-    helm = Helm(scratch, plane.kubeconfig)
+@pytest.fixture(scope="module", params=MAJORS, ids="Helm {}".format)
+def installed(request: pytest.FixtureRequest, plane: ControlPlane, scratch: Path) -> Helm:
+    """Helm, and with it both charts installed; the newer one finds the releases of the older, and takes them over."""
+    helm = Helm(scratch, request.param, plane.kubeconfig)
     install(helm, OPERATOR, SYSTEM, {"webhook": {"enabled": True, "failurePolicy": "Ignore"}})
     install(helm, PLATFORM, SHOP, {"kafka": {"type": "Broker"}})
     asyncio.run(prepare(plane))
@@ -84,11 +84,11 @@ async def accept(api: Api, item: Json, namespace: str) -> None:
 
 
 @pytest.mark.parametrize(("chart", "name"), CASES, ids=[f"{chart.name} {name}" for chart, name in CASES])
-async def test_the_server_takes_what_the_charts_make(api: Api, helm: Helm, chart: Path, name: str) -> None:
+async def test_the_server_takes_what_the_charts_make(api: Api, newest_helm: Helm, chart: Path, name: str) -> None:
     """Every object of every set of values, and every pod under Pod Security `restricted`."""
     values = dict(MATRIX[chart][name])
     values.pop("watchNamespaces", None)  # those are not here
-    objects = helm.render(chart, values, namespace=EMPTY)
+    objects = newest_helm.render(chart, values, namespace=EMPTY)
     for item in [*objects, *pods(objects)]:
         await accept(api, item, EMPTY)
 

@@ -27,9 +27,9 @@ def of_operator(file: str) -> list[Json]:
 
 
 @pytest.fixture(scope="module")
-def written(helm: Helm) -> dict[str, list[Json]]:
+def written(newest_helm: Helm) -> dict[str, list[Json]]:
     """All that is written into a cluster, by who writes it."""
-    charts = {chart.name: helm.render(chart, values) for chart, values in _ALL_ON.items()}
+    charts = {chart.name: newest_helm.render(chart, values) for chart, values in _ALL_ON.items()}
     return charts | {"the operator": of_operator("shop.yaml")}
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from support.helm import CASES, CHARTS, MATRIX, OPERATOR, PLATFORM, Helm, Json, pod_templates
+from support.helm import CASES, CHARTS, MAJORS, MATRIX, OPERATOR, PLATFORM, Helm, Json, pod_templates
 from support.openapi import faults
 
 pytestmark = pytest.mark.timeout(1800)  # the first run compiles Helm
@@ -113,3 +113,21 @@ def test_rights_end_at_the_namespaces_that_are_watched(helm: Helm) -> None:
     assert verbs == {"get", "list", "watch"}
     there = {item["metadata"]["namespace"] for item in objects if item["kind"] == "RoleBinding"}
     assert there == {"shop", "warehouse"}
+
+
+@pytest.mark.parametrize(("chart", "name"), CASES, ids=[f"{chart.name} {name}" for chart, name in CASES])
+def test_every_helm_makes_the_same(scratch: Path, chart: Path, name: str) -> None:
+    """What is rendered does not depend on Helm's version but for what is drawn anew each time."""
+    older, newer = (known(Helm(scratch, major).render(chart, MATRIX[chart][name])) for major in MAJORS)
+    assert older == newer
+
+
+def known(objects: list[Json]) -> list[Json]:
+    """Give objects without what is drawn: data of Secrets, hashes of it, and a certificate's authority."""
+    for item in objects:
+        for webhook in item.get("webhooks", []):
+            webhook["clientConfig"].pop("caBundle", None)
+        if item["kind"] == "Secret":
+            item["data"] = sorted(item.get("data") or item.get("stringData", {}))
+            item.pop("stringData", None)
+    return sorted(objects, key=lambda item: (item["kind"], item["metadata"]["name"]))

@@ -5,6 +5,7 @@ of the namespace last. Each can be run alone. What a failed test leaves to look 
 """
 
 import logging
+import os
 import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -27,6 +28,7 @@ PLATFORM = [
     str(ROOT / "charts/orderflow-platform"),
     f"--set=paymentProvider.image={IMAGE}",
     "--set=kafka.broker.resources.requests.cpu=50m,postgres.resources.requests.cpu=50m",
+    *(f"--set=kafka.broker.image={image}" for image in [os.environ.get("E2E_KAFKA_IMAGE")] if image),
 ]
 SECONDS = 600  # of one test, on a machine that does much else
 UNAVAILABLE = 69  # as tools/kind

@@ -65,7 +65,8 @@ def go_program(name: str, package: str) -> Path:
     def build(made: Path) -> None:
         _go(module, "build", "-trimpath", "-ldflags", "-s -w", "-o", f"{made}/", package)
 
-    return _compiled(name, cache_directory() / f"{name}-{_key(module)}", build) / package.rpartition("/")[2]
+    folder = cache_directory() / f"{name}-{hashlib.sha256(package.encode()).hexdigest()[:8]}-{_key(module)}"
+    return _compiled(package, folder, build) / package.rpartition("/")[2]
 
 
 def prometheus_programs() -> Path:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -68,11 +67,16 @@ class HelmError(Exception):
     """Helm refused; the text is what it said."""
 
 
-class Helm:
-    """The helm command; with a kubeconfig it speaks to that cluster, without one to none."""
+MAJORS = (3, 4)
+"""Those that people have: what the charts make is asked of both."""
 
-    def __init__(self, folder: Path, kubeconfig: Path | None = None) -> None:
-        self._program = shutil.which("helm") or str(go_program("helm", "helm.sh/helm/v3/cmd/helm"))
+
+class Helm:
+    """The helm command of a major version; with a kubeconfig it speaks to that cluster, without one to none."""
+
+    def __init__(self, folder: Path, major: int, kubeconfig: Path | None = None) -> None:
+        self.major = major
+        self._program = str(go_program("helm", f"helm.sh/helm/v{major}/cmd/helm"))
         homes = {f"HELM_{home}_HOME": str(folder / home) for home in ("CACHE", "CONFIG", "DATA")}
         self._env = os.environ | homes | {"KUBECONFIG": str(kubeconfig or folder / "no-cluster")}
 

@@ -7,14 +7,14 @@ import pytest
 
 from orderflow_cli.errors import ToolMissingError
 from orderflow_cli.kafka import Kafka
-from orderflow_cli.kafka_jars import KafkaProgram, find_program
+from orderflow_cli.kafka_jars import KAFKA_VERSION, KafkaProgram, find_program
 from orderflow_cli.postgres import Postgres
 
 
-def kafka_program() -> KafkaProgram:
-    """Java and Kafka's jars, or the test is skipped with the reason."""
+def kafka_program(version: str = KAFKA_VERSION) -> KafkaProgram:
+    """Return Java and the jars of a Kafka, or skip the test with the reason."""
     try:
-        return find_program(print)
+        return find_program(print, version)
     except ToolMissingError as missing:
         pytest.skip(f"no real Kafka: {missing.message}")
 

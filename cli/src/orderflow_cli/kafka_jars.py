@@ -11,7 +11,8 @@ from pathlib import Path
 
 from orderflow_cli.errors import StartError, ToolMissingError
 
-KAFKA_VERSION = "4.1.0"
+KAFKA_VERSION = "4.3.1"
+"""The newest that Strimzi 1.2 takes."""
 _POM = Path(__file__).with_name("kafka-pom.xml")
 _OLDEST_JAVA = 17
 
@@ -24,13 +25,13 @@ class KafkaProgram:
     jars: Path
 
 
-def find_program(say: Callable[[str], None]) -> KafkaProgram:
-    """Java and Kafka's jars, fetched when they are not cached; raises ToolMissingError or StartError."""
+def find_program(say: Callable[[str], None], version: str = KAFKA_VERSION) -> KafkaProgram:
+    """Return Java and Kafka's jars, fetched when they are not cached; raises ToolMissingError or StartError."""
     java = find_java()
-    jars = cache_directory() / f"kafka-{KAFKA_VERSION}"
+    jars = cache_directory() / f"kafka-{version}"
     if not jars.is_dir():
-        say(f"fetching Apache Kafka {KAFKA_VERSION} with Maven, once (45 MB) …")
-        _fetch(jars)
+        say(f"fetching Apache Kafka {version} with Maven, once (45 MB) …")
+        _fetch(jars, version)
     return KafkaProgram(java, jars)
 
 
@@ -58,20 +59,20 @@ def _java_version(java: str) -> int:
     return int(found.group(1)) if found else 0
 
 
-def _fetch(jars: Path) -> None:
+def _fetch(jars: Path, version: str) -> None:
     maven = shutil.which("mvn")
     if maven is None:
         raise ToolMissingError("Maven (mvn) is not here", "Install Maven, or give --kafka HOST:PORT")
     jars.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=jars.parent) as scratch:
         folder = Path(scratch) / "jars"
-        _copy_dependencies(maven, folder)
+        _copy_dependencies(maven, folder, version)
         if not jars.is_dir():  # another run may have been faster; its jars are the same
             folder.rename(jars)
 
 
-def _copy_dependencies(maven: str, folder: Path) -> None:
-    goal = ["dependency:copy-dependencies", f"-DoutputDirectory={folder}"]
+def _copy_dependencies(maven: str, folder: Path, version: str) -> None:
+    goal = ["dependency:copy-dependencies", f"-DoutputDirectory={folder}", f"-Dkafka.version={version}"]
     command = [maven, "-B", "-q", "-f", str(_POM), *goal]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode != 0:
