@@ -325,7 +325,9 @@ class MemoryCluster:
         number = partition_of(message.key or b"", self.topics[message.topic])
         partition = Partition(message.topic, number)
         headers = tuple(message.headers)
-        record = Record(partition, len(self.records[partition]), message.key, headers, message.value)
+        record = Record(
+            partition, len(self.records[partition]), message.key, headers, message.value, int(time.time() * 1000)
+        )
         self.records[partition].append(record)
         self.arrived.set()
         self.arrived = asyncio.Event()

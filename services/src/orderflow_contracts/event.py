@@ -4,7 +4,9 @@ Services subclass `Event`; the runtime decodes and encodes through it and knows 
 tolerates fields it does not know and lifts old versions by `UPCASTERS`, so a producer can move first.
 """
 
+import json
 from collections.abc import Callable, Mapping
+from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -15,6 +17,10 @@ from pydantic_core import from_json, to_json
 class Undecodable(ValueError):  # noqa: N818  (it is a finding about bytes, and reads as one)
     """Bytes that are not the event they claim to be; `str()` is the reason, fit for a header."""
 
+
+_NO_WHOLE_NUMBER = ("int_type", "int_from_float")
+"""Kinds of pydantic's errors where a whole number was to stand."""
+_MOST_DIGITS = 30
 
 PERSONAL = {"personal": True}
 """Marks a field as personal data: `Annotated[str, Field(json_schema_extra=PERSONAL)]`."""
@@ -58,9 +64,18 @@ class Event(Model):
                 value = to_json(cls._upcast(_parsed(value), version))
             elif b"NaN" in value or b"Infinity" in value:
                 _parsed(value)  # pydantic does not refuse these in a field that it does not read
-            return cls.model_validate_json(value, strict=True, by_alias=True, by_name=False)
+            return cls._read(value)
         except ValueError as error:
             raise Undecodable(_reason(cls.TYPE, error)) from None
+
+    @classmethod
+    def _read(cls, value: bytes) -> Self:
+        try:
+            return cls.model_validate_json(value, strict=True, by_alias=True, by_name=False)
+        except ValidationError as error:
+            if not any(found["type"] in _NO_WHOLE_NUMBER for found in error.errors(include_input=False)):
+                raise
+        return cls.model_validate_json(_with_whole_numbers(value), strict=True, by_alias=True, by_name=False)
 
     @classmethod
     def _upcast(cls, data: Any, version: int) -> Any:
@@ -75,6 +90,26 @@ class Event(Model):
 
 def _parsed(value: bytes) -> Any:
     return from_json(value, allow_inf_nan=False)
+
+
+def _with_whole_numbers(value: bytes) -> str:
+    """Write numbers like `100.0` and `1E+2` as whole ones: JSON has one kind of number, and some write all alike."""
+    try:
+        return json.dumps(json.loads(value.decode(), parse_float=_number))
+    except RecursionError:
+        raise ValueError("Input is nested too deeply") from None
+
+
+def _number(text: str) -> int | float:
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        return float(text)  # the exponent has more digits than there are exponents
+    if number.is_zero():
+        return 0
+    # the exponent alone may ask for more digits than memory has
+    is_whole = number.adjusted() < _MOST_DIGITS and number == number.to_integral_value()
+    return int(number) if is_whole else float(text)
 
 
 def _reason(event: str, error: ValueError) -> str:

@@ -4,18 +4,16 @@ Everything that carries one uses `Trace`; who makes spans is `tracing.py`. Ports
 request. Source: W3C Trace Context (headers `traceparent` and `tracestate`; the flags' lowest bit says "sampled").
 """
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from orderflow_contracts.envelope import Header
+from orderflow_contracts.envelope import Header, is_traceparent, trace_context
 
 NO_SPAN = "0" * 16
 """In the place of a span's id: nothing is above. It is never sent."""
-_IS_VALID = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?").fullmatch
 
 
 class Trace(NamedTuple):
@@ -33,7 +31,7 @@ class Trace(NamedTuple):
     @property
     def valid(self) -> bool:
         """Whether there is one at all, and a well-formed one."""
-        return self.parent is not None and _IS_VALID(self.parent) is not None
+        return self.parent is not None and is_traceparent(self.parent)
 
     @property
     def sampled(self) -> bool:
@@ -95,9 +93,8 @@ def read_trace(text: str | None) -> Trace:
 
 
 def trace_of(headers: Iterable[Header]) -> Trace:
-    """Read a trace from a record's headers, whatever else they are."""
-    found = {name: (value or b"").decode(errors="replace") for name, value in headers if name.startswith("trace")}
-    return Trace(found.get("traceparent"), found.get("tracestate"))
+    """Return the trace that a record's headers carry, whatever else they are; none where it is not well-formed."""
+    return Trace(*trace_context(dict(headers)))
 
 
 @dataclass(slots=True)

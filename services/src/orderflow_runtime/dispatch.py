@@ -39,6 +39,8 @@ class Batch:
     items: list[Item] = field(default_factory=list)
     poison: list[Poison] = field(default_factory=list)
     offsets: dict[Partition, int] = field(default_factory=dict)
+    ignored: list[str] = field(default_factory=list)
+    """kinds of metadata that was left aside"""
 
     def __bool__(self) -> bool:
         return bool(self.items or self.offsets)

@@ -87,6 +87,7 @@ class Gatherer:
                 continue
             batch.offsets[record.partition] = record.offset + 1
             found = read_item(record, self._events[record.partition.topic])
+            batch.ignored += found.ignored
             if isinstance(found, Poison):
                 batch.poison.append(found)
             else:

@@ -7,15 +7,16 @@ so that retry, order by key and dead letters are the same for all.
 import hashlib
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any, NamedTuple
 
 import msgspec
 
-from orderflow_contracts.envelope import Envelope, Header, read_envelope
+from orderflow_contracts.envelope import Envelope, Header, read_content, time_header
 from orderflow_contracts.event import Event, Undecodable
 from orderflow_runtime.context import NONE, Trace, trace_of
+from orderflow_runtime.headers import keep
 from orderflow_runtime.log import Partition, Record
 from orderflow_runtime.service import CallOutcome, Fired, Received
 
@@ -62,6 +63,8 @@ class Item:
     trace: Trace = NONE
     within: Trace | None = None
     """the place of its handling, in which its effects belong; `trace` where nobody made one"""
+    ignored: Sequence[str] = ()
+    """metadata of its record that was left aside, by kind"""
 
     @property
     def cause(self) -> Trace:
@@ -77,40 +80,47 @@ class Poison:
     type: str
     reason: str
     redrive_of: uuid.UUID | None = None
+    ignored: Sequence[str] = ()
 
 
 def read_item(record: Record, event: type[Event]) -> Item | Poison:
     """Decode a record of the topic that carries `event`."""
     redrive_of = None
+    headers, ignored = keep(record.headers, (REDRIVE_OF,))
+    if ignored:
+        record = replace(record, headers=headers)
     try:
-        redrive_of = _redrive_of(record.headers)
-        return _decode(record, event, redrive_of)
+        redrive_of = _redrive_of(headers)
+        item = _decode(record, event, redrive_of)
     except Undecodable as error:
-        return Poison(record, event.TYPE, str(error), redrive_of)
+        return Poison(record, event.TYPE, str(error), redrive_of, ignored)
+    item.ignored = [*ignored, *item.ignored]
+    return item
 
 
 def _decode(record: Record, event: type[Event], redrive_of: uuid.UUID | None) -> Item:
-    envelope = read_envelope(record.headers)
+    content = read_content(record.headers, record.value, record.timestamp)
+    envelope = content.envelope
     if envelope.type != event.TYPE:
         raise Undecodable(f"type {envelope.type[:100]} on the topic of {event.TYPE}")
-    if record.value is None:
-        raise Undecodable("the record has no value")
     key = _key(record)
-    received = Received(event.decode(record.value, envelope.version), envelope.id, envelope.time)
+    received = Received(event.decode(content.data, envelope.version), envelope.id, envelope.time)
     if received.key != key:
         raise Undecodable(f"the record's key is {key[:100]}, the event's {received.key[:100]}")
     return Item(
         shard=record.partition,
         key=key,
         type=event.TYPE,
-        headers=record.headers,
-        value=record.value,
+        # whatever comes of it, its time stays that of this record
+        headers=[*record.headers, time_header(envelope.time)] if content.timeless else record.headers,
+        value=record.value or b"",
         payload=received,
         offset=record.offset,
         event_id=envelope.id,
         inbox=arrival(envelope),
         redrive_of=redrive_of,
         trace=Trace(envelope.traceparent, envelope.tracestate),
+        ignored=content.ignored,
     )
 
 
@@ -179,6 +189,7 @@ def decode_parked(item: Item, event: type[Event] | None) -> None:
     elif event is None:
         raise Undecodable(f"this version has no handler for {item.type}")
     else:
-        envelope = read_envelope(item.headers)
-        item.payload = Received(event.decode(item.value, envelope.version), envelope.id, envelope.time)
+        envelope, data, *_ = read_content(item.headers, item.value)
+        item.payload = Received(event.decode(data, envelope.version), envelope.id, envelope.time)
+        item.trace = Trace(envelope.traceparent, envelope.tracestate)
         item.event_id, item.redrive_of = envelope.id, _redrive_of(item.headers)

@@ -138,7 +138,7 @@ class KafkaLog(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
         except KafkaError as error:
             raise LogUnavailable(f"fetch: {error!r}") from error
         return [
-            Record(partition, r.offset, r.key, r.headers, r.value)
+            Record(partition, r.offset, r.key, r.headers, r.value, r.timestamp)
             for tp, found in fetched.items()
             for partition in (Partition(tp.topic, tp.partition),)
             for r in found

@@ -42,7 +42,7 @@ def letter_message(
     letter: DeadLetter, service: str, topic: str, key: bytes | None, headers: Iterable[Header], value: bytes | None
 ) -> Message:
     """Make the record for the dead-letter topic: the original's key, headers and bytes, and why it is here."""
-    kept = [(_writable(name), body) for name, body in headers if not name.startswith(PREFIX)]
+    kept = [(name, body) for name, body in headers if not name.startswith(PREFIX)]
     ours: list[Header] = [
         (LETTER_ID, str(letter.id).encode()),
         (SERVICE, service.encode()),
@@ -54,11 +54,6 @@ def letter_message(
     if letter.offset is not None:
         ours.append((OFFSET, b"%d" % letter.offset))
     return Message(topic, key, kept + ours, value or b"")
-
-
-def _writable(name: str) -> str:
-    """Show bytes of a header's name that are not UTF-8 as `\\xff`: clients write names as text alone."""
-    return name if name.isascii() else name.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
 def _letter_id(service: str, type_: str, shard: Partition, offset: int | None) -> uuid.UUID:

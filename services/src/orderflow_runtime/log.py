@@ -31,6 +31,8 @@ class Record:
     key: bytes | None
     headers: Sequence[Header]
     value: bytes | None
+    timestamp: int = -1
+    """by its producer or its broker, in milliseconds since 1970; -1 for none"""
 
 
 class Message(msgspec.Struct, frozen=True, array_like=True):

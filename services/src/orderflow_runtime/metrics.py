@@ -82,6 +82,10 @@ class Metrics:
             now = self._now()
             self._ended += [Ended(e.TYPE, e.key, now, traces.get(e.key)) for e in events if e.TYPE in self._ends]
 
+    def ignore(self, kinds: Iterable[str]) -> None:
+        """Count metadata that was left aside."""
+        _add(self.ignored, Tally(kinds))
+
     def take_ended(self) -> list[Ended]:
         """Give the runs that ended since the last call."""
         ended, self._ended = self._ended, []
@@ -116,6 +120,10 @@ class Metrics:
         self.parked = self._by_event("parked", "Times an event was put aside for a later attempt")
         self.retried = self._by_event("retried", "Attempts of an event after its first")
         self.dead = self._by_event("dead", "Events that went to the dead-letter topic")
+
+        self.ignored = self._make(
+            Counter, "metadata_ignored", "Odd metadata of records whose events were handled without it", "kind"
+        )
 
     def _by_event(self, name: str, help_text: str) -> Counter:
         return self._make(Counter, f"events_{name}", help_text, "event")

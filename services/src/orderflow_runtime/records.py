@@ -2,7 +2,7 @@
 
 Kafka takes header names of any bytes, and aiokafka cannot read a batch in which one is not UTF-8: a single record
 would hold up its partition for ever. Such a batch is read here, its odd names with lone surrogates for what is not
-text, and `orderflow_contracts.envelope` refuses those records one by one. All other batches aiokafka reads.
+text, which `headers.py` turns into text. All other batches aiokafka reads.
 """
 
 from collections.abc import Iterator

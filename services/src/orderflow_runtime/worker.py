@@ -200,6 +200,7 @@ class Worker:
         for partition, offset in batch.offsets.items():
             self._leases[partition].next = offset
         self._parts.metrics.count(committed, len(batch.items), time.monotonic() - started)
+        self._parts.metrics.ignore(batch.ignored)
         tell(committed)
         await self._hand_on(committed)
 

@@ -21,6 +21,7 @@ from orderflow_model.config import service_config
 from orderflow_model.names import dead_letter_topic_name
 from orderflow_model.topics import event_topic
 from orderflow_runtime import letters
+from orderflow_runtime.headers import MAX_HEADERS
 from orderflow_runtime.item import REDRIVE_OF
 from support.fleet import Fleet, until
 from support.orders import Shop, open_fleet, order, shop_of, start_all
@@ -66,9 +67,9 @@ def origin(letter: dict[str, Any]) -> At:
 
 
 def is_kept(sent: Wire, record: Any) -> bool:
-    """Whether a dead letter has all of the record it was made of; a null value stands as an empty one."""
+    """Whether a dead letter has all of the record but for headers in excess; a null value stands as an empty one."""
     ours = [(name, value) for name, value in record.headers if not name.startswith(letters.PREFIX)]
-    theirs = [(name.encode().decode(errors="backslashreplace"), value) for name, value in sent.headers]
+    theirs = [(name.encode().decode(errors="backslashreplace"), value) for name, value in sent.headers[:MAX_HEADERS]]
     return (record.key, record.value or b"", ours) == (sent.key, sent.value or b"", theirs)
 
 

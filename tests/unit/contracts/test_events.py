@@ -102,11 +102,69 @@ def test_version_without_a_way_up_is_refused(version: int) -> None:
         OrderCreated.decode(json.dumps(ORDER).encode(), version)
 
 
-@pytest.mark.parametrize("amount", ["-1", "1.5", "1.0", "1e300", "true", '"1"', "null", "[]", "1" * 5000, "9" * 19])
+@pytest.mark.parametrize(
+    "amount",
+    [
+        "-1",
+        "1.5",
+        "100.5",
+        "1e-1",
+        "1e300",
+        "1e999999999",
+        f"1e{'9' * 20}",
+        "-1.0",
+        "true",
+        '"1"',
+        "null",
+        "[]",
+        "1" * 5000,
+        "9" * 19,
+    ],
+)
 def test_amount_that_is_not_a_small_whole_number_is_refused(amount: str) -> None:
     """Money is a whole number of minor units within bounds: no float, no text, no truth value, no giant."""
     with pytest.raises(Undecodable, match="PAYMENT_REFUNDED"):
         PaymentRefunded.decode(b'{"orderId":"o1","currency":"EUR","amount":%s}' % amount.encode(), 1)
+
+
+@given(st.integers(1, MAX_AMOUNT), st.data())
+def test_a_whole_number_may_be_written_as_any_other_number(amount: int, data: st.DataObject) -> None:
+    """JSON has one kind of number: 100, 100.0 and 1E+2 are the same amount, to the last digit."""
+    shift = data.draw(st.integers(0, 20))
+    digits = str(amount).zfill(shift + 1)
+    point = len(digits) - shift
+    forms = [
+        f"{amount}.{'0' * data.draw(st.integers(1, 400))}",
+        f"{amount}e{data.draw(st.sampled_from(['', '+', '-']))}0",
+        f"{amount}{'0' * shift}E-{shift}",
+        f"{digits[:point].lstrip('0') or '0'}.{digits[point:] or '0'}e+{shift}",
+    ]
+    for written in forms:
+        body = b'{"orderId":"o1","currency":"EUR","amount":%s,"new":[1.5,"\\ud7ff"]}' % written.encode()
+        assert PaymentRefunded.decode(body, 1).amount == amount
+
+
+def test_whole_numbers_are_read_at_any_depth_and_in_old_versions() -> None:
+    """Lines of an order have theirs, also where an old event is lifted on its way."""
+    line = {"sku": "apple", "quantity": 2.0, "unitPrice": 3e2}
+    for version in (1, 2):
+        event = OrderCreated.decode(json.dumps(ORDER | {"lines": [line]}).encode(), version)
+        assert (event.lines[0].quantity, event.lines[0].unit_price) == (2, 300)
+
+
+def test_a_fraction_beside_a_whole_number_is_refused_at_its_place() -> None:
+    """One number that is none spoils the event, however many others are whole."""
+    line = {"sku": "apple", "quantity": 2.0, "unitPrice": 300.5}
+    with pytest.raises(Undecodable, match="lines/0/unitPrice"):
+        OrderCreated.decode(json.dumps(ORDER | {"lines": [line]}).encode(), 2)
+
+
+def test_depth_beside_a_whole_number_is_refused() -> None:
+    """What nobody reads must not fell the reader either."""
+    body = b'{"orderId":"o1","currency":"EUR","amount":1.0,"x":' + b"[" * 190 + b"]" * 190 + b"}"
+    assert PaymentRefunded.decode(body, 1).amount == 1
+    with pytest.raises(Undecodable):
+        PaymentRefunded.decode(body.replace(b"[" * 190, b"[" * 10_000).replace(b"]" * 190, b"]" * 10_000), 1)
 
 
 HOSTILE = {

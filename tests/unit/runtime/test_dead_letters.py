@@ -37,10 +37,12 @@ HOSTILE: dict[str, dict[str, object]] = {
     "no headers": {"headers": []},
     "null id": {"headers": [("ce_specversion", b"1.0"), ("ce_id", None)]},
     "id not UTF-8": {"headers": [("ce_specversion", b"1.0"), ("ce_id", b"\xff")]},
-    "header name not UTF-8": {"extra": [("\udcff", b"")]},
+    "header name not UTF-8": {"extra": [("\udcff", b"")], "value": b"{"},
     "null redrive": {"extra": [("orderflow-redrive-of", None)]},
     "redrive of nothing": {"extra": [("orderflow-redrive-of", b"x")]},
-    "too many headers": {"extra": [("h", b"")] * 10_000},
+    "too many headers": {"extra": [("h", b"")] * 10_000, "value": b"{"},
+    "batched mode": {"headers": [("content-type", b"application/cloudevents-batch+json")]},
+    "structured mode without an event": {"headers": [("content-type", b"application/cloudevents+json")]},
 }
 
 
