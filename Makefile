@@ -1,6 +1,6 @@
 # What one does here, each as one command; `make` alone lists them. Needs GNU make, a POSIX shell and Python 3.11.
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-unit test-integration test-controlplane test-observability charts workflows coverage lint format bench bench-operator picture lock clean
+.PHONY: help install demo test test-chaos test-unit test-integration test-controlplane test-observability charts workflows coverage lint format bench bench-operator picture lock clean
 
 BIN := .venv/bin
 RUN := $(BIN)/python -m
@@ -8,6 +8,8 @@ STAMP := .venv/.installed
 FLOW ?= manifests/flows/shop.yaml
 DEMO ?= --fail payment=5%,shipping=1%,unknown=1%
 PYTEST_ARGS ?=
+CHAOS ?= tenth
+PYTEST := $(RUN) pytest --chaos=$(CHAOS)
 WORKERS ?= 2
 UPGRADE ?=
 MATPLOTLIB := 3.10.3
@@ -30,17 +32,20 @@ demo: install ## run the shop flow with failing orders: until Ctrl-C, or 500 ord
 test: install ## lint and all tests that this machine can run, the time of each and what was skipped and why
 	@MAKE='$(MAKE)' tools/parts lint workflows test-unit test-controlplane charts test-observability test-integration
 
+test-chaos: install ## the long tests whole, of which CHAOS in `make test` is a tenth, or slice:K/10 from 0 to 9
+	@$(RUN) pytest --chaos=whole -m chaos tests/unit tests/integration tests/controlplane tests/observability $(PYTEST_ARGS)
+
 test-unit: install ## tests that need nothing but Python
-	@$(RUN) pytest -n $(WORKERS) tests/unit $(PYTEST_ARGS)
+	@$(PYTEST) -n $(WORKERS) tests/unit $(PYTEST_ARGS)
 
 test-integration: install ## tests on real Kafka and Postgres, which they start themselves (Java 17 and Maven)
-	@$(RUN) pytest tests/integration $(PYTEST_ARGS)
+	@$(PYTEST) tests/integration $(PYTEST_ARGS)
 
 test-controlplane: install ## tests of the operator on a real API server, compiled from Go modules at the first run
-	@$(RUN) pytest -n $(WORKERS) tests/controlplane $(PYTEST_ARGS)
+	@$(PYTEST) -n $(WORKERS) tests/controlplane $(PYTEST_ARGS)
 
 test-observability: install ## tests of traces, metrics, dashboards and alerts, as their tools would see them
-	@$(RUN) pytest -n $(WORKERS) tests/observability $(PYTEST_ARGS)
+	@$(PYTEST) -n $(WORKERS) tests/observability $(PYTEST_ARGS)
 
 charts: install ## render the charts, judge them with Helm, kube-score (Go) and checkov, try them on an API server
 	@$(RUN) pytest tests/charts $(PYTEST_ARGS)
@@ -49,7 +54,7 @@ workflows: install ## read the GitHub workflows with actionlint (compiled from G
 	@$(RUN) pytest tests/workflows $(PYTEST_ARGS)
 
 coverage: install ## branches of runtime and model that the tests reach; fails below 95 %
-	@$(RUN) pytest tests/unit tests/integration --cov --cov-report=term-missing:skip-covered $(PYTEST_ARGS)
+	@$(PYTEST) tests/unit tests/integration --cov --cov-report=term-missing:skip-covered $(PYTEST_ARGS)
 
 lint: install ## style, types, the direction of imports, and the tree's own rules
 	@$(BIN)/ruff check .

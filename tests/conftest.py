@@ -4,6 +4,7 @@
 `private_kafka`, `private_postgres`   started for one test, which may stop, kill and restart them
 `database`            a fresh, empty database of the shared Postgres, by its superuser's URL
 `flow_name`           a name no other test uses: prefix topics, groups and roles with it
+`chaos`               how much of a long test this run takes (`--chaos`); who asks for it is marked `chaos`
 """
 
 from collections.abc import AsyncIterator, Iterator
@@ -15,12 +16,55 @@ from hypothesis import settings
 from orderflow_cli.kafka import Kafka
 from orderflow_cli.postgres import Postgres, create_database, drop_database
 from support.names import unique_name
+from support.portion import Portion, portion
 from support.scratch import scratch_directory
 from support.servers import new_kafka, new_postgres
 
 # how long an example takes says more of what else the machine does than of the code
 settings.register_profile("orderflow", deadline=None)
 settings.load_profile("orderflow")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Take the portion of the long tests."""
+    parser.addoption("--chaos", default="tenth", help="of the long tests: tenth (the default), whole or slice:K/N")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse a portion that is none before anything runs."""
+    try:
+        portion(config.getoption("chaos"))
+    except ValueError as wrong:
+        raise pytest.UsageError(str(wrong)) from None
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Say how much of the long tests runs."""
+    return f"chaos: {portion(config.getoption('chaos'))}"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark the tests that take a portion, and leave out the cases that are another slice's."""
+    for item in items:
+        if takes_portion(item):
+            item.add_marker("chaos")
+    cases = {item.nodeid: item for item in items if item.get_closest_marker("chaos") and not takes_portion(item)}
+    left_out = cases.keys() - portion(config.getoption("chaos")).cases(cases)
+    if left_out:
+        config.hook.pytest_deselected(items=[cases[node] for node in left_out])
+        items[:] = [item for item in items if item.nodeid not in left_out]
+
+
+def takes_portion(item: pytest.Item) -> bool:
+    """Whether a test asks how much of it runs."""
+    return "chaos" in getattr(item, "fixturenames", ())
+
+
+@pytest.fixture(scope="session")
+def chaos(pytestconfig: pytest.Config) -> Portion:
+    """How much of a long test runs: `chaos.turns(range(50))`, `chaos.size(20_000)`."""
+    return portion(pytestconfig.getoption("chaos"))
 
 
 @pytest.fixture(scope="session")

@@ -110,3 +110,9 @@ def test_a_step_runs_a_command_of_the_makefile(job: Job) -> None:
         assert words[0] == "make", f"{job.where} runs {words}"
         done = subprocess.run([*words, "--dry-run"], cwd=ROOT, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{job.where} runs {words}: {done.stderr}"
+
+
+def test_the_long_tests_are_done_whole_every_night() -> None:
+    """What each change does a tenth of is done whole by a job of its own."""
+    nightly = [words for job in jobs() if job.where.startswith("nightly.yaml") for words in job.commands()]
+    assert ["make", "test-chaos"] in nightly

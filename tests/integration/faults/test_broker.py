@@ -14,9 +14,11 @@ from orderflow_cli.postgres import Postgres
 from support.chaos import Load, pauses
 from support.fleet import Fleet
 from support.orders import NO_RETRIES, Shop, open_fleet, start_all
+from support.portion import Portion
 
 AWAY_SECONDS = 30
 KILLS = 10
+SEED = 4713
 ORDERS = 200
 
 
@@ -47,19 +49,20 @@ async def test_a_broker_that_is_away_stops_no_order_from_being_taken(shop: Shop,
 
 
 @pytest.mark.timeout(400)
-async def test_a_broker_killed_ten_times_loses_nothing(shop: Shop, private_kafka: Kafka) -> None:
+async def test_a_broker_killed_ten_times_loses_nothing(shop: Shop, private_kafka: Kafka, chaos: Portion) -> None:
     """The broker dies under load and comes back on the same address, ten times."""
-    load, waits = Load(shop), pauses(Random(4713), 0.2, 1.5)
-    for _ in range(KILLS):
+    load, turns = Load(shop), chaos.turns(range(KILLS))
+    for number in turns:
+        waits = pauses(Random(f"{SEED} {number}"), 0.2, 1.5)
 
-        async def disturb() -> None:
+        async def disturb(waits: Iterator[float] = waits) -> None:
             await asyncio.sleep(next(waits))
             await asyncio.to_thread(private_kafka.kill)
             await asyncio.sleep(next(waits))
             await asyncio.to_thread(private_kafka.start)
 
         await load.during(ORDERS, disturb)
-    print(f"\n{KILLS} kills of the broker: {await load.verdict()}")
+    print(f"\n{len(turns)} kills of the broker: {await load.verdict()}")
 
 
 async def _is_alive(fleet: Fleet, name: str) -> bool:

@@ -1,7 +1,7 @@
 """A Postgres that restarts and crashes, and COMMITs of which nobody knows whether they happened."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
 
@@ -13,6 +13,7 @@ from orderflow_cli.postgres import Postgres
 from support.chaos import Load, pauses
 from support.fleet import Fleet
 from support.orders import Shop, open_fleet, shop_of, start_all
+from support.portion import Portion
 from support.proxy import losing_proxy
 
 RESTARTS = 10
@@ -30,34 +31,37 @@ def fleet(kafka: Kafka, private_postgres: Postgres, scratch: Path) -> Iterator[F
 
 
 @pytest.mark.timeout(400)
-async def test_postgres_restarted_ten_times_loses_nothing(shop: Shop, private_postgres: Postgres) -> None:
-    """Under load the database is shut down or killed, in turn, and comes back at the same address."""
-    fleet, waits = shop.fleet, pauses(Random(4714), 0.2, 1.5)
-    await asyncio.to_thread(start_all, fleet)
-    load = Load(shop)
-    for turn in range(RESTARTS):
+async def test_postgres_restarted_ten_times_loses_nothing(
+    shop: Shop, private_postgres: Postgres, chaos: Portion
+) -> None:
+    """Under load the database is killed or shut down, in turn, and comes back at the same address."""
+    await asyncio.to_thread(start_all, shop.fleet)
+    load, turns = Load(shop), chaos.turns(range(RESTARTS))
+    for number in turns:
+        waits = pauses(Random(f"4714 {number}"), 0.2, 1.5)
+        end = private_postgres.stop if number % 2 else private_postgres.kill
 
-        async def disturb(turn: int = turn) -> None:
+        async def disturb(waits: Iterator[float] = waits, end: Callable[[], None] = end) -> None:
             await asyncio.sleep(next(waits))
-            await asyncio.to_thread(private_postgres.kill if turn % 2 else private_postgres.stop)
+            await asyncio.to_thread(end)
             await asyncio.sleep(next(waits))
             await asyncio.to_thread(private_postgres.start)
 
         await load.during(ORDERS, disturb)
-    print(f"\n{RESTARTS} restarts of Postgres: {await load.verdict()}")
+    print(f"\n{len(turns)} restarts of Postgres: {await load.verdict()}")
 
 
 @pytest.mark.timeout(400)
-async def test_a_lost_commit_is_neither_lost_nor_done_twice(fleet: Fleet) -> None:
+async def test_a_lost_commit_is_neither_lost_nor_done_twice(fleet: Fleet, chaos: Portion) -> None:
     """Of the COMMITs one in ten is lost on its way, or done with its answer lost: every effect still happens once."""
-    with losing_proxy(fleet.admin_url, Random(4715)) as (proxy, through):
+    with losing_proxy(fleet.admin_url, Random(f"4715 {chaos.number}")) as (proxy, through):
         direct, fleet.admin_url = fleet.admin_url, through
         await asyncio.to_thread(start_all, fleet)
         fleet.admin_url = direct
         async with shop_of(fleet) as shop:
             load = Load(shop)
             proxy.share = 0.1
-            while min(proxy.lost.values()) < LOST:
+            while min(proxy.lost.values()) < chaos.size(LOST):
                 await load.place(30)
             proxy.share = 0
             print(f"\nCOMMITs lost {proxy.lost}: {await load.verdict()}")

@@ -20,6 +20,7 @@ AT_ONCE = 20
 SECOND = "2"
 
 
+@pytest.mark.chaos
 @pytest.mark.parametrize(("service", "point"), CASES)
 async def test_a_service_killed_at_a_point_loses_and_doubles_nothing(shop: Shop, service: str, point: str) -> None:
     """Orders flow, the service dies at the point, is started again as it is shipped, and all orders end exactly."""

@@ -1,32 +1,35 @@
-"""Services that die at random under load, once each and fifty times."""
+"""Services that die at random under load, fifty times."""
 
 import asyncio
 from random import Random
 
 import pytest
 
-from support.chaos import Load, buried, kill_and_restart, pauses, poison
+from support.chaos import Load, buried, kill_and_restart, poison
 from support.orders import Shop
+from support.portion import Portion
 
 KILLS = 50
 ORDERS_A_KILL = 400
 SEED = 4711
+POISONED = ("ORDER_CREATED", "PAYMENT_PROCESSED", "ORDER_CANCELLED")
 
 
 @pytest.mark.timeout(900)
-async def test_fifty_random_kills_during_twenty_thousand_orders(shop: Shop) -> None:
+async def test_random_kills_during_twenty_thousand_orders(shop: Shop, chaos: Portion) -> None:
     """Nothing is lost, done twice or stuck, and the dead letters are exactly the poisoned records."""
-    random, load, fleet = Random(SEED), Load(shop), shop.fleet
+    load, fleet, letters = Load(shop), shop.fleet, 0
     services = [service.name for service in fleet.flow.spec.services]
-    waits, letters = pauses(random, 0.1, 1.2), 0
-    for number in range(KILLS):
+    turns = chaos.turns(range(KILLS))
+    for number in turns:
+        random = Random(f"{SEED} {number}")
 
-        async def disturb() -> None:
-            await asyncio.sleep(next(waits))
+        async def disturb(random: Random = random) -> None:
+            await asyncio.sleep(random.uniform(0.1, 1.2))
             await kill_and_restart(fleet, f"{random.choice(services)}-0")
 
-        if number % 10 == 5:
-            letters += poison(fleet, random.choice(["ORDER_CREATED", "PAYMENT_PROCESSED", "ORDER_CANCELLED"]), 5)
+        if number // 10 == 2:
+            letters += poison(fleet, random.choice(POISONED), 5)
         await load.during(ORDERS_A_KILL, disturb)
-    print(f"\n{KILLS} kills: {await load.verdict(dead_letters=letters)}")
+    print(f"\n{len(turns)} kills: {await load.verdict(dead_letters=letters)}")
     assert buried(fleet) == letters

@@ -13,9 +13,11 @@ from orderflow_cli.postgres import Postgres
 from support.chaos import Load, freeze_until_replaced, kill_and_restart
 from support.fleet import Fleet
 from support.orders import NO_RETRIES, Shop, open_fleet, shop_of, start_all
+from support.portion import Portion
 
 TURNS = 50
 ORDERS_A_TURN = 60
+SEED = 4712
 
 
 @pytest.fixture(scope="module")
@@ -36,11 +38,13 @@ async def shop(fleet: Fleet) -> AsyncIterator[Shop]:
 
 
 @pytest.mark.timeout(600)
-async def test_instances_join_and_leave_fifty_times(shop: Shop) -> None:
+async def test_instances_join_and_leave_fifty_times(shop: Shop, chaos: Portion) -> None:
     """Each turn one instance leaves, by request or by death, and joins again: partitions move under load."""
-    random, load, fleet = Random(4712), Load(shop), shop.fleet
+    load, fleet = Load(shop), shop.fleet
     names = sorted(set(fleet.processes) - {"provider"})
-    for _ in range(TURNS):
+    turns = chaos.turns(range(TURNS))
+    for number in turns:
+        random = Random(f"{SEED} {number}")
         name, how = random.choice(names), random.choice([signal.SIGTERM, signal.SIGKILL])
 
         async def disturb(name: str = name, how: signal.Signals = how) -> None:
@@ -48,7 +52,7 @@ async def test_instances_join_and_leave_fifty_times(shop: Shop) -> None:
             await fleet.until_ready(name)
 
         await load.during(ORDERS_A_TURN, disturb)
-    print(f"\n{TURNS} leaves and joins: {await load.verdict()}")
+    print(f"\n{len(turns)} leaves and joins: {await load.verdict()}")
 
 
 @pytest.mark.timeout(600)
