@@ -17,7 +17,7 @@ from operator import itemgetter
 from typing import Any
 
 from orderflow_runtime.context import read_trace
-from orderflow_runtime.item import Arrival
+from orderflow_runtime.item import Arrival, Identity
 from orderflow_runtime.log import Message, Partition, Record, Revoked, pack_headers, partition_of, unpack_headers
 from orderflow_runtime.statements import MAX_REDRIVES
 from orderflow_runtime.store import (
@@ -80,7 +80,8 @@ class State:
     """A service's schema; `statements` are the handlers' own, in order."""
 
     offsets: dict[Partition, OffsetRow] = field(default_factory=dict)
-    inbox: set[tuple[Any, uuid.UUID]] = field(default_factory=set)
+    inbox: set[Identity] = field(default_factory=set)
+    arrivals: list[Arrival] = field(default_factory=list)
     outbox: dict[int, tuple[Partition, bool, bytes]] = field(default_factory=dict)
     parked: dict[int, tuple[ParkedRow, str, float]] = field(default_factory=dict)
     timers: dict[tuple[str, str], tuple[Partition, float, bytes, str | None]] = field(default_factory=dict)
@@ -157,11 +158,12 @@ class MemoryTransaction:
         self._faults.at("claim")
         return frozenset(number for number in ids if self.state.calls.pop(number, None))
 
-    async def take_in(self, inbox: Sequence[Arrival]) -> frozenset[uuid.UUID]:
+    async def take_in(self, inbox: Sequence[Arrival]) -> frozenset[Identity]:
         """Fill the inbox."""
-        fresh = [key for key in dict.fromkeys(arrival.key for arrival in inbox) if key not in self.state.inbox]
-        self.state.inbox |= set(fresh)
-        return frozenset(number for _, number in fresh)
+        fresh = frozenset(arrival.identity for arrival in inbox) - self.state.inbox
+        self.state.inbox |= fresh
+        self.state.arrivals += [arrival for arrival in inbox if arrival.identity in fresh]
+        return fresh
 
     async def claim_redrives(self, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, str | None]:
         """Take dead letters back."""

@@ -11,8 +11,6 @@ import asyncpg
 from orderflow_cli.errors import LaptopError
 from orderflow_runtime.story import Step, read_story
 
-_LONGEST = dt.timedelta(days=400)
-"""How far back the inboxes are searched: longer than any of them remembers."""
 _SCHEMAS = "SELECT schemaname FROM pg_tables WHERE tablename = 'journal' ORDER BY schemaname"
 _HISTORY = 'SELECT state, history::text AS history FROM "order".orders WHERE order_id = $1'
 
@@ -56,7 +54,7 @@ async def _fetch(database: str, key: str) -> Tracks:
             steps = {}
             for row in await connection.fetch(_SCHEMAS):
                 await connection.execute("SELECT set_config('search_path', quote_ident($1), true)", row["schemaname"])
-                steps[row["schemaname"]] = await read_story(connection.fetch, key, dt.date.today() - _LONGEST)
+                steps[row["schemaname"]] = await read_story(connection.fetch, key)
             has_orders = await connection.fetchval("SELECT to_regclass('\"order\".orders') IS NOT NULL")
             order = await connection.fetchrow(_HISTORY, key) if has_orders else None
     finally:

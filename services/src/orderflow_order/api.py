@@ -6,7 +6,7 @@ most at hundreds of requests a second. `openapi` describes them.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from http import HTTPStatus
 from typing import Any
 
@@ -119,7 +119,7 @@ class Api:
     async def show_timeline(self, request: Request) -> Response:
         """Give what happened to an order, oldest first, as far as this service knows."""
         row = await self._row(store.TIMELINE, request)
-        steps = await read_story(self.intake.read, row["order_id"], row["placed_at"].date() - timedelta(days=1))
+        steps = await read_story(self.intake.read, row["order_id"])
         entries = timeline.merge(row["history"], steps)
         return _json(
             {"id": row["order_id"], "state": row["state"], "trace": timeline.first_trace(steps), "entries": entries}

@@ -1,7 +1,6 @@
 """The composition root of every service process: `main(build)` reads the environment, builds the parts, runs them."""
 
 import asyncio
-import contextlib
 import gc
 import logging
 import os
@@ -231,7 +230,6 @@ class _Process:
                 topics=self._topics,
             )
         )
-        self._rotated = asyncio.Event()
         self._relay = Relay(log, store, self._worker.owned)
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -248,7 +246,7 @@ class _Process:
             helpers += [asyncio.create_task(self._take_commands(intake)), asyncio.create_task(self._relay.run())]
         main_tasks = [
             asyncio.create_task(serve(app, listener, stopping)),
-            asyncio.create_task(self._work(stopping)),
+            asyncio.create_task(self._worker.run(stopping)),
         ]
         waking = asyncio.create_task(self._wake_at(stopping))
         if self._spans is not None:
@@ -262,14 +260,6 @@ class _Process:
             await asyncio.gather(*helpers, *main_tasks, waking, return_exceptions=True)
             if self._spans is not None:
                 await asyncio.to_thread(self._spans.close, _LAST_SPANS_SECONDS)
-
-    async def _work(self, stopping: asyncio.Event) -> None:
-        """Begin when today's inbox partition is there: what came sooner would keep the day in the default one."""
-        while not (self._rotated.is_set() or stopping.is_set()):
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(1):
-                    await self._rotated.wait()
-        await self._worker.run(stopping)
 
     def _alive(self) -> bool:
         return self._worker.stalled_for < STALLED_AFTER
@@ -306,14 +296,13 @@ class _Process:
         await intake.run()
 
     async def _keep_house(self) -> None:
-        """Rotate the inbox every hour, and measure what only the database knows."""
+        """Forget old events every hour, and measure what only the database knows."""
         rotate_at = 0.0
         while True:
             try:
                 if time.monotonic() >= rotate_at:
                     await self._store.rotate_inbox(self._settings.config.inbox_days)
                     rotate_at = time.monotonic() + _ROTATE_SECONDS
-                    self._rotated.set()
                 await self._runs.settle()
                 await self._measures.take()
             except (StoreUnavailable, Conflict) as error:

@@ -9,12 +9,12 @@ import logging
 import uuid
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import timedelta
 
 from orderflow_contracts.event import Event
 from orderflow_runtime.attempt import NOT_TO_BLAME, Attempt, Rules
 from orderflow_runtime.effects import Effects
-from orderflow_runtime.item import TIMER, Item, Poison
+from orderflow_runtime.item import TIMER, Identity, Item, Poison
 from orderflow_runtime.journal import journal_rows
 from orderflow_runtime.log import Partition
 from orderflow_runtime.store import (
@@ -120,7 +120,7 @@ def _closing(attempt: Attempt) -> Closing:
     return closing
 
 
-async def _claim(tx: BatchTransaction, items: Sequence[Item], fresh: Collection[uuid.UUID]) -> list[Item]:
+async def _claim(tx: BatchTransaction, items: Sequence[Item], fresh: Collection[Identity]) -> list[Item]:
     """Keep what is ours to do: new events, timers still set, outcomes not handled yet, redrives not yet taken."""
     new = [item for item in items if item.parked_id is None]
     redrives = [item for item in new if item.redrive_of]
@@ -130,7 +130,7 @@ async def _claim(tx: BatchTransaction, items: Sequence[Item], fresh: Collection[
     fresh = {*fresh, *returned}
     fired = await tx.claim_timers(timers) if timers else frozenset()
     known = await tx.claim_calls(calls) if calls else frozenset()
-    seen: set[tuple[date, uuid.UUID]] = set()
+    seen: set[Identity] = set()
     kept = []
     for item in items:
         if item.parked_id is not None:
@@ -146,7 +146,7 @@ async def _claim(tx: BatchTransaction, items: Sequence[Item], fresh: Collection[
 
 async def _claim_redrives(
     tx: BatchTransaction, items: Sequence[Item]
-) -> tuple[dict[uuid.UUID, str | None], frozenset[uuid.UUID]]:
+) -> tuple[dict[uuid.UUID, str | None], frozenset[Identity]]:
     """Give the letters taken back, with their events' ids, and which of the events are new.
 
     Redrives of other services' letters leave the inbox alone: the same event may still come by our own letter's.
@@ -158,16 +158,16 @@ async def _claim_redrives(
 
 def _is_new(
     item: Item,
-    fresh: Collection[uuid.UUID],
-    seen: set[tuple[date, uuid.UUID]],
+    fresh: Collection[Identity],
+    seen: set[Identity],
     taken: dict[uuid.UUID, str | None],
 ) -> bool:
     """A redriven event counts once per death: it may be in the inbox already, if it was this very event that died."""
     assert item.inbox is not None  # noqa: S101  (only events come here)
     if item.redrive_of is not None and item.redrive_of not in taken:
         return False
-    new = item.inbox.id in fresh and item.inbox.key not in seen
-    seen.add(item.inbox.key)
+    new = item.inbox.identity in fresh and item.inbox.identity not in seen
+    seen.add(item.inbox.identity)
     return new if item.redrive_of is None else taken.pop(item.redrive_of) == item.event_id or new
 
 

@@ -8,7 +8,8 @@ import hashlib
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import datetime
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
@@ -27,20 +28,30 @@ REDRIVE_OF = "orderflow-redrive-of"
 MAX_KEY = 256
 
 
-class Arrival(NamedTuple):
-    """An inbox row: the day of the event's own time, its id as (or hashed to) a UUID, and what its story needs."""
+class Identity(NamedTuple):
+    """What tells one event from another: the id that its source gave it, and that source.
 
-    day: date
+    Source: CloudEvents 1.0.2, "id": producers ensure that source and id together are unique for each event.
+    """
+
     id: uuid.UUID
+    source: int
+
+
+class Arrival(NamedTuple):
+    """An inbox row: an event's identity, and what its story needs. Of its time no decision is made."""
+
+    id: uuid.UUID
+    source: int
     type: str
     time: datetime
     trace: bytes | None = None
     """The id of the event's trace, where that is recorded."""
 
     @property
-    def key(self) -> tuple[date, uuid.UUID]:
-        """What makes the row unique: a repeat may come by another trace."""
-        return self.day, self.id
+    def identity(self) -> Identity:
+        """What makes the row unique: a repeat may come with another time, and by another trace."""
+        return Identity(self.id, self.source)
 
 
 @dataclass(slots=True)
@@ -140,8 +151,8 @@ def arrival(envelope: Envelope) -> Arrival:
     """Give the inbox's row of an event."""
     trace = Trace(envelope.traceparent).recorded
     return Arrival(
-        envelope.time.date(),
         _uuid(envelope),
+        _source(envelope.source),
         envelope.type,
         envelope.time,
         bytes.fromhex(trace) if trace else None,
@@ -154,6 +165,12 @@ def _uuid(envelope: Envelope) -> uuid.UUID:
     except ValueError:
         digest = hashlib.blake2b(f"{envelope.source}\n{envelope.id}".encode(), digest_size=16).digest()
         return uuid.UUID(bytes=digest)
+
+
+@lru_cache(1024)
+def _source(name: str) -> int:
+    """Return a source as the inbox has it: 63 bits of a hash, never 0, which stands for rows that have none."""
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest()) >> 1 or 1
 
 
 def _redrive_of(headers: Sequence[Header]) -> uuid.UUID | None:

@@ -23,7 +23,7 @@ OFFSET = PREFIX + "dead-letter-offset"
 def letter_of_item(item: Item, service: str, attempts: int, reason: str) -> DeadLetter:
     """Describe an item whose last attempt failed."""
     offset = item.offset if item.offset is not None else item.parked_id
-    letter_id = item.redrive_of or _letter_id(service, item.type, item.shard, offset)
+    letter_id = item.redrive_of or _letter_id(service, item.type, item.shard, offset, item.event_id)
     return DeadLetter(
         letter_id, item.shard, item.offset, item.key, item.type, item.event_id, attempts, reason, item.trace
     )
@@ -56,6 +56,8 @@ def letter_message(
     return Message(topic, key, kept + ours, value or b"")
 
 
-def _letter_id(service: str, type_: str, shard: Partition, offset: int | None) -> uuid.UUID:
-    name = f"{service}\n{type_}\n{shard.topic}\n{shard.number}\n{offset}"
+def _letter_id(
+    service: str, type_: str, shard: Partition, offset: int | None, event_id: str | None = None
+) -> uuid.UUID:
+    name = f"{service}\n{type_}\n{shard.topic}\n{shard.number}\n{offset}\n{event_id or ''}"
     return uuid.UUID(bytes=hashlib.blake2b(name.encode(), digest_size=16).digest())

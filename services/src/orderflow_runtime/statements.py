@@ -66,7 +66,15 @@ INSERT INTO journal (key, what, type, event_id, attempt, reason, since)
 SELECT key, 'UNKNOWN', 'call/' || kind, id, attempts, reason, created_at FROM noted
 """
 
-OPEN = """
+# rows of source 0 were taken in before sources were kept
+_TAKE_IN = """
+INSERT INTO inbox (id, source, type, time, trace)
+SELECT * FROM unnest({}) AS t (id, source, type, time, trace)
+WHERE NOT EXISTS (SELECT 1 FROM inbox AS i WHERE i.id = t.id AND i.source = 0)
+ON CONFLICT DO NOTHING RETURNING id, source
+"""
+
+OPEN = f"""
 WITH gone AS (
   DELETE FROM outbox WHERE id = ANY($1::bigint[])
 ), leased AS (
@@ -74,21 +82,13 @@ WITH gone AS (
   FROM unnest($2::text[], $3::int[], $4::bigint[], $5::bigint[]) AS l (topic, partition, epoch, next_offset)
   WHERE o.topic = l.topic AND o.partition = l.partition AND o.epoch = l.epoch
   RETURNING 1
-), fresh AS (
-  INSERT INTO inbox (day, id, type, time, trace)
-  SELECT * FROM unnest($6::date[], $7::uuid[], $9::text[], $10::timestamptz[], $11::bytea[])
-  ON CONFLICT DO NOTHING RETURNING id
-)
-SELECT (SELECT count(*) FROM leased) AS leased,
-       (SELECT array_agg(id) FROM fresh) AS fresh,
-       (SELECT array_agg(DISTINCT key) FROM parked WHERE key = ANY($8::text[])) AS held
-"""
+), fresh AS ({_TAKE_IN.format("$7::uuid[], $8::bigint[], $9::text[], $10::timestamptz[], $11::bytea[]")})
+SELECT (SELECT count(*) FROM leased) AS leased, ids, sources,
+       (SELECT array_agg(DISTINCT key) FROM parked WHERE key = ANY($6::text[])) AS held
+FROM (SELECT array_agg(id) AS ids, array_agg(source) AS sources FROM fresh) AS fresh
+"""  # noqa: S608 - only constants are put in
 
-TAKE_IN = """
-INSERT INTO inbox (day, id, type, time, trace)
-SELECT * FROM unnest($1::date[], $2::uuid[], $3::text[], $4::timestamptz[], $5::bytea[])
-ON CONFLICT DO NOTHING RETURNING id
-"""
+TAKE_IN = _TAKE_IN.format("$1::uuid[], $2::bigint[], $3::text[], $4::timestamptz[], $5::bytea[]")
 
 CLAIM_TIMERS = """
 WITH fired AS (

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from orderflow_contracts.envelope import Header
 from orderflow_runtime.context import NONE, Trace
-from orderflow_runtime.item import Arrival, Item
+from orderflow_runtime.item import Arrival, Identity, Item
 from orderflow_runtime.log import Partition
 
 
@@ -59,9 +59,9 @@ class Opening:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """What the store knew: which inbox ids are new, and which keys have parked events."""
+    """What the store knew: which events are new, and which keys have parked events."""
 
-    fresh: frozenset[uuid.UUID]
+    fresh: frozenset[Identity]
     held: frozenset[str]
 
 
@@ -189,7 +189,7 @@ class BatchTransaction(Protocol):
         """Take these calls' outcomes, each once ever."""
         ...
 
-    async def take_in(self, inbox: Sequence[Arrival]) -> frozenset[uuid.UUID]:
+    async def take_in(self, inbox: Sequence[Arrival]) -> frozenset[Identity]:
         """Fill the inbox with more than `open` did; gives what is new."""
         ...
 
@@ -252,5 +252,5 @@ class Store(Protocol):
         ...
 
     async def rotate_inbox(self, keep_days: int) -> None:
-        """Make the coming days' inbox partitions and drop the old."""
+        """Forget what was taken in more than so many days ago, by the database's clock."""
         ...

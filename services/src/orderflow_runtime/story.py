@@ -5,7 +5,7 @@ The order service answers `GET /orders/{id}/timeline` by it, `orderflow trace` a
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 
 from orderflow_runtime.ids import id_range
@@ -14,8 +14,7 @@ STORY = """
 SELECT at, 'TAKEN' AS what, type, id::text AS event_id, time AS since, NULL::int AS attempt, NULL::text AS reason,
        NULL::timestamptz AS due_at, encode(trace, 'hex') AS trace
 FROM inbox
-WHERE day = ANY(ARRAY(SELECT d::date FROM generate_series($2::date, current_date + 1, interval '1 day') AS d))
-  AND id BETWEEN $3 AND $4
+WHERE id BETWEEN $2 AND $3
 UNION ALL
 SELECT at, what, type, event_id, since, attempt, reason, due_at, NULL FROM journal WHERE key = $1
 UNION ALL
@@ -50,9 +49,9 @@ class Step:
     trace: str | None
 
 
-async def read_story(read: Read, key: str, since: date) -> list[Step]:
-    """Give the steps in order of time; `read` queries the service's schema, `since` is before all events of the key.
+async def read_story(read: Read, key: str) -> list[Step]:
+    """Give the steps in order of time; `read` queries the service's schema.
 
     Events of other producers, whose ids are their own, are told only where they failed.
     """
-    return [Step(**row) for row in await read(STORY, key, since, *id_range(key))]
+    return [Step(**row) for row in await read(STORY, key, *id_range(key))]

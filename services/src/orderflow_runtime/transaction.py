@@ -8,7 +8,7 @@ from typing import Any
 import asyncpg
 
 from orderflow_runtime import statements as sql
-from orderflow_runtime.item import Arrival
+from orderflow_runtime.item import Arrival, Identity
 from orderflow_runtime.log import pack_headers
 from orderflow_runtime.store import Closing, DeadLetter, Fenced, Opened, Opening, OutboxRow, Park
 
@@ -33,7 +33,7 @@ class PostgresTransaction:
 
     async def open(self, opening: Opening) -> Opened:
         """Claim the batch in one statement; raise `Fenced` when a lease is not ours any more."""
-        days, ids, types, times, traces = zip(*opening.inbox, strict=True) if opening.inbox else ((),) * 5
+        arrivals = zip(*opening.inbox, strict=True) if opening.inbox else ((),) * 5
         row = (
             await self.fetch(
                 sql.OPEN,
@@ -42,17 +42,14 @@ class PostgresTransaction:
                 [partition.number for partition in opening.leases],
                 [epoch for epoch, _ in opening.leases.values()],
                 [offset for _, offset in opening.leases.values()],
-                days,
-                ids,
                 list(opening.keys),
-                types,
-                times,
-                traces,
+                *arrivals,
             )
         )[0]
         if row["leased"] != len(opening.leases):
             raise Fenced(f"{len(opening.leases) - row['leased']} of {len(opening.leases)} leases are taken")
-        return Opened(frozenset(row["fresh"] or ()), frozenset(row["held"] or ()))
+        fresh = zip(row["ids"] or (), row["sources"] or (), strict=True)
+        return Opened(frozenset(map(Identity._make, fresh)), frozenset(row["held"] or ()))
 
     async def claim_timers(self, timers: Sequence[tuple[str, str]]) -> frozenset[tuple[str, str]]:
         """Delete the timers; those that were cancelled or moved meanwhile are not given."""
@@ -63,9 +60,10 @@ class PostgresTransaction:
         """Delete the intents; one whose outcome was handled before is not given."""
         return frozenset(row["id"] for row in await self.fetch(sql.CLAIM_CALLS, ids))
 
-    async def take_in(self, inbox: Sequence[Arrival]) -> frozenset[uuid.UUID]:
+    async def take_in(self, inbox: Sequence[Arrival]) -> frozenset[Identity]:
         """Insert what is not there yet."""
-        return frozenset(row["id"] for row in await self.fetch(sql.TAKE_IN, *zip(*inbox, strict=True)))
+        rows = await self.fetch(sql.TAKE_IN, *zip(*inbox, strict=True))
+        return frozenset(Identity(row["id"], row["source"]) for row in rows)
 
     async def claim_redrives(self, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, str | None]:
         """Mark dead letters as redriven."""

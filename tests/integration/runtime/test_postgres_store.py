@@ -5,7 +5,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import asyncpg
@@ -26,9 +26,9 @@ Q = Partition("t.put", 1)
 TRACE = Trace("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "a=b", "0" * 16, "1" * 16)
 
 
-def arrived(day: date) -> Arrival:
-    """An event of this day's."""
-    return Arrival(day, uuid.uuid4(), "PUT", datetime(day.year, day.month, day.day, tzinfo=UTC))
+def arrived() -> Arrival:
+    """An event that is new."""
+    return Arrival(uuid.uuid4(), 1, "PUT", datetime.now(UTC))
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ async def test_only_the_last_to_acquire_can_write(stores: Stores, site: Site) ->
     one, other = stores
     leases = await one.acquire([P, Q], "one")
     assert (await other.acquire([P], "other"))[P].epoch == leases[P].epoch + 1
-    opening = Opening({p: (lease.epoch, 7) for p, lease in leases.items()}, inbox=[arrived(date.today())])
+    opening = Opening({p: (lease.epoch, 7) for p, lease in leases.items()}, inbox=[arrived()])
     with pytest.raises(Fenced, match="1 of 2"):
         async with one.transaction() as tx:
             await tx.open(opening)
@@ -106,49 +106,6 @@ async def freeze(frozen: PostgresStore, opening: Opening, heir: PostgresStore) -
 _IDLE = "idle_in_transaction_session_timeout"
 
 
-async def test_the_inbox_has_a_partition_a_day_and_forgets_by_whole_days(stores: Stores, site: Site) -> None:
-    """Coming days have their partitions, days beyond what can come back are dropped, odd days are kept as long."""
-    one, _ = stores
-    today = date.today()
-    async with schema(site) as connection:
-        await one.rotate_inbox(22)
-        old = today - timedelta(days=23)
-        await connection.execute(
-            f"CREATE TABLE inbox_{old:%Y%m%d} PARTITION OF inbox FOR VALUES FROM ('{old}') TO ('{old + timedelta(1)}')"
-        )
-        days = [
-            old,
-            today,
-            today + timedelta(1),
-            today - timedelta(days=10),
-            today - timedelta(days=40),
-            date(2999, 1, 1),
-        ]
-        await connection.executemany("INSERT INTO inbox VALUES ($1, gen_random_uuid())", [(day,) for day in days])
-        await one.rotate_inbox(22)
-        names = await connection.fetch(
-            "SELECT inhrelid::regclass::text AS name FROM pg_inherits WHERE inhparent = 'inbox'::regclass"
-        )
-        wanted = {f"inbox_{today + timedelta(days=n):%Y%m%d}" for n in (-1, 0, 1, 2)}
-        assert {row["name"].removeprefix("tiny.") for row in names} == wanted | {"inbox_default"}
-        kept = await connection.fetch("SELECT day FROM inbox ORDER BY day")
-        assert [row["day"] for row in kept] == sorted(day for day in days if day >= today - timedelta(days=22))
-        in_default = await connection.fetchval("SELECT count(*) FROM inbox_default")
-        assert in_default == 2, "the tenth day back, and the far future"
-
-
-async def test_a_day_that_the_default_partition_holds_stays_there(stores: Stores, site: Site) -> None:
-    """An event from a day without a partition does not keep the rotation from working."""
-    one, _ = stores
-    async with schema(site) as connection:
-        await connection.execute("INSERT INTO inbox VALUES (current_date + 1, gen_random_uuid())")
-        await one.rotate_inbox(22)
-        assert await connection.fetchval("SELECT count(*) FROM inbox_default") == 1
-        assert await connection.fetchval(
-            "SELECT to_regclass('inbox_' || to_char(current_date, 'YYYYMMDD')) IS NOT NULL"
-        )
-
-
 async def test_rotation_runs_beside_batches(stores: Stores) -> None:
     """Batches and rotations at the same time end: a deadlock is a conflict, which both sides try again."""
     one, other = stores
@@ -156,11 +113,11 @@ async def test_rotation_runs_beside_batches(stores: Stores) -> None:
 
     async def batches() -> None:
         for n in range(60):
-            inbox = [arrived(date.today()), arrived(date(1999, 1, 1))]
+            inbox = [arrived(), arrived()]
             try:
                 async with one.transaction() as tx:
                     await tx.open(Opening({P: (epoch, n)}, inbox=inbox))
-                    await tx.take_in([arrived(date(1998, 1, 1))])
+                    await tx.take_in([arrived()])
             except Conflict:
                 continue
 

@@ -110,6 +110,5 @@ async def test_the_time_of_an_event_without_one_is_that_of_its_record() -> None:
     record = bench.send(Put(thing="k", n=1), headers=NO_TIME)
     async with bench.running():
         await bench.until(bench.effects, "the effect")
-    ((day, _),) = bench.store.state.inbox
-    at = datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=record.timestamp)
-    assert day == at.date()
+    (arrival,) = bench.store.state.arrivals
+    assert arrival.time == datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=record.timestamp)
