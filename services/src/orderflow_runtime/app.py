@@ -238,7 +238,7 @@ class _Process:
         host = self._settings.env.get(environment.HTTP_HOST, environment.DEFAULT_HTTP_HOST)
         listener = listen(host, int(self._settings.env.get(environment.HTTP_PORT, "8080")))
         probes = Probes(
-            self._alive, lambda: self._worker.ready, lambda accept: self._metrics.render(accept, self._worker.lag())
+            self._alive, lambda: self._worker.obstacle, lambda accept: self._metrics.render(accept, self._worker.lag())
         )
         app = health_app(probes, self._make_app(intake))
         helpers = [asyncio.create_task(self._keep_house())]

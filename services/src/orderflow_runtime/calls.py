@@ -20,7 +20,7 @@ from orderflow_runtime.log import Partition
 from orderflow_runtime.reasons import reason_of
 from orderflow_runtime.retry import RetryPolicy
 from orderflow_runtime.service import Call, CallOutcome, OutcomeUnknown
-from orderflow_runtime.store import CallRow, Store, StoreUnavailable, storable
+from orderflow_runtime.store import CallRow, Conflict, Store, StoreUnavailable, storable
 
 logger = logging.getLogger(__name__)
 
@@ -125,5 +125,5 @@ class Caller:
         logger.log(level, "outcome unknown after attempt %d: %s", attempts, reason, extra=about)
         try:
             await self._store.note_attempt(row.id, storable(reason))
-        except StoreUnavailable:
+        except (StoreUnavailable, Conflict):
             logger.info("attempt %d is not stored: Postgres is away", attempts, extra=about)

@@ -16,10 +16,10 @@ from starlette.types import ASGIApp
 
 @dataclass(frozen=True)
 class Probes:
-    """What the endpoints tell: `alive` means progress, `ready` means assigned."""
+    """What the endpoints tell: `alive` means progress, `obstacle` is why there is no work, or nothing."""
 
     alive: Callable[[], bool]
-    ready: Callable[[], bool]
+    obstacle: Callable[[], str]
     metrics: Callable[[str], tuple[bytes, str]]
     """Accept header → body and its media type"""
 
@@ -35,10 +35,10 @@ def health_app(probes: Probes, app: ASGIApp | None) -> Starlette:
     """Make the ASGI application."""
 
     async def livez(_: Request) -> Response:
-        return _verdict(probes.alive())
+        return _verdict("" if probes.alive() else "no progress")
 
     async def readyz(_: Request) -> Response:
-        return _verdict(probes.ready())
+        return _verdict(probes.obstacle())
 
     async def metrics(request: Request) -> Response:
         body, media_type = probes.metrics(request.headers.get("accept", ""))
@@ -76,5 +76,5 @@ async def serve(app: ASGIApp, listener: socket.socket, stopping: asyncio.Event) 
     await serving
 
 
-def _verdict(good: bool) -> Response:
-    return PlainTextResponse("ok" if good else "no", status_code=200 if good else 503)
+def _verdict(obstacle: str) -> Response:
+    return PlainTextResponse(obstacle or "ok", status_code=503 if obstacle else 200)

@@ -5,6 +5,7 @@ Two connections of its own (the worker's and the intake's) keep their prepared s
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
@@ -13,6 +14,7 @@ import asyncpg
 
 from orderflow_runtime import statements as sql
 from orderflow_runtime.log import Partition
+from orderflow_runtime.sqlstates import Fault, advice, fault
 from orderflow_runtime.store import (
     CallRow,
     Conflict,
@@ -25,9 +27,8 @@ from orderflow_runtime.transaction import PostgresTransaction
 
 T = TypeVar("T")
 
-_PASSING = ("08", "53", "57P", "25006")
-"""SQLSTATE classes that say nothing of our statement: connection, resources, operator intervention, a standby."""
-_AGAIN = ("40001", "40P01")
+_LOST = re.compile(r"\bclos(ed|ing)\b|\breleased\b")
+
 _SESSION = {
     "application_name": "orderflow",
     # a frozen owner must not hold the lease's row lock for ever
@@ -42,17 +43,36 @@ _SESSION = {
 
 
 def translate(error: BaseException) -> Exception | None:
-    """Give the store's own error for one of asyncpg's, or None where the statement itself is to blame."""
+    """Return the store's own error for one of asyncpg's, or None where the event or its handler is to blame."""
+    if isinstance(error, asyncpg.InvalidCachedStatementError):
+        return StoreUnavailable(_words(error))  # a migration changed a table; a new connection plans anew
     if isinstance(error, asyncpg.PostgresError):
-        state = error.sqlstate or ""
-        if state in _AGAIN:
-            return Conflict(str(error))
-        return StoreUnavailable(str(error)) if state.startswith(_PASSING) else None
-    if isinstance(error, asyncpg.DataError):
-        return None
-    if isinstance(error, (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)):
+        return _by_state(error.sqlstate or "", _words(error))
+    if isinstance(error, asyncpg.InterfaceError):
+        # of the client's own refusals only those of a lost connection say nothing of the call
+        return StoreUnavailable(f"Postgres: {error}") if _LOST.search(str(error)) else None
+    if isinstance(error, TimeoutError):
+        return StoreUnavailable("Postgres did not answer in time")
+    if isinstance(error, (asyncpg.InternalClientError, OSError)):
         return StoreUnavailable(f"Postgres: {error!r}")
     return None
+
+
+def _by_state(state: str, words: str) -> Exception | None:
+    match fault(state):
+        case Fault.EVENT:
+            return None
+        case Fault.CONFLICT:
+            return Conflict(words)
+        case Fault.PASSING:
+            return StoreUnavailable(f"{words} ({state})")
+        case Fault.LASTING:
+            return StoreUnavailable(f"{words} ({state}); {advice(state)}")
+
+
+def _words(error: asyncpg.PostgresError) -> str:
+    """Return what it says without its detail, which quotes rows."""
+    return str(error).partition("\nDETAIL:")[0]
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from orderflow_runtime.log import Log, Message, Partition, Record, Revoked
-from orderflow_runtime.store import StoreUnavailable
+from orderflow_runtime.store import Conflict, StoreUnavailable
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ class LockedShards:
             try:
                 held = await self._locks.try_locks(range(SHARDS))
                 self._joined = True
-            except StoreUnavailable as error:
+            except (StoreUnavailable, Conflict) as error:
                 logger.warning("the session that held our shards is gone: %s", error)
                 held = frozenset()
             before, self._held = self.assigned(), held

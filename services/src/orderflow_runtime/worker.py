@@ -57,12 +57,23 @@ class Worker:
         self._started = False
         self._reporting: asyncio.Task[None] | None = None
         self._handling_since: float | None = None
+        self._trouble = ""
 
     @property
     def ready(self) -> bool:
-        """Whether every assigned partition's lease is ours."""
+        """Whether it works: Kafka and Postgres do what they are asked, and every assigned partition's lease is ours."""
+        return not self.obstacle
+
+    @property
+    def obstacle(self) -> str:
+        """Return why it cannot work now, in words; nothing when it can."""
         log = self._parts.log
-        return log.joined() and log.assigned() <= self._leases.keys()
+        if self._trouble:
+            return self._trouble
+        if not log.joined():
+            return "Kafka has not given this instance its partitions yet"
+        missing = len(log.assigned() - self._leases.keys())
+        return f"the leases of {missing} partitions are not taken yet" if missing else ""
 
     @property
     def stalled_for(self) -> float:
@@ -103,9 +114,10 @@ class Worker:
         while not stopping.is_set():
             try:
                 await self._step()
-                wait = _FIRST_WAIT
+                wait, self._trouble = _FIRST_WAIT, ""
             except (Fenced, Conflict, StoreUnavailable, LogUnavailable) as error:
                 logger.warning("taking everything anew in %.2f s: %s: %s", wait, type(error).__name__, error)
+                self._trouble = str(error)
                 self._parts.metrics.recoveries.labels(type(error).__name__).inc()
                 await self._forget()
                 if isinstance(error, LogUnavailable):
