@@ -26,7 +26,7 @@ from orderflow_runtime.dispatch import Batch, Dispatcher
 from orderflow_runtime.effects import Clock, Publisher
 from orderflow_runtime.intake import GroupIntake
 from orderflow_runtime.item import Item, Poison, outcome_item, read_item
-from orderflow_runtime.log import Message, Partition, Record, partition_of, unpack
+from orderflow_runtime.log import Message, Partition, Position, Record, partition_of, unpack
 from orderflow_runtime.postgres import PostgresStore
 from orderflow_runtime.retry import RetryPolicy
 from orderflow_runtime.service import CallOutcome, Service
@@ -109,8 +109,8 @@ class Stage:
         committed = await self._dispatcher.handle(batch, self._leases, published)
         assert not committed.parked
         assert not committed.dead
-        for partition, offset in batch.offsets.items():
-            self._leases[partition].next = offset
+        for partition, position in batch.offsets.items():
+            self._leases[partition].next = position
         self._published = [row.id for row in committed.outbox]
         self.outcomes += [await self._perform(call) for call in committed.calls]
         return [message for row in committed.outbox for message in unpack(row.messages)]
@@ -123,7 +123,7 @@ class Stage:
             item = read_item(record, self.events[record.partition.topic])
             assert not isinstance(item, Poison)
             batch.items.append(item)
-            batch.offsets[record.partition] = record.offset + 1
+            batch.offsets[record.partition] = Position(record.offset + 1)
         return batch
 
     async def _perform(self, call: CallRow) -> Item:

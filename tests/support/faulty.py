@@ -23,7 +23,7 @@ from orderflow_runtime import logs
 from orderflow_runtime.app import Settings, required, run
 from orderflow_runtime.effects import Clock
 from orderflow_runtime.kafka import KafkaLog, KafkaSettings
-from orderflow_runtime.log import Message, Record
+from orderflow_runtime.log import Message, Stretch
 from orderflow_runtime.postgres import PostgresStore
 from orderflow_runtime.service import Call, Port, Service
 from orderflow_runtime.store import Closing, Opened, Opening, OutboxRow
@@ -75,12 +75,12 @@ class DyingLog(KafkaLog):
         super().__init__(settings)
         self._fate = fate
 
-    async def fetch(self, limit: int, wait: float) -> Sequence[Record]:
+    async def fetch(self, limit: int, wait: float) -> Sequence[Stretch]:
         """Read, and perhaps die with records in hand."""
-        records = await super().fetch(limit, wait)
-        if records:
+        stretches = await super().fetch(limit, wait)
+        if any(stretch.records for stretch in stretches):
             self._fate.meet(AFTER_FETCH)
-        return records
+        return stretches
 
     async def publish(self, messages: Sequence[Message]) -> None:
         """Publish, and perhaps die before, in the middle, or after the acknowledgement."""

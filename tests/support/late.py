@@ -19,7 +19,7 @@ from orderflow_runtime import logs
 from orderflow_runtime.app import Settings, required, run
 from orderflow_runtime.effects import Clock
 from orderflow_runtime.kafka import KafkaLog, KafkaSettings
-from orderflow_runtime.log import Partition, Record
+from orderflow_runtime.log import Partition, Position, Stretch
 from orderflow_runtime.postgres import PostgresStore
 from orderflow_runtime.service import Service
 
@@ -35,14 +35,14 @@ class LateLog(KafkaLog):
         self._held: frozenset[str] = frozenset()
         self._leased: set[Partition] = set()
 
-    async def resume(self, offsets: Mapping[Partition, int]) -> Mapping[Partition, int]:
+    async def resume(self, positions: Mapping[Partition, Position]) -> Mapping[Partition, Position]:
         """Read on, but not what is held."""
-        positions = await super().resume(offsets)
-        self._leased = {p for p in self._leased if p in self.assigned()} | set(offsets)
+        found = await super().resume(positions)
+        self._leased = {p for p in self._leased if p in self.assigned()} | set(positions)
         self._hold()
-        return positions
+        return found
 
-    async def fetch(self, limit: int, wait: float) -> Sequence[Record]:
+    async def fetch(self, limit: int, wait: float) -> Sequence[Stretch]:
         """Read what is not held now."""
         held = frozenset(self._file.read_text().split())
         if held != self._held:

@@ -18,7 +18,17 @@ from typing import Any
 
 from orderflow_runtime.context import read_trace
 from orderflow_runtime.item import Arrival, Identity
-from orderflow_runtime.log import Message, Partition, Record, Revoked, pack_headers, partition_of, unpack_headers
+from orderflow_runtime.log import (
+    Message,
+    Partition,
+    Position,
+    Record,
+    Revoked,
+    Stretch,
+    pack_headers,
+    partition_of,
+    unpack_headers,
+)
 from orderflow_runtime.statements import MAX_REDRIVES
 from orderflow_runtime.store import (
     CallRow,
@@ -61,7 +71,7 @@ class Faults:
 class OffsetRow:
     """A row of `offsets`."""
 
-    next: int = 0
+    next: Position = field(default_factory=lambda: Position(0))
     epoch: int = 0
     owner: str | None = None
 
@@ -314,11 +324,15 @@ def _forget(state: State, published: Sequence[int]) -> None:
 
 
 class MemoryCluster:
-    """The records of all topics, and the groups' members; `topics` gives the number of partitions."""
+    """The records of all topics, and the groups' members; `topics` gives the number of partitions.
+
+    None stands at offsets that hold no record: where a transaction ended, or compaction took one.
+    """
 
     def __init__(self, topics: Mapping[str, int]) -> None:
         self.topics = dict(topics)
-        self.records: defaultdict[Partition, list[Record]] = defaultdict(list)
+        self.ids: dict[str, uuid.UUID] = {}
+        self.records: defaultdict[Partition, list[Record | None]] = defaultdict(list)
         self.groups: defaultdict[str, list[MemoryLog]] = defaultdict(list)
         self.arrived = asyncio.Event()
 
@@ -330,14 +344,28 @@ class MemoryCluster:
         record = Record(
             partition, len(self.records[partition]), message.key, headers, message.value, int(time.time() * 1000)
         )
-        self.records[partition].append(record)
-        self.arrived.set()
-        self.arrived = asyncio.Event()
+        self._append(partition, record)
         return record
+
+    def end_transaction(self, topic: str) -> None:
+        """Write the marker of an end into each partition."""
+        for number in range(self.topics[topic]):
+            self._append(Partition(topic, number), None)
+
+    def make_anew(self, topic: str) -> None:
+        """Delete a topic with all it holds, and create it again."""
+        self.ids[topic] = uuid.uuid4()
+        for partition in [p for p in self.records if p.topic == topic]:
+            del self.records[partition]
 
     def all(self, topic: str) -> list[Record]:
         """Give a topic's records, partition by partition."""
-        return [r for p in sorted(self.records) if p.topic == topic for r in self.records[p]]
+        return [r for p in sorted(self.records) if p.topic == topic for r in self.records[p] if r is not None]
+
+    def _append(self, partition: Partition, record: Record | None) -> None:
+        self.records[partition].append(record)
+        self.arrived.set()
+        self.arrived = asyncio.Event()
 
     async def rebalance(self, group: str) -> None:
         """Deal out the partitions anew: everyone gives back, then whoever is a member by then gets."""
@@ -372,7 +400,7 @@ class MemoryLog:
         self.reported: dict[Partition, int] = {}
         self._assigned: frozenset[Partition] = frozenset()
         self._joined = False
-        self._positions: dict[Partition, int] = {}
+        self._positions: dict[Partition, Position] = {}
         self._on_revoked: Revoked | None = None
 
     async def start(self, on_revoked: Revoked) -> None:
@@ -402,15 +430,19 @@ class MemoryLog:
         if lost and self._on_revoked:
             await self._on_revoked(lost)
 
-    async def resume(self, offsets: Mapping[Partition, int]) -> Mapping[Partition, int]:
+    async def resume(self, positions: Mapping[Partition, Position]) -> Mapping[Partition, Position]:
         """Read on, from the start where the topic was made anew."""
         self.faults.at("resume")
-        ends = {p: len(self.cluster.records[p]) for p in offsets}
-        found = {p: (n if n <= ends[p] else 0) for p, n in offsets.items() if p in self._assigned}
+        found = {p: self._place(p, at) for p, at in positions.items() if p in self._assigned}
         self._positions |= found
         return found
 
-    async def fetch(self, limit: int, wait: float) -> list[Record]:
+    def _place(self, partition: Partition, at: Position) -> Position:
+        topic_id = self.cluster.ids.get(partition.topic)
+        is_other = at.topic_id not in (None, topic_id) or at.offset > len(self.cluster.records[partition])
+        return Position(0, topic_id) if is_other else at._replace(topic_id=topic_id)
+
+    async def fetch(self, limit: int, wait: float) -> list[Stretch]:
         """Give what is there, or wait for it."""
         self.faults.at("fetch")
         arrived = self.cluster.arrived
@@ -453,10 +485,12 @@ class MemoryLog:
             self._joined = False
             await self.cluster.rebalance(self.group)
 
-    def _take(self, limit: int) -> list[Record]:
-        taken: list[Record] = []
-        for partition, position in self._positions.items():
-            part = self.cluster.records[partition][position : position + limit - len(taken)]
-            self._positions[partition] = position + len(part)
-            taken += part
+    def _take(self, limit: int) -> list[Stretch]:
+        taken: list[Stretch] = []
+        for partition, begin in self._positions.items():
+            spare = limit - sum(len(stretch.records) for stretch in taken)
+            if part := self.cluster.records[partition][begin.offset : begin.offset + spare]:
+                end = begin._replace(offset=begin.offset + len(part))
+                taken.append(Stretch(partition, begin, end, [record for record in part if record is not None]))
+        self._positions |= {stretch.partition: stretch.end for stretch in taken}
         return taken

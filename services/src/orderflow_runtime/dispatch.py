@@ -16,7 +16,7 @@ from orderflow_runtime.attempt import NOT_TO_BLAME, Attempt, Rules
 from orderflow_runtime.effects import Effects
 from orderflow_runtime.item import TIMER, Identity, Item, Poison
 from orderflow_runtime.journal import journal_rows
-from orderflow_runtime.log import Partition
+from orderflow_runtime.log import Partition, Position
 from orderflow_runtime.store import (
     BatchTransaction,
     CallRow,
@@ -34,11 +34,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Batch:
-    """What is handled together. `offsets` are the next offsets of the partitions that records came from."""
+    """What is handled together. `offsets` say where to go on in the partitions that were read."""
 
     items: list[Item] = field(default_factory=list)
     poison: list[Poison] = field(default_factory=list)
-    offsets: dict[Partition, int] = field(default_factory=dict)
+    offsets: dict[Partition, Position] = field(default_factory=dict)
     ignored: list[str] = field(default_factory=list)
     """kinds of metadata that was left aside"""
 

@@ -8,7 +8,7 @@ from orderflow_contracts.event import Event, Undecodable
 from orderflow_runtime.calls import Caller
 from orderflow_runtime.dispatch import Batch
 from orderflow_runtime.item import Item, Poison, decode_parked, read_item, timer_item
-from orderflow_runtime.log import Log, Partition, Record
+from orderflow_runtime.log import Log, Partition, Record, Stretch
 from orderflow_runtime.store import Due, Lease, ParkedRow, Store
 
 MOST_AT_ONCE = 500
@@ -32,7 +32,7 @@ class Gatherer:
         self._not_before = 0.0
         self._by_type = {event.TYPE: event for event in events.values()}
         self._woken = asyncio.Event()
-        self._fetching: asyncio.Task[Iterable[Record]] | None = None
+        self._fetching: asyncio.Task[Iterable[Stretch]] | None = None
         self._check_at = 0.0
 
     def wake(self) -> None:
@@ -48,7 +48,7 @@ class Gatherer:
         if (wait := self._not_before - time.monotonic()) > 0:
             await asyncio.sleep(wait)
         batch = Batch()
-        self._read(await self._records(caller.waiting < MOST_CALLS), leases, batch)
+        self._read(await self._stretches(caller.waiting < MOST_CALLS), leases, batch)
         batch.items += caller.take(MOST_AT_ONCE)
         if leases and time.monotonic() >= self._check_at:
             self._add_due(await self._store.due(leases.keys(), MOST_AT_ONCE), batch)
@@ -63,7 +63,7 @@ class Gatherer:
             fetching.cancel()
             await asyncio.gather(fetching, return_exceptions=True)
 
-    async def _records(self, wanted: bool) -> Iterable[Record]:
+    async def _stretches(self, wanted: bool) -> Iterable[Stretch]:
         if self._fetching is None and wanted:
             self._fetching = asyncio.create_task(self._log.fetch(MOST_AT_ONCE, _POLL))
         woken = asyncio.create_task(self._woken.wait())
@@ -79,19 +79,24 @@ class Gatherer:
         fetching, self._fetching = self._fetching, None
         return fetching.result()
 
-    def _read(self, records: Iterable[Record], leases: Mapping[Partition, Lease], batch: Batch) -> None:
-        """Decode records of leased partitions from the stored offset on; others were fetched too early or too late."""
-        for record in records:
-            lease = leases.get(record.partition)
-            if lease is None or record.offset < batch.offsets.get(record.partition, lease.next):
+    def _read(self, stretches: Iterable[Stretch], leases: Mapping[Partition, Lease], batch: Batch) -> None:
+        """Decode what goes on where leased partitions stand; the rest was fetched too early or too late."""
+        for stretch in stretches:
+            lease = leases.get(stretch.partition)
+            if lease is None or not _goes_on(stretch, lease):
                 continue
-            batch.offsets[record.partition] = record.offset + 1
-            found = read_item(record, self._events[record.partition.topic])
-            batch.ignored += found.ignored
-            if isinstance(found, Poison):
-                batch.poison.append(found)
-            else:
-                batch.items.append(found)
+            batch.offsets[stretch.partition] = stretch.end
+            for record in stretch.records:
+                if record.offset >= lease.next.offset:
+                    self._decode(record, batch)
+
+    def _decode(self, record: Record, batch: Batch) -> None:
+        found = read_item(record, self._events[record.partition.topic])
+        batch.ignored += found.ignored
+        if isinstance(found, Poison):
+            batch.poison.append(found)
+        else:
+            batch.items.append(found)
 
     def _add_due(self, due: Due, batch: Batch) -> None:
         batch.items += [self._parked_item(row) for row in due.parked]
@@ -107,3 +112,9 @@ class Gatherer:
         except Undecodable as error:
             item.payload = error
         return item
+
+
+def _goes_on(stretch: Stretch, lease: Lease) -> bool:
+    """Whether nothing lies between a lease's position and the stretch, in the same log."""
+    begin, at = stretch.begin, lease.next
+    return begin.topic_id == at.topic_id and begin.offset <= at.offset < stretch.end.offset

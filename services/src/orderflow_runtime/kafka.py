@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, NoOffsetForPartitionError
 
 from orderflow_runtime import clients, records
-from orderflow_runtime.log import LogUnavailable, Message, Partition, Record, Revoked, partition_of
+from orderflow_runtime.log import LogUnavailable, Message, Partition, Position, Revoked, Stretch, partition_of
+from orderflow_runtime.reading import Reader
 
 logger = logging.getLogger(__name__)
 clients.install()
@@ -74,7 +75,7 @@ class KafkaLog(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
         self._starting = asyncio.Lock()
         self._assigned: frozenset[Partition] = frozenset()
         self._joined = False
-        self._ends: dict[Partition, int] = {}
+        self._reader: Reader | None = None
         self._on_revoked: Revoked | None = None
 
     async def start(self, on_revoked: Revoked) -> None:
@@ -84,6 +85,7 @@ class KafkaLog(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
             await self._producing()
             if self._settings.topics:
                 self._consumer = self._new_consumer()
+                self._reader = Reader(self._consumer)
                 self._consumer.subscribe(topics=list(self._settings.topics), listener=self)
                 await self._consumer.start()
         except (KafkaError, OSError) as error:
@@ -102,47 +104,38 @@ class KafkaLog(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
         """Hand back what is lost before another member gets it."""
         lost = frozenset(Partition(*tp) for tp in revoked)
         self._assigned -= lost
+        if self._reader is not None:
+            self._reader.drop(lost)
         if lost and self._on_revoked:
             await self._on_revoked(lost)
 
     async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
         """Hold the new partitions until the worker has their leases."""
-        if self._consumer is not None:
-            self._consumer.pause(*assigned)
+        if self._reader is not None:
+            self._reader.hold(assigned)
         self._assigned = frozenset(Partition(*tp) for tp in assigned)
         self._joined = True
 
-    async def resume(self, offsets: Mapping[Partition, int]) -> Mapping[Partition, int]:
-        """Read from `offsets` on, or from the first record still kept; partitions lost meanwhile are passed over."""
-        if self._consumer is None or not (mine := [TopicPartition(*p) for p in offsets if p in self._assigned]):
+    async def resume(self, positions: Mapping[Partition, Position]) -> Mapping[Partition, Position]:
+        """Read on, or from the first record where the log is another; partitions lost meanwhile are passed over."""
+        if self._reader is None or not (mine := {p: at for p, at in positions.items() if p in self._assigned}):
             return {}
         try:
-            first = await self._consumer.beginning_offsets(mine)
-            end = await self._consumer.end_offsets(mine)
+            return await self._reader.resume(mine)
         except KafkaError as error:
             raise LogUnavailable(f"offsets of {len(mine)} partitions: {error!r}") from error
-        self._ends |= {Partition(*tp): offset for tp, offset in end.items()}
-        positions = {tp: _position(tp, offsets[Partition(*tp)], first[tp], end[tp]) for tp in mine}
-        for tp in positions.keys() & self._consumer.assignment():
-            self._consumer.seek(tp, positions[tp])
-            self._consumer.resume(tp)
-        return {Partition(*tp): position for tp, position in positions.items()}
 
-    async def fetch(self, limit: int, wait: float) -> Sequence[Record]:
+    async def fetch(self, limit: int, wait: float) -> Sequence[Stretch]:
         """Give up to `limit` records as soon as there are any."""
-        if self._consumer is None:
+        if self._reader is None:
             await asyncio.sleep(wait)
             return ()
         try:
-            fetched = await self._consumer.getmany(timeout_ms=int(wait * 1000), max_records=limit)
+            return await self._reader.read(limit, wait)
+        except NoOffsetForPartitionError:  # of a partition that is assigned, and not held yet
+            return ()
         except KafkaError as error:
             raise LogUnavailable(f"fetch: {error!r}") from error
-        return [
-            Record(partition, r.offset, r.key, r.headers, r.value, r.timestamp)
-            for tp, found in fetched.items()
-            for partition in (Partition(tp.topic, tp.partition),)
-            for r in found
-        ]
 
     async def publish(self, messages: Sequence[Message]) -> None:
         """Write batches by partition; after a failure the producer is made anew, so that nothing old is retried."""
@@ -172,14 +165,8 @@ class KafkaLog(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
 
     def ends(self) -> Mapping[Partition, int]:
         """Give the ends by the last answers to fetches; where there was none yet, as they were when it resumed."""
-        return {p: end for p in self._assigned if (end := self._highwater(p)) is not None}
-
-    def _highwater(self, partition: Partition) -> int | None:
-        tp = TopicPartition(*partition)
-        known = None
-        if self._consumer is not None and tp in self._consumer.assignment():
-            known = self._consumer.highwater(tp)
-        return self._ends.get(partition) if known is None else int(known)
+        reader = self._reader
+        return {p: end for p in self._assigned if reader is not None and (end := reader.end(p)) is not None}
 
     async def partitions_of(self, topic: str) -> int:
         """Give the number of partitions, from the cluster's metadata."""
@@ -191,7 +178,7 @@ class KafkaLog(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
 
     async def stop(self) -> None:
         """Leave the group at once, static members too, and close."""
-        consumer, self._consumer = self._consumer, None
+        consumer, self._consumer, self._reader = self._consumer, None, None
         self._assigned, self._joined = frozenset(), False
         if consumer is not None:
             await clients.close_consumer(consumer)
@@ -203,7 +190,8 @@ class KafkaLog(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
             group_id=self._settings.group,
             group_instance_id=self._settings.instance,
             enable_auto_commit=False,
-            auto_offset_reset="earliest",
+            auto_offset_reset="none",
+            isolation_level="read_committed",
             session_timeout_ms=10_000,
             heartbeat_interval_ms=2_000,
             max_poll_interval_ms=600_000,
@@ -247,17 +235,6 @@ class KafkaLog(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
             number = partition_of(message.key or b"", counts[message.topic])
             groups.setdefault((message.topic, number), []).append(message)
         return groups
-
-
-def _position(tp: TopicPartition, stored: int, first: int, end: int) -> int:
-    if stored > end:
-        logger.error(
-            "%s ends at %d, before our offset %d: it was made anew; reading it from %d", tp, end, stored, first
-        )
-        return first
-    if 0 < stored < first:
-        logger.error("%s begins at %d, after our offset %d: retention took events we had not read", tp, first, stored)
-    return max(stored, first)
 
 
 async def _send(

@@ -1,5 +1,6 @@
 """The event log as the worker sees it: records in, messages out. `kafka.py` is the real one; tests wrap it."""
 
+import uuid
 import zlib
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,37 @@ class Record:
     value: bytes | None
     timestamp: int = -1
     """by its producer or its broker, in milliseconds since 1970; -1 for none"""
+
+
+class Mark(NamedTuple):
+    """A record by its offset, and a checksum that tells it from another at the same offset."""
+
+    offset: int
+    checksum: int
+
+
+class Position(NamedTuple):
+    """A place in a partition's log: the next offset to read, and what tells whether the log is still the same.
+
+    That are the topic's id (KIP-516) and the last record before; None where they are not known.
+    """
+
+    offset: int
+    topic_id: uuid.UUID | None = None
+    last: Mark | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """What was read of a partition: its records from `begin` up to `end`, in order.
+
+    Offsets without a record belong to it too: ends of transactions, what was aborted, what compaction took.
+    """
+
+    partition: Partition
+    begin: Position
+    end: Position
+    records: Sequence[Record]
 
 
 class Message(msgspec.Struct, frozen=True, array_like=True):
@@ -100,12 +132,15 @@ class Log(Protocol):
         """Tell whether the group has given this member its partitions, be it none."""
         ...
 
-    async def resume(self, offsets: Mapping[Partition, int]) -> Mapping[Partition, int]:
-        """Read these partitions from these offsets on; gives from where really, of those that are still assigned."""
+    async def resume(self, positions: Mapping[Partition, Position]) -> Mapping[Partition, Position]:
+        """Read these partitions from these positions on; gives from where really, of those that are still assigned."""
         ...
 
-    async def fetch(self, limit: int, wait: float) -> Sequence[Record]:
-        """Wait up to `wait` seconds and give at most `limit` records, in order within each partition."""
+    async def fetch(self, limit: int, wait: float) -> Sequence[Stretch]:
+        """Wait up to `wait` seconds and give at most `limit` records, a stretch of each partition that moved.
+
+        Each begins where the one before ended, or where the partition was resumed.
+        """
         ...
 
     async def publish(self, messages: Sequence[Message]) -> None:

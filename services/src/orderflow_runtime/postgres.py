@@ -144,7 +144,7 @@ class PostgresStore:
         leases = {}
         for partition in sorted(partitions):
             row = (await self._fetch(sql.ACQUIRE, partition.topic, partition.number, owner))[0]
-            leases[partition] = Lease(row["epoch"], row["next_offset"])
+            leases[partition] = Lease(row["epoch"], sql.position(row))
         return leases
 
     async def release(self, leases: Mapping[Partition, Lease], published: Sequence[int]) -> None:

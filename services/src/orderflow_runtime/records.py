@@ -1,5 +1,7 @@
 """Reads fetched record batches for aiokafka's consumer: `kafka.py` installs it in the place of aiokafka's own reader.
 
+It tells in which epoch of its partition's leader a batch was written, which aiokafka passes over.
+
 Kafka takes header names of any bytes, and aiokafka cannot read a batch in which one is not UTF-8: a single record
 would hold up its partition for ever. Such a batch is read here, its odd names with lone surrogates for what is not
 text, which `headers.py` turns into text. All other batches aiokafka reads.
@@ -15,18 +17,33 @@ from aiokafka.record.util import decode_varint
 
 _START = Struct(">qi")
 """A batch's base offset, and the length of what follows."""
+_EPOCH = Struct(">i")
 
 
 def install() -> None:
-    """Make every aiokafka consumer of this process read by `Batches`."""
+    """Make every aiokafka consumer of this process read by `Batches`, and note epochs by `FetchResult`."""
     fetcher.MemoryRecords = Batches
+    fetcher.FetchResult = FetchResult
+
+
+class FetchResult(fetcher.FetchResult):  # type: ignore[misc]  # aiokafka has no types
+    """A partition's part of a fetch; as its state's position moves on, the epoch there is noted beside it."""
+
+    def _update_position(self) -> None:
+        super()._update_position()
+        state = self._assignment.state_value(self._topic_partition)
+        state.leader_epoch = self._partition_records._records.leader_epoch
 
 
 class Batches:
-    """The batches in one partition's part of a fetch response; the last may be cut off."""
+    """The batches in one partition's part of a fetch response; the last may be cut off.
+
+    `leader_epoch` is that of the batch taken last, -1 before the first.
+    """
 
     def __init__(self, data: bytes) -> None:
         self._data = memoryview(data)
+        self.leader_epoch = -1
 
     def size_in_bytes(self) -> int:
         """Give what is left to read."""
@@ -40,6 +57,7 @@ class Batches:
         """Take the next batch."""
         length = self._length()
         batch, self._data = bytes(self._data[:length]), self._data[length:]
+        (self.leader_epoch,) = _EPOCH.unpack_from(batch, _START.size)
         return Batch(batch)
 
     def _length(self) -> int:
@@ -55,6 +73,10 @@ class Batch:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._batch, name)
+
+    def __next__(self) -> Any:
+        """Take a control batch's record."""
+        return next(self._batch)
 
     def __iter__(self) -> Iterator[Any]:
         try:
@@ -78,11 +100,15 @@ class _Reader:
     def _record(self) -> Any:
         self._number()  # the record's length
         self._at += 1  # its attributes, which have no meaning yet
-        timestamp = self._batch.first_timestamp + self._number()
+        timestamp = self._timestamp(self._number())
         offset = self._batch.base_offset + self._number()
         key, value = self._bytes(), self._bytes()
         headers = [self._header() for _ in range(self._number())]
         return _DefaultRecordPy(offset, timestamp, self._batch.timestamp_type, key, value, headers)
+
+    def _timestamp(self, delta: int) -> int:
+        by_broker = self._batch.timestamp_type == self._batch.LOG_APPEND_TIME
+        return int(self._batch.max_timestamp if by_broker else self._batch.first_timestamp + delta)
 
     def _header(self) -> tuple[str, bytes | None]:
         return (self._bytes() or b"").decode(errors="surrogateescape"), self._bytes()

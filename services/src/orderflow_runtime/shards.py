@@ -9,7 +9,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from orderflow_runtime.log import Log, Message, Partition, Record, Revoked
+from orderflow_runtime.log import Log, Message, Partition, Position, Revoked, Stretch
 from orderflow_runtime.store import Conflict, StoreUnavailable
 
 logger = logging.getLogger(__name__)
@@ -51,11 +51,11 @@ class LockedShards:
         """Tell whether the locks were tried."""
         return self._joined
 
-    async def resume(self, offsets: Mapping[Partition, int]) -> Mapping[Partition, int]:
+    async def resume(self, positions: Mapping[Partition, Position]) -> Mapping[Partition, Position]:
         """Nothing is read."""
-        return offsets
+        return positions
 
-    async def fetch(self, limit: int, wait: float) -> Sequence[Record]:
+    async def fetch(self, limit: int, wait: float) -> Sequence[Stretch]:
         """Nothing ever comes."""
         await asyncio.sleep(wait)
         return ()

@@ -1,10 +1,11 @@
 """The bookkeeping's SQL, for `postgres.py` and `transaction.py`: one statement for a whole batch, over arrays."""
 
+import uuid
 from collections.abc import Mapping
 from typing import Any
 
 from orderflow_runtime.context import read_trace
-from orderflow_runtime.log import Partition, unpack_headers
+from orderflow_runtime.log import Mark, Partition, Position, unpack_headers
 from orderflow_runtime.store import CallRow, JournalRow, ParkedRow, TimerRow
 
 _OWNED = "JOIN unnest($1::text[], $2::int[]) AS owned (topic, partition) USING (topic, partition)"
@@ -13,7 +14,7 @@ _HEAD = "NOT EXISTS (SELECT 1 FROM parked AS earlier WHERE earlier.key = p.key A
 ACQUIRE = """
 INSERT INTO offsets AS o (topic, partition, epoch, owner) VALUES ($1, $2, 1, $3)
 ON CONFLICT (topic, partition) DO UPDATE SET epoch = o.epoch + 1, owner = excluded.owner
-RETURNING epoch, next_offset
+RETURNING epoch, next_offset, topic_id, last_offset, last_checksum
 """
 
 RELEASE = """
@@ -78,8 +79,10 @@ OPEN = f"""
 WITH gone AS (
   DELETE FROM outbox WHERE id = ANY($1::bigint[])
 ), leased AS (
-  UPDATE offsets AS o SET next_offset = l.next_offset
-  FROM unnest($2::text[], $3::int[], $4::bigint[], $5::bigint[]) AS l (topic, partition, epoch, next_offset)
+  UPDATE offsets AS o SET next_offset = l.next_offset, topic_id = l.topic_id,
+    last_offset = l.last_offset, last_checksum = l.last_checksum
+  FROM unnest($2::text[], $3::int[], $4::bigint[], $5::bigint[], $12::uuid[], $13::bigint[], $14::bigint[])
+    AS l (topic, partition, epoch, next_offset, topic_id, last_offset, last_checksum)
   WHERE o.topic = l.topic AND o.partition = l.partition AND o.epoch = l.epoch
   RETURNING 1
 ), fresh AS ({_TAKE_IN.format("$7::uuid[], $8::bigint[], $9::text[], $10::timestamptz[], $11::bytea[]")})
@@ -179,6 +182,21 @@ WHERE NOT EXISTS (
     AND classid = (hashtext('shards/' || $1)::bigint & 4294967295)::oid AND objid = number::oid
 )
 """
+
+
+def position(row: Mapping[str, Any]) -> Position:
+    """Read the position in a row of ACQUIRE; asyncpg has a class of its own for UUIDs, which others do not encode."""
+    topic_id, last = row["topic_id"], row["last_offset"]
+    return Position(
+        row["next_offset"],
+        None if topic_id is None else uuid.UUID(int=topic_id.int),
+        None if last is None else Mark(last, row["last_checksum"]),
+    )
+
+
+def position_values(position: Position) -> tuple[object, ...]:
+    """Give the columns of a position in OPEN, but for the offset."""
+    return position.topic_id, *(position.last or (None, None))
 
 
 def call_row(row: Mapping[str, Any]) -> CallRow:

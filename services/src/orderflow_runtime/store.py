@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from orderflow_contracts.envelope import Header
 from orderflow_runtime.context import NONE, Trace
 from orderflow_runtime.item import Arrival, Identity, Item
-from orderflow_runtime.log import Partition
+from orderflow_runtime.log import Partition, Position
 
 
 class StoreUnavailable(Exception):  # noqa: N818  (it is a state, and passes)
@@ -32,10 +32,10 @@ def storable(reason: str) -> str:
 
 @dataclass(slots=True)
 class Lease:
-    """The right to handle a partition, while `epoch` is the stored one; `next` is the next offset to handle."""
+    """The right to handle a partition, while `epoch` is the stored one; `next` is where to go on."""
 
     epoch: int
-    next: int
+    next: Position
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +50,8 @@ class OutboxRow:
 class Opening:
     """What a batch claims when its transaction begins."""
 
-    leases: Mapping[Partition, tuple[int, int]]
-    """partition → (epoch, next offset after this batch)"""
+    leases: Mapping[Partition, tuple[int, Position]]
+    """partition → (epoch, where to go on after this batch)"""
     published: Sequence[int] = ()
     inbox: Sequence[Arrival] = ()
     keys: Collection[str] = ()

@@ -11,7 +11,7 @@ from orderflow_runtime.attempt import Rules
 from orderflow_runtime.context import Trace
 from orderflow_runtime.dispatch import Batch, Committed, Dispatcher
 from orderflow_runtime.item import CALL, TIMER, Item
-from orderflow_runtime.log import Log, Message, Partition, Record, Revoked
+from orderflow_runtime.log import Log, Message, Partition, Position, Revoked, Stretch
 from orderflow_runtime.spans import Attributes, Kind, Shape, Span
 from orderflow_runtime.store import DeadLetter, Lease, Store
 from orderflow_runtime.tracing import Tracer
@@ -140,12 +140,12 @@ class TracedLog:
         """Tell whether there was an assignment."""
         return self._log.joined()
 
-    async def resume(self, offsets: Mapping[Partition, int]) -> Mapping[Partition, int]:
-        """Read from these offsets on."""
-        return await self._log.resume(offsets)
+    async def resume(self, positions: Mapping[Partition, Position]) -> Mapping[Partition, Position]:
+        """Read from these positions on."""
+        return await self._log.resume(positions)
 
-    async def fetch(self, limit: int, wait: float) -> Sequence[Record]:
-        """Give records."""
+    async def fetch(self, limit: int, wait: float) -> Sequence[Stretch]:
+        """Give what is read."""
         return await self._log.fetch(limit, wait)
 
     async def report(self, offsets: Mapping[Partition, int]) -> None:

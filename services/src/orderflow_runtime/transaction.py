@@ -41,9 +41,10 @@ class PostgresTransaction:
                 [partition.topic for partition in opening.leases],
                 [partition.number for partition in opening.leases],
                 [epoch for epoch, _ in opening.leases.values()],
-                [offset for _, offset in opening.leases.values()],
+                [position.offset for _, position in opening.leases.values()],
                 list(opening.keys),
                 *arrivals,
+                *zip(*(sql.position_values(position) for _, position in opening.leases.values()), strict=True),
             )
         )[0]
         if row["leased"] != len(opening.leases):

@@ -87,7 +87,7 @@ class Worker:
     def lag(self) -> Mapping[Partition, int]:
         """Give how many records each of our partitions holds that are not handled, as far as is known."""
         ends = self._parts.log.ends()
-        return {p: max(0, ends[p] - lease.next) for p, lease in self._leases.items() if p in ends}
+        return {p: max(0, ends[p] - lease.next.offset) for p, lease in self._leases.items() if p in ends}
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Work until `stopping`; then finish the batch, publish, and give the leases back."""
@@ -177,12 +177,19 @@ class Worker:
             calls = await parts.store.pending_calls(wanted)
             self._leases |= leases
             parts.caller.begin(calls, ask_first=True)
-            positions = await parts.log.resume({partition: lease.next for partition, lease in leases.items()})
-            for partition, position in positions.items():
-                leases[partition].next = position
+            await self._resume(leases)
             parts.gatherer.check_in(0)
             parts.metrics.hold(len(self._leases), taken=len(leases))
             logger.info("took %d partitions, %d calls to ask for", len(leases), len(calls))
+
+    async def _resume(self, leases: Mapping[Partition, Lease]) -> None:
+        """Read on; where that is elsewhere than what is stored, or in a log not known by its id yet, store it first."""
+        positions = await self._parts.log.resume({partition: lease.next for partition, lease in leases.items()})
+        moved = {p: position for p, position in positions.items() if position != leases[p].next}
+        if moved:
+            await self._until_no_conflict(Batch(offsets=moved), [])
+        for partition, position in moved.items():
+            leases[partition].next = position
 
     async def _orphans(self) -> set[Partition]:
         """Give what was left on topics that the service no longer reads, where the like-numbered partition is ours."""
@@ -209,8 +216,8 @@ class Worker:
             raise
         finally:
             self._handling_since = None
-        for partition, offset in batch.offsets.items():
-            self._leases[partition].next = offset
+        for partition, position in batch.offsets.items():
+            self._leases[partition].next = position
         self._parts.metrics.count(committed, len(batch.items), time.monotonic() - started)
         self._parts.metrics.ignore(batch.ignored)
         tell(committed)
@@ -241,7 +248,7 @@ class Worker:
 
     async def _report(self) -> None:
         """Tell lag tools how far we are; beside the loop, since a coordinator may take its time."""
-        await self._parts.log.report({partition: lease.next for partition, lease in self._leases.items()})
+        await self._parts.log.report({partition: lease.next.offset for partition, lease in self._leases.items()})
         await asyncio.sleep(_REPORT_EVERY)
 
     async def _leave(self) -> None:

@@ -12,7 +12,7 @@ import pytest
 from orderflow_contracts.envelope import Envelope
 from orderflow_runtime import migrations
 from orderflow_runtime.item import Identity, arrival
-from orderflow_runtime.log import Partition
+from orderflow_runtime.log import Partition, Position
 from orderflow_runtime.migrations import Role, migrate_service
 from orderflow_runtime.postgres import PostgresStore
 from orderflow_runtime.store import Opening
@@ -50,7 +50,7 @@ async def take(store: PostgresStore, *events: Envelope) -> frozenset[Identity]:
     """Open a batch with these events, and return which of them were new."""
     leases = await store.acquire([P], "one")
     async with store.transaction() as tx:
-        opened = await tx.open(Opening({P: (leases[P].epoch, 0)}, inbox=[arrival(event) for event in events]))
+        opened = await tx.open(Opening({P: (leases[P].epoch, Position(0))}, inbox=[arrival(event) for event in events]))
     return opened.fresh
 
 

@@ -14,7 +14,7 @@ from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 from orderflow_cli.kafka import Kafka
 from orderflow_runtime import clients, kafka
 from orderflow_runtime.kafka import KafkaLog, KafkaSettings
-from orderflow_runtime.log import LogUnavailable, Message, Partition, partition_of
+from orderflow_runtime.log import LogUnavailable, Message, Partition, Position, partition_of
 from support.fleet import until
 from support.poison import Poisoner, Wire
 from support.real import Site
@@ -199,7 +199,7 @@ async def test_a_cluster_that_does_not_answer_is_said_to_be_away() -> None:
         await log.partitions_of("t")
     await log.report({Partition("t", 0): 1})
     assert await log.fetch(1, 0.01) == ()
-    assert await log.resume({Partition("t", 0): 1}) == {}
+    assert await log.resume({Partition("t", 0): Position(1)}) == {}
     await log.stop()
 
 
@@ -250,9 +250,9 @@ async def test_a_broker_that_freezes_holds_up_neither_publishing_nor_closing(
     await log.start(lost)
     await log.publish([Message(topic, b"k", [], b"after")])
     await until(lambda: log.assigned(), "the partition is this member's again", 60)
-    await log.resume({Partition(topic, 0): 0})
+    await log.resume({Partition(topic, 0): Position(0)})
     values: list[bytes | None] = []
     while b"after" not in values:
-        values += [record.value for record in await log.fetch(10, 1)]
+        values += [record.value for stretch in await log.fetch(10, 1) for record in stretch.records]
     assert values[0] == b"before"
     await log.stop()

@@ -55,3 +55,31 @@ def test_several_batches_and_a_cut_off_end_are_read() -> None:
     assert not batches.has_next()
     assert batches.size_in_bytes() == len(batch()) - 1
     assert not Batches(b"").has_next()
+
+
+def test_each_batch_tells_in_which_epoch_of_its_leader_it_was_written() -> None:
+    """The one taken last counts, since reading goes on behind it."""
+    early, later = bytearray(batch()), bytearray(batch())
+    early[12:16], later[12:16] = (3).to_bytes(4, "big"), (7).to_bytes(4, "big")
+    batches = Batches(bytes(early + later))
+    found = [batches.leader_epoch]
+    while batches.has_next():
+        batches.next_batch()
+        found.append(batches.leader_epoch)
+    assert found == [-1, 3, 7]
+
+
+def test_the_marker_of_an_aborted_transaction_can_be_looked_at() -> None:
+    """aiokafka takes a control batch's record without iterating; it tells which records were aborted."""
+    builder = DefaultRecordBatchBuilder(2, 0, 1, 5, 0, 0, 1_000)
+    builder.append(0, 1_000, b"\x00\x00\x00\x00", b"\x00" * 6, [])
+    assert next(Batches(bytes(builder.build())).next_batch()).key == b"\x00\x00\x00\x00"
+
+
+def test_the_brokers_time_is_that_of_all_records_of_its_batch_however_their_headers_are_named() -> None:
+    """Where the broker gives the time, the batch has one for all; an odd name changes nothing of it."""
+    by_broker = bytearray(batch())
+    by_broker[22] |= 0x08  # the attributes' bit for it
+    plain, odd = read(bytes(by_broker)), read(bytes(by_broker).replace(b"nAme", b"n\xffme"))
+    assert {record[1] for record in plain} == {1_004}
+    assert [record[1] for record in odd] == [record[1] for record in plain]

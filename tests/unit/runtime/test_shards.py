@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from orderflow_runtime.log import Message, Partition
+from orderflow_runtime.log import Message, Partition, Position
 from orderflow_runtime.shards import SHARDS, LockedShards
 from orderflow_runtime.store import StoreUnavailable
 from support.fleet import until
@@ -83,7 +83,7 @@ async def test_nothing_is_read_and_all_is_published(member: Member) -> None:
     shards = member.shards
     assert await shards.fetch(10, 0.001) == ()
     assert await shards.partitions_of("") == SHARDS
-    assert await shards.resume({Partition("", 1): 5}) == {Partition("", 1): 5}
+    assert await shards.resume({Partition("", 1): Position(5)}) == {Partition("", 1): Position(5)}
     await shards.report({})
     await shards.publish([Message("out", b"k", [], b"v")])
     assert len(member.cluster.all("out")) == 1

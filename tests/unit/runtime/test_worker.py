@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from orderflow_runtime.log import LogUnavailable, Message, Partition, pack, unpack
+from orderflow_runtime.log import LogUnavailable, Message, Partition, Position, pack, unpack
 from orderflow_runtime.store import Conflict, Fenced, StoreUnavailable
 from support.memory import Faults
 from support.running import Bench, message
@@ -233,6 +233,49 @@ async def test_a_topic_made_anew_is_read_from_its_start() -> None:
     async with bench.running():
         await bench.until(lambda: len(bench.effects()) == 25, "the new topic's effects")
     assert bench.effects_of("k") == [f"PUT {n}" for n in range(25)]
+
+
+async def test_a_topic_made_anew_and_filled_beyond_the_offset_is_read_from_its_start() -> None:
+    """Its id tells; what comes again of the old events takes no effect, and the next start goes on where this ended."""
+    bench = Bench(partitions=1)
+    topic = bench.config.subscribes[0].topic
+    bench.cluster.make_anew(topic)
+    for n in range(20):
+        bench.send(Put(thing="k", n=n), event_id=f"of-{n}")
+    async with bench.running():
+        await bench.until(lambda: len(bench.effects()) == 20, "the old topic's effects")
+    bench.cluster.make_anew(topic)
+    for n in range(10, 60):
+        bench.send(Put(thing="k", n=n), event_id=f"of-{n}")
+    async with bench.running():
+        await bench.until(lambda: len(bench.effects()) == 60, "the new topic's effects")
+    assert bench.effects_of("k") == [f"PUT {n}" for n in range(60)]
+    stored = bench.store.state.offsets[Partition(topic, 0)].next
+    assert (stored.offset, stored.topic_id) == (50, bench.cluster.ids[topic])
+
+
+async def test_a_topics_id_is_stored_before_anything_is_read_of_it() -> None:
+    """An instance that has handled nothing yet leaves behind what its offsets are offsets of."""
+    bench = Bench(partitions=1)
+    topic = bench.config.subscribes[0].topic
+    bench.cluster.make_anew(topic)
+    async with bench.running() as instance:
+        await bench.until(lambda: instance.worker.ready, "it is ready")
+    assert bench.store.state.offsets[Partition(topic, 0)].next == Position(0, bench.cluster.ids[topic])
+
+
+async def test_no_lag_is_left_behind_offsets_without_a_record() -> None:
+    """Ends of transactions are passed, with an event before them or alone, for our own lag and for lag tools."""
+    bench = Bench(partitions=1)
+    topic = bench.config.subscribes[0].topic
+    bench.cluster.end_transaction(topic)
+    async with bench.running() as instance:
+        await bench.until(lambda: instance.log.reported.get(Partition(topic, 0)) == 1, "the marker is passed")
+        bench.send(Put(thing="k", n=1))
+        bench.cluster.end_transaction(topic)
+        await bench.until(lambda: instance.log.reported.get(Partition(topic, 0)) == 3, "the event and its marker too")
+        assert not any(instance.worker.lag().values())
+    assert bench.store.state.offsets[Partition(topic, 0)].next.offset == 3
 
 
 async def test_readiness_means_that_all_that_is_assigned_is_leased() -> None:

@@ -1,0 +1,60 @@
+"""What is taken of what was fetched: it has to go on where the lease stands, in the same log."""
+
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from orderflow_runtime.calls import Caller
+from orderflow_runtime.gather import Gatherer
+from orderflow_runtime.log import Partition, Position, Record, Stretch
+from orderflow_runtime.store import Lease
+from support.running import Bench, message
+from support.tiny import Put
+
+ID, OTHER = uuid.UUID(int=1), uuid.UUID(int=2)
+
+
+class Fetched:
+    """A log of which this was fetched."""
+
+    def __init__(self, *stretches: Stretch) -> None:
+        self._stretches = stretches
+
+    async def fetch(self, limit: int, wait: float) -> Sequence[Stretch]:
+        """Give it."""
+        return self._stretches
+
+
+def stretch(bench: Bench, begin: int, end: int, topic_id: uuid.UUID = ID) -> Stretch:
+    """Events at all these offsets."""
+    sent = message(bench.config, Put(thing="k"))
+    at = Partition(sent.topic, 0)
+    records = [Record(at, offset, sent.key, sent.headers, sent.value) for offset in range(begin, end)]
+    return Stretch(at, Position(begin, topic_id), Position(end, topic_id), records)
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "topic_id", "taken"),
+    [
+        (5, 8, ID, [5, 6, 7]),
+        (3, 8, ID, [5, 6, 7]),
+        (3, 5, ID, None),
+        (6, 8, ID, None),
+        (5, 8, OTHER, None),
+    ],
+    ids=["it goes on", "it overlaps", "it is known", "something lies between", "it is of another topic"],
+)
+async def test_a_stretch_is_taken_where_it_goes_on(
+    begin: int, end: int, topic_id: uuid.UUID, taken: list[int] | None
+) -> None:
+    """At offset 5 nothing is passed over and nothing read twice, whatever was fetched before the lease was taken."""
+    bench = Bench()
+    read: Any = Fetched(stretch(bench, begin, end, topic_id))
+    caller: Caller = bench.instance().caller
+    gatherer = Gatherer(read, bench.store, {bench.config.subscribes[0].topic: Put})
+    at = Partition(bench.config.subscribes[0].topic, 0)
+    batch = await gatherer.gather({at: Lease(1, Position(5, ID))}, caller)
+    assert [item.offset for item in batch.items] == (taken or [])
+    assert batch.offsets == ({at: Position(end, ID)} if taken else {})
