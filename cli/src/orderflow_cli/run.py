@@ -221,4 +221,5 @@ class Readings:
             parked=int(sum(count.parked for count in counts.values())),
             dead=int(sum(count.dead for count in counts.values())),
             restarts=self._parts.supervisor.restarts,
+            unknown=[name for name in self._parts.urls if name not in counts],
         )

@@ -1,7 +1,7 @@
 """Shows a running flow: a live table in a terminal, a plain line every two seconds elsewhere."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console, Group, RenderableType
@@ -28,7 +28,7 @@ class Arrow:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What is shown: figures of one moment."""
+    """What is shown: figures of one moment. `unknown` are the services that give none; the sums leave them out."""
 
     arrows: list[Arrow]
     posted: int
@@ -36,6 +36,7 @@ class Snapshot:
     parked: int
     dead: int
     restarts: Mapping[str, int]
+    unknown: Sequence[str] = ()
 
 
 class Rates:
@@ -93,7 +94,8 @@ def _board(snapshot: Snapshot) -> RenderableType:
     table.add_column("total", justify="right")
     for arrow in snapshot.arrows:
         flowing = "" if arrow.rate else "dim"
-        figures = (f"{arrow.rate:,.0f}", f"{arrow.total:,}")
+        known = arrow.subscriber not in snapshot.unknown
+        figures = (f"{arrow.rate:,.0f}", f"{arrow.total:,}") if known else ("?", "?")
         table.add_row(arrow.publishers, arrow.event, f"→ {arrow.subscriber}", *figures, style=flowing)
     # The table goes last: a short terminal cuts the end off.
     return Group(Text(_orders(snapshot), style="bold"), Text(_troubles(snapshot)), table)
@@ -106,7 +108,8 @@ def _orders(snapshot: Snapshot) -> str:
 
 def _troubles(snapshot: Snapshot) -> str:
     restarts = ", ".join(f"{name} {count}" for name, count in snapshot.restarts.items() if count)
-    return f"parked {snapshot.parked:,}, dead letters {snapshot.dead:,}, restarts {restarts or 0}"
+    unknown = f", figures unknown: {' '.join(snapshot.unknown)}" if snapshot.unknown else ""
+    return f"parked {snapshot.parked:,}, dead letters {snapshot.dead:,}, restarts {restarts or 0}{unknown}"
 
 
 def verdict(holds: bool, name: str, figures: str) -> str:

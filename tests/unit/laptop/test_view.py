@@ -58,3 +58,20 @@ async def test_both_views_name_states_and_troubles(terminal: bool) -> None:
     assert "parked 2, dead letters 1, restarts order 1" in output.getvalue()
     assert ("ORDER_CREATED" in output.getvalue()) == terminal
     assert ("\x1b" in output.getvalue()) == terminal
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+async def test_figures_that_nobody_gives_are_unknown(terminal: bool) -> None:
+    """A service without readable metrics is named, and its arrows show no numbers."""
+    output = io.StringIO()
+    console = Console(file=output, force_terminal=terminal, width=100, height=40)
+
+    async def take() -> Snapshot:
+        return Snapshot([Arrow("order", "PAID", "mailer", 0, 0)], 7, {}, 2, 1, {}, unknown=["mailer"])
+
+    showing = asyncio.create_task(show(console, take))
+    await asyncio.sleep(0.2)
+    showing.cancel()
+    await asyncio.wait([showing])
+    assert "figures unknown: mailer" in output.getvalue()
+    assert (" ?" in output.getvalue()) == terminal
