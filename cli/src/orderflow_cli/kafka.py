@@ -1,9 +1,12 @@
 """A real Apache Kafka on this machine: one KRaft node on loopback, its data in a given folder.
 
-`orderflow run` starts one per flow; the tests start one per session and more where they stop and kill it.
+`orderflow run` starts one per flow; the tests start one per session and more where they stop and kill it. It works in
+its folder and is told names relative to it: `log.dirs` is a list in a Java properties file, where a comma or a
+backslash of somebody's path means something else.
 """
 
 import base64
+import os
 import subprocess
 import uuid
 from pathlib import Path
@@ -22,6 +25,7 @@ from orderflow_cli.server import Server
 _JVM = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-Xms256m", "-Xmx512m"]
 _LOGGING = ["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true"]
 
+_FILE = "server.properties"
 _PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
@@ -31,7 +35,7 @@ advertised.listeners=BROKER://{host}:{port}
 listener.security.protocol.map=BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT
 inter.broker.listener.name=BROKER
 controller.listener.names=CONTROLLER
-log.dirs={data}
+log.dirs=data
 broker.session.timeout.ms=4000
 broker.heartbeat.interval.ms=500
 auto.create.topics.enable=false
@@ -68,28 +72,30 @@ class Kafka(Server):
             self._format()
 
     def _spawn(self, log: IO[bytes]) -> subprocess.Popen[bytes]:
-        return children.spawn([*self._java(), "kafka.Kafka", *self._arguments], output=log)
+        command = [*self._java(), "kafka.Kafka", _FILE]
+        return children.spawn(command, output=log, env=_environment(), cwd=self._directory)
 
     @property
     def _data(self) -> Path:
         return self._directory / "data"
 
-    @property
-    def _arguments(self) -> list[str]:
-        return [str(self._directory / "server.properties")]
-
     def _java(self) -> list[str]:
         return [self._program.java, *_JVM, *_LOGGING, "-cp", f"{self._program.jars}/*"]
 
     def _write_properties(self) -> None:
-        text = _PROPERTIES.format(host=HOST, port=self._port, controller_port=self._controller_port, data=self._data)
-        (self._directory / "server.properties").write_text(text, encoding="utf-8")
+        text = _PROPERTIES.format(host=HOST, port=self._port, controller_port=self._controller_port)
+        (self._directory / _FILE).write_text(text, encoding="utf-8")
 
     def _format(self) -> None:
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        tool = ["kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "--config", *self._arguments]
+        tool = ["kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "--config", _FILE]
         done = subprocess.run(  # noqa: S603 - fixed arguments
-            [*self._java(), *tool], capture_output=True, text=True, check=False
+            [*self._java(), *tool],
+            capture_output=True,
+            text=True,
+            check=False,
+            env=_environment(),
+            cwd=self._directory,
         )
         if done.returncode != 0:
             said = done.stderr.strip()[-500:]
@@ -102,3 +108,8 @@ class Kafka(Server):
             return bool(admin_client(self.bootstrap).list_topics(timeout=5).brokers)
         except KafkaException:
             return False
+
+
+def _environment() -> dict[str, str]:
+    """Return this process's environment with a locale in which Java can name every folder."""
+    return {**os.environ, "LC_ALL": "C.UTF-8"}

@@ -66,7 +66,7 @@ def _parse(text: bytes) -> Counts | None:
             ours = ours or family.name.startswith(_OURS)
             for sample in family.samples:
                 _count(counts, sample)
-    except Exception:  # noqa: BLE001 - the parser breaks over foreign text in ways of its own
+    except Exception:  # the parser breaks over foreign text in ways of its own
         return None
     return counts if ours else None
 

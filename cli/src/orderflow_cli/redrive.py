@@ -138,7 +138,7 @@ def _export(at: Place, letters: Sequence[DeadLetter], file: Path) -> None:
 
 def _show(letters: Iterable[tuple[DeadLetter, str]]) -> None:
     """A table in a terminal; elsewhere a line each, its fields apart by tabs."""
-    console = Console()
+    console = Console(markup=False)
     rows = [_row(letter, outcome) for letter, outcome in letters]
     if not console.is_terminal:
         for row in rows:

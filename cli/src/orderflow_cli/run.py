@@ -83,7 +83,7 @@ def run(
     """
     if until_done and orders is None:
         raise click.UsageError("--until-done needs --orders: without it the orders do not end")
-    flow, console = _load(file), Console()
+    flow, console = _load(file), Console(markup=False)
     load = Load(orders, rate if rate is not None or orders is not None else _ENDLESS_RATE, fail)
     try:
         holds = asyncio.run(_run(flow, load, until_done, kafka, base, console))

@@ -1,5 +1,7 @@
 """How a service's command can be run on this machine: as a process, else by docker, else not at all."""
 
+import csv
+import io
 import os
 import shutil
 import subprocess
@@ -67,7 +69,16 @@ def _docker_works() -> bool:
 
 def _docker_run(service: Service, container: str, config: Path, variables: Iterable[str]) -> list[str]:
     passed = [part for name in variables if name != CONFIG for part in ("--env", name)]
-    mount = ["--volume", f"{config}:{CONFIG_PATH_IN_POD}:ro", "--env", f"{CONFIG}={CONFIG_PATH_IN_POD}"]
+    mount = ["--mount", _mount(config), "--env", f"{CONFIG}={CONFIG_PATH_IN_POD}"]
     options = ["--rm", "--init", "--network", "host", "--name", container, *mount, *passed]
     entrypoint = ["--entrypoint", service.command[0]] if service.command else []
     return ["docker", "run", *options, *entrypoint, service.image, *service.command[1:]]
+
+
+def _mount(config: Path) -> str:
+    """Return docker's words for a file to be seen in the container: a line of CSV, whatever the path has in it."""
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(
+        ["type=bind", f"source={config}", f"target={CONFIG_PATH_IN_POD}", "readonly"]
+    )
+    return line.getvalue()

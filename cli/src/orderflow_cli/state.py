@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from unicodedata import category
 
 from pydantic import BaseModel, Field, ValidationError
 
@@ -91,6 +92,8 @@ class State:
         scratch.replace(self._file)
 
 
+_ANOTHER = "Give another folder with --state"
+_LONGEST = 900  # Postgres takes 1,023 bytes, and has files below
 _START_ANEW = "Remove the flow's state directory to start from nothing, or give another one with --state"
 
 
@@ -98,11 +101,15 @@ _START_ANEW = "Remove the flow's state directory to start from nothing, or give 
 def open_state(
     base: Path, flow: str, new_password: Callable[[], str] = lambda: secrets.token_urlsafe(24)
 ) -> Iterator[State]:
-    """Hold a flow's state directory; raises AlreadyRunningError while another process does."""
+    """Hold a flow's state directory; raise AlreadyRunningError while another process does, or StateError."""
     path = base.absolute() / flow
-    path.mkdir(parents=True, exist_ok=True, mode=0o700)
-    (base / ".gitignore").write_text("*\n", encoding="ascii")  # passwords must not be committed by accident
-    with (path / "lock").open("a+", encoding="ascii") as lock:
+    _refuse_unusable(path)
+    try:
+        _make(base, path)
+        held = (path / "lock").open("a+", encoding="ascii")
+    except OSError as error:
+        raise StateError(f"{path} cannot be used: {error.strerror}", _ANOTHER) from None
+    with held as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -115,3 +122,26 @@ def open_state(
         lock.write(f"{os.getpid()}\n")
         lock.flush()
         yield State(path, new_password)
+
+
+def _refuse_unusable(path: Path) -> None:
+    """Raise StateError for a path that some program of a run cannot take; any other letter it may have."""
+    try:
+        size = len(str(path).encode())
+    except UnicodeEncodeError:
+        raise StateError(f"the state directory {str(path)!r} is no UTF-8", _ANOTHER) from None
+    if any(category(letter) == "Cc" for letter in str(path)):
+        raise StateError(f"the state directory {str(path)!r} has control characters in its name", _ANOTHER)
+    if size > _LONGEST:
+        raise StateError(f"the state directory's path has {size} bytes, and Postgres takes {_LONGEST}", _ANOTHER)
+
+
+def _make(base: Path, path: Path) -> None:
+    """Make the folder; git ignores what is below, for passwords must not be committed by accident.
+
+    A folder that was there may have a `.gitignore` of its own.
+    """
+    made = not base.exists()
+    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    ignored = base if made else path
+    (ignored / ".gitignore").write_text("*\n", encoding="ascii")

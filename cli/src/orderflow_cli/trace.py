@@ -46,7 +46,7 @@ def _document(key: str, tracks: Tracks) -> dict[str, object]:
 
 def _show(key: str, tracks: Tracks) -> None:
     """A table in a terminal; elsewhere a line each, its fields apart by tabs."""
-    console = Console()
+    console = Console(markup=False)
     click.echo("\t".join([plain(key), tracks.state or "", *(f"trace {found}" for found in tracks.traces)]))
     begin = tracks.lines[0].at
     if not console.is_terminal:

@@ -1,5 +1,6 @@
 """What the services of a flow are started with on a laptop: a pod's environment, with addresses that exist here."""
 
+import csv
 import json
 import sys
 from collections.abc import Iterator, Mapping
@@ -120,6 +121,19 @@ def test_what_cannot_run_here_runs_in_docker(state: State, monkeypatch: pytest.M
     assert line.endswith(" acme/payment:1")
     assert state.password("payment") not in line
     assert program.clear == ["docker", "rm", "-f", "shop-payment"]
+
+
+def test_docker_finds_the_configuration_in_a_folder_of_any_name(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Its mount is a line of CSV: a colon, a comma and a quotation mark of the path mean nothing in it."""
+    _install_docker(tmp_path, monkeypatch, exit_code=0)
+    with open_state(tmp_path / 'a: "b", c=d', "shop") as state:
+        argv = _programs(_flow(command=[], image="acme/payment:1"), state)["payment"].argv
+        (words,) = csv.reader([argv[argv.index("--mount") + 1]])
+        mount = dict(word.partition("=")[::2] for word in words)
+        assert Path(mount["source"]) == state.path / "config" / "payment.json"
+        assert mount["target"] == "/etc/orderflow/service.json"
 
 
 @pytest.mark.parametrize(

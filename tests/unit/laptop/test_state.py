@@ -51,3 +51,37 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "shop" / "state.json").write_text("{")
     with pytest.raises(StateError, match=r"state.json is damaged.*--state"), open_state(tmp_path, "shop"):
         pass
+
+
+@pytest.mark.parametrize("name", ["new\nline", "tab\there", "bell\a", "\udcff"], ids=ascii)
+def test_a_path_that_no_program_takes_is_refused_before_anything_is_made(tmp_path: Path, name: str) -> None:
+    """A sentence names it and the way out, and the disk is as it was."""
+    with pytest.raises(StateError, match=r"state directory.*--state"), open_state(tmp_path / name, "shop"):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_path_too_long_for_postgres_is_refused(tmp_path: Path) -> None:
+    """Postgres would fail in its middle, with a message of its own."""
+    deep = tmp_path.joinpath(*["x" * 200] * 5)
+    with pytest.raises(StateError, match=r"bytes.*--state"), open_state(deep, "shop"):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("inside", ["file/below", "x" * 300], ids=["below a file", "a name too long"])
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path, inside: str) -> None:
+    """What the system says becomes a sentence with the way out."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StateError, match=r"cannot be used.*--state"), open_state(tmp_path / inside, "shop"):
+        pass
+
+
+def test_somebodys_gitignore_stays(tmp_path: Path) -> None:
+    """A folder that was there keeps its own rules; the passwords are ignored all the same."""
+    (tmp_path / ".gitignore").write_text("build/\n")
+    for _ in range(2):
+        with open_state(tmp_path, "shop"):
+            pass
+    assert (tmp_path / ".gitignore").read_text() == "build/\n"
+    assert (tmp_path / "shop" / ".gitignore").read_text() == "*\n"
