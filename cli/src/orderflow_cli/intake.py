@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orderflow_cli.intake_client import OrderClient, Result
+from orderflow_cli.intake_groups import scattered
 from orderflow_cli.intake_mapping import OrderMapping
 from orderflow_cli.intake_orders import Draft, batches, drafts
 from orderflow_cli.intake_progress import Journal, Progress
@@ -38,7 +39,7 @@ async def load(
     show: Callable[[Progress], None],
 ) -> Progress:
     """Send what is not settled yet; gives the counts of the whole file. Raises LoadError, with progress kept."""
-    waiting = batches(drafts(source.rows(journal.progress.row), mapping), pace.batch)
+    waiting = batches(_unsettled(source, mapping, journal.progress.row), pace.batch)
     under_way: deque[tuple[list[Draft], asyncio.Task[list[Result]]]] = deque()
     try:
         while _send_more(waiting, under_way, client, pace.concurrency) or under_way:
@@ -50,6 +51,14 @@ async def load(
         await _cancel(task for _, task in under_way)
     journal.finish()
     return journal.progress
+
+
+def _unsettled(source: Source, mapping: OrderMapping | None, row: int) -> Iterator[Draft]:
+    """Return the orders after the row; where they have several, the file is read anew for what stands beside them."""
+    if mapping is None or mapping.group_by is None:
+        return drafts(source.rows(row), mapping)
+    elsewhere = scattered(source.rows(0), mapping)
+    return (draft for draft in drafts(source.rows(0), mapping, elsewhere) if draft.first > row)
 
 
 def _send_more(

@@ -1,12 +1,13 @@
 """From rows to orders in the API's form, and from orders to batches that it takes."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import groupby, islice
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 from pydantic_core import PydanticSerializationError, to_json
 
+from orderflow_cli.intake_groups import Group, groups
 from orderflow_cli.intake_mapping import OrderMapping
 from orderflow_cli.intake_rows import Row, RowError, Values
 
@@ -17,24 +18,27 @@ MAX_BATCH = 2 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """An order as bytes of JSON, or why its rows make none; `first` to `last` are the numbers of its rows."""
+    """An order as bytes of JSON, or why its rows make none; `first` to `last` are the numbers of its rows.
+
+    `unread`: a row of it could not even be read.
+    """
 
     first: int
     last: int
     end: int
     key: str | None
     order: bytes | RowError
+    unread: bool = False
 
 
-def drafts(rows: Iterable[Row], mapping: OrderMapping | None) -> Iterator[Draft]:
-    """Make orders of rows; without a mapping each row is one already."""
+def drafts(rows: Iterable[Row], mapping: OrderMapping | None, scattered: Collection[int] = ()) -> Iterator[Draft]:
+    """Return orders made of rows; without a mapping each row is one. Those that are `scattered` are refused."""
     if mapping is None:
         yield from (_draft([row], _as_it_is) for row in rows)
-    elif (column := mapping.group_by) is None:
+    elif mapping.group_by is None:
         yield from (_draft([row], mapping.order) for row in rows)
     else:
-        for _, together in groupby(rows, lambda row: _group(row, column)):
-            yield _group_draft(together, mapping)
+        yield from _beside_broken(_group_draft(group, mapping, scattered) for group in groups(rows, mapping))
 
 
 def batches(orders: Iterable[Draft], most: int) -> Iterator[list[Draft]]:
@@ -52,21 +56,38 @@ def batches(orders: Iterable[Draft], most: int) -> Iterator[list[Draft]]:
         yield batch
 
 
-def _group(row: Row, column: str) -> Any:
-    """What rows of one order have in common; a broken row, or one without, is alone."""
-    value = None if isinstance(row.values, RowError) else row.values.get(column)
-    return ("", row.number) if value is None or value == "" else value
-
-
-def _group_draft(together: Iterator[Row], mapping: OrderMapping) -> Draft:
-    """One order of rows that stand together, however many there are: more than an order can have are not held."""
-    rows = list(islice(together, MAX_LINES))
+def _group_draft(group: Group, mapping: OrderMapping, scattered: Collection[int]) -> Draft:
+    """Return one order of rows that stand together, of which no more are held than an order can have."""
+    rows = list(islice(group.rows, MAX_LINES))
     last = rows[-1]
-    for extra in together:
+    for extra in group.rows:
         last = extra
-    if last is rows[-1]:
+    if group.number in scattered:
+        reason = f"rows with this {mapping.group_by} stand elsewhere too; sort the file by it"
+    elif last is not rows[-1]:
+        reason = f"more than {MAX_LINES} rows for one order"
+    else:
         return _draft(rows, mapping.order)
-    return Draft(rows[0].number, last.number, last.end, None, RowError(f"more than {MAX_LINES} rows for one order"))
+    return Draft(rows[0].number, last.last, last.end, None, RowError(reason))
+
+
+def _beside_broken(orders: Iterable[Draft]) -> Iterator[Draft]:
+    """Refuse an order beside a row that cannot be read, which may be one of its own: none is placed by half."""
+    before: Draft | None = None
+    for draft in orders:
+        if before is not None:
+            yield _refuse_beside(before, draft) if draft.unread else before
+            draft = _refuse_beside(draft, before) if before.unread else draft
+        before = draft
+    if before is not None:
+        yield before
+
+
+def _refuse_beside(draft: Draft, broken: Draft) -> Draft:
+    if isinstance(draft.order, RowError):
+        return draft
+    reason = RowError(f"line {broken.first} beside it cannot be read, and may be one of this order's")
+    return replace(draft, order=reason)
 
 
 def _as_it_is(rows: Sequence[Values]) -> dict[str, Any]:
@@ -82,7 +103,8 @@ def _draft(rows: Sequence[Row], make: Callable[[Sequence[Values]], dict[str, Any
         content = _json(order)
     except RowError as error:
         content = error
-    return Draft(rows[0].number, rows[-1].number, rows[-1].end, key if isinstance(key, str) else None, content)
+    unread = any(isinstance(row.values, RowError) for row in rows)
+    return Draft(rows[0].number, rows[-1].last, rows[-1].end, key if isinstance(key, str) else None, content, unread)
 
 
 def _values(row: Row) -> Values:

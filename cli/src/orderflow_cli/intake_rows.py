@@ -21,9 +21,10 @@ class RowError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """`number`, from 1, is its line, or row where there are no lines; `end` is how far the file is read after it."""
+    """`number` to `last`, from 1, are its lines, or rows where there are none; `end` is how far the file is read."""
 
     number: int
+    last: int
     end: int
     values: Values | RowError
 

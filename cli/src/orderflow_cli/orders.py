@@ -50,7 +50,7 @@ def load_command(
     batch: int,
     concurrency: int,
 ) -> None:
-    """Place the orders in FILE (.ndjson, .csv or .parquet), each once however often it is loaded.
+    """Place the orders in FILE (.ndjson, .json, .csv or .parquet), each once however often it is loaded.
 
     Stopped by Ctrl-C or a crash, it goes on where it was when given again. Exits with 0 when all orders were accepted
     or known, 1 when some were refused (the report says which and why), 2 when it could not go on.

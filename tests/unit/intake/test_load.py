@@ -197,7 +197,7 @@ async def test_no_more_is_read_than_is_under_way(desk: Desk, url: str, tmp_path:
         def rows(self, after: int) -> Iterator[Row]:
             nonlocal taken
             for taken in range(after + 1, self.size + 1):
-                yield Row(taken, taken, {"idempotencyKey": f"k{taken}"})
+                yield Row(taken, taken, taken, {"idempotencyKey": f"k{taken}"})
 
     def bounded(progress: Progress) -> None:
         assert taken - progress.row <= 3 * 10

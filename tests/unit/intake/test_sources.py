@@ -16,6 +16,11 @@ from orderflow_cli.intake_text import MAX_LINE
 BY_NUMBER = OrderMapping({"idempotencyKey": "k"}, [], "no", frozenset({"no"}), frozenset({"no"}))
 
 
+def reading(*columns: str) -> OrderMapping:
+    """Make a mapping that reads these columns."""
+    return OrderMapping({}, [], None, frozenset(), frozenset(columns))
+
+
 def rows_of(source: Source, after: int = 0) -> list[tuple[int, Any]]:
     """Give (number, values or reason) of each row."""
     return [(r.number, str(r.values) if isinstance(r.values, RowError) else r.values) for r in source.rows(after)]
@@ -48,7 +53,7 @@ def test_broken_lines_of_ndjson_leave_the_others_alone(tmp_path: Path) -> None:
 def test_broken_rows_of_csv_leave_the_others_alone(tmp_path: Path) -> None:
     """Too few cells, wrong quotes or bytes that are not UTF-8 break one row; a cell may hold line breaks."""
     content = b'no,name\n1,"a\nb"\n2\n3,"x"y\n\n4,\xff\n5,' + b"z" * 2 * MAX_LINE + b"\n6,f"
-    rows = rows_of(open_source(write(tmp_path / "a.csv", content), BY_NUMBER))
+    rows = rows_of(open_source(write(tmp_path / "a.csv", content), reading("no", "name")))
     assert [number for number, _ in rows] == [2, 4, 5, 7, 8, 9]
     assert rows[0] == (2, {"no": "1", "name": "a\nb"})
     assert rows[-1] == (9, {"no": "6", "name": "f"})
@@ -105,7 +110,7 @@ def test_a_damaged_parquet_file_stops_the_load_where_it_is_damaged(tmp_path: Pat
 def test_rows_together_are_one_order_and_too_many_are_none(tmp_path: Path) -> None:
     """Groups follow the column; more rows than an order has lines are refused as one, without being held."""
     numbers = [1, 1, 2, *[3] * (MAX_LINES + 1), None, None]
-    made = list(drafts([Row(i, i, {"no": no}) for i, no in enumerate(numbers, start=1)], BY_NUMBER))
+    made = list(drafts([Row(i, i, i, {"no": no}) for i, no in enumerate(numbers, start=1)], BY_NUMBER))
     assert [(d.first, d.last) for d in made] == [(1, 2), (3, 3), (4, 104), (105, 105), (106, 106)]
     assert [isinstance(d.order, RowError) for d in made] == [False, False, True, False, False]
 
