@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, ConfigResource, ConfigSource
 
 from orderflow_cli.kafka import Kafka
 from support.api import Json
@@ -11,6 +11,8 @@ from support.fleet import until
 from support.flows import changed, pair
 from support.kafka_rights import KafkaRights
 from support.stand import Stand
+
+_OF_TOPIC = ConfigSource.DYNAMIC_TOPIC_CONFIG.value
 
 
 def admin_pair(name: str, kafka: Kafka, policy: str = "Delete") -> Json:
@@ -45,6 +47,28 @@ async def test_topics_are_made_grown_and_never_shrunk(stand: Stand, kafka: Kafka
     assert f"{flow_name}.asked" in said["message"]
     assert topics(kafka, flow_name)[f"{flow_name}.asked"] == 6
     assert not [kind for kind, _ in await stand.made() if kind.startswith("Kafka")], "Strimzi is not asked"
+
+
+def settings(kafka: Kafka, topic: str) -> dict[str, str]:
+    """Give the settings that the topic itself has."""
+    resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
+    client = AdminClient({"bootstrap.servers": kafka.bootstrap})
+    entries = client.describe_configs([resource])[resource].result(10)
+    return {name: entry.value for name, entry in entries.items() if entry.source == _OF_TOPIC}
+
+
+async def test_a_setting_that_leaves_the_flow_leaves_its_topic(stand: Stand, kafka: Kafka, flow_name: str) -> None:
+    """It goes back to the cluster's default, also after a new start of the operator; then nothing is written."""
+    await stand.start()
+    flow = admin_pair(flow_name, kafka)
+    await stand.apply(changed(flow, "spec.events.0.topic", {"config": {"min.cleanable.dirty.ratio": "0.50"}}))
+    await stand.until_ready(flow_name)
+    assert settings(kafka, f"{flow_name}.asked")["min.cleanable.dirty.ratio"] == "0.5"
+    await asyncio.to_thread(stand.operator.kill)
+    await stand.start()
+    await stand.apply(flow)
+    topic, ours = f"{flow_name}.asked", {"cleanup.policy", "min.insync.replicas", "retention.bytes", "retention.ms"}
+    await until(lambda: settings(kafka, topic).keys() == ours, "what the flow no longer says is gone")
 
 
 @pytest.mark.parametrize("policy", ["Retain", "Delete"])

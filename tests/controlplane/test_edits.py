@@ -59,6 +59,20 @@ async def _left(stand: Stand, before: dict[tuple[str, str], Json]) -> set[tuple[
     return set(await stand.made()) - set(before)
 
 
+async def test_a_setting_that_leaves_the_flow_leaves_its_topic(ready: Stand) -> None:
+    """Strimzi is asked for what the flow says and no more; it gives the rest back to the cluster's default."""
+    config = {"segment.ms": "120000", "min.cleanable.dirty.ratio": "0.50"}
+    before = (await ready.made())["KafkaTopic", "pair.asked"]["spec"]["config"]
+    await ready.apply(changed(pair(), "spec.events.0.topic", {"config": config}))
+    await until(lambda: _has(ready, before | config | {"min.cleanable.dirty.ratio": "0.5"}), "the settings come")
+    await ready.apply(pair())
+    await until(lambda: _has(ready, before), "the settings go")
+
+
+async def _has(stand: Stand, config: Json) -> bool:
+    return bool((await stand.made())["KafkaTopic", "pair.asked"]["spec"]["config"] == config)
+
+
 async def test_a_renamed_event_gets_its_topic_and_the_old_one_is_kept(ready: Stand) -> None:
     """The new event's topic is made, the services are told, and the old topic is retained with its events."""
     flow = changed(pair(), "spec.events.1.name", "REPLIED")

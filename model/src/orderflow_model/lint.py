@@ -6,7 +6,8 @@ Called at loading, at admission and by `orderflow lint`. An error refuses the fl
   delivery that contradicts itself once the defaults are filled in;
 - warnings: an event that nobody subscribes (the ends of the saga aside: the runtime itself waits for them),
   more consumers than partitions;
-- the rules of saga and objectives stand in `saga_lint`, those of Secrets in `secret_lint`.
+- the rules of saga and objectives stand in `saga_lint`, those of Secrets in `secret_lint`, of topics' settings in
+  `topic_lint`.
 
 Cycles between services are normal in a saga and allowed.
 """
@@ -21,12 +22,23 @@ from orderflow_model.names import dead_letter_topic_name
 from orderflow_model.saga_lint import lint_objectives, lint_saga
 from orderflow_model.secret_lint import lint_secrets
 from orderflow_model.services import Service
+from orderflow_model.topic_lint import lint_topics
 from orderflow_model.topics import event_topic
 
 
 def lint(flow: OrderFlow) -> tuple[Finding, ...]:
     """Return what is wrong or odd about the flow, errors first, of each rule as many as a person reads."""
-    rules = (_subscriptions, _publications, _silence, _topics, _services, lint_secrets, lint_saga, lint_objectives)
+    rules = (
+        _subscriptions,
+        _publications,
+        _silence,
+        _topics,
+        _services,
+        lint_topics,
+        lint_secrets,
+        lint_saga,
+        lint_objectives,
+    )
     findings = [finding for rule in rules for finding in islice(rule(flow), MOST_SHOWN)]
     return tuple(sorted(findings, key=lambda finding: finding.severity is Severity.WARNING))
 

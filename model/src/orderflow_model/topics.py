@@ -3,12 +3,14 @@
 The operator and `orderflow run` make them; `service_config` and lint read names, partitions and retention.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from orderflow_model.events import Event
 from orderflow_model.flow import OrderFlow
 from orderflow_model.names import dead_letter_topic_name, topic_name
 from orderflow_model.services import Service
+from orderflow_model.topic_settings import written
 
 DAY_MS = 86_400_000
 DEAD_LETTER_RETENTION_MS = 14 * DAY_MS
@@ -17,13 +19,17 @@ DEAD_LETTER_BYTES = 4_194_304  # an event at Kafka's 1 MB limit plus the headers
 
 @dataclass(frozen=True)
 class Topic:
-    """One topic: retention in milliseconds, config as Kafka names its settings."""
+    """One topic: retention in milliseconds, config as Kafka names and writes its settings.
+
+    `place` is where the resource asks for it.
+    """
 
     name: str
     partitions: int
     replicas: int
     retention_ms: int
     config: dict[str, str] = field(default_factory=dict)
+    place: str = field(default="", compare=False)
 
 
 def event_topic(flow: OrderFlow, event: Event) -> Topic:
@@ -36,7 +42,7 @@ def event_topic(flow: OrderFlow, event: Event) -> Topic:
         partitions=own.partitions or defaults.partitions,
         replicas=replicas,
         retention_ms=retention,
-        config=_settings(replicas, retention) | defaults.config | (own.config or {}),
+        config=_settings(replicas, retention) | _written(defaults.config) | _written(own.config or {}),
     )
 
 
@@ -55,8 +61,16 @@ def dead_letter_topic(flow: OrderFlow, service: Service) -> Topic:
 
 def flow_topics(flow: OrderFlow) -> tuple[Topic, ...]:
     """Return every topic of the flow: one per event, one of dead letters per subscribing service."""
-    events = tuple(event_topic(flow, event) for event in flow.spec.events)
-    return events + tuple(dead_letter_topic(flow, service) for service in flow.spec.services if service.subscribes)
+    events = (
+        replace(event_topic(flow, event), place=f"spec.events[{index}].topic")
+        for index, event in enumerate(flow.spec.events)
+    )
+    letters = (
+        replace(dead_letter_topic(flow, service), place=f"spec.services[{index}]")
+        for index, service in enumerate(flow.spec.services)
+        if service.subscribes
+    )
+    return (*events, *letters)
 
 
 def longest_retention(flow: OrderFlow, service: Service) -> int:
@@ -67,4 +81,14 @@ def longest_retention(flow: OrderFlow, service: Service) -> int:
 
 def _settings(replicas: int, retention_ms: int) -> dict[str, str]:
     in_sync = max(1, replicas - 1)  # one broker may be away, and an acknowledged event still has two copies
-    return {"retention.ms": str(retention_ms), "min.insync.replicas": str(in_sync)}
+    return {
+        # what nothing is lost by, whatever the broker's own defaults are
+        "cleanup.policy": "delete",
+        "retention.bytes": "-1",
+        "retention.ms": str(retention_ms),
+        "min.insync.replicas": str(in_sync),
+    }
+
+
+def _written(config: Mapping[str, str]) -> dict[str, str]:
+    return {name: written(name, value) for name, value in config.items()}

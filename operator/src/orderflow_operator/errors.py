@@ -85,8 +85,9 @@ class KafkaUnavailableError(FlowError):
 class TopicRefusedError(FlowError):
     """What is asked of a topic cannot be done, or Kafka refuses it."""
 
-    def __init__(self, reason: str, topic: str, why: str) -> None:
-        super().__init__(TOPICS_READY, reason, f"topic {topic} {why}")
+    def __init__(self, reason: str, topic: str, place: str, why: str) -> None:
+        where = f" ({place})" if place else ""
+        super().__init__(TOPICS_READY, reason, f"topic {topic}{where} {why}")
 
 
 class UserRefusedError(FlowError):

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from orderflow_model.base import UniqueBy
+from orderflow_model.topic_changes import Ours
 
 DEGRADED = "Degraded"
 MESSAGE_MAX = 4096
@@ -69,6 +70,16 @@ class ServiceStatus(_Part):
     since: Time | None = Field(None, description="Since when this rollout waits for pods; absent once they are ready.")
 
 
+class TopicStatus(_Part):
+    """What of a topic is ours, where the operator itself sets it; it has nowhere else to remember it."""
+
+    name: Name = Field(description="Name of the topic.")
+    made: Truth = Field(description="Whether the operator made it; else it was there before.")
+    settings: Annotated[tuple[Name, ...], Field(max_length=64)] = Field(
+        (), description="Settings the operator has set; they go back to the default when the flow no longer has them."
+    )
+
+
 class Summary(_Part):
     """What `kubectl get` shows at a glance."""
 
@@ -90,6 +101,9 @@ class FlowStatus(_Part):
     services: Annotated[tuple[ServiceStatus, ...], Field(max_length=50), UniqueBy("name")] = Field(
         (), description="Each service and its pods."
     )
+    topics: Annotated[tuple[TopicStatus, ...], Field(max_length=250), UniqueBy("name")] = Field(
+        (), description="With provisioner Admin, what of each topic is the operator's own."
+    )
 
     @classmethod
     def of(cls, raw: object) -> "FlowStatus":
@@ -98,6 +112,10 @@ class FlowStatus(_Part):
             return cls.model_validate(raw or {})
         except ValidationError:
             return cls()
+
+    def ours(self) -> dict[str, Ours]:
+        """Return what of each topic is ours, as far as it is remembered."""
+        return {one.name: Ours(one.made is Truth.TRUE, frozenset(one.settings)) for one in self.topics}
 
     def condition(self, kind: str) -> Condition | None:
         """Return the condition of that type, if there is one."""

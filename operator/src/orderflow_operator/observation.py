@@ -27,6 +27,7 @@ def look(turn: Turn, verdict: Verdict, objects: Objects, provisioned: Provisione
         services=_services(turn.flow, found),
         versions=_versions(turn.flow, turn.wanted),
         migration=next(iter(_by_kind(found, migrationjob.KIND).values())),
+        ours=provisioned.ours,
         settled=all(state is State.READY for state in states),
     )
 

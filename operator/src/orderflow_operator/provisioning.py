@@ -13,7 +13,8 @@ from orderflow_operator.credentials import Credentials
 from orderflow_operator.desired import by_lag
 from orderflow_operator.errors import FlowError, KafkaSecretMissingError
 from orderflow_operator.flow_status import FlowStatus
-from orderflow_operator.kafka_admin import KafkaAdmin, Login, Provisioned, User
+from orderflow_operator.kafka_admin import KafkaAdmin, Provisioned, User
+from orderflow_operator.kafka_client import Login
 from orderflow_operator.store import FlowKey
 from orderflow_operator.surroundings import Surroundings
 
@@ -44,8 +45,8 @@ class Provisioning:
             if dropped := _dropped_topics(flow, before):
                 await self._kafka.remove(login, dropped, [])
         except FlowError as problem:
-            return Provisioned(problems=[problem])
-        return await self._kafka.provision(login, flow_topics(flow), users)
+            return Provisioned(ours=before.ours(), problems=[problem])
+        return await self._kafka.provision(login, flow_topics(flow), users, before.ours())
 
     async def retire(self, flow: OrderFlow, key: FlowKey, owner: str) -> None:
         """Take user and Secrets of a service that is no more; `owner` is the name of its objects. Raise FlowError."""

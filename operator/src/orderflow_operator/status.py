@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from orderflow_model.conditions import IDENTITIES_READY, READY, SERVICES_READY, TOPICS_READY, VALID
 from orderflow_model.flow import OrderFlow
 from orderflow_model.services import Service
+from orderflow_model.topic_changes import Ours
 from orderflow_model.topics import Topic, dead_letter_topic, event_topic
 from orderflow_operator.errors import FlowError
 from orderflow_operator.flow_status import (
@@ -22,6 +23,7 @@ from orderflow_operator.flow_status import (
     FlowStatus,
     ServiceStatus,
     Summary,
+    TopicStatus,
     Truth,
 )
 from orderflow_operator.health import PASSING, Health, State
@@ -55,6 +57,7 @@ class Seen:
     problems: tuple[FlowError, ...] = ()
     paused: bool = False
     deadline: int = 600
+    ours: Mapping[str, Ours] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,7 @@ def status_of(seen: Seen, before: FlowStatus, now: datetime) -> FlowStatus:
         ),
         events=events,
         services=services,
+        topics=_ours(seen, topics, before),
     )
 
 
@@ -210,6 +214,20 @@ def _topics(seen: Seen) -> dict[str, Health]:
     wanted = [event_topic(flow, event).name for event in flow.spec.events]
     wanted += [dead_letter_topic(flow, service).name for service in flow.spec.services if service.subscribes]
     return {name: seen.topics.get(name, _UNSEEN) for name in wanted}
+
+
+def _ours(seen: Seen, topics: Iterable[str], before: FlowStatus) -> tuple[TopicStatus, ...]:
+    """Return what of the flow's topics is ours; what was not looked at this time is as it was."""
+    ours = {**before.ours(), **seen.ours}
+    return tuple(
+        TopicStatus(name=name, made=_truth(ours[name].made), settings=tuple(sorted(ours[name].settings)))
+        for name in topics
+        if name in ours
+    )
+
+
+def _truth(holds: bool) -> Truth:
+    return Truth.TRUE if holds else Truth.FALSE
 
 
 def _merged(

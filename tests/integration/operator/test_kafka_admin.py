@@ -2,16 +2,25 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
-from confluent_kafka.admin import AdminClient, ConfigResource
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its stubs re-export without saying so
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+)
 
 from orderflow_cli.kafka import Kafka
 from orderflow_cli.ports import free_port
+from orderflow_model.topic_settings import SETTINGS, SINCE_4_4
 from orderflow_model.topics import Topic
 from orderflow_operator.errors import KafkaUnavailableError
 from orderflow_operator.health import State
-from orderflow_operator.kafka_admin import KafkaAdmin, Login
+from orderflow_operator.kafka_admin import KafkaAdmin
+from orderflow_operator.kafka_client import Login
 
 
 @pytest.fixture
@@ -41,6 +50,14 @@ def setting(kafka: Kafka, topic: Topic, name: str) -> str:
     return str(client.describe_configs([resource])[resource].result(10)[name].value)
 
 
+def by_hand(kafka: Kafka, topic: Topic, name: str, value: str) -> None:
+    """Set a topic's setting as somebody else would."""
+    entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ConfigResource.Type.TOPIC, topic.name, incremental_configs=[entry])
+    client = AdminClient({"bootstrap.servers": kafka.bootstrap})
+    client.incremental_alter_configs([resource])[resource].result(10)
+
+
 async def test_a_topic_is_made_as_it_is_wanted(kafka: Kafka, login: Login, topic: Topic) -> None:
     """Partitions and settings; asked for again, nothing happens."""
     admin = KafkaAdmin()
@@ -54,16 +71,113 @@ async def test_a_topic_is_made_as_it_is_wanted(kafka: Kafka, login: Login, topic
 
 
 async def test_partitions_are_added_and_settings_follow(kafka: Kafka, login: Login, topic: Topic) -> None:
-    """What can be changed is changed; a setting that somebody else made stays."""
+    """What can be changed is changed, on the topic as it is."""
     admin = KafkaAdmin()
     await admin.provision(login, [topic], [])
-    await admin.provision(login, [replace(topic, config=topic.config | {"segment.ms": "120000"})], [])
     grown = replace(topic, partitions=5, config=topic.config | {"retention.ms": "90000"})
     done = await admin.provision(login, [grown], [])
     assert done.problems == []
     assert partitions(kafka, topic) == 5
     assert setting(kafka, topic, "retention.ms") == "90000"
-    assert setting(kafka, topic, "segment.ms") == "120000"
+
+
+async def test_a_setting_that_leaves_goes_back_to_the_default(kafka: Kafka, login: Login, topic: Topic) -> None:
+    """On a topic that we made, so does what somebody set by hand: what the flow does not name is the cluster's."""
+    admin = KafkaAdmin()
+    more = replace(topic, config=topic.config | {"segment.ms": "120000"})
+    done = await admin.provision(login, [more], [])
+    by_hand(kafka, topic, "preallocate", "true")
+    assert (setting(kafka, topic, "segment.ms"), setting(kafka, topic, "preallocate")) == ("120000", "true")
+    done = await admin.provision(login, [topic], [], done.ours)
+    assert done.problems == []
+    assert (setting(kafka, topic, "segment.ms"), setting(kafka, topic, "preallocate")) == ("604800000", "false")
+
+
+async def test_on_a_topic_of_somebody_else_only_our_settings_go(kafka: Kafka, login: Login, topic: Topic) -> None:
+    """What they set before and after us is theirs."""
+    client = AdminClient({"bootstrap.servers": kafka.bootstrap})
+    client.create_topics([NewTopic(topic.name, 3, 1, config={"flush.ms": "5"})])[topic.name].result(10)
+    admin = KafkaAdmin()
+    more = replace(topic, config=topic.config | {"segment.ms": "120000"})
+    done = await admin.provision(login, [more], [])
+    by_hand(kafka, topic, "preallocate", "true")
+    done = await admin.provision(login, [topic], [], done.ours)
+    assert done.problems == []
+    names = ("segment.ms", "flush.ms", "preallocate")
+    assert [setting(kafka, topic, name) for name in names] == ["604800000", "5", "true"]
+
+
+VALID: dict[str, list[str]] = {
+    "cleanup.policy": ["delete", " compact , delete", "compact,compact", ""],
+    "compression.gzip.level": ["9", "+01", "-1"],
+    "compression.lz4.level": ["017"],
+    "compression.type": ["zstd", " gzip "],
+    "compression.zstd.level": ["-131072", "+22"],
+    "follower.replication.throttled.replicas": ["*", "0:1, 1:1", ""],
+    "leader.replication.throttled.replicas": ["0:1,0:1"],
+    "local.retention.bytes": ["-2"],
+    "local.retention.ms": ["-2"],
+    "message.timestamp.type": ["LogAppendTime"],
+    "min.cleanable.dirty.ratio": ["0.50", ".25", "1", "0", "1e-4", "0.0001230", "0.1234567890123456789", "5.0E-1d"],
+    "min.insync.replicas": ["+1"],
+    "preallocate": ["TRUE", " False "],
+    "remote.log.copy.disable": ["FALSE"],
+    "remote.log.delete.on.disable": ["False"],
+    "remote.storage.enable": ["FALSE"],
+    "retention.bytes": ["-1", "0009223372036854775807"],
+    "retention.ms": ["-1", "+00060000"],
+    "segment.bytes": ["001048576"],
+    "unclean.leader.election.enable": ["tRuE"],
+}
+
+
+class Counting:
+    """Makes admin clients and counts what they write."""
+
+    def __init__(self) -> None:
+        self.writes = 0
+
+    def __call__(self, options: dict[str, Any]) -> AdminClient:
+        """Make a client."""
+        counting = self
+
+        class Client(AdminClient):
+            def incremental_alter_configs(self, *resources: Any, **options: Any) -> Any:
+                counting.writes += 1
+                return super().incremental_alter_configs(*resources, **options)
+
+        return Client(options)
+
+
+async def test_each_setting_once_written_is_written(kafka: Kafka, login: Login, topic: Topic) -> None:
+    """Whatever form Kafka gives a value back in, it counts as written: the second turn writes nothing."""
+    connect = Counting()
+    admin = KafkaAdmin(connect)
+    names = sorted(SETTINGS.keys() - SINCE_4_4)
+    done = await admin.provision(login, [topic], [])
+    for turn in range(max(map(len, VALID.values()))):
+        forms = {name: VALID.get(name, ["+0060000", "60000"]) for name in names}
+        config = {name: of[turn % len(of)] for name, of in forms.items()}
+        wanted = replace(topic, config=config)
+        done = await admin.provision(login, [wanted], [], done.ours)
+        assert done.problems == []
+        before = connect.writes
+        done = await admin.provision(login, [wanted], [], done.ours)
+        assert (done.problems, connect.writes) == ([], before)
+
+
+async def test_a_refusal_names_the_place_and_hinders_nobody_else(login: Login, topic: Topic) -> None:
+    """A setting that this Kafka does not know, and a name that it does not take, are those topics' own problems."""
+    odd = replace(topic, config={"max.decompressed.message.bytes": "5"}, place="spec.events[0].topic")
+    nameless = replace(topic, name="a/b", place="spec.events[1].topic")
+    other = replace(topic, name=f"{topic.name}.other")
+    done = await KafkaAdmin().provision(login, [odd, nameless, other], [])
+    first, second = (problem.message for problem in done.problems)
+    assert f"topic {topic.name} (spec.events[0].topic) is refused by Kafka: a setting is refused" in first
+    assert "max.decompressed.message.bytes" in first
+    assert "topic a/b (spec.events[1].topic) is refused by Kafka: the topic's name is refused" in second
+    assert done.topics[other.name].state is State.READY
+    await KafkaAdmin().remove(login, [other.name], [])
 
 
 async def test_what_cannot_be_is_refused_with_its_reason(kafka: Kafka, login: Login, topic: Topic) -> None:

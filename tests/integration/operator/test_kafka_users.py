@@ -1,16 +1,23 @@
 """Users and access by the admin API, on a Kafka that asks for SCRAM over TLS and refuses what no ACL allows."""
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from confluent_kafka import KafkaError
 from confluent_kafka.admin import AdminClient
 
+from orderflow_cli.ports import free_port
 from orderflow_model.topics import Topic
 from orderflow_operator.access import Access, Operation
 from orderflow_operator.access import ResourceType as Type
-from orderflow_operator.kafka_admin import KafkaAdmin, Login, User
+from orderflow_operator.errors import KafkaUnavailableError
+from orderflow_operator.kafka_admin import KafkaAdmin, User
+from orderflow_operator.kafka_client import Login
+from support.certificates import certificates
+from support.kafka_rights import KafkaRights
 from support.secure_kafka import ROOT, ROOT_PASSWORD, SecureKafka
 from support.servers import kafka_program
 
@@ -65,8 +72,80 @@ async def test_a_removed_user_leaves_no_access_behind(broker: SecureKafka, login
     assert {"asked", "answered"} & set(client.list_topics(timeout=10).topics) == set()
 
 
-async def test_a_wrong_password_of_the_operator_is_a_problem(login: Login) -> None:
-    """It is told of, and hangs nowhere."""
-    wrong = Login(login.bootstrap, login.protocol, login.mechanism, ROOT, "wrong", login.authority)
-    done = await KafkaAdmin().provision(wrong, TOPICS, [])
-    assert [problem.reason for problem in done.problems] == ["KafkaUnavailable"]
+WAYS_TO_FAIL: dict[str, tuple[Callable[[Login, SecureKafka], Login], str]] = {
+    "a wrong password": (
+        lambda right, _: replace(right, password="other"),  # noqa: S106 - of a broker that lives for this test
+        "authentication failed",
+    ),
+    "no such user": (lambda right, _: replace(right, username="nobody"), "authentication failed"),
+    "another mechanism": (lambda right, _: replace(right, mechanism="SCRAM-SHA-256"), "does not offer this SASL"),
+    "a login where none is asked": (
+        lambda right, broker: replace(right, bootstrap=broker.bootstrap, protocol="SASL_PLAINTEXT"),
+        "asks for no login",
+    ),
+    "another authority": (lambda right, _: replace(right, authority=certificates()[0]), "not signed by the authority"),
+    "the system's authorities": (lambda right, _: replace(right, authority=None), "not signed by the authority"),
+    "an authority that is no certificate": (
+        lambda right, _: replace(right, authority="-----"),
+        "no certificate in PEM",
+    ),
+    "TLS to a plain port": (lambda right, broker: replace(right, bootstrap=broker.bootstrap), "speaks no TLS"),
+    "plain to a TLS port": (lambda right, _: Login(right.bootstrap), "may ask for TLS or for a login"),
+    "no login where one is asked": (lambda right, _: replace(right, protocol="SSL", mechanism=None), "for a login"),
+    "nobody there": (lambda right, _: Login(f"127.0.0.1:{free_port()}"), "nobody listens on that port"),
+    "no such host": (lambda right, _: Login("nowhere.invalid:9092"), "the host's name is not known"),
+}
+
+
+async def test_why_kafka_is_not_reached_is_said(broker: SecureKafka, login: Login) -> None:
+    """Each way not to get in has its own words, and nothing hangs."""
+    logins = {how: spoil(login, broker) for how, (spoil, _) in WAYS_TO_FAIL.items()}
+    all_done = await asyncio.gather(*(KafkaAdmin().provision(wrong, TOPICS, []) for wrong in logins.values()))
+    for (how, wrong), done in zip(logins.items(), all_done, strict=True):
+        (problem,) = done.problems
+        assert (problem.reason, problem.condition) == ("KafkaUnavailable", "TopicsReady")
+        assert WAYS_TO_FAIL[how][1] in problem.message, how
+        assert wrong.bootstrap in problem.message
+
+
+async def test_a_removal_with_an_authority_that_is_none_is_a_problem_too(login: Login) -> None:
+    """A flow with such a Secret can still be deleted: what went wrong is told, and no accident."""
+    with pytest.raises(KafkaUnavailableError, match="no certificate in PEM"):
+        await KafkaAdmin().remove(replace(login, authority="-----"), ["asked"], [])
+
+
+async def test_a_certificate_for_another_name_is_told_apart(broker: SecureKafka, login: Login) -> None:
+    """The authority is right and the address is not the one that the certificate was made for."""
+
+    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        host, port = broker.secure_bootstrap.split(":")
+        there, back = await asyncio.open_connection(host, int(port))
+        await asyncio.gather(_copy(reader, back), _copy(there, writer), return_exceptions=True)
+
+    server = await asyncio.start_server(pass_on, "127.0.0.2", 0)
+    async with server:
+        elsewhere = replace(login, bootstrap=f"127.0.0.2:{server.sockets[0].getsockname()[1]}")
+        done = await KafkaAdmin().provision(elsewhere, TOPICS, [])
+    assert "for another host name" in done.problems[0].message
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    finally:
+        writer.close()
+
+
+async def test_what_a_user_may_not_do_is_that_topics_problem(broker: SecureKafka, login: Login) -> None:
+    """An operator with too few rights is told which, topic by topic, also where the topic is there and unseen."""
+    KafkaRights(broker.bootstrap).ensure_user("clerk", "clerk-password", [])
+    clerk = replace(login, username="clerk", password="clerk-password")  # noqa: S106 - as above
+    await KafkaAdmin().provision(login, TOPICS[:1], [])
+    done = await KafkaAdmin().provision(clerk, TOPICS, [])
+    assert [problem.reason for problem in done.problems] == ["TopicRefused", "TopicRefused"]
+    for name, problem in zip(("asked", "answered"), done.problems, strict=True):
+        assert f"topic {name} " in problem.message
+        assert "it needs " in problem.message
+    await KafkaAdmin().remove(login, ["asked"], [])

@@ -93,7 +93,8 @@ def test_an_event_overrides_its_topic(edited: Any) -> None:
     flow = parse_flow(edited({"spec.events[0].topic": topic, "spec.defaults.topic.config": {"x": "0"}}))
     made = event_topic(flow, flow.spec.event("ORDER_CREATED"))
     assert (made.name, made.partitions, made.replicas) == ("orders", 6, 1)
-    assert made.config == {"retention.ms": "3600000", "min.insync.replicas": "1", "x": "1"}
+    fixed = {"cleanup.policy": "delete", "retention.bytes": "-1"}
+    assert made.config == {"retention.ms": "3600000", "min.insync.replicas": "1", "x": "1"} | fixed
 
 
 def test_names_in_postgres_need_no_quotes() -> None:
