@@ -1,21 +1,22 @@
 """CSV files: rows by the names in the header, whatever marks they are written with.
 
 A quote that nobody closes takes nothing with it: the row that begins on its line is refused, and reading goes on at the
-next line. So is a row in whose quoted cell whole rows stand: two stray quotes look like one long cell.
+next line. Two stray quotes look like one long cell, of which each line is a row: the rows with the quotes are refused.
 Source: RFC 4180, and what spreadsheets write: other delimiters, `sep=;`, UTF-16, trailing empty cells and rows.
 """
 
 import csv
 from collections import deque
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 from orderflow_cli.intake_rows import LoadError, Row, RowError, Values
 from orderflow_cli.intake_text import MAX_LINE, Lines, TextFile
 
 DELIMITERS = (",", ";", "\t", "|")
 _HINT = "sep="
-_TELLING_COLUMNS = 3
+_REMEDY = "Is it a CSV file, in the encoding that the mapping says?"
 
 # a cell is bounded by its row, a row by MAX_LINE
 csv.field_size_limit(MAX_LINE)
@@ -33,14 +34,24 @@ class _Header:
     names: tuple[str, ...]
     wanted: tuple[tuple[str, int], ...]
 
+    def values(self, cells: list[str]) -> Values:
+        """Return the columns that are read of a row that has all of them."""
+        return {name: cells[place] for name, place in self.wanted}
+
 
 class CsvSource:
-    """Rows by the names in the first line; quoted cells may hold line breaks. `wanted` are the columns to read."""
+    """Rows by the names in the header; quoted cells may hold line breaks. `wanted` are the columns to read.
+
+    `fits` tells whether a row with these values could be one: what stands in a cell is only then taken for a row.
+    """
 
     unit = "line"
 
-    def __init__(self, file: TextFile, wanted: Collection[str], delimiter: str | None) -> None:
+    def __init__(
+        self, file: TextFile, wanted: Collection[str], delimiter: str | None, fits: Callable[[Values], bool]
+    ) -> None:
         self._file = file
+        self._fits = fits
         self.size = file.size
         with file.lines() as lines:
             self._header = _header(lines, file, wanted, delimiter)
@@ -49,7 +60,7 @@ class CsvSource:
     def rows(self, after: int) -> Iterator[Row]:
         """Return the rows after the line with this number, 0 for all; a row's number is that of its first line."""
         with self._file.lines() as lines:
-            reader = _Rows(lines, self._header)
+            reader = _Rows(lines, self._header, self._fits)
             for row in reader:
                 if row.number > after:
                     yield row
@@ -58,9 +69,10 @@ class CsvSource:
 class _Rows:
     """Reads row by row; lines that a broken row has taken are read again, as the rows that they may be."""
 
-    def __init__(self, lines: Lines, header: _Header) -> None:
+    def __init__(self, lines: Lines, header: _Header, fits: Callable[[Values], bool]) -> None:
         self._lines = lines
         self._header = header
+        self._fits = fits
         self._again: deque[_Read] = deque()
 
     def __iter__(self) -> Iterator[Row]:
@@ -97,8 +109,9 @@ class _Rows:
             cells = next(csv.reader(self._needed(taken), delimiter=self._header.delimiter, strict=True), [])
         except csv.Error as error:
             raise RowError(f"not CSV: {error}") from None
-        if any(map(self._is_whole, taken[1:])):
-            raise RowError("a quoted cell holds whole rows: a quote is missing")
+        if len(taken) > 1 and self._are_rows([str(text) for _, text in taken]):
+            taken[-1] = (taken[-1][0], RowError("a quote is closed that was not opened"))
+            raise RowError("a quote is opened, and what follows are rows")
         return cells
 
     def _needed(self, taken: list[_Read]) -> Iterator[str]:
@@ -106,13 +119,14 @@ class _Rows:
         line: _Read | None = taken[0]
         while line is not None:
             if isinstance(line[1], RowError):
-                raise line[1] if line is taken[0] else RowError("a quote is opened and not closed")
+                raise line[1] if line is taken[0] else RowError(f"line {line[0]}, within its quotes: {line[1]}")
             size += len(line[1])
             if size > MAX_LINE:
                 raise RowError(f"a quote is opened and not closed within {MAX_LINE} characters")
             yield line[1]
             if (line := self._next()) is not None:
                 taken.append(line)
+        raise RowError("a quote is opened and not closed")
 
     def _values(self, cells: list[str]) -> Values | RowError | None:
         """Return the columns that are read; None of a row whose cells are all empty."""
@@ -121,13 +135,20 @@ class _Rows:
         count = len(self._header.names)
         if len(cells) < count or any(cell.strip() for cell in cells[count:]):
             return RowError(f"the row has {len(cells)} cells, the header {count}")
-        return {name: cells[place] for name, place in self._header.wanted}
+        return self._header.values(cells)
 
-    def _is_whole(self, line: _Read) -> bool:
-        """Tell whether a line within a quoted cell would be a row by itself; of few columns any text may look so."""
+    def _are_rows(self, lines: list[str]) -> bool:
+        """Tell whether the first line would be a row but for its quote, and one within the cell would be by itself."""
         count = len(self._header.names)
-        cells = next(csv.reader([str(line[1])], delimiter=self._header.delimiter), [])
-        return count >= _TELLING_COLUMNS and len(cells) == count
+        *closed, rest = self._split(lines[0])
+        if count == 1 or len(closed) + max(1, len(self._split(rest))) != count:
+            return False
+        within = map(self._split, lines[1:-1] or lines[1:])
+        return any(len(cells) == count and self._fits(self._header.values(cells)) for cells in within)
+
+    def _split(self, line: str) -> list[str]:
+        # a CR that stands in quotes would be an error where its quote is not seen
+        return next(csv.reader([line.replace("\r", " ")], delimiter=self._header.delimiter), [])
 
 
 def _header(lines: Lines, file: TextFile, wanted: Collection[str], delimiter: str | None) -> _Header:
@@ -137,11 +158,13 @@ def _header(lines: Lines, file: TextFile, wanted: Collection[str], delimiter: st
             delimiter, text = delimiter or text[len(_HINT)], next(lines, "")
         if "\r" in text.rstrip("\r\n"):
             raise LoadError(f"{file.path}: its lines end with CR alone", "Save it with LF or CR LF")
-        names = _names(text, delimiter := delimiter or _likeliest(text, wanted))
+        if "\0" in text:
+            raise LoadError(f"{file.path}: its text has NUL characters", "Save it as UTF-8, or UTF-16 with a mark")
+        names = _names(chain([text], lines), delimiter := delimiter or _likeliest(text, wanted))
     except (RowError, csv.Error) as error:
-        raise LoadError(f"{file.path}: the first line names no columns: {error}", "Is it a CSV file?") from None
+        raise LoadError(f"{file.path}: the first line names no columns: {error}", _REMEDY) from None
     if not names:
-        raise LoadError(f"{file.path}: the first line names no columns", "Is it a CSV file?")
+        raise LoadError(f"{file.path}: the first line names no columns", _REMEDY)
     for name in wanted:
         if names.count(name) > 1:
             raise LoadError(f"{file.path}: column {name} stands {names.count(name)} times", "Rename all but one")
@@ -153,18 +176,15 @@ def _likeliest(header: str, wanted: Collection[str]) -> str:
     """Return the delimiter by which the header has most of what is wanted, then most columns."""
 
     def fitting(delimiter: str) -> tuple[int, int]:
-        try:
-            names = _names(header, delimiter)
-        except csv.Error:
-            names = ()
+        names = _names([header], delimiter, strict=False)
         return len(set(wanted) & set(names)), len(names)
 
     return max(DELIMITERS, key=fitting)  # the first of those that fit alike
 
 
-def _names(header: str, delimiter: str) -> tuple[str, ...]:
+def _names(lines: Iterable[str], delimiter: str, strict: bool = True) -> tuple[str, ...]:
     """Return the names without blanks around them; empty ones at the end are no columns."""
-    names = [name.strip() for name in next(csv.reader([header], delimiter=delimiter, strict=True), [])]
+    names = [name.strip() for name in next(csv.reader(lines, delimiter=delimiter, strict=strict), [])]
     while names and not names[-1]:
         names.pop()
     return tuple(names)

@@ -49,10 +49,9 @@ class _Key:
         self._last: tuple[int, int] = (0, 0)
 
     def __call__(self, row: Row) -> tuple[int, int]:
-        value: Any = None if isinstance(row.values, RowError) else row.values.get(self._column)
-        if is_blank(value):
-            above = self._as_above and not isinstance(row.values, RowError) and self._last[1]
-            self._last = self._last if above else (row.number, 0)
-        else:
-            self._last = (0, hash(value) or 1)
+        value: Any = row.values if isinstance(row.values, RowError) else row.values.get(self._column)
+        if is_blank(value) and self._as_above and self._last[1]:
+            return self._last
+        alone = is_blank(value) or isinstance(value, RowError)
+        self._last = (row.number, 0) if alone else (0, hash(str(value)) or 1)
         return self._last

@@ -3,10 +3,12 @@
 import json
 from collections.abc import Iterator
 from io import TextIOBase
-from typing import Any, NoReturn
+from typing import Any
 
 from orderflow_cli.intake_rows import LoadError, Row, RowError
 from orderflow_cli.intake_text import MAX_LINE, TextFile
+
+_CHUNK = 8 * 1024
 
 
 class JsonSource:
@@ -38,7 +40,7 @@ class _Elements:
     def __init__(self, file: TextIOBase) -> None:
         self._file = file
         self._text = ""
-        self._decoder = json.JSONDecoder(parse_constant=_no_number)
+        self._decoder = json.JSONDecoder()
         self.fault = ""
         self.line = 1
 
@@ -67,8 +69,9 @@ class _Elements:
             except RecursionError:
                 raise ValueError("nested too deeply") from None
             else:
-                self._drop(end)
-                return value
+                if end < len(self._text) or not self._more():  # 12 at the end may be the beginning of 123
+                    self._drop(end)
+                    return value
 
     def _peek(self) -> str:
         """Return the next character that is no blank, and leave it; nothing at the end."""
@@ -80,7 +83,7 @@ class _Elements:
         return self._text[0]
 
     def _more(self) -> bool:
-        chunk = self._file.read(MAX_LINE)
+        chunk = self._file.read(_CHUNK)
         self._text += chunk
         return bool(chunk)
 
@@ -97,7 +100,3 @@ class _Elements:
         self._expect("]")
         if self._peek():
             raise ValueError("more stands after the array")
-
-
-def _no_number(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number of JSON")

@@ -19,6 +19,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ _BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
 _PARTS = {"groupBy", "blanks", "csv", "numbers", "order"}
 _BRACES = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 _DELIMITER = re.compile(r'[^"\r\n]')
+_ENCODINGS = "leave it out for UTF-8 and for what begins with a byte order mark, else say one such as cp1252"
 _LARGEST = Decimal(10**18)
 
 
@@ -95,7 +97,14 @@ class OrderMapping:
         for row in rows[1:]:
             for column in self.head_columns:
                 self._check_same(column, row.get(column), rows[0].get(column))
-        return order | {"lines": [_fill(line, row) for row in rows for line in self.lines]}
+        return order | {"lines": [line for row in rows for line in _fill(self.lines, row)]}
+
+    def makes_lines(self, row: Values) -> bool:
+        """Tell whether lines of an order can be made of a row."""
+        try:
+            return bool(_fill(self.lines, row))
+        except RowError:
+            return False
 
     def _check_same(self, column: str, value: Any, first: Any) -> None:
         if value != first and not (self.blank_as_above and is_blank(value)):
@@ -121,7 +130,9 @@ def read_mapping(path: Path) -> OrderMapping:
 
 
 def is_blank(value: Any) -> bool:
-    """Tell whether a cell is empty."""
+    """Tell whether a cell holds nothing."""
+    if isinstance(value, float):
+        return isnan(value)  # a table's way to say nothing
     return value is None or (isinstance(value, str) and not value.strip())
 
 
@@ -167,10 +178,10 @@ def _csv_format(data: Any) -> CsvFormat:
     if delimiter is not None and not _DELIMITER.fullmatch(delimiter):
         raise ValueError(f"csv.delimiter: {delimiter!r} is not one character such as ; or a tab")
     try:
-        if "a\n".encode(encoding) != b"a\n":  # UTF-16 is known by its mark
+        if "a\n".encode(encoding) != b"a\n":
             raise LookupError
     except (LookupError, ValueError):
-        raise ValueError(f"csv.encoding: {encoding} cannot be read by line; utf-8, cp1252 or latin-1 can") from None
+        raise ValueError(f"csv.encoding: {encoding} cannot be read by line: {_ENCODINGS}") from None
     return CsvFormat(delimiter, encoding)
 
 
@@ -183,7 +194,7 @@ class _Parser:
 
     def add(self, column: Any, place: str) -> str:
         """Note a column and return it."""
-        if not isinstance(column, str):
+        if not isinstance(column, str) or not column.strip():
             raise ValueError(f"{place}: {column} is no column's name; put it in quotes if it is meant")
         self.columns.add(column)
         return column
@@ -251,7 +262,7 @@ def _fill(node: Any, row: Values) -> Any:
             filled = {name: _fill(item, row) for name, item in node.items()}
             return {name: item for name, item in filled.items() if item is not None}
         case list():
-            return [_fill(item, row) for item in node]
+            return [filled for item in node if (filled := _fill(item, row)) is not None]
         case _:
             return node
 

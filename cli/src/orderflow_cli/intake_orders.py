@@ -20,7 +20,7 @@ MAX_BATCH = 2 * 1024 * 1024
 class Draft:
     """An order as bytes of JSON, or why its rows make none; `first` to `last` are the numbers of its rows.
 
-    `unread`: a row of it could not even be read.
+    `unread`: of its row it is not known to which order it belongs.
     """
 
     first: int
@@ -59,6 +59,8 @@ def batches(orders: Iterable[Draft], most: int) -> Iterator[list[Draft]]:
 def _group_draft(group: Group, mapping: OrderMapping, scattered: Collection[int]) -> Draft:
     """Return one order of rows that stand together, of which no more are held than an order can have."""
     rows = list(islice(group.rows, MAX_LINES))
+    if not group.number:
+        return _stray(rows[0], mapping)
     last = rows[-1]
     for extra in group.rows:
         last = extra
@@ -71,8 +73,17 @@ def _group_draft(group: Group, mapping: OrderMapping, scattered: Collection[int]
     return Draft(rows[0].number, last.last, last.end, None, RowError(reason))
 
 
+def _stray(row: Row, mapping: OrderMapping) -> Draft:
+    """Refuse a row that does not say to which order it belongs."""
+    reason = row.values if isinstance(row.values, RowError) else row.values.get(mapping.group_by or "")
+    unread = isinstance(reason, RowError) or not mapping.blank_as_above
+    if not isinstance(reason, RowError):
+        reason = RowError(f"column {mapping.group_by} is empty")
+    return Draft(row.number, row.last, row.end, None, reason, unread)
+
+
 def _beside_broken(orders: Iterable[Draft]) -> Iterator[Draft]:
-    """Refuse an order beside a row that cannot be read, which may be one of its own: none is placed by half."""
+    """Refuse an order beside a row that is of nobody knows which: it may be this one's, and none is placed by half."""
     before: Draft | None = None
     for draft in orders:
         if before is not None:
@@ -86,11 +97,14 @@ def _beside_broken(orders: Iterable[Draft]) -> Iterator[Draft]:
 def _refuse_beside(draft: Draft, broken: Draft) -> Draft:
     if isinstance(draft.order, RowError):
         return draft
-    reason = RowError(f"line {broken.first} beside it cannot be read, and may be one of this order's")
+    reason = RowError(f"the row at {broken.first} beside it may be one of this order's, and is refused")
     return replace(draft, order=reason)
 
 
 def _as_it_is(rows: Sequence[Values]) -> dict[str, Any]:
+    for column, value in rows[0].items():
+        if isinstance(value, RowError):
+            raise RowError(f"column {column}: {value}")
     return dict(rows[0])
 
 
@@ -103,8 +117,7 @@ def _draft(rows: Sequence[Row], make: Callable[[Sequence[Values]], dict[str, Any
         content = _json(order)
     except RowError as error:
         content = error
-    unread = any(isinstance(row.values, RowError) for row in rows)
-    return Draft(rows[0].number, rows[-1].last, rows[-1].end, key if isinstance(key, str) else None, content, unread)
+    return Draft(rows[0].number, rows[-1].last, rows[-1].end, key if isinstance(key, str) else None, content)
 
 
 def _values(row: Row) -> Values:

@@ -30,7 +30,9 @@ def _open(path: Path, mapping: OrderMapping | None) -> Source:
     if kind == ".csv":
         if mapping is None:
             raise LoadError(f"{path} needs a mapping from its columns to an order", "Give one with --mapping")
-        return CsvSource(TextFile(path, mapping.csv.encoding), mapping.columns, mapping.csv.delimiter)
+        return CsvSource(
+            TextFile(path, mapping.csv.encoding), mapping.columns, mapping.csv.delimiter, mapping.makes_lines
+        )
     if kind in _TEXT:
         file = TextFile(path)
         return JsonSource(file) if kind == ".json" and _holds_array(file) else NdjsonSource(file)
@@ -45,4 +47,4 @@ def _open(path: Path, mapping: OrderMapping | None) -> Source:
 def _holds_array(file: TextFile) -> bool:
     """Tell whether a file begins as an array, rather than as one object a line."""
     with file.text() as (text, _):
-        return text.read(_BEGINNING).lstrip("\ufeff \t\r\n").startswith("[")
+        return text.read(_BEGINNING).lstrip().startswith("[")

@@ -41,7 +41,9 @@ class TextFile:
     def text(self) -> Iterator[tuple[io.TextIOBase, BinaryIO]]:
         """Open it as text, and as it lies on the disk; what is no text in it stands as lone surrogates."""
         with self._opened() as (content, raw, encoding):
-            yield io.TextIOWrapper(content, codecs.lookup(encoding).name, errors="surrogateescape"), raw
+            # what reads UTF-8 with a mark reads it without one too
+            codec = "utf-8-sig" if encoding == UTF_8 else encoding
+            yield io.TextIOWrapper(content, codec, errors="surrogateescape"), raw
 
     @contextmanager
     def _opened(self) -> Iterator[tuple[Any, BinaryIO, str]]:

@@ -69,28 +69,40 @@ def test_one_stray_quote_takes_one_row(tmp_path: Path) -> None:
     """The row with the quote is refused, the thousands after it are read."""
     rows = [f"{n},s{n},1" for n in range(3_000)]
     rows[1214] = '1214,"s1214,1'
-    found = told(
-        read(
-            csv_of(tmp_path, "\n".join(["order,sku,n", *rows])),
-            mapping(tmp_path, GROUPED.replace("groupBy: order\n", "")),
-        )
-    )
+    found = told(read(csv_of(tmp_path, "\n".join(["order,sku,n", *rows])), mapping(tmp_path, EACH)))
     assert len(found) == 3_000
     assert [(first, last) for first, last, order in found if isinstance(order, str)] == [(1216, 1216)]
 
 
-def test_two_stray_quotes_take_two_rows(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("opening", "closing"), [('10,"s10,1', '40,s40",1'), ('10,s10,"1', '40,s40,1"'), ('"10,s10,1', '40",s40,1')]
+)
+def test_two_stray_quotes_take_two_rows(tmp_path: Path, opening: str, closing: str) -> None:
     """What stands between them is rows, and no cell of many lines."""
     rows = [f"{n},s{n},1" for n in range(50)]
-    rows[10], rows[40] = '10,"s10,1', '40,s40",1'
-    found = told(
-        read(
-            csv_of(tmp_path, "\n".join(["order,sku,n", *rows])),
-            mapping(tmp_path, GROUPED.replace("groupBy: order\n", "")),
-        )
-    )
-    assert [first for first, _, order in found if isinstance(order, str)] == [12]
-    assert len(found) == 50
+    rows[10], rows[40] = opening, closing
+    found = told(read(csv_of(tmp_path, "\n".join(["order,sku,n", *rows])), mapping(tmp_path, EACH)))
+    refused = {first for first, _, order in found if isinstance(order, str)}
+    assert refused == {12, 42}
+    assert [first for first, _, _ in found] == list(range(2, 52))
+
+
+@pytest.mark.parametrize("sku", ["Müller\nBerlin, Germany", "a, b\nc, d\ne, f", "\n,\n", "a\nb,1", "a\rb\nc\rd\n"])
+def test_a_cell_of_many_lines_is_one_value(tmp_path: Path, sku: str) -> None:
+    """Whatever delimiters its lines have, as long as they are no rows."""
+    content = f'order,sku,n\n1,"{sku}",1\n2,s,1\n'
+    first, second = told(read(csv_of(tmp_path, content), mapping(tmp_path, EACH)))
+    assert first[2]["lines"] == [{"sku": sku, "quantity": 1}]
+    assert second[2]["idempotencyKey"] == "2"
+
+
+def test_a_line_in_another_encoding_is_named_where_it_stands(tmp_path: Path) -> None:
+    """Within a cell of many lines too; the rows after it are read."""
+    content = 'order,sku,n\n1,"a\nü",1\n2,ü,1\n3,s,1\n'.encode("cp1252")
+    found = told(read(csv_of(tmp_path, content), mapping(tmp_path, EACH)))
+    assert [first for first, _, order in found if isinstance(order, dict)] == [5]
+    assert found[0][2] == "line 3, within its quotes: the line is not UTF-8 at byte 0"
+    assert found[-2][2] == "the line is not UTF-8 at byte 2"
 
 
 @pytest.mark.parametrize(
@@ -113,7 +125,16 @@ def test_an_order_is_placed_whole_or_not_at_all(tmp_path: Path, rows: list[str],
     assert [n for first, last, _ in found for n in range(first, last + 1)] == list(range(2, len(rows) + 2))
 
 
-def test_an_order_goes_on_where_a_load_was_stopped(tmp_path: Path) -> None:
+@pytest.mark.parametrize("row", [",s2,1", " ,s2,1"])
+def test_a_row_of_no_order_refuses_those_beside_it(tmp_path: Path, row: str) -> None:
+    """Where the mapping does not say what a blank means, the row may be a line of either."""
+    text = "\n".join(["order,sku,n", "z,s0,1", "a,s1,1", row, "b,s3,1", "c,s4,1"])
+    found = told(read(csv_of(tmp_path, text), mapping(tmp_path, GROUPED.replace("blanks: AsAbove\n", ""))))
+    assert [order["idempotencyKey"] for _, _, order in found if isinstance(order, dict)] == ["z", "c"]
+    assert [first for first, _, _ in found] == [2, 3, 4, 5, 6]
+
+
+def test_a_column_may_differ_from_the_first_row_by_being_blank_only(tmp_path: Path) -> None:
     """A column that differs within an order is refused still, where blanks mean as above."""
     text = GROUPED.replace('idempotencyKey: "{order}"', 'idempotencyKey: "{order}"\n  note: "{note}"')
     content = "order,sku,n,note\na,s,1,x\na,s,1,\na,s,1,y\nb,s,1,z\n,s,1,\n"
@@ -165,7 +186,8 @@ def test_only_a_prices_grammar_is_a_number(tmp_path: Path, price: str) -> None:
         (b"order;sku\n", "no column n"),
         (b",,\n", "no column n"),
         (b"order,sku,n\ra,s,1\r", "CR alone"),
-        (b'order,"sku,n\n', "no column n"),
+        (b'order,"sku,n\n', "names no columns: unexpected end"),
+        ("order,sku,n\n".encode("utf-16-le"), "NUL characters"),
         (b"\n", "names no columns"),
         ("order,sku,n\u00fc\n".encode("cp1252"), "not UTF-8"),
     ],
@@ -174,6 +196,14 @@ def test_a_header_that_cannot_be_used_is_refused_in_a_sentence(tmp_path: Path, c
     """Before anything is placed, with the file and what to do."""
     with pytest.raises(LoadError, match=words):
         open_source(csv_of(tmp_path, content), mapping(tmp_path))
+
+
+def test_a_header_may_break_its_lines(tmp_path: Path) -> None:
+    """Spreadsheets let people do so; a row's line is counted from the file's first."""
+    text = EACH.replace("{order}", "{Order\\nno}")
+    ((line, _, order),) = told(read(csv_of(tmp_path, 'sku;"Order\nno";n\ns;7;1\n'), mapping(tmp_path, text)))
+    assert line == 3
+    assert order["idempotencyKey"] == "7"
 
 
 @pytest.mark.parametrize("indent", [None, 2])
@@ -189,6 +219,26 @@ def test_an_array_of_json_is_read_by_element(tmp_path: Path, pack: bool, indent:
     assert [first for first, _, _ in found] == list(range(1, 9_005))
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_an_array_of_json_may_begin_with_a_mark(tmp_path: Path, encoding: str) -> None:
+    """As .NET and PowerShell write them; a number at the end of what is read at once is read whole."""
+    text = '[{"idempotencyKey": "ü"}' + ", 77777" * 4_000 + "]"
+    (tmp_path / "orders.json").write_text(text, encoding=encoding)
+    found = told(read(tmp_path / "orders.json", None))
+    assert found[0] == (1, 1, {"idempotencyKey": "ü"})
+    assert len(found) == 4_001
+
+
+def test_what_a_column_may_hold_in_json_refuses_its_row_at_most(tmp_path: Path) -> None:
+    """Lists as keys, objects as numbers, NaN where a table has nothing."""
+    rows = [{"order": [1]}, {"order": {}}, {"order": "a", "n": {}}, {"order": "b", "n": float("nan")}, {"order": 2}]
+    whole = [{"sku": "s", "n": 1} | row for row in rows]
+    (tmp_path / "orders.json").write_text(json.dumps(whole))
+    found = told(read(tmp_path / "orders.json", mapping(tmp_path)))
+    assert [first for first, _, order in found if isinstance(order, dict)] == [5]
+    assert [first for first, _, _ in found] == [1, 2, 3, 4, 5]
+
+
 def test_lines_in_a_file_called_json_are_read_by_line(tmp_path: Path) -> None:
     """Many exports are called so."""
     (tmp_path / "orders.json").write_text('{"idempotencyKey": "a"}\n{\n{"idempotencyKey": "b"}\n')
@@ -200,7 +250,7 @@ def test_lines_in_a_file_called_json_are_read_by_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["[1, 2", '[{"a": 1} {"b": 2}]', "[NaN]", "[1] 2", "[" + "[" * 70_000, '["' + "x" * 10**5]
+    "text", ["[1, 2", '[{"a": 1} {"b": 2}]', "[{]", "[1] 2", "[" + "[" * 70_000, '["' + "x" * 10**5]
 )
 def test_an_array_that_is_broken_stops_the_load_with_its_line(tmp_path: Path, text: str) -> None:
     """There is no telling where its next element would begin."""
@@ -228,6 +278,23 @@ def test_a_parquet_file_holds_orders_with_nulls_for_what_is_left_out(tmp_path: P
     assert first[2]["shipTo"] == {"city": "Ghent"}
     assert "shipTo" not in second[2]
     assert {type(order["at"]) for _, _, order in (first, second)} == {str}
+
+
+def test_a_value_that_cannot_be_read_refuses_its_row(tmp_path: Path) -> None:
+    """Text that is no UTF-8 and times of a place that is none, in a key or beside it; NaN is nothing."""
+    raw = pa.array([b"a", b"\xff", b"c", b"c"]).cast(pa.binary()).view(pa.string())
+    columns = {"order": raw, "sku": ["s", "s", "s", "s"], "n": [1.0, 1.0, 1.0, float("nan")]}
+    pq.write_table(pa.table(columns), tmp_path / "orders.parquet")
+    found = told(read(tmp_path / "orders.parquet", mapping(tmp_path)))
+    assert [reason.partition(": ")[0] for _, _, reason in found if isinstance(reason, str)] == [
+        "the row at 2 beside it may be one of this order's, and is refused",
+        "a string that cannot be read",
+        "column n is empty",
+    ]
+    nowhere = pa.array([1], pa.timestamp("us", tz="No/Where"))
+    pq.write_table(pa.table({"idempotencyKey": ["a"], "at": nowhere}), tmp_path / "orders.parquet")
+    ((_, _, reason),) = told(read(tmp_path / "orders.parquet", None))
+    assert "column at: a timestamp" in reason
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"PAR1" * 9, b"order,sku,n\n", bytes(2_000)])

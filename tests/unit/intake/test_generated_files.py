@@ -1,6 +1,7 @@
 """Whatever a file holds, each of its rows is placed or named: accepted, known and refused are all there are.
 
-10,000 files are generated, of which `make test` reads a tenth; a file is known by its seed.
+10,000 files of single rows are generated and 2,000 of orders of several rows, of which `make test` reads a tenth; a
+file is known by its seed.
 """
 
 import asyncio
@@ -8,8 +9,10 @@ import csv
 import gzip
 import io
 import json
+from collections import Counter
 from dataclasses import dataclass, field
 from decimal import Decimal
+from itertools import groupby, pairwise
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -25,6 +28,7 @@ from orderflow_cli.intake_sources import open_source
 from support.portion import Portion
 
 FILES = 10_000
+GROUPED_FILES = 2_000
 TEXTS = (
     "plain",
     "two words",
@@ -35,6 +39,8 @@ TEXTS = (
     "line one\nline two",
     '12" pipe',
     "x" * 300,
+    "Main St 1, left\n9000 Ghent, Belgium",
+    'a;b|c\td, e\n\n"f"; g, h',
 )
 
 
@@ -233,6 +239,84 @@ def loaded(file: File, mapping: OrderMapping, desk: Desk) -> tuple[Progress, lis
     source = open_source(file.path, mapping)
     done = asyncio.run(load(source, mapping, desk, journal, Pace(7, 2), lambda _: None))  # type: ignore[arg-type]  # a double of the client
     return done, [json.loads(line) for line in report.read_text().splitlines()] if report.exists() else []
+
+
+@dataclass(frozen=True)
+class Line:
+    """A generated row of an order, and whether it can be read and has a right price."""
+
+    order: str
+    sku: str
+    cents: int
+    readable: bool
+    right: bool
+
+    def text(self, key: str) -> str:
+        """Write it; what is unreadable has a quote that nobody closes, or too few cells."""
+        if self.readable:
+            return f"{key},{self.sku},{self.cents if self.right else '1_0'}\n"
+        return f'{key},"{self.sku},1\n' if self.cents % 2 else f"{key},{self.sku}\n"
+
+
+def order_lines(random: Random) -> list[Line]:
+    """Draw orders of one to four rows, some wrong, some of whose last row stands at the end of the file instead."""
+    together: list[Line] = []
+    apart: list[Line] = []
+    for number in range(random.randrange(1, 12)):
+        rows = [
+            Line(f"o{number}", f"s{place}", random.randrange(1, 999), random.random() < 0.95, random.random() < 0.95)
+            for place in range(random.randrange(1, 5))
+        ]
+        # nothing can tell whose row it is that stands apart and cannot be read
+        away = len(rows) > 1 and all(row.readable for row in rows) and random.random() < 0.1
+        together += rows[:-1] if away else rows
+        apart += rows[-1:] if away else []
+    return together + apart
+
+
+def placeable(lines: list[Line]) -> dict[str, list[Line]]:
+    """Return the orders that stand together, are right in all rows, and have no unreadable row beside them."""
+    runs = [(order, list(rows)) for order, rows in groupby(lines, lambda line: line.order)]
+    often = Counter(order for order, _ in runs)
+    beside = {one.order for pair in pairwise(lines) for one, other in (pair, pair[::-1]) if not other.readable}
+    return {
+        order: rows
+        for order, rows in runs
+        if often[order] == 1 and order not in beside and all(row.readable and row.right for row in rows)
+    }
+
+
+GROUPED = {
+    "groupBy": "order",
+    "blanks": "AsAbove",
+    "order": {
+        "idempotencyKey": "{order}",
+        "lines": [{"sku": "{sku}", "unitPrice": {"integer": "price"}}],
+    },
+}
+
+
+def test_an_order_of_a_file_is_placed_whole_or_named_whole(tmp_path: Path, chaos: Portion) -> None:
+    """Whether its later rows say its key or leave it blank; every row of what is not placed is named."""
+    (tmp_path / "mapping.yaml").write_text(json.dumps(GROUPED))
+    mapping = read_mapping(tmp_path / "mapping.yaml")
+    for seed in chaos.turns(range(GROUPED_FILES)):
+        random = Random(seed)
+        lines, blank = order_lines(random), random.random() < 0.5
+        above = ["", *(line.order for line in lines)]
+        keys = [
+            "" if blank and line.order == before else line.order for line, before in zip(lines, above, strict=False)
+        ]
+        file = File(tmp_path / "orders.csv")
+        texts = [line.text(key) for line, key in zip(lines, keys, strict=True)]
+        file.path.write_text("order,sku,price\n" + "".join(texts))
+        desk = Desk()
+        _, report = loaded(file, mapping, desk)
+        right = placeable(lines)
+        placed = {key: [(row["sku"], row["unitPrice"]) for row in order["lines"]] for key, order in desk.placed.items()}
+        assert placed == {key: [(row.sku, row.cents) for row in rows] for key, rows in right.items()}, seed
+        named = [n for entry in report for n in range(entry["line"], entry.get("last_line", entry["line"]) + 1)]
+        assert sorted(named) == [n for n, line in enumerate(lines, start=2) if line.order not in right], seed
 
 
 @pytest.mark.parametrize("write", [csv_file, parquet_file])

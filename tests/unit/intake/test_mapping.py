@@ -84,6 +84,7 @@ def test_rows_that_contradict_each_other_are_no_order(tmp_path: Path) -> None:
         ("{blanks: Above, order: {idempotencyKey: a, lines: []}}", "blanks: Above is neither"),
         ("{numbers: {decimal: ','}, csv: {delimiter: ';;'}, order: {idempotencyKey: a, lines: []}}", "csv.delimiter"),
         ("{numbers: {decimal: ',', thousands: ','}, order: {idempotencyKey: a, lines: []}}", "numbers: decimal"),
+        ("{groupBy: '', order: {idempotencyKey: a, lines: []}}", "groupBy:  is no column"),
         ("{csv: {encoding: utf-32}, order: {idempotencyKey: a, lines: []}}", "csv.encoding: utf-32"),
         ("order: {idempotencyKey: a, lines: [{quantity: {integer: n, times: 0.5}}]}", r"lines\[0\]\.quantity"),
         ("{groupBy: no, order: {idempotencyKey: a, lines: []}}", "groupBy: False is no column"),
