@@ -174,7 +174,7 @@ class Rehearsal:
         events = [request.created(request.idempotency_key) for request in requests]
         await intake.submit_all("place", [(event.order_id, Placement(event)) for event in events])
         shards = self.stages["order"]._leases
-        rows = await self.stages["order"].store.backlog(shards, True, published)
+        rows = await self.stages["order"].store.backlog(shards, True, published, [])
         self._deliver([message for row in rows for message in unpack(row.messages)])
         return [row.id for row in rows]
 

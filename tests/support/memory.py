@@ -23,6 +23,8 @@ from orderflow_runtime.log import (
     Partition,
     Position,
     Record,
+    Refusal,
+    Refused,
     Revoked,
     Stretch,
     pack_headers,
@@ -254,13 +256,13 @@ class MemoryStore:
                     row.owner = None
 
     async def backlog(
-        self, partitions: Collection[Partition], intake: bool, published: Sequence[int]
+        self, partitions: Collection[Partition], intake: bool, published: Sequence[int], held: Sequence[int]
     ) -> list[OutboxRow]:
         """Give the oldest rows, few at a time."""
         async with self._one_at_a_time:
             self.faults.at("backlog")
             _forget(self.state, published)
-            rows = sorted(self.state.outbox.items())
+            rows = [(number, row) for number, row in sorted(self.state.outbox.items()) if number not in held]
             return [OutboxRow(i, m) for i, (p, kind, m) in rows if kind is intake and p in partitions][:3]
 
     async def pending_calls(self, partitions: Collection[Partition]) -> list[CallRow]:
@@ -288,6 +290,10 @@ class MemoryStore:
         waiting = {shard for shard, *_ in state.outbox.values()} | {row.shard for row, *_ in state.parked.values()}
         waiting |= {shard for shard, *_ in state.timers.values()} | {call.shard for call in state.calls.values()}
         return frozenset(shard for shard in waiting if shard.topic not in topics)
+
+    async def bury(self, letter: DeadLetter) -> None:
+        """Note a dead letter."""
+        self.state.dead[letter.id] = LetterRow(letter)
 
     async def note_attempt(self, call_id: str, reason: str) -> None:
         """Count an attempt."""
@@ -335,6 +341,23 @@ class MemoryCluster:
         self.records: defaultdict[Partition, list[Record | None]] = defaultdict(list)
         self.groups: defaultdict[str, list[MemoryLog]] = defaultdict(list)
         self.arrived = asyncio.Event()
+        self.refused: dict[str, str] = {}
+        """Topics that nothing may be written to, and why."""
+        self.limits: dict[str, int] = {}
+        """The largest value that a topic takes."""
+
+    def all_records(self, topic: str) -> list[Record]:
+        """Give the records of a topic."""
+        rows = [row for number in range(self.topics[topic]) for row in self.records[Partition(topic, number)]]
+        return [record for record in rows if record is not None]
+
+    def refusal(self, place: int, message: Message) -> Refusal | None:
+        """Tell why a message is refused."""
+        if reason := self.refused.get(message.topic):
+            return Refusal(place, False, reason)
+        if len(message.value) > self.limits.get(message.topic, 10**9):
+            return Refusal(place, True, f"topic {message.topic} takes no message like this one")
+        return None
 
     def append(self, message: Message) -> Record:
         """Write one record."""
@@ -456,12 +479,22 @@ class MemoryLog:
         return found
 
     async def publish(self, messages: Sequence[Message]) -> None:
-        """Write all; a fault at "publish" falls between two."""
-        for message in messages:
+        """Write all but what is refused; a fault at "publish" falls between two."""
+        refusals = []
+        for place, message in enumerate(messages):
             self.faults.at("publish")
             await asyncio.sleep(0)
-            self.cluster.append(message)
+            if refusal := self.cluster.refusal(place, message):
+                refusals.append(refusal)
+            else:
+                self.cluster.append(message)
         self.faults.at("published")
+        if refusals:
+            raise Refused(refusals)
+
+    async def publish_again(self, messages: Sequence[Message]) -> None:
+        """Write what was refused before."""
+        await self.publish(messages)
 
     async def report(self, offsets: Mapping[Partition, int]) -> None:
         """Note it."""

@@ -17,13 +17,15 @@ from orderflow_runtime.attempt import Rules, handler_table
 from orderflow_runtime.calls import Caller
 from orderflow_runtime.effects import Clock, Publisher
 from orderflow_runtime.gather import Gatherer
-from orderflow_runtime.log import Message, Record, unpack
+from orderflow_runtime.log import Log, Message, Record, unpack
 from orderflow_runtime.metrics import Metrics
+from orderflow_runtime.publications import Publications
 from orderflow_runtime.retry import RetryPolicy
 from orderflow_runtime.spans import Spans
 from orderflow_runtime.traced_messages import TracedDispatcher, TracedLog
 from orderflow_runtime.traced_requests import traced_calls
 from orderflow_runtime.tracing import Tracer
+from orderflow_runtime.unsent import Unsent
 from orderflow_runtime.worker import Parts, Worker
 from support.memory import Faults, MemoryCluster, MemoryLog, MemoryStore
 from support.tiny import EFFECT, Done, Keyed, Outside, Pat, Put, Script, tiny_config, tiny_service
@@ -99,6 +101,11 @@ class Bench:
         self.outside = Outside()
         self.instances: list[Instance] = []
 
+    def publications(self, log: Log) -> Publications:
+        """Make what publishes the rows of an outbox."""
+        letters = self.config.dead_letter_topic
+        return Publications(log, Unsent(self.store, self.config.service, letters).give_up, letters)
+
     def rules(self) -> Rules:
         """Give the tiny service's rules."""
         topics: dict[type[Event], str] = {Done: self.config.publishes[0].topic}
@@ -127,6 +134,7 @@ class Bench:
             dispatcher=TracedDispatcher(rules, self.store, self.tracer, self.config.group),
             gatherer=gatherer,
             caller=caller,
+            publications=self.publications(TracedLog(log, self.tracer)),
             metrics=metrics,
             instance=f"i{len(self.instances)}",
             topics=tuple(topics),

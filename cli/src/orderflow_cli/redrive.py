@@ -15,7 +15,7 @@ from rich.text import Text
 
 from orderflow_cli.plain import plain
 from orderflow_cli.redrive_records import Publisher, Repair, client_options, export, read_latest, read_repairs
-from orderflow_cli.redrive_state import Condition, DeadLetter, fetch_letters, parse_condition
+from orderflow_cli.redrive_state import Condition, DeadLetter, fetch_letters, note_sent, parse_condition
 from orderflow_cli.resource import FILE
 from orderflow_cli.running import find_flow
 from orderflow_cli.state import DEFAULT_BASE
@@ -126,6 +126,8 @@ def _publish(at: Place, ids: set[uuid.UUID], repairs: dict[uuid.UUID, Repair], d
             repair = repairs.get(record.id)
             publisher.publish(record if repair is None else repair.apply(record))
     publisher.flush()
+    if publisher.sent:
+        note_sent(at.database, at.service, publisher.sent)
     return refused | failed
 
 

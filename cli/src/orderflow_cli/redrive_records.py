@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from orderflow_cli.redrive_state import RedriveError
 from orderflow_model import environment
 from orderflow_model.topics import DEAD_LETTER_BYTES
 from orderflow_runtime.item import REDRIVE_OF
-from orderflow_runtime.letters import LETTER_ID, PREFIX, TOPIC
+from orderflow_runtime.letters import LETTER_ID, PREFIX, TOPIC, UNSENT
 
 Options = Mapping[str, Any]
 Header = tuple[str, bytes | None]
@@ -32,7 +32,10 @@ _SECURITY = {
 
 @dataclass(frozen=True, slots=True)
 class DeadRecord:
-    """One record of the topic; `topic` is the one it came from, `headers` are those it had there."""
+    """One record of the topic; `topic` is the one it came from, `headers` are those it had there.
+
+    `unsent`: it was meant for that topic, and never got there.
+    """
 
     id: uuid.UUID
     at: tuple[int, int]
@@ -40,6 +43,7 @@ class DeadRecord:
     key: bytes | None
     headers: list[Header]
     value: bytes
+    unsent: bool = False
 
 
 class Repair(BaseModel):
@@ -52,10 +56,8 @@ class Repair(BaseModel):
 
     def apply(self, record: DeadRecord) -> DeadRecord:
         """Give the record as it should be."""
-        return DeadRecord(
-            id=record.id,
-            at=record.at,
-            topic=record.topic,
+        return replace(
+            record,
             key=record.key if self.key is None else self.key.encode(),
             headers=record.headers if self.headers is None else [(n, v.encode()) for n, v in self.headers.items()],
             value=record.value if self.value is None else to_json(self.value),
@@ -134,7 +136,7 @@ def _record(message: Message) -> Iterator[DeadRecord]:
         return
     kept = [(name, value) for name, value in headers if not name.startswith(PREFIX)]
     at = (message.partition() or 0, message.offset() or 0)
-    yield DeadRecord(letter_id, at, topic, _bytes(message.key()), kept, _bytes(message.value()) or b"")
+    yield DeadRecord(letter_id, at, topic, _bytes(message.key()), kept, _bytes(message.value()) or b"", UNSENT in found)
 
 
 def _headers(message: Message) -> list[Header]:
@@ -155,15 +157,21 @@ class Publisher:
         self._producer = Producer({**options, **own, "partitioner": "consistent"})  # the services' choice by key
         self._failed = failed
         self._waiting = 0
+        self.sent: list[uuid.UUID] = []
+        """Letters of messages that have reached their topic: nobody else notes that."""
 
     def publish(self, record: DeadRecord) -> None:
-        """Write one record to the topic it came from, marked so that only the service it died in takes it."""
+        """Write one record to its topic; one that came from there is marked for the service it died in alone."""
 
         def report(error: KafkaError | None, _: Message) -> None:
             if error is not None:
                 self._failed(record.id, error.str())
+            elif record.unsent:
+                self.sent.append(record.id)
 
-        headers: list[tuple[str, str | bytes | None]] = [*record.headers, (REDRIVE_OF, str(record.id).encode())]
+        headers: list[tuple[str, str | bytes | None]] = [*record.headers]
+        if not record.unsent:  # what never was on its topic is for all who subscribe, as if for the first time
+            headers.append((REDRIVE_OF, str(record.id).encode()))
         self._producer.produce(record.topic, record.value, record.key, headers=headers, on_delivery=report)
         self._waiting += 1
         if self._waiting == _AT_ONCE:

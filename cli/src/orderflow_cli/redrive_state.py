@@ -92,6 +92,18 @@ def fetch_letters(
         ) from None
 
 
+def note_sent(database: str, service: str, ids: Sequence[uuid.UUID]) -> None:
+    """Note that messages which had not reached their topic now have; raises RedriveError."""
+    query = f"""UPDATE "{schema_name(service)}".dead_letters SET state = 'Redriven', redrives = redrives + 1
+      WHERE id = ANY($1::uuid[]) RETURNING {_COLUMNS}"""  # noqa: S608 - only fixed names are put in
+    try:
+        asyncio.run(_fetch(database, query, [list(ids)]))
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise RedriveError(
+            f"{len(ids)} letters are sent and not noted so: {error}", "Redrive again: it is safe"
+        ) from None
+
+
 def _tests(where: Sequence[Condition]) -> tuple[list[str], list[Any]]:
     tests = []
     for number, condition in enumerate(where, start=1):

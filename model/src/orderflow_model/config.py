@@ -5,7 +5,7 @@ Built from the resource by the operator (into a ConfigMap) and by `orderflow run
 
 from math import ceil
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from orderflow_model.delivery import Backoff, Delivery, OnExhausted
@@ -13,7 +13,7 @@ from orderflow_model.flow import OrderFlow
 from orderflow_model.names import dead_letter_topic_name, group_name
 from orderflow_model.saga import TraceConsumer, TraceProtocol, Tracing
 from orderflow_model.services import Service
-from orderflow_model.topics import DAY_MS, dead_letter_topic, event_topic, longest_retention
+from orderflow_model.topics import DAY_MS, Topic, dead_letter_topic, event_topic, longest_retention
 
 
 class _Config(BaseModel):
@@ -32,6 +32,8 @@ class Channel(_Config):
 
     event: str
     topic: str
+    max_message_bytes: int | None = Field(None, exclude_if=lambda limit: limit is None)
+    """The largest batch that the topic takes, where the resource says so."""
 
 
 class DeliveryConfig(_Config):
@@ -106,7 +108,12 @@ def service_config(flow: OrderFlow, service: str) -> ServiceConfig:
 
 
 def _channels(flow: OrderFlow, events: tuple[str, ...]) -> tuple[Channel, ...]:
-    return tuple(Channel(event=name, topic=event_topic(flow, flow.spec.event(name)).name) for name in events)
+    return tuple(_channel(name, event_topic(flow, flow.spec.event(name))) for name in events)
+
+
+def _channel(event: str, topic: Topic) -> Channel:
+    limit = topic.config.get("max.message.bytes")
+    return Channel(event=event, topic=topic.name, max_message_bytes=int(limit) if limit else None)
 
 
 def _delivery(delivery: Delivery) -> DeliveryConfig:

@@ -24,7 +24,7 @@ from orderflow_order.domain import OrderRefusal
 from orderflow_order.handlers import NotPlacedError, Outcome, Placement, Standing
 from orderflow_order.problems import Problem
 from orderflow_order.requests import IdempotencyKey, KeyedOrderRequest, OrderRequest
-from orderflow_runtime.service import Intake, Unavailable
+from orderflow_runtime.service import EventTooLarge, Intake, Unavailable
 from orderflow_runtime.story import read_story
 
 _ID_LENGTH = 36
@@ -173,6 +173,8 @@ def _outcome(reply: Any) -> Standing | Problem:
         return problems.KeyReused("place the other order with a key of its own")
     if reply is Outcome.REPLAYED:
         return problems.ReplayedDelivery("sign a repeated delivery anew; its order is not placed twice")
+    if isinstance(reply, EventTooLarge):
+        return problems.BodyTooLarge(f"the order makes an event that Kafka would not take: {reply}")
     assert isinstance(reply, Standing)  # noqa: S101  (tells mypy what `place` replies besides)
     return reply
 

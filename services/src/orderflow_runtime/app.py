@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 import time
+from collections import Counter as Tally
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ from orderflow_runtime.log import Log, LogUnavailable
 from orderflow_runtime.measures import Measures
 from orderflow_runtime.metrics import Metrics
 from orderflow_runtime.postgres import PostgresStore
+from orderflow_runtime.publications import Publications
 from orderflow_runtime.relay import Relay
 from orderflow_runtime.retry import RetryPolicy
 from orderflow_runtime.runs import Runs
@@ -42,6 +44,7 @@ from orderflow_runtime.store import Conflict, Store, StoreUnavailable
 from orderflow_runtime.traced_messages import TracedDispatcher, TracedLog
 from orderflow_runtime.traced_requests import TracedApp, traced_calls
 from orderflow_runtime.tracing import Tracer
+from orderflow_runtime.unsent import Unsent
 from orderflow_runtime.worker import Parts, Worker
 
 logger = logging.getLogger(__name__)
@@ -209,7 +212,11 @@ class _Process:
         self._topics = tuple(channel.topic for channel in config.subscribes) or (LockedShards.TOPIC,)
         topics = {channel.event: channel.topic for channel in config.publishes}
         self._publisher = Publisher(
-            f"/{config.flow}/{service.name}", {event: topics[event.TYPE] for event in service.publishes}, clock, tracer
+            f"/{config.flow}/{service.name}",
+            {event: topics[event.TYPE] for event in service.publishes},
+            clock,
+            tracer,
+            {channel.topic: limit for channel in config.publishes if (limit := channel.max_message_bytes)},
         )
         retry = RetryPolicy(config.delivery)
         events = {event.TYPE: event for event in service.handlers}
@@ -225,21 +232,31 @@ class _Process:
                 caller=Caller(
                     traced_calls(service.calls, tracer), store, retry, self._gatherer.wake, self._metrics.called
                 ),
+                publications=self._publications(),
                 metrics=self._metrics,
                 instance=settings.env.get(environment.INSTANCE, f"{socket.gethostname()}-{os.getpid()}"),
                 topics=self._topics,
             )
         )
-        self._relay = Relay(log, store, self._worker.owned)
+        self._relay = Relay(self._publications(), store, self._worker.owned)
+
+    def _publications(self) -> Publications:
+        letters = self._settings.config.dead_letter_topic
+        return Publications(self._log, Unsent(self._store, self._service.name, letters).give_up, letters)
+
+    def _render(self, accept: str) -> tuple[bytes, str]:
+        waiting = Tally(self._worker.refused) + Tally(self._relay.refused)
+        return self._metrics.render(accept, self._worker.lag(), waiting)
+
+    def _obstacle(self) -> str:
+        return self._worker.obstacle or self._relay.obstacle
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Serve and work; when told to stop, finish what is under way."""
         intake = self._make_intake()
         host = self._settings.env.get(environment.HTTP_HOST, environment.DEFAULT_HTTP_HOST)
         listener = listen(host, int(self._settings.env.get(environment.HTTP_PORT, "8080")))
-        probes = Probes(
-            self._alive, lambda: self._worker.obstacle, lambda accept: self._metrics.render(accept, self._worker.lag())
-        )
+        probes = Probes(self._alive, self._obstacle, self._render)
         app = health_app(probes, self._make_app(intake))
         helpers = [asyncio.create_task(self._keep_house())]
         if intake is not None:

@@ -6,6 +6,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import msgspec
@@ -14,7 +15,8 @@ from orderflow_contracts.envelope import Envelope
 from orderflow_contracts.event import Event
 from orderflow_runtime.context import NONE, Trace
 from orderflow_runtime.ids import new_event_id
-from orderflow_runtime.log import Message, Partition, pack
+from orderflow_runtime.log import Message, Partition, batch_bytes, pack
+from orderflow_runtime.service import EventTooLarge
 from orderflow_runtime.store import BatchTransaction, CallRow, Closing
 from orderflow_runtime.tracing import Tracer
 
@@ -141,18 +143,20 @@ MAX_EVENT_BYTES = 900_000
 """The largest event that is published; the broker's default limit for a batch is 1,048,588 bytes, headers included."""
 
 
-class EventTooLarge(Exception):  # noqa: N818  (it says what the event is)
-    """A handler made an event that no broker would take: put large content elsewhere and publish where it is."""
-
-
 class Publisher:
-    """Makes messages of events: which topic, which headers."""
+    """Makes messages of events: which topic, which headers. `limits` are topics' own largest batches, in bytes."""
 
     def __init__(
-        self, source: str, topics: Mapping[type[Event], str], clock: Clock, tracer: Tracer | None = None
+        self,
+        source: str,
+        topics: Mapping[type[Event], str],
+        clock: Clock,
+        tracer: Tracer | None = None,
+        limits: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
         self._source = source
         self._topics = topics
+        self._limits = limits
         self._clock = clock
         self._tracer = tracer or Tracer()
 
@@ -172,4 +176,8 @@ class Publisher:
             tracestate=trace.state,
         )
         above = (trace.cause, trace.above) if trace.cause else None
-        return Message(self._topics[type(event)], event.key.encode(), envelope.headers(), value, above)
+        message = Message(self._topics[type(event)], event.key.encode(), envelope.headers(), value, above)
+        if (needed := batch_bytes([message])) > self._limits.get(message.topic, needed):
+            limit = self._limits[message.topic]
+            raise EventTooLarge(f"{event.TYPE} takes {needed} bytes; topic {message.topic} takes {limit} at most")
+        return message

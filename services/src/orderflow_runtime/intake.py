@@ -15,7 +15,7 @@ from orderflow_contracts.event import Event
 from orderflow_runtime.context import Trace, read_trace
 from orderflow_runtime.effects import Effects, Publisher
 from orderflow_runtime.log import Partition, partition_of
-from orderflow_runtime.service import Command, CommandHandler, Reply, Unavailable
+from orderflow_runtime.service import Command, CommandHandler, EventTooLarge, Reply, Unavailable
 from orderflow_runtime.store import Conflict, Store, StoreUnavailable
 from orderflow_runtime.tracing import Asked, Tracer, asked
 
@@ -166,5 +166,9 @@ def _refuse(group: Sequence[_Pending], error: Exception) -> None:
     if isinstance(error, (StoreUnavailable, Conflict)):
         error = Unavailable(str(error))
     for one in group:
-        if not one.answer.done():
+        if one.answer.done():
+            continue
+        if isinstance(error, EventTooLarge):
+            one.answer.set_result(error)  # the command's own fault, which is no reason to hide what became of others
+        else:
             one.answer.set_exception(error)

@@ -15,21 +15,18 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListen
 from aiokafka.errors import KafkaError, NoOffsetForPartitionError
 
 from orderflow_runtime import clients, records
-from orderflow_runtime.log import LogUnavailable, Message, Partition, Position, Revoked, Stretch, partition_of
+from orderflow_runtime.log import LogUnavailable, Message, Partition, Position, Revoked, Stretch
 from orderflow_runtime.reading import Reader
+from orderflow_runtime.writing import Writer
 
 logger = logging.getLogger(__name__)
 clients.install()
 records.install()
 
-BATCH_BYTES = 1_000_000
-"""Below the broker's default message.max.bytes of 1,048,588."""
 REQUEST_BYTES = 4 * 1024 * 1024
 """A dead letter is one event at the broker's limit and its reason."""
 _REPORT_SECONDS = 30.0
 """A commit waits for its coordinator, and on a consumer that has been given up nobody looks for one any more."""
-_PUBLISH_SECONDS = 60.0
-"""A producer that met a dying broker can wait for ever for an answer that nobody will give: a new one asks again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +68,7 @@ class KafkaLog(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
         self._consumer: AIOKafkaConsumer | None = None
-        self._producer: AIOKafkaProducer | None = None
-        self._starting = asyncio.Lock()
+        self._writer = Writer(self._new_producer)
         self._assigned: frozenset[Partition] = frozenset()
         self._joined = False
         self._reader: Reader | None = None
@@ -82,7 +78,7 @@ class KafkaLog(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
         """Join the group; raise `LogUnavailable` when the cluster does not answer."""
         self._on_revoked = on_revoked
         try:
-            await self._producing()
+            await self._writer.producer()
             if self._settings.topics:
                 self._consumer = self._new_consumer()
                 self._reader = Reader(self._consumer)
@@ -138,19 +134,16 @@ class KafkaLog(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
             raise LogUnavailable(f"fetch: {error!r}") from error
 
     async def publish(self, messages: Sequence[Message]) -> None:
-        """Write batches by partition; after a failure the producer is made anew, so that nothing old is retried."""
+        """Write all; see `Writer.publish`."""
+        await self._writer.publish(messages)
+
+    async def publish_again(self, messages: Sequence[Message]) -> None:
+        """Write by a producer of its own: what is refused again costs the others nothing."""
+        writer = Writer(self._new_producer)
         try:
-            async with asyncio.timeout(_PUBLISH_SECONDS):
-                producer = await self._producing()
-                waiting = [
-                    future
-                    for (topic, number), group in (await self._grouped(producer, messages)).items()
-                    for future in await _send(producer, topic, number, group)
-                ]
-                await asyncio.gather(*waiting)
-        except (KafkaError, OSError) as error:
-            await self._drop_producer()
-            raise LogUnavailable(f"publish: {error!r}") from error
+            await writer.publish(messages)
+        finally:
+            await writer.close()
 
     async def report(self, offsets: Mapping[Partition, int]) -> None:
         """Commit to the group, for lag tools; only partitions that are still ours."""
@@ -171,7 +164,7 @@ class KafkaLog(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
     async def partitions_of(self, topic: str) -> int:
         """Give the number of partitions, from the cluster's metadata."""
         try:
-            numbers = await (await self._producing()).partitions_for(topic)
+            numbers = await (await self._writer.producer()).partitions_for(topic)
         except (KafkaError, OSError) as error:
             raise LogUnavailable(f"metadata of {topic}: {error!r}") from error
         return len(numbers)
@@ -182,7 +175,7 @@ class KafkaLog(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
         self._assigned, self._joined = frozenset(), False
         if consumer is not None:
             await clients.close_consumer(consumer)
-        await self._drop_producer()
+        await self._writer.close()
 
     def _new_consumer(self) -> AIOKafkaConsumer:
         return AIOKafkaConsumer(
@@ -198,19 +191,12 @@ class KafkaLog(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
             max_partition_fetch_bytes=2 * 1024 * 1024,
         )
 
-    async def _producing(self) -> AIOKafkaProducer:
-        """Give the producer; several tasks publish, and after a failure the first of them makes a new one for all."""
-        async with self._starting:
-            if self._producer is None:
-                self._producer = await self._new_producer()
-            return self._producer
-
     async def _new_producer(self) -> AIOKafkaProducer:
         producer = AIOKafkaProducer(
             **self._settings.client_options(),
             acks="all",
             enable_idempotence=True,
-            max_batch_size=BATCH_BYTES,
+            max_batch_size=REQUEST_BYTES,
             max_request_size=REQUEST_BYTES,
             request_timeout_ms=15_000,
         )
@@ -220,36 +206,3 @@ class KafkaLog(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
             await clients.close_producer(producer)
             raise
         return producer
-
-    async def _drop_producer(self) -> None:
-        producer, self._producer = self._producer, None
-        if producer is not None:
-            await clients.close_producer(producer)
-
-    async def _grouped(
-        self, producer: AIOKafkaProducer, messages: Sequence[Message]
-    ) -> dict[tuple[str, int], list[Message]]:
-        groups: dict[tuple[str, int], list[Message]] = {}
-        counts = {topic: len(await producer.partitions_for(topic)) for topic in {m.topic for m in messages}}
-        for message in messages:
-            number = partition_of(message.key or b"", counts[message.topic])
-            groups.setdefault((message.topic, number), []).append(message)
-        return groups
-
-
-async def _send(
-    producer: AIOKafkaProducer, topic: str, number: int, messages: Sequence[Message]
-) -> list["asyncio.Future[Any]"]:
-    futures: list[asyncio.Future[Any]] = []
-    batch = producer.create_batch()
-    for message in messages:
-        if _append(batch, message) is None:
-            futures.append(await producer.send_batch(batch, topic, partition=number))
-            batch = producer.create_batch()
-            _append(batch, message)
-    futures.append(await producer.send_batch(batch, topic, partition=number))
-    return futures
-
-
-def _append(batch: Any, message: Message) -> Any:
-    return batch.append(key=message.key, value=message.value, headers=message.headers, timestamp=None)

@@ -18,6 +18,8 @@ ATTEMPTS = PREFIX + "dead-letter-attempts"
 TOPIC = PREFIX + "dead-letter-topic"
 PARTITION = PREFIX + "dead-letter-partition"
 OFFSET = PREFIX + "dead-letter-offset"
+UNSENT = PREFIX + "dead-letter-unsent"
+"""Header of a letter whose message never reached its topic: a redrive writes it there as if for the first time."""
 
 
 def letter_of_item(item: Item, service: str, attempts: int, reason: str) -> DeadLetter:
@@ -42,7 +44,7 @@ def letter_message(
     letter: DeadLetter, service: str, topic: str, key: bytes | None, headers: Iterable[Header], value: bytes | None
 ) -> Message:
     """Make the record for the dead-letter topic: the original's key, headers and bytes, and why it is here."""
-    kept = [(name, body) for name, body in headers if not name.startswith(PREFIX)]
+    kept = [(name, body) for name, body in headers if name == UNSENT or not name.startswith(PREFIX)]
     ours: list[Header] = [
         (LETTER_ID, str(letter.id).encode()),
         (SERVICE, service.encode()),

@@ -85,6 +85,22 @@ class Message(msgspec.Struct, frozen=True, array_like=True):
         return msgspec.structs.replace(self, cause=(self.cause[1],) * 2) if self.cause else self
 
 
+BATCH_HEAD_BYTES = 100
+_RECORD_BYTES, _HEADER_BYTES = 40, 10
+"""The most that Kafka's format adds to a batch, a record and a header (protocol guide, "Record Batch")."""
+
+
+def record_bytes(message: Message) -> int:
+    """Return how many bytes a message takes in a batch, at most."""
+    headers = sum(len(name) + len(value or b"") + _HEADER_BYTES for name, value in message.headers)
+    return _RECORD_BYTES + len(message.key or b"") + len(message.value) + headers
+
+
+def batch_bytes(messages: Sequence[Message]) -> int:
+    """Return how many bytes a batch of these takes, at most."""
+    return BATCH_HEAD_BYTES + sum(map(record_bytes, messages))
+
+
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(list[Message])
 _header_decoder = msgspec.msgpack.Decoder(list[Header])
@@ -112,6 +128,22 @@ def unpack_headers(stored: bytes) -> list[Header]:
 
 class LogUnavailable(Exception):  # noqa: N818  (it is a state, and passes)
     """Kafka does not answer or refuses for now; what was to be published must be published again."""
+
+
+class Refusal(NamedTuple):
+    """A message that was not written: its place among those to publish, whether it is to blame itself, and why."""
+
+    place: int
+    own: bool
+    reason: str
+
+
+class Refused(Exception):  # noqa: N818 - it says what became of messages
+    """Kafka has taken all messages but these, and trying them again at once would not help."""
+
+    def __init__(self, refusals: Sequence[Refusal]) -> None:
+        super().__init__("; ".join(sorted({refusal.reason for refusal in refusals})))
+        self.refusals = refusals
 
 
 Revoked = Callable[[Collection[Partition]], Awaitable[None]]
@@ -144,7 +176,14 @@ class Log(Protocol):
         ...
 
     async def publish(self, messages: Sequence[Message]) -> None:
-        """Write all, in order by topic and key; return when all are acknowledged, else raise `LogUnavailable`."""
+        """Write all, in order by topic and key; return when all are acknowledged.
+
+        Raises `LogUnavailable` when all has to be tried again, `Refused` when all but some are written.
+        """
+        ...
+
+    async def publish_again(self, messages: Sequence[Message]) -> None:
+        """The same for what was refused before, apart from all others."""
         ...
 
     async def report(self, offsets: Mapping[Partition, int]) -> None:

@@ -106,8 +106,13 @@ class Metrics:
         self.calls.labels(kind, "known" if known else "unknown").inc()
         self.call_seconds.labels(kind).observe(seconds)
 
-    def render(self, accept: str, lag: Mapping[Partition, int]) -> tuple[bytes, str]:
+    def render(
+        self, accept: str, lag: Mapping[Partition, int], refused: Mapping[str, int] = MappingProxyType({})
+    ) -> tuple[bytes, str]:
         """Give the exposition and its media type: OpenMetrics, which has exemplars, for those who accept it."""
+        self.refused.clear()
+        for topic, messages in refused.items():
+            self.refused.labels(topic).set(messages)
         self.lag.clear()
         for partition, records in lag.items():
             self.lag.labels(partition.topic, str(partition.number)).set(records)
@@ -161,6 +166,7 @@ class Metrics:
     def _watch(self) -> None:
         make = self._make
         self.lag = make(Gauge, "consumer_lag", "Records of an owned partition not handled yet", "topic", "partition")
+        self.refused = make(Gauge, "refused_messages", "Messages that wait because Kafka refuses their topic", "topic")
         self.leases = make(Gauge, "leases", "Partitions that this instance owns")
         self.lease_changes = make(Counter, "lease_changes", "Partitions taken and lost by this instance", "change")
         self.recoveries = make(Counter, "recoveries", "Times all leases were taken anew, by reason", "reason")

@@ -6,40 +6,38 @@ the process die before, the next owner publishes them again and the consumers' i
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from orderflow_runtime.log import Log, LogUnavailable, unpack
+from orderflow_runtime.publications import Publications
 from orderflow_runtime.store import OutboxRow
 
 logger = logging.getLogger(__name__)
 
-_FIRST_WAIT, _LONGEST_WAIT = 0.1, 5.0
 _AT_ONCE = 8
-
-
-async def publish_until_done(log: Log, rows: Sequence[OutboxRow], left_behind: bool = False) -> None:
-    """Publish all rows in order, trying again for as long as Kafka is away; `left_behind` by a former owner."""
-    messages = [message for row in rows for message in unpack(row.messages)]
-    if left_behind:
-        messages = [message.left_behind() for message in messages]
-    wait = _FIRST_WAIT
-    while True:
-        try:
-            return await log.publish(messages)
-        except LogUnavailable as error:
-            logger.warning("cannot publish %d messages, trying again in %.1f s: %s", len(messages), wait, error)
-            await asyncio.sleep(wait)
-            wait = min(wait * 2, _LONGEST_WAIT)
 
 
 class Outbox:
     """The rows between commit and acknowledgement. `put` waits when Kafka falls behind: that is the back-pressure."""
 
-    def __init__(self, log: Log, capacity: int = 16) -> None:
-        self._log = log
+    def __init__(self, publications: Publications, capacity: int = 16) -> None:
+        self._publications = publications
         self._queue: asyncio.Queue[Sequence[OutboxRow]] = asyncio.Queue(capacity)
-        self._published: list[int] = []
         self._running: asyncio.Task[None] | None = None
+
+    @property
+    def obstacle(self) -> str:
+        """Return what Kafka refuses now, or nothing."""
+        return self._publications.obstacle
+
+    @property
+    def waiting(self) -> Mapping[str, int]:
+        """Return how many messages wait, by topic."""
+        return self._publications.waiting
+
+    @property
+    def held(self) -> list[int]:
+        """Return the rows of which something waits because it was refused."""
+        return self._publications.held
 
     def start(self) -> None:
         """Begin to publish."""
@@ -52,14 +50,17 @@ class Outbox:
         if rows:
             await self._queue.put(rows)
 
+    async def publish(self, rows: Sequence[OutboxRow]) -> None:
+        """Publish rows that a former owner left, before anything else; what is refused of them waits by itself."""
+        await self._publications.publish(rows, left_behind=True)
+
     def take_published(self) -> list[int]:
         """Give the ids acknowledged since the last call."""
-        published, self._published = self._published, []
-        return published
+        return self._publications.take_published()
 
     def put_back(self, published: Sequence[int]) -> None:
         """Undo `take_published`: the transaction that was to delete these rows did not commit."""
-        self._published = [*published, *self._published]
+        self._publications.put_back(published)
 
     async def flush(self, seconds: float) -> None:
         """Wait until all is published, or until so many seconds are over."""
@@ -73,7 +74,7 @@ class Outbox:
         """Forget everything: the rows are in Postgres, and whoever owns their partitions reads them from there."""
         await self.stop()
         self._queue = asyncio.Queue(self._queue.maxsize)
-        self._published = []
+        self._publications.forget()
         self.start()
 
     async def stop(self) -> None:
@@ -84,12 +85,12 @@ class Outbox:
             self._running = None
 
     async def _run(self) -> None:
-        while True:
-            batches = [await self._queue.get()]
-            while len(batches) < _AT_ONCE and not self._queue.empty():
-                batches.append(self._queue.get_nowait())
-            rows = [row for batch in batches for row in batch]
-            await publish_until_done(self._log, rows)
-            self._published += [row.id for row in rows]
-            for _ in batches:
-                self._queue.task_done()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._publications.keep_trying())
+            while True:
+                batches = [await self._queue.get()]
+                while len(batches) < _AT_ONCE and not self._queue.empty():
+                    batches.append(self._queue.get_nowait())
+                await self._publications.publish([row for batch in batches for row in batch])
+                for _ in batches:
+                    self._queue.task_done()

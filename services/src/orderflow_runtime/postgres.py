@@ -18,6 +18,7 @@ from orderflow_runtime.sqlstates import Fault, advice, fault
 from orderflow_runtime.store import (
     CallRow,
     Conflict,
+    DeadLetter,
     Due,
     Lease,
     OutboxRow,
@@ -153,10 +154,10 @@ class PostgresStore:
         await self._fetch(sql.RELEASE, topics, numbers, [lease.epoch for lease in leases.values()], list(published))
 
     async def backlog(
-        self, partitions: Collection[Partition], intake: bool, published: Sequence[int]
+        self, partitions: Collection[Partition], intake: bool, published: Sequence[int], held: Sequence[int]
     ) -> list[OutboxRow]:
         """Give the oldest 200 rows."""
-        rows = await self._fetch(sql.BACKLOG, *_columns(partitions), intake, list(published))
+        rows = await self._fetch(sql.BACKLOG, *_columns(partitions), intake, list(published), list(held))
         return [OutboxRow(row["id"], row["messages"]) for row in rows]
 
     async def pending_calls(self, partitions: Collection[Partition]) -> list[CallRow]:
@@ -178,6 +179,10 @@ class PostgresStore:
         """Give the shards that nobody works for."""
         rows = await self._fetch(sql.NEGLECTED, list(topics))
         return frozenset(Partition(row["topic"], row["partition"]) for row in rows)
+
+    async def bury(self, letter: DeadLetter) -> None:
+        """Note one dead letter, once."""
+        await self._fetch(sql.BURY, *sql.letter_values(letter))
 
     async def note_attempt(self, call_id: str, reason: str) -> None:
         """Count one more attempt of a call."""

@@ -5,10 +5,10 @@ Woken by commits of its own process; commits of other instances are found by pol
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
-from orderflow_runtime.log import Log, Partition
-from orderflow_runtime.outbox import publish_until_done
+from orderflow_runtime.log import Partition
+from orderflow_runtime.publications import Publications
 from orderflow_runtime.store import Conflict, OutboxRow, Store, StoreUnavailable
 
 logger = logging.getLogger(__name__)
@@ -21,12 +21,22 @@ _MAYBE_MORE = 50
 class Relay:
     """Reads rows in order, publishes them and deletes them with the next read."""
 
-    def __init__(self, log: Log, store: Store, owned: Callable[[], Collection[Partition]]) -> None:
-        self._log = log
+    def __init__(self, publications: Publications, store: Store, owned: Callable[[], Collection[Partition]]) -> None:
+        self._publications = publications
         self._store = store
         self._owned = owned
+        self._mine: frozenset[Partition] = frozenset()
         self._woken = asyncio.Event()
-        self._published: list[int] = []
+
+    @property
+    def refused(self) -> Mapping[str, int]:
+        """Return how many messages wait because Kafka refuses their topic."""
+        return self._publications.waiting
+
+    @property
+    def obstacle(self) -> str:
+        """Return what Kafka refuses now, or nothing."""
+        return self._publications.obstacle
 
     def wake(self) -> None:
         """Look now: this process has committed something."""
@@ -34,6 +44,11 @@ class Relay:
 
     async def run(self) -> None:
         """Relay for ever."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._publications.keep_trying())
+            await self._relay()
+
+    async def _relay(self) -> None:
         wait = _SOONEST
         while True:
             found = await self._drain()
@@ -46,18 +61,29 @@ class Relay:
 
     async def _drain(self) -> bool:
         """Publish what there is; tell whether there was any. The next look, which comes soon, deletes it."""
-        rows: Sequence[OutboxRow] = ()
         try:
             while True:
                 self._woken.clear()
-                owned = self._owned()
-                rows = await self._store.backlog(owned, True, self._published) if owned or self._published else ()
-                self._published = []
+                rows = await self._next()
                 if rows:
-                    await publish_until_done(self._log, rows)
-                    self._published = [row.id for row in rows]
+                    await self._publications.publish(rows)
                 if len(rows) < _MAYBE_MORE:
                     return bool(rows)
         except (StoreUnavailable, Conflict) as error:
             logger.warning("cannot read the intake's outbox: %s", error)
             return False
+
+    async def _next(self) -> Sequence[OutboxRow]:
+        """Return rows to publish, with those deleted that are published; a lost shard's are left to who has it now."""
+        owned = frozenset(self._owned())
+        if not owned >= self._mine:
+            self._publications.forget()
+        self._mine = owned
+        published = self._publications.take_published()
+        if not owned and not published:
+            return ()
+        try:
+            return await self._store.backlog(owned, True, published, self._publications.held)
+        except BaseException:
+            self._publications.put_back(published)
+            raise

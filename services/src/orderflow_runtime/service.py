@@ -127,6 +127,10 @@ class Call:
     handler: OutcomeHandler
 
 
+class EventTooLarge(Exception):  # noqa: N818  (it says what the event is)
+    """A handler made an event that its topic would not take: put large content elsewhere and publish where it is."""
+
+
 class Unavailable(Exception):  # noqa: N818  (it is a state, and passes)
     """The command was not committed, or whether it was is not known: the client may repeat it with its same key."""
 

@@ -64,6 +64,10 @@ class LockedShards:
         """Publish to Kafka."""
         await self._log.publish(messages)
 
+    async def publish_again(self, messages: Sequence[Message]) -> None:
+        """Publish what was refused before."""
+        await self._log.publish_again(messages)
+
     async def report(self, offsets: Mapping[Partition, int]) -> None:
         """There is no group to tell."""
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from orderflow_runtime.context import read_trace
 from orderflow_runtime.log import Mark, Partition, Position, unpack_headers
-from orderflow_runtime.store import CallRow, JournalRow, ParkedRow, TimerRow
+from orderflow_runtime.store import CallRow, DeadLetter, JournalRow, ParkedRow, TimerRow
 
 _OWNED = "JOIN unnest($1::text[], $2::int[]) AS owned (topic, partition) USING (topic, partition)"
 _HEAD = "NOT EXISTS (SELECT 1 FROM parked AS earlier WHERE earlier.key = p.key AND earlier.id < p.id)"
@@ -27,7 +27,7 @@ WHERE o.topic = l.topic AND o.partition = l.partition AND o.epoch = l.epoch
 BACKLOG = f"""
 WITH gone AS (DELETE FROM outbox WHERE id = ANY($4::bigint[]))
 SELECT id, messages FROM outbox {_OWNED}
-WHERE intake = $3 AND NOT id = ANY($4::bigint[]) ORDER BY id LIMIT 200
+WHERE intake = $3 AND NOT id = ANY($4::bigint[]) AND NOT id = ANY($5::bigint[]) ORDER BY id LIMIT 200
 """  # noqa: S608  (only constants are put in)
 
 PENDING_CALLS = f"""
@@ -208,6 +208,12 @@ def call_row(row: Mapping[str, Any]) -> CallRow:
 def call_values(call: CallRow) -> tuple[object, ...]:
     """Give the columns of CALLS."""
     return call.id, call.kind, call.key, call.shard.topic, call.shard.number, call.request, call.trace.text()
+
+
+def letter_values(letter: DeadLetter) -> tuple[object, ...]:
+    """Return the columns of BURY."""
+    at = (letter.id, letter.shard.topic, letter.shard.number, letter.offset, letter.key)
+    return (*at, letter.type, letter.event_id, letter.attempts, letter.reason, letter.trace.text())
 
 
 def journal_values(row: JournalRow) -> tuple[object, ...]:

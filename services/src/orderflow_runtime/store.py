@@ -218,9 +218,9 @@ class Store(Protocol):
         ...
 
     async def backlog(
-        self, partitions: Collection[Partition], intake: bool, published: Sequence[int]
+        self, partitions: Collection[Partition], intake: bool, published: Sequence[int], held: Sequence[int]
     ) -> list[OutboxRow]:
-        """Delete `published`, then give the oldest outbox rows of these partitions, in order."""
+        """Delete `published`, then give the oldest outbox rows of these partitions in order, without those held."""
         ...
 
     async def pending_calls(self, partitions: Collection[Partition]) -> list[CallRow]:
@@ -233,6 +233,10 @@ class Store(Protocol):
 
     async def neglected(self, topics: Collection[str]) -> frozenset[Partition]:
         """Give the partitions of other topics for which something has been overdue for a minute."""
+        ...
+
+    async def bury(self, letter: DeadLetter) -> None:
+        """Note a dead letter outside of any batch."""
         ...
 
     async def note_attempt(self, call_id: str, reason: str) -> None:

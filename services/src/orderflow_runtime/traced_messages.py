@@ -5,13 +5,13 @@ and attributes follow OpenTelemetry's semantic conventions for messaging (docs/d
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 
 from orderflow_runtime.attempt import Rules
 from orderflow_runtime.context import Trace
 from orderflow_runtime.dispatch import Batch, Committed, Dispatcher
 from orderflow_runtime.item import CALL, TIMER, Item
-from orderflow_runtime.log import Log, Message, Partition, Position, Revoked, Stretch
+from orderflow_runtime.log import Log, Message, Partition, Position, Refused, Revoked, Stretch
 from orderflow_runtime.spans import Attributes, Kind, Shape, Span
 from orderflow_runtime.store import DeadLetter, Lease, Store
 from orderflow_runtime.tracing import Tracer
@@ -108,13 +108,27 @@ class TracedLog:
 
     async def publish(self, messages: Sequence[Message]) -> None:
         """Publish, and tell what was sent."""
+        await self._tell(messages, self._log.publish)
+
+    async def publish_again(self, messages: Sequence[Message]) -> None:
+        """Publish what was refused before, and tell what was sent."""
+        await self._tell(messages, self._log.publish_again)
+
+    async def _tell(self, messages: Sequence[Message], publish: Callable[[Sequence[Message]], Awaitable[None]]) -> None:
         began = time.time_ns()
-        await self._log.publish(messages)
-        ended = time.time_ns()
+        try:
+            await publish(messages)
+        except Refused as refused:
+            self._tell_sent(messages, {refusal.place for refusal in refused.refusals}, began)
+            raise
+        self._tell_sent(messages, (), began)
+
+    def _tell_sent(self, messages: Sequence[Message], refused: Collection[int], began: int) -> None:
         if not self._tracer.takes_spans:
             return
-        for message in messages:
-            if message.cause is not None:
+        ended = time.time_ns()
+        for place, message in enumerate(messages):
+            if message.cause is not None and place not in refused:
                 self._tracer.add(self._sent(message, message.cause[0], began, ended))
 
     def _sent(self, message: Message, cause: str, began: int, ended: int) -> Span:

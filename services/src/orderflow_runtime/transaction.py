@@ -10,7 +10,7 @@ import asyncpg
 from orderflow_runtime import statements as sql
 from orderflow_runtime.item import Arrival, Identity
 from orderflow_runtime.log import pack_headers
-from orderflow_runtime.store import Closing, DeadLetter, Fenced, Opened, Opening, OutboxRow, Park
+from orderflow_runtime.store import Closing, Fenced, Opened, Opening, OutboxRow, Park
 
 
 class PostgresTransaction:
@@ -95,7 +95,7 @@ class PostgresTransaction:
         for park in closing.park:
             await self._park(park)
         for letter in closing.dead:
-            await self._bury(letter)
+            await self.execute(sql.BURY, *sql.letter_values(letter))
         if closing.journal:
             await self.execute(sql.JOURNAL, *zip(*map(sql.journal_values, closing.journal), strict=True))
 
@@ -121,11 +121,4 @@ class PostgresTransaction:
             sql.PARK,
             *(item.shard.topic, item.shard.number, item.offset, item.key, item.type),
             *(pack_headers(item.headers), item.value, park.attempts, park.reason, park.delay),
-        )
-
-    async def _bury(self, letter: DeadLetter) -> None:
-        await self.execute(
-            sql.BURY,
-            *(letter.id, letter.shard.topic, letter.shard.number, letter.offset, letter.key),
-            *(letter.type, letter.event_id, letter.attempts, letter.reason, letter.trace.text()),
         )

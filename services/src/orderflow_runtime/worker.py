@@ -15,7 +15,8 @@ from orderflow_runtime.dispatch import Batch, Committed, Dispatcher
 from orderflow_runtime.gather import Gatherer
 from orderflow_runtime.log import Log, LogUnavailable, Partition
 from orderflow_runtime.metrics import Metrics
-from orderflow_runtime.outbox import Outbox, publish_until_done
+from orderflow_runtime.outbox import Outbox
+from orderflow_runtime.publications import Publications
 from orderflow_runtime.store import Conflict, Fenced, Lease, Store, StoreUnavailable
 from orderflow_runtime.telling import tell
 
@@ -38,6 +39,7 @@ class Parts:
     dispatcher: Dispatcher
     gatherer: Gatherer
     caller: Caller
+    publications: Publications
     metrics: Metrics
     instance: str
     topics: tuple[str, ...]
@@ -49,7 +51,7 @@ class Worker:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._outbox = Outbox(parts.log)
+        self._outbox = Outbox(parts.publications)
         self._leases: dict[Partition, Lease] = {}
         self._busy = asyncio.Lock()
         self._adopted: set[Partition] = set()
@@ -65,6 +67,11 @@ class Worker:
         return not self.obstacle
 
     @property
+    def refused(self) -> Mapping[str, int]:
+        """Return how many messages wait because Kafka refuses their topic."""
+        return self._outbox.waiting
+
+    @property
     def obstacle(self) -> str:
         """Return why it cannot work now, in words; nothing when it can."""
         log = self._parts.log
@@ -73,7 +80,7 @@ class Worker:
         if not log.joined():
             return "Kafka has not given this instance its partitions yet"
         missing = len(log.assigned() - self._leases.keys())
-        return f"the leases of {missing} partitions are not taken yet" if missing else ""
+        return f"the leases of {missing} partitions are not taken yet" if missing else self._outbox.obstacle
 
     @property
     def stalled_for(self) -> float:
@@ -139,6 +146,9 @@ class Worker:
                 await self._parts.store.release(leases, published)
             except (StoreUnavailable, Conflict) as error:
                 logger.warning("leases are not marked as free: %s", error)
+            if self._outbox.held:
+                # what waits may be a lost partition's: whoever has it publishes it, and we read anew what is ours
+                await self._reset()
 
     async def _step(self) -> None:
         if not self._started:
@@ -171,9 +181,9 @@ class Worker:
         async with self._busy:
             leases = await parts.store.acquire(wanted, parts.instance)
             published: list[int] = []
-            while rows := await parts.store.backlog(wanted, False, published):
-                await publish_until_done(parts.log, rows, left_behind=True)
-                published = [row.id for row in rows]
+            while rows := await parts.store.backlog(wanted, False, published, self._outbox.held):
+                await self._outbox.publish(rows)
+                published = self._outbox.take_published()
             calls = await parts.store.pending_calls(wanted)
             self._leases |= leases
             parts.caller.begin(calls, ask_first=True)
@@ -258,12 +268,15 @@ class Worker:
 
     async def _forget(self) -> None:
         async with self._busy:
-            self._parts.metrics.hold(0, lost=len(self._leases))
-            self._leases.clear()
-            self._adopted.clear()
-            await self._parts.caller.drop()
-            await self._parts.gatherer.reset()
-            await self._outbox.reset()
+            await self._reset()
+
+    async def _reset(self) -> None:
+        self._parts.metrics.hold(0, lost=len(self._leases))
+        self._leases.clear()
+        self._adopted.clear()
+        await self._parts.caller.drop()
+        await self._parts.gatherer.reset()
+        await self._outbox.reset()
 
 
 async def _ended(working: "asyncio.Task[None]") -> None:

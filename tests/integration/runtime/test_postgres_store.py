@@ -148,10 +148,11 @@ async def test_what_a_batch_owes_is_read_back_as_it_was(stores: Stores) -> None:
                 calls=[CallRow("k:1", P, "outside", "k", b"{}", trace=TRACE)],
             )
         )
-    assert [row.messages for row in await one.backlog([P], False, [])] == [rows[0].messages]
-    assert len(await one.backlog([P, Q], False, [])) == 2
-    assert not await one.backlog([P, Q], True, [])
-    assert [row.id for row in await one.backlog([P, Q], False, [rows[0].id])] == [rows[1].id]
+    assert [row.messages for row in await one.backlog([P], False, [], [])] == [rows[0].messages]
+    assert len(await one.backlog([P, Q], False, [], [])) == 2
+    assert not await one.backlog([P, Q], True, [], [])
+    assert [row.id for row in await one.backlog([P, Q], False, [rows[0].id], [])] == [rows[1].id]
+    assert not await one.backlog([P, Q], False, [], [rows[1].id])
     assert [(call.id, call.trace) for call in await one.pending_calls([P])] == [("k:1", TRACE)]
     await one.note_attempt("k:1", "why")
     assert [call.attempts for call in await one.pending_calls([P, Q])] == [1]

@@ -12,7 +12,7 @@ from orderflow_runtime.effects import Publisher
 from orderflow_runtime.intake import MOST_WAITING, GroupIntake
 from orderflow_runtime.log import LogUnavailable, Partition
 from orderflow_runtime.relay import Relay
-from orderflow_runtime.service import Reply, Unavailable
+from orderflow_runtime.service import EventTooLarge, Reply, Unavailable
 from orderflow_runtime.store import Conflict, StoreUnavailable
 from support.memory import MemoryLog
 from support.running import Bench, CountingClock
@@ -27,7 +27,7 @@ async def intake(bench: Bench, relayed: Iterable[int] = range(SHARDS), **command
     log = MemoryLog(bench.cluster, "g", ())
     log.faults = bench.faults
     owned = [Partition("first", number) for number in relayed]
-    relay = Relay(log, bench.store, lambda: owned)
+    relay = Relay(bench.publications(log), bench.store, lambda: owned)
     topics: dict[type[Event], str] = {Done: bench.config.publishes[0].topic}
     handlers = tiny_service(bench.script).commands | commands
     publisher = Publisher("/t/tiny", topics, CountingClock())
@@ -160,3 +160,17 @@ async def test_a_relay_goes_on_after_postgres_or_kafka_was_away(error: Exception
         await taking.submit_all("do", [("k", n) for n in range(5)])
         await bench.until(lambda: bench.done() == {"k": list(range(5))}, "all results")
         await bench.until(lambda: not bench.store.state.outbox, "the outbox is empty")
+
+
+async def test_a_command_whose_event_is_too_large_is_answered_so() -> None:
+    """The refusal is its reply, and those beside it have theirs."""
+    bench = Bench()
+
+    async def handle(commands: Any, tx: Any) -> list[Reply]:
+        if any(command.payload == "large" for command in commands):
+            raise EventTooLarge("too large")
+        return [Reply(command.payload) for command in commands]
+
+    async with intake(bench, put=handle) as taking:
+        answers = await taking.submit_all("put", [("a", "small"), ("b", "large"), ("c", "small")])
+    assert [str(answer) for answer in answers] == ["small", "too large", "small"]

@@ -21,8 +21,8 @@ QUICK = {
     "gather._POLL": 0.02,
     "worker._LONGEST_WAIT": 0.05,
     "worker._FLUSH_SECONDS": 0.1,
-    "outbox._FIRST_WAIT": 0.005,
-    "outbox._LONGEST_WAIT": 0.02,
+    "publications._FIRST_WAIT": 0.005,
+    "publications._LONGEST_WAIT": 0.02,
 }
 """Waits that would only make the test slow."""
 ENDINGS = ("stop", "crash", "kick")
