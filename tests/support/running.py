@@ -27,7 +27,8 @@ from orderflow_runtime.traced_requests import traced_calls
 from orderflow_runtime.tracing import Tracer
 from orderflow_runtime.unsent import Unsent
 from orderflow_runtime.worker import Parts, Worker
-from support.memory import Faults, MemoryCluster, MemoryLog, MemoryStore
+from support.memory import Faults, MemoryStore
+from support.memory_log import MemoryCluster, MemoryLog
 from support.tiny import EFFECT, Done, Keyed, Outside, Pat, Put, Script, tiny_config, tiny_service
 
 _NUMBERS = itertools.count(1)

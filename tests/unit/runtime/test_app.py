@@ -25,7 +25,7 @@ from orderflow_runtime.log import LogUnavailable
 from orderflow_runtime.service import Service
 from orderflow_runtime.store import Conflict, StoreUnavailable
 from support.fleet import until
-from support.memory import MemoryLog
+from support.memory_log import MemoryLog
 from support.running import Bench
 from support.tiny import Put, Script, tiny_config, tiny_service
 

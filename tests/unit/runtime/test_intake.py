@@ -14,7 +14,7 @@ from orderflow_runtime.log import LogUnavailable, Partition
 from orderflow_runtime.relay import Relay
 from orderflow_runtime.service import EventTooLarge, Reply, Unavailable
 from orderflow_runtime.store import Conflict, StoreUnavailable
-from support.memory import MemoryLog
+from support.memory_log import MemoryLog
 from support.running import Bench, CountingClock
 from support.tiny import Done, Refused, tiny_service
 

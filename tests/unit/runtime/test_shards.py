@@ -10,7 +10,7 @@ from orderflow_runtime.log import Message, Partition, Position
 from orderflow_runtime.shards import SHARDS, LockedShards
 from orderflow_runtime.store import StoreUnavailable
 from support.fleet import until
-from support.memory import MemoryCluster, MemoryLog
+from support.memory_log import MemoryCluster, MemoryLog
 
 
 @dataclass
