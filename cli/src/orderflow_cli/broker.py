@@ -11,6 +11,7 @@ from orderflow_cli.kafka_mock import MockKafka
 from orderflow_cli.server import Server
 from orderflow_cli.state import State
 from orderflow_cli.topics import ensure_topics, touch_topics
+from orderflow_model.topic_changes import Ours
 from orderflow_model.topics import Topic
 
 REAL, MOCK = "real", "mock"
@@ -34,16 +35,34 @@ class Broker(Protocol):
         ...
 
 
-class RealBroker:
-    """Any Kafka with an admin API: ours (`server`), or one at a given address."""
+class OwnBroker:
+    """The Kafka of this run alone: all of its topics are ours."""
 
-    def __init__(self, bootstrap: str, server: Kafka | None = None) -> None:
-        self.bootstrap = bootstrap
+    def __init__(self, server: Kafka) -> None:
+        self.bootstrap = server.bootstrap
         self.server = server
 
     def make_topics(self, topics: Sequence[Topic]) -> None:
         """Create and configure by the admin API."""
-        ensure_topics(self.bootstrap, topics)
+        ensure_topics(self.bootstrap, topics, {topic.name: Ours(made=True) for topic in topics})
+
+
+class GivenBroker:
+    """A Kafka at a given address, which others may use; the state remembers what of its topics is ours."""
+
+    server = None
+
+    def __init__(self, bootstrap: str, state: State) -> None:
+        self.bootstrap = bootstrap
+        self._state = state
+
+    def make_topics(self, topics: Sequence[Topic]) -> None:
+        """Create and configure by the admin API."""
+        ours = self._state.topics()
+        try:
+            ensure_topics(self.bootstrap, topics, ours)
+        finally:
+            self._state.remember_topics(ours)
 
 
 class MockBroker:
@@ -66,15 +85,14 @@ def choose_broker(given: str | None, state: State, say: Callable[[str], None]) -
     """The run's Kafka, not yet started; raises StateError when the state belongs to another one."""
     if given is not None:
         _claim(state, given)
-        return RealBroker(given)
+        return GivenBroker(given, state)
     try:
         program = find_program(say)
     except ToolMissingError as missing:
         return _mock(state, say, missing)
     _claim(state, REAL)
     say(f"Kafka: Apache Kafka {KAFKA_VERSION}, one broker")
-    server = Kafka(state.folder("kafka"), program, state.port("kafka"))
-    return RealBroker(server.bootstrap, server)
+    return OwnBroker(Kafka(state.folder("kafka"), program, state.port("kafka")))
 
 
 def _mock(state: State, say: Callable[[str], None], missing: ToolMissingError) -> Broker:

@@ -23,6 +23,14 @@ class TopicConflictError(LaptopError):
     """A topic on the broker differs from the flow in a way that cannot be applied (fewer partitions)."""
 
 
+class TopicsRefusedError(LaptopError):
+    """The broker refuses topics of the flow; the message names each with its place in the resource."""
+
+
+class KafkaUnreachableError(LaptopError):
+    """No Kafka answers at the given address, or it does not let the command in; the message says why."""
+
+
 class FlowRefusedError(LaptopError):
     """The file holds no sound flow; the message names each place."""
 

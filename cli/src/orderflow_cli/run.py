@@ -1,6 +1,7 @@
 """`orderflow run`: one flow, complete, on this machine, until Ctrl-C or until its orders have ended."""
 
 import asyncio
+import re
 import signal
 import time
 from contextlib import suppress
@@ -27,6 +28,7 @@ from orderflow_model.topics import flow_topics
 
 _ENDLESS_RATE = 20.0
 _REST_S = 0.5
+_ADDRESS = re.compile(r"(\[[0-9a-fA-F:]+\]|[^\s:/,\[\]]+):[0-9]{1,5}")
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,12 @@ def _rates(context: click.Context, option: click.Parameter, text: str) -> Failur
         raise click.BadParameter(str(error)) from None
 
 
+def _address(context: click.Context, option: click.Parameter, text: str | None) -> str | None:
+    if text is not None and not all(map(_ADDRESS.fullmatch, text.split(","))):
+        raise click.BadParameter(f"{text!r} is no address of a broker, such as localhost:9092")
+    return text
+
+
 @click.command()
 @click.argument("file", type=FILE, metavar="FLOW.yaml")
 @click.option("--orders", type=click.IntRange(min=0), help="Sample orders to place; without it they do not end.")
@@ -66,7 +74,7 @@ def _rates(context: click.Context, option: click.Parameter, text: str) -> Failur
 )
 @click.option("--fail", callback=_rates, default="", help="Shares that fail: payment=5%,shipping=1%,unknown=1%")
 @click.option("--until-done", is_flag=True, help="End when all orders ended; exit with 0 only if all invariants hold.")
-@click.option("--kafka", metavar="HOST:PORT", help="Use this Kafka rather than start one.")
+@click.option("--kafka", metavar="HOST:PORT", callback=_address, help="Use this Kafka rather than start one.")
 @click.option("--state", "base", type=FILE, default=DEFAULT_BASE, show_default=True, help="Where data and logs are.")
 def run(
     file: Path,

@@ -7,7 +7,7 @@ process. A lock makes two runs of one flow impossible; `orderflow kill` reads th
 import fcntl
 import os
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from unicodedata import category
@@ -16,8 +16,16 @@ from pydantic import BaseModel, Field, ValidationError
 
 from orderflow_cli.errors import AlreadyRunningError, StateError
 from orderflow_cli.ports import free_port, is_free
+from orderflow_model.topic_changes import Ours
 
 DEFAULT_BASE = Path(".orderflow")
+
+
+class RememberedTopic(BaseModel):
+    """What of a topic is this flow's, on a Kafka that others use too."""
+
+    made: bool
+    settings: list[str]
 
 
 class Remembered(BaseModel):
@@ -27,6 +35,7 @@ class Remembered(BaseModel):
     runs: int = 0
     ports: dict[str, int] = Field(default_factory=dict)
     passwords: dict[str, str] = Field(default_factory=dict)
+    topics: dict[str, RememberedTopic] = Field(default_factory=dict)
 
 
 class State:
@@ -47,6 +56,16 @@ class State:
     def use_kafka(self, kind: str) -> None:
         """Remember the Kafka of this state; its offsets mean nothing on another one."""
         self._remembered.kafka = kind
+        self._write()
+
+    def topics(self) -> dict[str, Ours]:
+        """Return what of each topic is ours, as far as it is remembered."""
+        return {name: Ours(one.made, frozenset(one.settings)) for name, one in self._remembered.topics.items()}
+
+    def remember_topics(self, ours: Mapping[str, Ours]) -> None:
+        """Remember what of each topic is ours."""
+        told = ((name, RememberedTopic(made=one.made, settings=sorted(one.settings))) for name, one in ours.items())
+        self._remembered.topics = dict(told)
         self._write()
 
     def next_run(self) -> int:
