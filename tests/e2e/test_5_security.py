@@ -47,9 +47,9 @@ def test_every_pod_runs_as_restricted(fleet: ShopInCluster, system: Namespace) -
 
 
 def test_a_service_hears_only_what_it_subscribes_to(fleet: ShopInCluster) -> None:
-    """Notification reads orders that were created, and is refused payments, which are not meant for it."""
+    """Notification reads orders that were created, and is refused refunds, which are not meant for it."""
     assert _as_service(fleet, "notification", "read", "ORDER_CREATED") == "done"
-    assert _as_service(fleet, "notification", "read", "PAYMENT_PROCESSED") == REFUSED_ACCESS
+    assert _as_service(fleet, "notification", "read", "PAYMENT_REFUNDED") == REFUSED_ACCESS
 
 
 def test_a_service_says_only_what_it_publishes(fleet: ShopInCluster) -> None:

@@ -106,7 +106,7 @@ async def test_notices_that_come_late_are_part_of_the_trace(shop: Shop, received
     await shop.fleet.until_ready(shop.fleet.start("notification"))
     await asyncio.sleep(1)
     trace = await _whole(received, placed)
-    assert len([span for span in trace.spans if span.service == "notification" and span.kind == "CONSUMER"]) == 3
+    assert len([span for span in trace.spans if span.service == "notification" and span.kind == "CONSUMER"]) == 6
 
 
 async def _whole(received: Received, placed: str) -> OrderTrace:

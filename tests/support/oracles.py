@@ -259,11 +259,13 @@ _PER_ORDER = {
            OR (attempt < 2 AND e ->> 'what' <> 'DEADLINE_PASSED')
         GROUP BY 1, 2 HAVING count(*) > 1""",
     "told of its beginning and end": """
-        SELECT order_id, o.state, array_agg(n.kind) AS told
+        SELECT order_id, o.state, o.reason, array_agg(n.kind) AS told
         FROM "order".orders AS o LEFT JOIN notification.notifications AS n USING (order_id)
-        GROUP BY 1, 2
-        HAVING NOT coalesce(array_agg(n.kind) @> CASE o.state
-          WHEN 'COMPLETED' THEN '{ORDER_CREATED,SHIPMENT_CREATED,ORDER_COMPLETED}'::text[]
+        GROUP BY 1, 2, 3
+        HAVING NOT coalesce(array_agg(n.kind) @> CASE coalesce(o.reason, o.state)
+          WHEN 'PAYMENT_DECLINED' THEN '{ORDER_CREATED,PAYMENT_FAILED}'::text[]
+          WHEN 'COMPLETED' THEN '{ORDER_CREATED,STOCK_RESERVED,PAYMENT_PROCESSED,INVENTORY_UPDATED,SHIPMENT_CREATED,
+            ORDER_COMPLETED}'::text[]
           ELSE '{ORDER_CREATED,ORDER_CANCELLED}'::text[] END, false)
           OR array_agg(n.kind) @> '{ORDER_COMPLETED,ORDER_CANCELLED}'::text[]""",
     "notices that wait for ever": "SELECT order_id, kind FROM notification.waiting",

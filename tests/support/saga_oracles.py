@@ -1,6 +1,16 @@
 """The oracles of the saga: what must hold of orders, stock and money whenever nothing is due any more."""
 
-from orderflow_contracts.events import OrderCancelled, OrderCompleted, OrderCreated, ShipmentCreated
+from orderflow_contracts.events import (
+    CancelReason,
+    InventoryUpdated,
+    OrderCancelled,
+    OrderCompleted,
+    OrderCreated,
+    PaymentFailed,
+    PaymentProcessed,
+    ShipmentCreated,
+    StockReserved,
+)
 from orderflow_inventory import domain as inventory
 from orderflow_order import domain as order
 from orderflow_shipping import domain as shipping
@@ -67,7 +77,9 @@ def _check_told(world: World, key: str) -> None:
     if world.queues:
         return  # somebody is kept from listening
     assert OrderCreated.TYPE in kinds
-    completed = world.order_row(key).state is order.State.COMPLETED
-    assert (OrderCompleted.TYPE in kinds, OrderCancelled.TYPE in kinds) == (completed, not completed)
+    found = world.order_row(key)
+    completed, declined = found.state is order.State.COMPLETED, found.reason is CancelReason.PAYMENT_DECLINED
+    ends = (OrderCompleted.TYPE in kinds, OrderCancelled.TYPE in kinds, PaymentFailed.TYPE in kinds)
+    assert ends == (completed, not (completed or declined), declined)
     if completed:
-        assert ShipmentCreated.TYPE in kinds
+        assert {StockReserved.TYPE, PaymentProcessed.TYPE, InventoryUpdated.TYPE, ShipmentCreated.TYPE} < set(kinds)

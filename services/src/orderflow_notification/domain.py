@@ -8,12 +8,15 @@ from orderflow_contracts.event import Event
 from orderflow_contracts.events import (
     CancelReason,
     Customer,
+    InventoryUpdated,
     OrderCancelled,
     OrderCompleted,
     OrderCreated,
     PaymentFailed,
     PaymentFailure,
+    PaymentProcessed,
     ShipmentCreated,
+    StockReserved,
 )
 
 
@@ -27,7 +30,7 @@ class Contact:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """What is to be said of an order; `kind` is the event's type, and each is said once an order."""
+    """One fact to be told of an order, once: `kind` is the type of the event that is first to tell it."""
 
     order_id: str
     kind: str
@@ -50,9 +53,11 @@ class Message:
         return {"id": self.id, "to": self.to, "name": self.name, "subject": self.subject, "text": self.text}
 
 
+Words = tuple[str, str]
+"""Subject and text."""
+
 _CANCELLED: Mapping[CancelReason, str] = {
     CancelReason.OUT_OF_STOCK: "Something you ordered is not in stock.",
-    CancelReason.PAYMENT_DECLINED: "Your payment was declined.",
     CancelReason.SHIPMENT_FAILED: "We cannot deliver to your address.",
     CancelReason.CUSTOMER: "You asked us to cancel it.",
     CancelReason.DEADLINE: "We could not complete it in time.",
@@ -67,7 +72,7 @@ def contact(customer: Customer) -> Contact:
 def notice(event: Event) -> Notice | None:
     """Give what the event means to its customer; None when it is our own affair."""
     found = _WORDS[type(event)](event)
-    return found and Notice(event.key, event.TYPE, *found)
+    return found and Notice(event.key, _kind(event), *found)
 
 
 def address(notice: Notice, to: Contact) -> Message:
@@ -75,34 +80,63 @@ def address(notice: Notice, to: Contact) -> Message:
     return Message(f"{notice.order_id}:{notice.kind}", to.email, to.name, notice.subject, notice.text)
 
 
+def told(message: str) -> tuple[str, str]:
+    """Return the order and the kind that the message with this id tells of; an order's id may have colons."""
+    order_id, _, kind = message.rpartition(":")
+    return order_id, kind
+
+
 def money(amount: int, currency: str) -> str:
     """Write an amount of minor units; the currencies sold in have two decimal places."""
     return f"{amount // 100}.{amount % 100:02d} {currency}"
 
 
-def _created(event: OrderCreated) -> tuple[str, str]:
+def _kind(event: Event) -> str:
+    """Return the fact's name: a declined payment and the cancellation that follows from it are one."""
+    declined = isinstance(event, OrderCancelled) and event.reason is CancelReason.PAYMENT_DECLINED
+    return PaymentFailed.TYPE if declined else event.TYPE
+
+
+def _created(event: OrderCreated) -> Words:
     return "We have your order", f"Your order {event.order_id} is in and being prepared."
 
 
-def _payment_failed(event: PaymentFailed) -> tuple[str, str] | None:
-    if event.reason is not PaymentFailure.DECLINED:
-        return None
-    return "Your payment was declined", f"The payment for order {event.order_id} was declined."
+def _stock_reserved(event: StockReserved) -> Words:
+    if not event.partial:
+        return "Your order is in stock", f"All of order {event.order_id} is in stock and kept for you."
+    return (
+        "Part of your order is in stock",
+        f"What we have of order {event.order_id} is kept for you. You pay for that part alone.",
+    )
 
 
-def _shipment_created(event: ShipmentCreated) -> tuple[str, str]:
+def _payment_processed(event: PaymentProcessed) -> Words:
+    paid = money(event.amount, event.currency)
+    return "We have your payment", f"{paid} were paid for order {event.order_id}, by reference {event.reference}."
+
+
+def _inventory_updated(event: InventoryUpdated) -> Words:
+    return "Your order is being packed", f"Order {event.order_id} has left the shelf and is being packed."
+
+
+def _payment_failed(event: PaymentFailed) -> Words | None:
+    return _declined(event.order_id) if event.reason is PaymentFailure.DECLINED else None
+
+
+def _shipment_created(event: ShipmentCreated) -> Words:
     return (
         "Your order is on its way",
         f"Order {event.order_id} was handed over; track it as {event.tracking}.",
     )
 
 
-def _completed(event: OrderCompleted) -> tuple[str, str]:
-    charged = money(event.amount, event.currency)
-    return "Your order is complete", f"Order {event.order_id} is paid ({charged}) and on its way."
+def _completed(event: OrderCompleted) -> Words:
+    return "Your order is complete", f"Order {event.order_id} is complete. Thank you."
 
 
-def _cancelled(event: OrderCancelled) -> tuple[str, str]:
+def _cancelled(event: OrderCancelled) -> Words:
+    if event.reason is CancelReason.PAYMENT_DECLINED:
+        return _declined(event.order_id)
     why = _CANCELLED[event.reason]
     return (
         "Your order is cancelled",
@@ -110,10 +144,20 @@ def _cancelled(event: OrderCancelled) -> tuple[str, str]:
     )
 
 
-_WORDS: Mapping[type[Event], Callable[[Any], tuple[str, str] | None]] = {
+def _declined(order_id: str) -> Words:
+    return (
+        "Your payment was declined",
+        f"The payment for order {order_id} was declined, so the order is cancelled. Nothing was charged.",
+    )
+
+
+_WORDS: Mapping[type[Event], Callable[[Any], Words | None]] = {
     OrderCreated: _created,
-    PaymentFailed: _payment_failed,
+    StockReserved: _stock_reserved,
+    PaymentProcessed: _payment_processed,
+    InventoryUpdated: _inventory_updated,
     ShipmentCreated: _shipment_created,
+    PaymentFailed: _payment_failed,
     OrderCompleted: _completed,
     OrderCancelled: _cancelled,
 }

@@ -59,14 +59,15 @@ class Handlers:
     def _send(self, messages: Sequence[Message], tx: Transaction) -> None:
         for start in range(0, len(messages), self.at_once):
             together = messages[start : start + self.at_once]
-            first = together[0]
+            first = together[0].id
             request = {"messages": [message.plain() for message in together]}
-            tx.call(SEND, first.id.partition(":")[0], request, first.id)
+            tx.call(SEND, domain.told(first)[0], request, first)
 
 
 async def note_refusals(outcomes: Sequence[CallOutcome], tx: Transaction) -> list[Event]:
     """Note what the mail server will never take; what is sent needs no note, its row is there."""
-    await store.refuse(tx, {k: v for outcome in outcomes for k, v in outcome.result["refused"].items()})
+    refused = {domain.told(one): why for outcome in outcomes for one, why in outcome.result["refused"].items()}
+    await store.refuse(tx, refused)
     return []
 
 

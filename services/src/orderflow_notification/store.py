@@ -31,12 +31,12 @@ _RELEASE = "DELETE FROM waiting WHERE order_id = ANY($1::text[]) RETURNING order
 
 _REFUSE = """
     UPDATE notifications n SET refusal = r.reason
-    FROM unnest($1::text[], $2::text[]) AS r (id, reason)
-    WHERE n.order_id = split_part(r.id, ':', 1) AND n.kind = split_part(r.id, ':', 2)"""
+    FROM unnest($1::text[], $2::text[], $3::text[]) AS r (order_id, kind, reason)
+    WHERE n.order_id = r.order_id AND n.kind = r.kind"""
 
 
 async def claim(tx: Transaction, notices: Sequence[Notice]) -> list[Notice]:
-    """Note notices of one kind and give those that were never noted before."""
+    """Note notices, at most one an order, and give those that were never noted before."""
     if not notices:
         return []
     rows = await tx.fetch(_CLAIM, [n.order_id for n in notices], [n.kind for n in notices])
@@ -73,10 +73,11 @@ async def wait(tx: Transaction, notices: Iterable[Notice]) -> None:
         await tx.execute(_WAIT, *map(list, zip(*rows, strict=True)))
 
 
-async def refuse(tx: Transaction, reasons: Mapping[str, str]) -> None:
-    """Note messages (id → reason) that will never be taken."""
+async def refuse(tx: Transaction, reasons: Mapping[tuple[str, str], str]) -> None:
+    """Note notices (order and kind → reason) that will never be taken."""
     if reasons:
-        await tx.execute(_REFUSE, list(reasons), list(reasons.values()))
+        orders, kinds = zip(*reasons, strict=True)
+        await tx.execute(_REFUSE, list(orders), list(kinds), list(reasons.values()))
 
 
 async def _known(tx: Transaction, orders: Sequence[str]) -> dict[str, Contact]:

@@ -145,6 +145,26 @@ async def test_only_a_declined_payment_is_told(notification: asyncpg.Connection,
     assert told == ([["o1:PAYMENT_FAILED"]] if reason is PaymentFailure.DECLINED else [])
 
 
+@pytest.mark.parametrize("first", [0, 1])
+async def test_a_declined_payment_is_told_once(notification: asyncpg.Connection, first: int) -> None:
+    """The failed payment and the cancellation it leads to make one message, whichever comes first."""
+    await take(notification, created(1))
+    events: list[Event] = [
+        PaymentFailed(order_id="o1", reason=PaymentFailure.DECLINED),
+        OrderCancelled(order_id="o1", reason=CancelReason.PAYMENT_DECLINED, customer=ADA),
+    ]
+    assert await take(notification, events[first]) == [["o1:PAYMENT_FAILED"]]
+    assert await take(notification, events[1 - first]) == []
+
+
+async def test_refusal_for_an_order_whose_id_has_colons_is_noted(notification: asyncpg.Connection) -> None:
+    """The order and the kind are told apart by the last colon."""
+    await take(notification, created(1).model_copy(update={"order_id": "eu:1"}))
+    outcome = CallOutcome("send", "eu:1", {}, {"refused": {"eu:1:ORDER_CREATED": "550 no such user"}})
+    await IN_BULK.calls["send"].handler([outcome], Batch(notification))
+    assert await notification.fetchval("SELECT refusal FROM notifications") == "550 no such user"
+
+
 async def test_refusal_for_good_is_noted(notification: asyncpg.Connection) -> None:
     """What the mail server will never take is kept with its reason; what it took needs no note."""
     await take(notification, created(1), created(2))

@@ -331,7 +331,14 @@ def test_notification_that_is_down_never_compensates():
     assert world.order_row().state is State.COMPLETED
     assert not world.told
     ended(world, State.COMPLETED)
-    assert sorted(kind for _, kind in world.told) == ["ORDER_COMPLETED", "ORDER_CREATED", "SHIPMENT_CREATED"]
+    assert sorted(kind for _, kind in world.told) == [
+        "INVENTORY_UPDATED",
+        "ORDER_COMPLETED",
+        "ORDER_CREATED",
+        "PAYMENT_PROCESSED",
+        "SHIPMENT_CREATED",
+        "STOCK_RESERVED",
+    ]
 
 
 def test_refused_refund_is_not_told_to_the_customer():
