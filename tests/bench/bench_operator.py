@@ -35,7 +35,7 @@ from support.go_tools import control_plane_programs
 from support.operator_process import OperatorProcess, make_account
 from support.ready_world import make_ready, say_ready
 from support.scratch import scratch_directory
-from support.stand import condition, operator_of
+from support.stand import USABLE, condition, operator_of
 
 FEW, MANY, QUICK, ALONE = 100, 1000, 50, 30
 EDITS_PER_S, EDIT_SECONDS = 10, 30
@@ -244,7 +244,7 @@ async def _measure(api: Api, plane: ControlPlane, folder: Path, flows: int) -> J
     namespace = f"bench-{flows}"
     print(f"{flows} flows of {SERVICES} services", flush=True)
     await api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
-    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "db"}}
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "db", "labels": USABLE}}
     await api.create(secret | {"stringData": {"uri": "postgresql://admin:pw@db.example:5432/shop"}}, namespace)
     operator = operator_of(plane, namespace, await make_account(api, namespace), folder)
     try:

@@ -13,7 +13,7 @@ from support.api import Json
 from support.flows import changed, pair
 from support.kafka_rights import KafkaRights
 from support.secure_kafka import ROOT, ROOT_PASSWORD, SecureKafka
-from support.stand import Stand
+from support.stand import USABLE, Stand
 
 
 def secure_pair(name: str, kafka: SecureKafka) -> Json:
@@ -34,7 +34,7 @@ def secure_pair(name: str, kafka: SecureKafka) -> Json:
 
 async def give(stand: Stand, name: str, values: dict[str, str]) -> None:
     """Make a Secret."""
-    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": values}
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "labels": USABLE}, "stringData": values}
     await stand.api.apply(secret, stand.namespace)
 
 

@@ -14,6 +14,8 @@ from support.operator_process import OperatorProcess, make_account
 from support.scratch import scratch_directory
 from support.strimzi import Strimzi
 
+USABLE = {"orderflow.dev/usable-by-flows": "true"}
+"""Labels of a Secret that flows may name."""
 _FINALIZED = ("OrderFlow", "KafkaTopic", "KafkaUser")
 
 
@@ -51,7 +53,7 @@ class Stand:
     async def give_database(self, flow: Json, uri: str = "postgresql://admin:pw@db.example:5432/shop") -> None:
         """Make the Secret that the flow names."""
         reference = flow["spec"]["database"]["secretKeyRef"]
-        secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": reference["name"]}}
+        secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": reference["name"], "labels": USABLE}}
         await self.api.apply(secret | {"stringData": {reference["key"]: uri}}, self.namespace)
 
     async def flow(self, name: str) -> Json | None:

@@ -1,12 +1,14 @@
-"""Lint of the Secrets that services name: each service proves itself as itself, never as another or as the operator.
+"""Lint of the Secrets that a flow names: each service proves itself as itself, never as another or as the operator.
 
-Pure; a part of `lint`. Secrets that the platform did not make are anybody's to name.
+Pure; a part of `lint`. Which other Secrets a flow may name, their owners say by a label (`USABLE_LABEL`): the operator
+looks at it before anything of them reaches a pod.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from orderflow_model.findings import Finding, path_of
-from orderflow_model.flow import OrderFlow
+from orderflow_model.flow import GROUP, OrderFlow
 from orderflow_model.kafka import Provisioner
 from orderflow_model.names import (
     autoscaler_user_name,
@@ -18,38 +20,64 @@ from orderflow_model.names import (
 from orderflow_model.references import SecretKeyRef
 from orderflow_model.services import Service
 
+USABLE_LABEL = f"{GROUP}/usable-by-flows"
+"""Label, with the value "true", of a Secret that any flow of its namespace may name."""
+
+
+@dataclass(frozen=True)
+class NamedSecret:
+    """A Secret that a flow names, where it does, and the service whose variable it is, if any."""
+
+    place: str
+    reference: SecretKeyRef
+    service: Service | None = None
+
 
 def lint_secrets(flow: OrderFlow) -> Iterator[Finding]:
-    """Yield each Secret that a service must not name, with why."""
-    for index, service in enumerate(flow.spec.services):
-        for position, reference in secret_references(service):
-            if why := _why_not(flow, service, reference):
-                yield Finding(place_of_secret(index, position), why)
+    """Yield each Secret that the flow must not name there, with why."""
+    for named in named_secrets(flow):
+        if why := _why_not(flow, named):
+            yield Finding(named.place, why)
 
 
-def secret_references(service: Service) -> Iterator[tuple[int, SecretKeyRef]]:
-    """Yield the Secrets that a service's variables name, with each variable's position."""
-    for position, variable in enumerate(service.env):
-        if variable.value_from and variable.value_from.secret_key_ref:
-            yield position, variable.value_from.secret_key_ref
+def named_secrets(flow: OrderFlow) -> Iterator[NamedSecret]:
+    """Yield every Secret that a flow names."""
+    spec = flow.spec
+    yield NamedSecret("spec.database.secretKeyRef", spec.database.secret_key_ref)
+    if spec.kafka.authentication and spec.kafka.authentication.secret_key_ref:
+        yield NamedSecret("spec.kafka.authentication.secretKeyRef", spec.kafka.authentication.secret_key_ref)
+    if spec.kafka.tls and spec.kafka.tls.certificate_authority:
+        place = "spec.kafka.tls.certificateAuthority.secretKeyRef"
+        yield NamedSecret(place, spec.kafka.tls.certificate_authority.secret_key_ref)
+    for index, service in enumerate(spec.services):
+        for position, variable in enumerate(service.env):
+            if variable.value_from and variable.value_from.secret_key_ref:
+                place = path_of(("spec", "services", index, "env", position, "valueFrom", "secretKeyRef"))
+                yield NamedSecret(place, variable.value_from.secret_key_ref, service)
 
 
-def place_of_secret(service: int, variable: int) -> str:
-    """Return where a variable's Secret stands in the resource."""
-    return path_of(("spec", "services", service, "env", variable, "valueFrom", "secretKeyRef"))
+def foreign_secrets(flow: OrderFlow) -> Iterator[NamedSecret]:
+    """Yield those that the platform does not make for the very service that names them."""
+    for named in named_secrets(flow):
+        if named.service is None or named.reference.name not in _secrets_of(flow, named.service):
+            yield named
 
 
-def _why_not(flow: OrderFlow, service: Service, reference: SecretKeyRef) -> str:
-    name, authentication = reference.name, flow.spec.kafka.authentication
-    if reference == flow.spec.database.secret_key_ref:
-        return "the database's admin secret is the migration job's alone; a service has a role of its own"
-    if authentication and reference == authentication.secret_key_ref:
-        return "with this Secret the operator rules over Kafka; a service has a user of its own"
-    if name in _secrets_of(flow, service):
-        return ""
+def _why_not(flow: OrderFlow, named: NamedSecret) -> str:
+    name, authentication = named.reference.name, flow.spec.kafka.authentication
+    if named.service is not None:
+        if named.reference == flow.spec.database.secret_key_ref:
+            return "the database's admin secret is the migration job's alone; a service has a role of its own"
+        if authentication and named.reference == authentication.secret_key_ref:
+            return "with this Secret the operator rules over Kafka; a service has a user of its own"
+        if name in _secrets_of(flow, named.service):
+            return ""
     for other in flow.spec.services:
         if name in _secrets_of(flow, other):
-            return f"Secret {name} holds what {other.name} proves itself with; {service.name} has Secrets of its own"
+            whose = f"Secret {name} holds what {other.name} proves itself with"
+            if named.service is None:
+                return f"{whose}, and would be overwritten with it; rename the Secret or the service"
+            return f"{whose}; {named.service.name} has Secrets of its own"
     if is_platform_secret(name) or name == autoscaler_user_name(flow.metadata.name):
         return f"a Secret called {name} is the platform's, made for one service; name a Secret of your own otherwise"
     return ""

@@ -13,7 +13,7 @@ from orderflow_model.findings import Finding
 from orderflow_model.flow import OrderFlow
 from orderflow_model.kafka import Provisioner
 from orderflow_model.names import dead_letter_topic_name, object_name
-from orderflow_model.secret_lint import place_of_secret, secret_references
+from orderflow_model.secret_lint import named_secrets
 from orderflow_model.topics import event_topic
 from orderflow_operator.store import FlowKey
 
@@ -87,12 +87,11 @@ class Claims:
 
     def _foreign_secrets(self, key: FlowKey, flow: OrderFlow) -> Iterator[Claimed]:
         """Yield what a service names of another flow's: Strimzi calls a user's Secret as the service's objects."""
-        for index, service in enumerate(flow.spec.services):
-            for position, reference in secret_references(service):
-                for other in self._claimants.get(_number("object", key.namespace, reference.name), ()):
-                    if other != key and self._of[other].strimzi:
-                        words = f"Secret {reference.name} is what a service of OrderFlow {other} proves itself with"
-                        yield Claimed("SecretConflict", Finding(place_of_secret(index, position), words))
+        for named in named_secrets(flow):
+            for other in self._claimants.get(_number("object", key.namespace, named.reference.name), ()):
+                if other != key and self._of[other].strimzi:
+                    words = f"Secret {named.reference.name} is what a service of OrderFlow {other} proves itself with"
+                    yield Claimed("SecretConflict", Finding(named.place, words))
 
 
 def _claims(key: FlowKey, flow: OrderFlow) -> Iterator[_Claim]:

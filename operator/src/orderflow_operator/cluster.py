@@ -12,7 +12,14 @@ import msgspec
 
 from orderflow_model.flow import GROUP
 from orderflow_operator.api import FIELD_MANAGER, Api, ApiError
-from orderflow_operator.errors import ConflictError, FlowError, NotServedError, RejectedError, condition_of
+from orderflow_operator.errors import (
+    ConflictError,
+    FlowError,
+    NotServedError,
+    RejectedError,
+    SecretTakenError,
+    condition_of,
+)
 from orderflow_operator.kinds import BY_NAME, CRD, EVENT, ORDER_FLOW, POD, SECRET, Kind
 from orderflow_operator.live import digest_of, owns, written
 from orderflow_operator.metrics import WRITES
@@ -111,6 +118,8 @@ class Cluster:
             return False
         body = _with_hash(wanted, digest)
         if live is None:
+            if kind.name == "KafkaUser":
+                await self.check_user_secret(key, name)
             answer = await self._create(kind, key, uid, name, body)
         else:
             if _leaves_replicas(wanted):
@@ -132,6 +141,20 @@ class Cluster:
         """Read a Secret's values; None when it is not there."""
         found = await self._get(SECRET, namespace, name)
         return None if found is None else _values(found)
+
+    async def secret_labels(self, namespace: str, name: str) -> dict[str, str] | None:
+        """Read the labels of a Secret; None when it is not there."""
+        found = await self._get(SECRET, namespace, name)
+        return None if found is None else dict(found["metadata"].get("labels") or {})
+
+    async def check_user_secret(self, key: FlowKey, name: str) -> None:
+        """Raise SecretTakenError where Strimzi would overwrite a Secret that no KafkaUser of this name has."""
+        found = await self._get(SECRET, key.namespace, name)
+        if found is None:
+            return
+        owners = [(one.get("kind"), one.get("name")) for one in found["metadata"].get("ownerReferences") or ()]
+        if ("KafkaUser", name) not in owners:
+            raise SecretTakenError(name, _owner(found))
 
     async def own_secret(self, key: FlowKey, uid: str, name: str) -> dict[str, str] | None:
         """Read a Secret of the flow; None when it is not there. Raise ConflictError when it is somebody else's."""

@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from orderflow_model.flow import OrderFlow
+from orderflow_model.secret_lint import USABLE_LABEL, foreign_secrets
 from orderflow_operator.broker import broker
 from orderflow_operator.cluster import Cluster
-from orderflow_operator.errors import DatabaseSecretInvalidError, DatabaseSecretMissingError
+from orderflow_operator.errors import DatabaseSecretInvalidError, DatabaseSecretMissingError, SecretNotUsableError
 from orderflow_operator.resources import secret
 from orderflow_operator.resources.metadata import digest
 from orderflow_operator.store import FlowKey
@@ -38,6 +39,7 @@ class Credentials:
         self._cluster = cluster
         self._now = now
         self._verified: dict[FlowKey, tuple[str, float]] = {}
+        self._allowed: dict[FlowKey, tuple[str, float]] = {}
 
     async def admin(self, key: FlowKey, flow: OrderFlow) -> Admin:
         """Read where the database stands; raise FlowError."""
@@ -50,6 +52,22 @@ class Credentials:
             return Admin(uri, Database.of(uri))
         except ValueError as error:
             raise DatabaseSecretInvalidError(reference.name, reference.key, str(error)) from None
+
+    async def check_named(self, key: FlowKey, flow: OrderFlow) -> None:
+        """Make sure that each Secret the flow names is for flows to name; raise SecretNotUsableError.
+
+        One that is not there is told of by whoever needs it.
+        """
+        named = {one.reference.name: one.place for one in foreign_secrets(flow)}
+        state = digest(f"{flow.metadata.uid} {sorted(named)}")
+        known, until = self._allowed.get(key, ("", 0.0))
+        if known == state and self._now() < until:
+            return
+        for name, place in named.items():
+            labels = await self._cluster.secret_labels(key.namespace, name)
+            if labels is not None and labels.get(USABLE_LABEL) != "true":
+                raise SecretNotUsableError(place, name, USABLE_LABEL)
+        self._allowed[key] = (state, self._now() + VERIFIED_SECONDS)
 
     async def ensure(self, key: FlowKey, flow: OrderFlow, admin: Admin) -> None:
         """Make sure each service has its role's Secret; raise FlowError."""
@@ -68,6 +86,7 @@ class Credentials:
     def forget(self, key: FlowKey) -> None:
         """Look at the flow's Secrets again the next time."""
         self._verified.pop(key, None)
+        self._allowed.pop(key, None)
 
     async def remove(self, key: FlowKey, owner: str) -> None:
         """Remove the Secrets of a service that is no more; `owner` is the name of its objects."""

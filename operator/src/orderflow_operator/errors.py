@@ -52,6 +52,22 @@ class NotServedError(FlowError):
         super().__init__(condition_of(kind), "ApiNotServed", words)
 
 
+class SecretNotUsableError(FlowError):
+    """A Secret that the flow names is not for flows: nothing of it reaches a pod."""
+
+    def __init__(self, place: str, name: str, label: str) -> None:
+        words = f"{place}: Secret {name} is not for flows to name; its owner can say so by the label {label}=true"
+        super().__init__(IDENTITIES_READY, "SecretNotUsable", words)
+
+
+class SecretTakenError(FlowError):
+    """A Secret of the name that Strimzi gives to a user's is somebody else's, and would be overwritten."""
+
+    def __init__(self, name: str, owner: str) -> None:
+        words = f"Strimzi would overwrite Secret {name}, which belongs to {owner}; rename the service, or the Secret"
+        super().__init__(IDENTITIES_READY, "SecretConflict", words)
+
+
 class DatabaseSecretMissingError(FlowError):
     """The Secret with the database's admin URI, or its key, is not there."""
 

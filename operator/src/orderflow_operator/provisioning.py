@@ -11,7 +11,7 @@ from orderflow_operator.broker import broker
 from orderflow_operator.cluster import Cluster
 from orderflow_operator.credentials import Credentials
 from orderflow_operator.desired import by_lag
-from orderflow_operator.errors import FlowError, KafkaSecretMissingError
+from orderflow_operator.errors import FlowError, KafkaSecretMissingError, SecretNotUsableError
 from orderflow_operator.flow_status import FlowStatus
 from orderflow_operator.kafka_admin import KafkaAdmin, Provisioned, User
 from orderflow_operator.kafka_client import Login
@@ -39,6 +39,10 @@ class Provisioning:
         """
         if not needs_admin(flow):
             return Provisioned()
+        try:
+            await self._credentials.check_named(key, flow)
+        except SecretNotUsableError:  # told with the database's, whose check is the same
+            return Provisioned(ours=before.ours())
         try:
             login = await self._login(key, flow)
             users = await self._users(key, flow, around) if login.mechanism else []

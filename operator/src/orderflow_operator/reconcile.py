@@ -109,6 +109,7 @@ async def _refuse(key: FlowKey, raw: Object, verdict: Verdict, parts: Parts) -> 
 
 async def _database(key: FlowKey, flow: OrderFlow, parts: Parts) -> tuple[Admin | None, list[FlowError]]:
     try:
+        await parts.credentials.check_named(key, flow)
         return await parts.credentials.admin(key, flow), []
     except FlowError as problem:
         return None, [problem]

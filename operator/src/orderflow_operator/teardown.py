@@ -8,6 +8,7 @@ not for ever: a namespace is never held up.
 import logging
 from datetime import UTC, datetime
 
+from orderflow_model.conditions import TOPICS_READY
 from orderflow_model.flow import GROUP, OrderFlow
 from orderflow_operator.announcements import event
 from orderflow_operator.api import ApiError
@@ -42,7 +43,10 @@ async def tear_down(
     if flow is not None:
         try:
             await provisioning.remove(key, flow)
-        except FlowError as problem:
+        except ApiError:
+            raise
+        except Exception as error:
+            problem = error if isinstance(error, FlowError) else _unforeseen(error)
             waited = (now - _time(metadata["deletionTimestamp"])).total_seconds()
             if isinstance(problem, KafkaUnavailableError) and waited < PATIENCE_SECONDS:
                 logger.warning("%s: %s; tried again", key, problem, extra={"flow": str(key)})
@@ -51,6 +55,12 @@ async def tear_down(
     rest = [finalizer for finalizer in finalizers if finalizer != FINALIZER]
     await cluster.write_finalizers(key, metadata["resourceVersion"], rest)
     return Outcome.SETTLED
+
+
+def _unforeseen(error: Exception) -> FlowError:
+    """Return what is told of an error that nobody foresaw: whatever a resource says, it can be deleted."""
+    logger.exception("teardown")
+    return FlowError(TOPICS_READY, "TeardownFailed", f"{type(error).__name__}: {error}")
 
 
 async def _tell(raw: Object, problem: FlowError, cluster: Cluster, now: datetime) -> None:

@@ -37,7 +37,7 @@ def build(flow: OrderFlow, service: Service) -> Object:
 def _trigger(flow: OrderFlow, service: Service, event: str) -> Object:
     reach = broker(flow)
     metadata = {
-        "bootstrapServers": reach.bootstrap,
+        "bootstrapServers": ",".join(_qualified(flow, server) for server in reach.bootstrap.split(",")),
         "consumerGroup": group_name(flow.metadata.name, service.name),
         "topic": event_topic(flow, flow.spec.event(event)).name,
         "lagThreshold": str(service.scale.lag),
@@ -51,3 +51,9 @@ def _trigger(flow: OrderFlow, service: Service, event: str) -> Object:
     if triggerauthentication.is_needed(reach):
         trigger["authenticationRef"] = {"name": triggerauthentication.name(flow)}
     return trigger
+
+
+def _qualified(flow: OrderFlow, server: str) -> str:
+    """Return an address as KEDA's own namespace resolves it: a Service's short name is known in the flow's alone."""
+    host, _, port = server.rpartition(":")
+    return server if "." in host or ":" in host else f"{host}.{flow.metadata.namespace}.svc:{port}"
