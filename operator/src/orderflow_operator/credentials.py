@@ -1,6 +1,6 @@
 """Passwords of services: drawn once, kept in a Secret each, never listed or watched.
 
-A database role's Secret holds the URL of the admin's with the role in place of the admin; when the database moves, the
+A database role's Secret points where the admin's URI does, and holds nothing else of that; when the database moves, the
 URL follows and the password stays. Where no Strimzi makes Kafka users, their passwords are kept the same way.
 """
 
@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from orderflow_model.flow import OrderFlow
+from orderflow_model.postgres_uri import PostgresUri
 from orderflow_model.secret_lint import USABLE_LABEL, foreign_secrets
 from orderflow_operator.broker import broker
 from orderflow_operator.cluster import Cluster
@@ -28,7 +29,7 @@ _PASSWORD_BYTES = 24
 class Admin:
     """The database's admin URI, and where it points without its credentials."""
 
-    uri: str = field(repr=False)
+    uri: PostgresUri = field(repr=False)
     database: Database
 
 
@@ -47,8 +48,8 @@ class Credentials:
         values = await self._cluster.secret(key.namespace, reference.name) or {}
         if not values.get(reference.key):
             raise DatabaseSecretMissingError(reference.name, reference.key)
-        uri = values[reference.key].strip()
         try:
+            uri = PostgresUri.parse(values[reference.key])
             return Admin(uri, Database.of(uri))
         except ValueError as error:
             raise DatabaseSecretInvalidError(reference.name, reference.key, str(error)) from None
@@ -72,7 +73,7 @@ class Credentials:
     async def ensure(self, key: FlowKey, flow: OrderFlow, admin: Admin) -> None:
         """Make sure each service has its role's Secret; raise FlowError."""
         names = [service.name for service in flow.spec.services]
-        state = digest(f"{flow.metadata.uid} {admin.uri} {names}")
+        state = digest(f"{flow.metadata.uid} {admin.uri.place} {names}")
         known, until = self._verified.get(key, ("", 0.0))
         if known != state or self._now() >= until:
             await asyncio.gather(*(self._ensure_role(key, flow, name, admin.uri) for name in names))
@@ -94,11 +95,11 @@ class Credentials:
             if await self._cluster.own_secret(key, "", name) is not None:
                 await self._cluster.delete_secret(key, name)
 
-    async def _ensure_role(self, key: FlowKey, flow: OrderFlow, service: str, uri: str) -> None:
+    async def _ensure_role(self, key: FlowKey, flow: OrderFlow, service: str, admin: PostgresUri) -> None:
         name = secret.database_name(flow, service)
         found = await self._cluster.own_secret(key, flow.metadata.uid or "", name) or {}
         password = found.get(secret.PASSWORD_KEY) or secrets.token_urlsafe(_PASSWORD_BYTES)
-        wanted = secret.build_database(flow, service, uri, password)
+        wanted = secret.build_database(flow, service, admin, password)
         if found != secret.values(wanted):
             await self._cluster.write_secret(key, wanted)
 

@@ -1,12 +1,11 @@
 """What `desired` must know besides the flow: which optional APIs there are, and where the database stands."""
 
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
+from orderflow_model.postgres_uri import PORT, PostgresUri
 from orderflow_operator.monitoring.settings import Monitoring
 from orderflow_operator.resources.metadata import digest
 
-POSTGRES_PORT = 5432
 ROLLOUT_DEADLINE = 600
 
 
@@ -14,17 +13,20 @@ ROLLOUT_DEADLINE = 600
 class Database:
     """Where the flow's database stands, without credentials; pods start anew when it moves."""
 
-    port: int = POSTGRES_PORT
+    ports: tuple[int, ...] = (PORT,)
     fingerprint: str = ""
 
     @classmethod
-    def of(cls, uri: str) -> "Database":
-        """Return where a URI points; ValueError when it is none."""
-        parts = urlsplit(uri)
-        if parts.scheme not in ("postgres", "postgresql") or not parts.hostname:
-            raise ValueError("not of the form postgresql://user:password@host/database")
-        place = f"{parts.hostname}:{parts.port or POSTGRES_PORT}{parts.path}?{parts.query}"
-        return cls(parts.port or POSTGRES_PORT, digest(place))
+    def of(cls, uri: PostgresUri) -> "Database":
+        """Return where a URI points; ValueError when the flow's pods cannot be sent there."""
+        if not uri.hosts:
+            raise ValueError("names no host: postgresql://user:password@host/database")
+        if any(host.is_socket for host in uri.hosts):
+            raise ValueError("names a Unix socket, which no pod of the flow can reach: name a host")
+        if uri.database is None:
+            raise ValueError("names no database: postgresql://user:password@host/database")
+        place = uri.place if uri.parameters else f"{uri.place}?"  # as it was written before: no pod starts anew for it
+        return cls(tuple(sorted({host.port for host in uri.hosts})), digest(place))
 
 
 @dataclass(frozen=True)

@@ -2,27 +2,61 @@
 
 import pytest
 
-from orderflow_operator.resources.secret import role_url
+from orderflow_model.flow import OrderFlow
+from orderflow_model.postgres_uri import PostgresUri
+from orderflow_operator.resources import networkpolicy, secret
 from orderflow_operator.surroundings import Database
 
 
-def test_a_role_gets_its_url_at_the_same_place() -> None:
-    """Host, port, database and options stay; user and password are the role's, quoted."""
-    admin = "postgresql://admin:s3cret@db.example:5433/shop?sslmode=verify-full"
-    assert role_url(admin, "shop_order", "p@ss/1") == (
-        "postgresql://shop_order:p%40ss%2F1@db.example:5433/shop?sslmode=verify-full"
-    )
+def database_at(uri: str) -> Database:
+    """Give where a URI points."""
+    return Database.of(PostgresUri.parse(uri))
 
 
-def test_another_admin_password_moves_nobody() -> None:
-    """Pods start anew when the database moves, not when its administrator's password does."""
-    one, two = Database.of("postgresql://a:1@db/shop"), Database.of("postgresql://a:2@db:5432/shop")
-    assert one == two
-    assert one != Database.of("postgresql://a:1@elsewhere/shop")
+@pytest.mark.parametrize(
+    "admin",
+    [
+        "postgresql://adm1n:s3cret@db.example:5433/shop?sslmode=verify-full",
+        "postgresql://db.example:5433/shop?sslmode=verify-full&user=adm1n&password=s3cret",
+        "postgresql://db.example:5433/shop?%75ser=adm1n&sslmode=verify-full&p%61ssword=s%33cret&passfile=/s3cret",
+        "postgresql://db.example:5433/shop?options=-c%20role%3Dadm1n&sslkey=/s3cret&sslmode=verify-full",
+    ],
+)
+def test_a_services_secret_holds_its_own_role_and_nothing_of_the_admin(shop: OrderFlow, admin: str) -> None:
+    """Host, port, database and the way of connecting stay; user and password are the role's, quoted."""
+    built = secret.values(secret.build_database(shop, "order", PostgresUri.parse(admin), "p@ss/1"))
+    assert built == {
+        "url": "postgresql://shop_order:p%40ss%2F1@db.example:5433/shop?sslmode=verify-full",
+        "password": "p@ss/1",
+    }
 
 
-@pytest.mark.parametrize("uri", ["", "mysql://a@b/c", "postgresql:///shop", "postgresql://a@b:port/c", "no uri"])
-def test_what_is_no_uri_is_refused(uri: str) -> None:
-    """A value that cannot be one is told of before any pod fails by it."""
-    with pytest.raises(ValueError, match=r"postgresql|[Pp]ort"):
-        Database.of(uri)
+def test_another_admin_moves_nobody() -> None:
+    """Pods start anew when the database moves, not when its administrator's name, password or rights change."""
+    one = database_at("postgresql://a:1@db/shop")
+    assert one == database_at("postgresql://db:5432/shop?user=b&password=2&options=-crole%3Dc")
+    assert one != database_at("postgresql://a:1@elsewhere/shop")
+
+
+def test_pods_may_reach_every_host_of_the_database(shop: OrderFlow) -> None:
+    """Each port that the URI names is open to the flow's pods, once."""
+    policy = networkpolicy.build(shop, database_at("postgresql://a@one:5433,two,[::1]:5433/shop"))
+    assert {"ports": [{"protocol": "TCP", "port": 5432}, {"protocol": "TCP", "port": 5433}]} in policy["spec"]["egress"]
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "",
+        "mysql://a@b/c",
+        "postgresql:///shop",
+        "postgresql://a@b:port/c",
+        "no uri",
+        "postgresql://a@%2Frun%2Fpostgresql/shop",
+        "postgresql://a@db",
+    ],
+)
+def test_what_no_pod_can_use_is_refused(uri: str) -> None:
+    """A value that is no URI, or that leads to no database from a pod, is told of before any pod fails by it."""
+    with pytest.raises(ValueError, match=r"postgresql|port of host 1|names a Unix socket"):
+        database_at(uri)

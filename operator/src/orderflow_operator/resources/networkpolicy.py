@@ -29,7 +29,7 @@ def build(flow: OrderFlow, database: Database) -> Object:
         "ingress": [{"ports": [_tcp(port) for port in ports]}],
         "egress": [
             {"ports": [{"protocol": "UDP", "port": 53}, _tcp(53)]},
-            {"ports": [_tcp(database.port)]},
+            {"ports": [_tcp(port) for port in database.ports]},
             _kafka(flow),
             *_collector(flow),
         ],

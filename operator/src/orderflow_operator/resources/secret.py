@@ -4,10 +4,10 @@ Built here, but applied by `credentials.py`: a password is drawn once and kept.
 """
 
 import base64
-from urllib.parse import quote, urlsplit, urlunsplit
 
 from orderflow_model.flow import OrderFlow
 from orderflow_model.names import database_secret_name, kafka_secret_name, object_name, role_name
+from orderflow_model.postgres_uri import PostgresUri
 from orderflow_operator.resources.metadata import Object, flow_labels, new_object, service_labels
 
 URL_KEY = "url"
@@ -24,12 +24,12 @@ def names_of(owner: str) -> tuple[str, ...]:
     return database_secret_name(owner), kafka_secret_name(owner, strimzi=False)
 
 
-def build_database(flow: OrderFlow, service: str, admin_uri: str, password: str) -> Object:
+def build_database(flow: OrderFlow, service: str, admin: PostgresUri, password: str) -> Object:
     """Return the Secret with the role's URL and, for the migration job, its password."""
     labels = service_labels(flow, service, "database")
     built = new_object("v1", "Secret", database_name(flow, service), flow, labels)
-    url = role_url(admin_uri, role_name(flow.metadata.name, service), password)
-    built["data"] = _encoded({URL_KEY: url, PASSWORD_KEY: password})
+    url = admin.for_role(role_name(flow.metadata.name, service), password)
+    built["data"] = _encoded({URL_KEY: url.render(), PASSWORD_KEY: password})
     return built
 
 
@@ -38,13 +38,6 @@ def build_kafka(flow: OrderFlow, name: str, password: str) -> Object:
     built = new_object("v1", "Secret", name, flow, flow_labels(flow, "identity"))
     built["data"] = _encoded({PASSWORD_KEY: password})
     return built
-
-
-def role_url(admin_uri: str, role: str, password: str) -> str:
-    """Return the admin's URI with the role and its password in place of the admin's."""
-    parts = urlsplit(admin_uri)
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{quote(role, safe='')}:{quote(password, safe='')}@{host}"))
 
 
 def values(built: Object) -> dict[str, str]:
