@@ -1,6 +1,6 @@
 # What one does here, each as one command; `make` alone lists them. Needs GNU make, a POSIX shell and Python 3.11.
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-chaos test-unit test-integration test-controlplane test-observability charts workflows coverage lint format bench bench-operator picture lock clean
+.PHONY: help install demo test test-chaos programs test-unit test-integration test-controlplane test-observability charts workflows coverage lint format bench bench-operator picture lock clean
 
 BIN := .venv/bin
 RUN := $(BIN)/python -m
@@ -30,10 +30,14 @@ demo: install ## run the shop flow with failing orders: until Ctrl-C, or 500 ord
 	exec $(BIN)/orderflow run $(FLOW) $(DEMO) $$load
 
 test: install ## lint and all tests that this machine can run, the time of each and what was skipped and why
-	@MAKE='$(MAKE)' tools/parts lint workflows test-unit test-controlplane charts test-observability test-integration
+	@MAKE='$(MAKE)' tools/parts --beside programs lint test-unit workflows \
+	  test-integration test-observability test-controlplane charts
 
 test-chaos: install ## the long tests whole, of which CHAOS in `make test` is a tenth, or slice:K/10 from 0 to 9
 	@$(RUN) pytest --chaos=whole -m chaos tests/unit tests/integration tests/controlplane tests/observability $(PYTEST_ARGS)
+
+programs: install ## compile what tests need, from Go modules, each once; `make test` does it beside its first parts
+	@PYTHONPATH=tests $(RUN) support.ahead
 
 test-unit: install ## tests that need nothing but Python
 	@$(PYTEST) -n $(WORKERS) tests/unit $(PYTEST_ARGS)

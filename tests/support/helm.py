@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 OPERATOR = ROOT / "charts" / "orderflow-operator"
 PLATFORM = ROOT / "charts" / "orderflow-platform"
 CHARTS = (OPERATOR, PLATFORM)
-KUBERNETES = "1.34.4"
+KUBERNETES = "1.36.3"
 
 Json = dict[str, Any]
 
@@ -63,6 +63,11 @@ MATRIX: dict[Path, dict[str, Json]] = {
 CASES = [(chart, name) for chart, cases in MATRIX.items() for name in cases]
 
 
+def helm_program(major: int) -> Path:
+    """Return the helm command of a major version; it is compiled when it is not cached."""
+    return go_program("helm", f"helm.sh/helm/v{major}/cmd/helm")
+
+
 class HelmError(Exception):
     """Helm refused; the text is what it said."""
 
@@ -76,7 +81,7 @@ class Helm:
 
     def __init__(self, folder: Path, major: int, kubeconfig: Path | None = None) -> None:
         self.major = major
-        self._program = str(go_program("helm", f"helm.sh/helm/v{major}/cmd/helm"))
+        self._program = str(helm_program(major))
         homes = {f"HELM_{home}_HOME": str(folder / home) for home in ("CACHE", "CONFIG", "DATA")}
         self._env = os.environ | homes | {"KUBECONFIG": str(kubeconfig or folder / "no-cluster")}
 

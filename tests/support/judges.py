@@ -29,6 +29,16 @@ ACCEPTED = {
 _ACCEPTED = {check for checks in ACCEPTED.values() for check in checks}
 
 
+def checkov() -> Path:
+    """Return the command; it is installed when it is not cached."""
+    return python_program("checkov")
+
+
+def kube_score() -> Path:
+    """Return the command; it is compiled when it is not cached."""
+    return go_program("kube-score", "github.com/zegl/kube-score/cmd/kube-score")
+
+
 def findings(objects: list[Json], folder: Path) -> list[str]:
     """Give what either of the two finds and nobody has accepted, as `check object: words`."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -39,7 +49,7 @@ def findings(objects: list[Json], folder: Path) -> list[str]:
 
 
 def _checkov(file: Path) -> Iterator[tuple[str, str]]:
-    program = python_program("checkov")
+    program = checkov()
     options = ("--framework", "kubernetes", "--compact", "--quiet", "--skip-download", "--output", "json")
     done = subprocess.run([program, "--file", file, *options], capture_output=True, text=True, check=False)
     told = json.loads(done.stdout)
@@ -51,7 +61,7 @@ def _checkov(file: Path) -> Iterator[tuple[str, str]]:
 
 def _kube_score(file: Path) -> Iterator[tuple[str, str]]:
     """Only what it calls critical: the rest is advice, such as to have more than one of what there may be but one."""
-    program = go_program("kube-score", "github.com/zegl/kube-score/cmd/kube-score")
+    program = kube_score()
     version = f"v{KUBERNETES.rpartition('.')[0]}"
     command = [program, "score", "--kubernetes-version", version, "--output-format", "json", file]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -11,12 +11,19 @@ from typing import Any
 
 import yaml
 
+from support.go_tools import go_program
+
 ROOT = Path(__file__).parents[2]
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yaml"))
 ACTIONS = sorted((ROOT / ".github/actions").glob("*/action.yaml"))
 _MATRIX = re.compile(r"\$\{\{ matrix\.(\w+) \}\}")
 
 Yaml = dict[str, Any]
+
+
+def actionlint() -> Path:
+    """Return the command; it is compiled when it is not cached."""
+    return go_program("actionlint", "github.com/rhysd/actionlint/cmd/actionlint")
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from support.go_tools import go_program
-from support.workflows import ACTIONS, ROOT, WORKFLOWS, Job, jobs
+from support.workflows import ACTIONS, ROOT, WORKFLOWS, Job, actionlint, jobs
 
 USES = re.compile(r"^\s*(?:- )?uses: (?P<action>\S+)(?P<comment>.*)$", re.MULTILINE)
 PINNED = re.compile(r"[\w.-]+/[\w./-]+@[0-9a-f]{40}")
@@ -38,7 +37,7 @@ def passes(*command: str | Path) -> None:
 
 def test_actionlint_finds_nothing() -> None:
     """Expressions, events, matrices and shell of every workflow are as GitHub reads them."""
-    passes(go_program("actionlint", "github.com/rhysd/actionlint/cmd/actionlint"), "-color=false")
+    passes(actionlint(), "-color=false")
 
 
 def test_zizmor_finds_nothing() -> None:
