@@ -10,6 +10,8 @@ HOST = "127.0.0.1"
 # given the server's own port as its source port, which would keep the server from coming back.
 _RANGE = range(15_000, 30_000)
 
+_given: set[int] = set()  # by this process; whoever was given a port may not listen on it yet
+
 
 def is_free(port: int) -> bool:
     """True when a server could listen on this loopback port now."""
@@ -30,10 +32,11 @@ def is_listening(port: int) -> bool:
 
 
 def free_port(rng: random.Random | None = None) -> int:
-    """A port that nobody listens on; raises OSError when a hundred draws found none."""
+    """A port that nobody listens on, never the same twice; raises OSError when a hundred draws found none."""
     draw = rng or random.SystemRandom()
     for _ in range(100):
         port = draw.choice(_RANGE)
-        if is_free(port):
+        if port not in _given and is_free(port):
+            _given.add(port)
             return port
     raise OSError(f"no free loopback port between {_RANGE.start} and {_RANGE.stop}")
