@@ -17,19 +17,22 @@ _PLAIN = "that port speaks no TLS: it is a plain listener, or no Kafka"
 _CLOSED = "the broker closes the connection without a word: the port may ask for TLS or for a login, or be no Kafka's"
 
 _HEARD = (
-    (r"Unsupported ?SASL ?mechanism", "the broker does not offer this SASL mechanism"),
+    (r"(?i)Unsupported ?SASL ?mechanism", "the broker does not offer this SASL mechanism"),
     (r"IllegalSaslState|not valid in current SASL state", _NO_LOGIN),
     (r"SaslAuthenticationFailed|SASL authentication error|_AUTHENTICATION", _WRONG_LOGIN),
     (r"(hostname|IP address) mismatch|certificate is not valid for", _WRONG_NAME),
     (r"certificate has expired|certificate is not yet valid", _OUT_OF_DATE),
     (r"PEM|NO_CERTIFICATE_OR_CRL_FOUND|NO_START_LINE", _NO_CERTIFICATE),
     (r"certificate verify failed|CERTIFICATE_VERIFY_FAILED", _UNKNOWN_AUTHORITY),
-    (r"PLAINTEXT broker listener|WRONG_VERSION_NUMBER|RECORD_LAYER_FAILURE|SSL\w*EOF|SSL handshake failed", _PLAIN),
+    (r"PLAINTEXT broker listener|WRONG_VERSION_NUMBER|RECORD_LAYER_FAILURE|SSL\w*EOF|SSL handshake failed|"
+     # what Python says when a TLS handshake is cut off, and of nothing else
+     r"^Connection(Reset|Aborted)Error: $", _PLAIN),
     (r"Invalid response size|CorruptRecord|UNKNOWN_PROTOCOL", "what answers there is no Kafka"),
-    (r"Name or service not known|nodename nor servname|Temporary failure in name|Failed to resolve|_RESOLVE|gaierror",
+    (r"Name or service not known|nodename nor servname|Temporary failure in name|No address associated|"
+     r"Failed to resolve|_RESOLVE|gaierror",
      "the host's name is not known"),
-    (r"[Cc]onnection refused|ConnectionRefusedError|Connect call failed", "nobody listens on that port"),
-    (r"[Nn]o route to host|unreachable", "there is no way to that host"),
+    (r"[Cc]onnection refused|ConnectionRefusedError|Errno (111|61)\b", "nobody listens on that port"),
+    (r"[Nn]o route to host|unreachable|Errno (113|101|65|51)\b", "there is no way to that host"),
     (r"(?i)timed? ?out|TimeoutError", "no answer in time"),
 )  # fmt: skip
 """The first that matches any of what was heard is the reason: what is more certain stands first."""

@@ -1,4 +1,6 @@
-"""aiokafka's clients where brokers die under them: connections lost in a write, and ends that fail. `kafka.py` uses it.
+"""aiokafka's clients where brokers die under them or do not let them in. `kafka.py` uses it.
+
+Connections are lost in a write, ends fail, and a bootstrap keeps its reason for the log: the connections tell it here.
 
 uvloop refuses a write on a transport that has just closed with RuntimeError, where asyncio's own lets it pass; aiokafka
 reckons with OSError alone, and the task that keeps the consumer in its group would die of it.
@@ -6,15 +8,24 @@ reckons with OSError alone, and the task that keeps the consumer in its group wo
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, conn
-from aiokafka.errors import KafkaConnectionError
+from aiokafka.errors import KafkaConnectionError, KafkaError
+
+from orderflow_model.kafka_reasons import unreachable_reason
 
 logger = logging.getLogger(__name__)
 
 _CLOSE_SECONDS = 5.0
+
+_MOST_HEARD = 20
+_heard: ContextVar[deque[Exception] | None] = ContextVar("heard", default=None)
+"""Why connections failed that were made within `hearing`."""
 
 
 def install() -> None:
@@ -34,10 +45,39 @@ def _or_lost(send: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class Connection(conn.AIOKafkaConnection):  # type: ignore[misc]  # aiokafka has no types
-    """A connection that is lost, which is no error of ours, when it closes under a write."""
+    """A connection that tells why it failed, and is lost, which is no error of ours, when it closes under a write."""
+
+    async def connect(self) -> Any:
+        """Connect, and authenticate where asked to."""
+        try:
+            return await super().connect()
+        except (OSError, KafkaError) as error:
+            if (heard := _heard.get()) is not None:
+                heard.append(error)
+            raise
 
     send = _or_lost(conn.AIOKafkaConnection.send)
     _send_sasl_token = _or_lost(conn.AIOKafkaConnection._send_sasl_token)
+
+
+@contextmanager
+def hearing() -> Iterator[deque[Exception]]:
+    """Give what goes wrong with the connections of clients that are started within."""
+    heard: deque[Exception] = deque(maxlen=_MOST_HEARD)
+    token = _heard.set(heard)
+    try:
+        yield heard
+    finally:
+        _heard.reset(token)
+
+
+def reason(error: Exception, heard: Iterable[Exception]) -> str:
+    """Return why a client could not be started, in words."""
+    if isinstance(error, FileNotFoundError | PermissionError):
+        return f"{error.filename} cannot be read: {error.strerror}"
+    if isinstance(error, KafkaConnectionError | OSError):
+        return unreachable_reason(f"{type(one).__name__}: {one}" for one in (*heard, error))
+    return repr(error)
 
 
 async def close_consumer(consumer: AIOKafkaConsumer) -> None:

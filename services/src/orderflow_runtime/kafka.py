@@ -7,7 +7,8 @@ partition stays paused until the worker has its lease and calls `resume`.
 import asyncio
 import logging
 import ssl
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,8 +59,16 @@ class KafkaSettings:
                 "sasl_plain_password": self.password,
             }
         if self.security_protocol.endswith("SSL"):
-            options["ssl_context"] = ssl.create_default_context(cafile=self.ca_file)
+            options["ssl_context"] = _trusting(self.ca_file)
         return options
+
+
+def _trusting(ca_file: str | None) -> ssl.SSLContext:
+    """Return the TLS of clients that trust this authority, or the system's; raise OSError that names the file."""
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(error.errno, error.strerror, ca_file) from None
 
 
 class KafkaLog(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
@@ -80,13 +89,14 @@ class KafkaLog(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
         try:
             await self._writer.producer()
             if self._settings.topics:
-                self._consumer = self._new_consumer()
-                self._reader = Reader(self._consumer)
-                self._consumer.subscribe(topics=list(self._settings.topics), listener=self)
-                await self._consumer.start()
-        except (KafkaError, OSError) as error:
+                with self._reaching():
+                    self._consumer = self._new_consumer()
+                    self._reader = Reader(self._consumer)
+                    self._consumer.subscribe(topics=list(self._settings.topics), listener=self)
+                    await self._consumer.start()
+        except LogUnavailable:
             await self.stop()
-            raise LogUnavailable(f"Kafka at {self._settings.bootstrap}: {error!r}") from error
+            raise
 
     def assigned(self) -> frozenset[Partition]:
         """Give this member's partitions."""
@@ -192,17 +202,28 @@ class KafkaLog(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
         )
 
     async def _new_producer(self) -> AIOKafkaProducer:
-        producer = AIOKafkaProducer(
-            **self._settings.client_options(),
-            acks="all",
-            enable_idempotence=True,
-            max_batch_size=REQUEST_BYTES,
-            max_request_size=REQUEST_BYTES,
-            request_timeout_ms=15_000,
-        )
-        try:
-            await producer.start()
-        except BaseException:
-            await clients.close_producer(producer)
-            raise
-        return producer
+        """Return a producer that has reached the cluster; raise `LogUnavailable` with the reason."""
+        with self._reaching():
+            producer = AIOKafkaProducer(
+                **self._settings.client_options(),
+                acks="all",
+                enable_idempotence=True,
+                max_batch_size=REQUEST_BYTES,
+                max_request_size=REQUEST_BYTES,
+                request_timeout_ms=15_000,
+            )
+            try:
+                await producer.start()
+            except BaseException:
+                await clients.close_producer(producer)
+                raise
+            return producer
+
+    @contextmanager
+    def _reaching(self) -> Iterator[None]:
+        with clients.hearing() as heard:
+            try:
+                yield
+            except (KafkaError, OSError) as error:
+                why = clients.reason(error, heard)
+                raise LogUnavailable(f"Kafka at {self._settings.bootstrap}: {why}") from error

@@ -1,0 +1,106 @@
+"""Why a service does not reach its Kafka, in the words that its log and its readiness tell."""
+
+import asyncio
+from collections.abc import Collection, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from orderflow_cli.ports import HOST, free_port
+from orderflow_runtime.kafka import KafkaLog, KafkaSettings
+from orderflow_runtime.log import LogUnavailable, Partition
+from support.certificates import certificates
+from support.secure_kafka import ROOT, ROOT_PASSWORD, SecureKafka
+from support.servers import kafka_program
+
+
+@pytest.fixture(scope="module")
+def broker(scratch: Path) -> Iterator[SecureKafka]:
+    """A broker that asks for SCRAM over TLS, and has a plain port beside."""
+    (folder := scratch / "login").mkdir()
+    server = SecureKafka(folder, kafka_program())
+    server.start()
+    server.make_root()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def right(broker: SecureKafka, tmp_path: Path) -> KafkaSettings:
+    """How to reach it."""
+    (authority := tmp_path / "ca.pem").write_text(broker.ca)
+    return KafkaSettings(
+        broker.secure_bootstrap, "g", (), "SASL_SSL", "SCRAM-SHA-512", ROOT, ROOT_PASSWORD, str(authority)
+    )
+
+
+async def no_partitions(_: Collection[Partition]) -> None:
+    """Give nothing back."""
+
+
+async def told(settings: KafkaSettings) -> str:
+    """Give what a service says that starts so; empty when it comes in."""
+    log = KafkaLog(settings)
+    try:
+        await log.start(no_partitions)
+    except LogUnavailable as unavailable:
+        return str(unavailable)
+    finally:
+        await log.stop()
+    return ""
+
+
+async def test_with_the_right_settings_it_comes_in(right: KafkaSettings) -> None:
+    """What the others lack is all there is to it."""
+    assert await told(right) == ""
+
+
+async def test_each_way_not_to_come_in_has_its_own_words(
+    broker: SecureKafka, right: KafkaSettings, tmp_path: Path
+) -> None:
+    """Several at a time in one process: nobody is told another's reason."""
+    (other := tmp_path / "other.pem").write_text(certificates()[0])
+    (nonsense := tmp_path / "nonsense.pem").write_text("-----")
+    plain = replace(right, bootstrap=broker.bootstrap)
+    ways = {
+        "authentication failed": replace(right, password="other"),  # noqa: S106 - of a broker that lives for this test
+        "authentication failed: there is no such user": replace(right, username="nobody"),
+        "does not offer this SASL mechanism": replace(right, sasl_mechanism="SCRAM-SHA-256"),
+        "asks for no login": replace(plain, security_protocol="SASL_PLAINTEXT"),
+        "not signed by the authority": replace(right, ca_file=str(other)),
+        "no certificate in PEM": replace(right, ca_file=str(nonsense)),
+        "missing.pem cannot be read: No such file": replace(right, ca_file=str(tmp_path / "missing.pem")),
+        "speaks no TLS": plain,
+        "may ask for TLS or for a login": replace(right, security_protocol="PLAINTEXT"),
+        "the port may ask for TLS or for a login": replace(right, security_protocol="SSL"),
+        "nobody listens on that port": replace(right, bootstrap=f"{HOST}:{free_port()}"),
+        "the host's name is not known": replace(right, bootstrap="nowhere.invalid:9092"),
+    }
+    said = await asyncio.gather(*map(told, ways.values()))
+    for (words, settings), sentence in zip(ways.items(), said, strict=True):
+        assert words in sentence
+        assert settings.bootstrap in sentence
+
+
+async def test_a_certificate_for_another_name_is_told_apart(broker: SecureKafka, right: KafkaSettings) -> None:
+    """The authority is right and the address is not the one that the certificate was made for."""
+    host, port = broker.secure_bootstrap.split(":")
+
+    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection(host, int(port))
+        await asyncio.gather(_copy(reader, back), _copy(there, writer), return_exceptions=True)
+
+    server = await asyncio.start_server(pass_on, "127.0.0.2", 0)
+    async with server:
+        address = f"127.0.0.2:{server.sockets[0].getsockname()[1]}"
+        assert "for another host name" in await told(replace(right, bootstrap=address))
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    finally:
+        writer.close()
