@@ -18,7 +18,6 @@ from orderflow_model.flow import OrderFlow
 from orderflow_model.topics import flow_topics
 from orderflow_notification.__main__ import build as notification
 from orderflow_order.__main__ import build as order
-from orderflow_order.handlers import Placement
 from orderflow_order.requests import KeyedOrderRequest
 from orderflow_runtime.app import Settings
 from orderflow_runtime.attempt import Rules, handler_table
@@ -172,7 +171,7 @@ class Rehearsal:
         """Place orders as the API does, and publish them as the relay does."""
         requests = [KeyedOrderRequest.model_validate_json(order.keyed) for order in orders]
         events = [request.created(request.idempotency_key) for request in requests]
-        await intake.submit_all("place", [(event.order_id, Placement(event)) for event in events])
+        await intake.submit_all("place", [(event.order_id, event) for event in events])
         shards = self.stages["order"]._leases
         rows = await self.stages["order"].store.backlog(shards, True, published, [])
         self._deliver([message for row in rows for message in unpack(row.messages)])

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from orderflow_contracts.events import OrderCreated
 from orderflow_order import domain, store
 from orderflow_order.domain import Order, OrderRefusal
-from orderflow_order.handlers import NotPlacedError, Outcome, Placement, Standing
+from orderflow_order.handlers import NotPlacedError, Outcome, Standing
 from orderflow_runtime.story import STORY
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -20,7 +21,6 @@ class OrderDesk:
 
     orders: dict[str, Order] = field(default_factory=dict)
     bodies: dict[str, tuple[str, str, str]] = field(default_factory=dict)
-    deliveries: set[str] = field(default_factory=set)
     groups: list[int] = field(default_factory=list)
     fault: Exception | None = None
 
@@ -51,19 +51,21 @@ class OrderDesk:
             | {name: getattr(order, name) for name in ("amount", "attempt", "state", "reason", "undo")}
         ]
 
+    def placed(self, order_id: str) -> OrderCreated:
+        """Give an order as it was placed."""
+        customer, details, currency = self.bodies[order_id]
+        known = {"orderId": order_id, "customer": json.loads(customer), "currency": currency}
+        return OrderCreated.model_validate_json(json.dumps(known | json.loads(details)))
+
     def force(self, order_id: str, state: domain.State) -> None:
         """Put an order into a state."""
         self.orders[order_id] = replace(self.orders[order_id], state=state)
 
-    def _place(self, key: str, placement: Placement) -> Any:
-        if placement.delivery:
-            if placement.delivery.signature in self.deliveries:
-                return Outcome.REPLAYED
-            self.deliveries.add(placement.delivery.signature)
-        body = store.body(placement.created)
+    def _place(self, key: str, created: OrderCreated) -> Any:
+        body = store.body(created)
         if key in self.orders:
             return self._standing(key) if self.bodies[key] == body else Outcome.KEY_REUSED
-        self.orders[key], self.bodies[key] = domain.place(placement.created, NOW).order, body
+        self.orders[key], self.bodies[key] = domain.place(created, NOW).order, body
         return replace(self._standing(key), outcome=Outcome.CREATED)
 
     def _cancel(self, key: str, _: None) -> Any:

@@ -121,4 +121,13 @@ def _reason(event: str, error: ValueError) -> str:
 
 
 Identifier = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.:-]+$")]
-"""An id that is safe in a topic key, a URL and a log line."""
+"""An id of ours: safe in a topic key, a URL and a log line as it is."""
+
+_CHARACTER = r"[^\x00-\x1F\x7F-\x9F\u2028\u2029]"
+ONE_LINE = f"^{_CHARACTER}+$"
+"""Text without what ends a line or steers a terminal: the control characters C0 and C1, U+2028, U+2029."""
+LINES = rf"^{_CHARACTER}+(\n{_CHARACTER}+)*$"
+"""The same on several lines, none of them empty."""
+
+ForeignId = Annotated[str, Field(min_length=1, max_length=255, pattern=ONE_LINE)]
+"""An id that another system gave, compared and never taken apart: `A/4 grün+`, `gid://shop/7`."""

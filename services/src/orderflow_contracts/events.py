@@ -6,20 +6,20 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
-from orderflow_contracts.event import PERSONAL, Event, Identifier, Model
+from orderflow_contracts.event import LINES, ONE_LINE, PERSONAL, Event, ForeignId, Identifier, Model
 
 MAX_AMOUNT = 10**12
 Minor = Annotated[int, Field(ge=0, le=MAX_AMOUNT, description="an amount in minor units of the currency")]
 Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$", description="ISO 4217 code")]
-Sku = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.:-]+$")]
-Personal = Annotated[
-    str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1F\x7F]+$", json_schema_extra=PERSONAL)
-]
-"""Text about a person, without control characters: it goes into Postgres, logs and mail headers."""
-Email = Annotated[
-    str,
-    Field(max_length=200, pattern=r"^[^\s@\x00-\x1F\x7F]+@[^\s@\x00-\x1F\x7F]+$", json_schema_extra=PERSONAL),
-]
+_Words = Annotated[str, Field(min_length=1, max_length=200, pattern=ONE_LINE)]
+Personal = Annotated[_Words, Field(json_schema_extra=PERSONAL)]
+"""Text about a person, on one line: it goes into Postgres, logs and mail headers."""
+OptionalPersonal = Annotated[_Words | None, Field(json_schema_extra=PERSONAL, exclude_if=lambda text: text is None)]
+"""The same where not everybody has it; then it is not written at all."""
+Street = Annotated[str, Field(min_length=1, max_length=500, pattern=LINES, json_schema_extra=PERSONAL)]
+"""What stands between name and city, on one line or several."""
+_ADDRESS = r"^[^\s@\x00-\x1F\x7F-\x9F]+@[^\s@\x00-\x1F\x7F-\x9F]+$"
+Email = Annotated[str, Field(max_length=200, pattern=_ADDRESS, json_schema_extra=PERSONAL)]
 
 
 class CancelReason(StrEnum):
@@ -50,25 +50,26 @@ class ShipmentFailure(StrEnum):
 class Customer(Model):
     """Who ordered."""
 
-    id: Identifier
+    id: ForeignId
     email: Email
     name: Personal
 
 
 class Address(Model):
-    """Where the goods go."""
+    """Where the goods go; `region` is the state, province or county, where the country has them in addresses."""
 
     name: Personal
-    street: Personal
+    street: Street
     city: Personal
-    postcode: Personal
+    region: OptionalPersonal = None
+    postcode: OptionalPersonal = None
     country: Annotated[str, Field(pattern=r"^[A-Z]{2}$", description="ISO 3166-1 alpha-2 code")]
 
 
 class Line(Model):
     """So many of one article, at one price."""
 
-    sku: Sku
+    sku: ForeignId
     quantity: Annotated[int, Field(ge=1, le=1_000_000)]
     unit_price: Minor
 
@@ -89,10 +90,14 @@ Lines = Annotated[tuple[Line, ...], Field(min_length=1, max_length=100), AfterVa
 MaybeLines = Annotated[tuple[Line, ...], Field(max_length=100)]
 
 
+Token = Annotated[str, Field(min_length=1, max_length=2048, pattern=ONE_LINE)]
+"""What a payment provider gave for a card or account; some give long ones."""
+
+
 class PaymentMethod(Model):
     """A token from the payment provider; never a card number."""
 
-    token: Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9_-]+$")]
+    token: Token
 
 
 class OrderEvent(Event):
@@ -153,7 +158,7 @@ class PaymentProcessed(OrderEvent):
 
     amount: Minor
     currency: Currency
-    reference: Identifier
+    reference: ForeignId
 
 
 class PaymentFailed(OrderEvent):
@@ -195,7 +200,7 @@ class ShipmentCreated(OrderEvent):
 
     TYPE = "SHIPMENT_CREATED"
 
-    tracking: Identifier
+    tracking: ForeignId
 
 
 class ShipmentFailed(OrderEvent):

@@ -9,14 +9,14 @@ from orderflow_contracts.event import PERSONAL
 
 
 def personal_values(value: Any) -> Iterator[str]:
-    """Give the text of every field below that is marked as personal."""
+    """Give the text of every field below that is marked as personal, line by line: not all writers keep line feeds."""
     if isinstance(value, BaseModel):
         for name, field in type(value).model_fields.items():
             found = getattr(value, name)
-            if field.json_schema_extra == PERSONAL:
-                yield str(found)
-            else:
+            if field.json_schema_extra != PERSONAL:
                 yield from personal_values(found)
+            elif found is not None:
+                yield from str(found).splitlines()
     elif isinstance(value, (tuple, list)):
         for item in value:
             yield from personal_values(item)

@@ -19,9 +19,10 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
+from orderflow_contracts.events import OrderCreated
 from orderflow_order import bodies, openapi, problems, store, timeline, webhook
 from orderflow_order.domain import OrderRefusal
-from orderflow_order.handlers import NotPlacedError, Outcome, Placement, Standing
+from orderflow_order.handlers import NotPlacedError, Outcome, Standing
 from orderflow_order.problems import Problem
 from orderflow_order.requests import IdempotencyKey, KeyedOrderRequest, OrderRequest
 from orderflow_runtime.service import EventTooLarge, Intake, Unavailable
@@ -33,8 +34,8 @@ _key: TypeAdapter[str] = TypeAdapter(IdempotencyKey)
 
 
 def build_app(intake: Intake, secret: str | None, clock: Callable[[], datetime]) -> ASGIApp:
-    """Make the API. `secret` signs webhooks (None: there are none); `clock` gives UTC."""
-    api = Api(intake, secret, clock)
+    """Make the API. `secret` signs webhooks, or several apart by commas (None: there are none); `clock` gives UTC."""
+    api = Api(intake, webhook.read_secrets(secret or ""), clock)
     routes: list[BaseRoute] = [
         Route("/orders", api.place, methods=["POST"]),
         Route("/orders/batch", api.place_batch, methods=["POST"]),
@@ -64,7 +65,7 @@ class Api:
     """The endpoints over one intake."""
 
     intake: Intake
-    secret: str | None
+    secrets: Sequence[str]
     clock: Callable[[], datetime]
 
     async def place(self, request: Request) -> Response:
@@ -72,30 +73,32 @@ class Api:
         key = _idempotency_key(request)
         order = bodies.order(OrderRequest, await bodies.read(request, bodies.MAX_ORDER_BYTES))
         created = order.created(key)
-        return _answer_placed(await self.intake.submit("place", created.order_id, Placement(created)))
+        return _answer_placed(await self.intake.submit("place", created.order_id, created))
 
     async def place_batch(self, request: Request) -> Response:
         """Place up to 500 orders at once; each is answered for itself, in the order given."""
         body = await bodies.read(request, bodies.MAX_BATCH_BYTES, (bodies.JSON, *bodies.NDJSON))
         items = bodies.batch(body, bodies.content_type(request))
         events = [item.created(item.idempotency_key) for item in items if isinstance(item, OrderRequest)]
-        answers = iter(await self._submit_all([Placement(event) for event in events]))
+        answers = iter(await self._submit_all(events))
         results = [item if isinstance(item, Problem) else _outcome(next(answers)) for item in items]
         return _json({"results": [_item(result) for result in results]})
 
     async def deliver(self, request: Request) -> Response:
-        """Place the order of a signed webhook delivery, once."""
-        if not self.secret:
+        """Place the order of a signed webhook delivery; the same delivery again gives the same order."""
+        if not self.secrets:
             raise problems.WebhookDisabled("set ORDER_WEBHOOK_SECRET on the order service to take webhooks")
         body = await bodies.read(request, bodies.MAX_ORDER_BYTES)
         try:
-            delivery = webhook.verify(request.headers.get(webhook.HEADER, ""), body, self.secret, self.clock())
+            webhook.verify(",".join(request.headers.getlist(webhook.HEADER)), body, self.secrets, self.clock())
         except webhook.BadSignatureError as error:
             raise problems.BadSignature(f"{error}; sign it anew and send it at once") from None
         order = bodies.order(KeyedOrderRequest, body)
         created = order.created(order.idempotency_key)
-        placement = Placement(created, delivery)
-        return _answer_placed(await self.intake.submit("place", created.order_id, placement))
+        reply = await self.intake.submit("place", created.order_id, created)
+        if reply is Outcome.KEY_REUSED:
+            raise problems.DeliveryConflict("an earlier delivery of this key had another body; give each order its own")
+        return _answer_placed(reply)
 
     async def show(self, request: Request) -> Response:
         """Give an order as it stands."""
@@ -133,8 +136,8 @@ class Api:
         """Try failed compensations again."""
         return await self._decide("resume", request)
 
-    async def _submit_all(self, placements: Sequence[Placement]) -> Sequence[Any]:
-        commands = [(placement.created.order_id, placement) for placement in placements]
+    async def _submit_all(self, orders: Sequence[OrderCreated]) -> Sequence[Any]:
+        commands = [(created.order_id, created) for created in orders]
         return await self.intake.submit_all("place", commands) if commands else ()
 
     async def _decide(self, command: str, request: Request) -> Response:
@@ -163,16 +166,23 @@ def _order_id(request: Request) -> str:
 
 def _idempotency_key(request: Request) -> str:
     try:
-        return _key.validate_python(request.headers.get("idempotency-key", ""))
+        return _key.validate_python(_text(request.headers.get("idempotency-key", "")))
     except ValidationError:
-        raise problems.MissingKey("send 1 to 255 printable ASCII characters, the same in each retry") from None
+        raise problems.MissingKey("send 1 to 255 characters without control characters, each time the same") from None
+
+
+def _text(header: str) -> str:
+    """Return a header's text as UTF-8, where it is that: the same key may come in a body."""
+    raw = header.encode("latin-1")
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return header
 
 
 def _outcome(reply: Any) -> Standing | Problem:
     if reply is Outcome.KEY_REUSED:
         return problems.KeyReused("place the other order with a key of its own")
-    if reply is Outcome.REPLAYED:
-        return problems.ReplayedDelivery("sign a repeated delivery anew; its order is not placed twice")
     if isinstance(reply, EventTooLarge):
         return problems.BodyTooLarge(f"the order makes an event that Kafka would not take: {reply}")
     assert isinstance(reply, Standing)  # noqa: S101  (tells mypy what `place` replies besides)

@@ -8,10 +8,9 @@ from enum import Enum
 from typing import Any
 
 from orderflow_contracts.event import Event
-from orderflow_contracts.events import CancelReason, OrderCreated
+from orderflow_contracts.events import CancelReason
 from orderflow_order import domain, store
 from orderflow_order.domain import Order, OrderRefusal, State, Step, Timer
-from orderflow_order.webhook import WINDOW, Delivery
 from orderflow_runtime.service import Command, Fired, Received, Reply, Transaction
 
 DEADLINE = "deadline"
@@ -30,15 +29,6 @@ class Outcome(Enum):
     CREATED = "created"
     REPEATED = "repeated"
     KEY_REUSED = "key reused"
-    REPLAYED = "replayed"
-
-
-@dataclass(frozen=True, slots=True)
-class Placement:
-    """The payload of command `place`; `delivery` where it came by the webhook."""
-
-    created: OrderCreated
-    delivery: Delivery | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +64,14 @@ class Handlers:
         return await self._finish([domain.deadline(order, at) for order in orders.values()], tx)
 
     async def place(self, commands: Sequence[Command], tx: Transaction) -> list[Reply]:
-        """Store new orders; answer a repeated key with the order it made."""
+        """Store new orders, each command's payload; answer a repeated key with the order it made."""
         at = self.clock()
-        fresh = await _fresh(commands, tx, at)
-        steps = {command.key: domain.place(command.payload.created, at) for command in fresh}
-        inserted = await store.insert(tx, [(steps[c.key].order, c.payload.created, c.trace) for c in fresh])
+        steps = {command.key: domain.place(command.payload, at) for command in commands}
+        inserted = await store.insert(tx, [(steps[c.key].order, c.payload, c.trace) for c in commands])
         known = await store.placed(tx, [key for key in steps if key not in inserted])
         for key in inserted:
             self._set_timer(steps[key], tx)
-        return [_placed(command, steps.get(command.key), known.get(command.key)) for command in commands]
+        return [_placed(command, steps[command.key], known.get(command.key)) for command in commands]
 
     async def cancel(self, commands: Sequence[Command], tx: Transaction) -> list[Reply]:
         """Cancel for the customer."""
@@ -128,21 +117,10 @@ def _alert(order: Order) -> None:
         _log.error("compensation failed (%s), still owed: %s; resume it", last.what, owed, extra={"key": order.id})
 
 
-async def _fresh(commands: Sequence[Command], tx: Transaction, at: datetime) -> list[Command]:
-    """Leave out the webhook deliveries that were seen before."""
-    deliveries = {d.signature: d.signed_at for c in commands if (d := c.payload.delivery)}
-    if not deliveries:
-        return list(commands)
-    first = await store.deliver(tx, deliveries, at - 2 * WINDOW)
-    return [c for c in commands if c.payload.delivery is None or c.payload.delivery.signature in first]
-
-
-def _placed(command: Command, step: Step | None, known: store.Placed | None) -> Reply:
-    if step is None:
-        return Reply(Outcome.REPLAYED)
+def _placed(command: Command, step: Step, known: store.Placed | None) -> Reply:
     if known is None:
         return Reply(Standing(command.key, step.order.state, None, Outcome.CREATED), step.publish)
-    if known.body != store.body(command.payload.created):
+    if known.body != store.body(command.payload):
         return Reply(Outcome.KEY_REUSED, trace=known.trace)
     return Reply(Standing(command.key, known.state, known.reason), trace=known.trace)
 

@@ -152,10 +152,10 @@ def _place_batch() -> dict[str, Any]:
 
 
 def _deliver() -> dict[str, Any]:
-    pattern = {"type": "string", "pattern": "^t=[0-9]+,v1=[0-9a-f]{64}$"}
-    own = (problems.BadSignature, problems.KeyReused, problems.ReplayedDelivery, problems.WebhookDisabled)
+    pattern = {"type": "string", "pattern": "^t=[0-9]+(,v1=(sha256=)?[0-9A-Fa-f]{64})+$"}
+    own = (problems.BadSignature, problems.DeliveryConflict, problems.WebhookDisabled)
     return {
-        "summary": "Place the order of a signed delivery, once",
+        "summary": "Place the order of a signed delivery; the same delivery again gives the same order",
         "parameters": [_header(webhook.HEADER.title(), pattern)],
         "requestBody": _body({bodies.JSON: _ref(KeyedOrderRequest)}),
         "responses": _responses({201: Standing, 200: Standing}, (*own, *_BODY_PROBLEMS)),

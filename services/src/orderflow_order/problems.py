@@ -118,10 +118,10 @@ class BadSignature(Problem):
     status, slug, title = 401, "bad-signature", "The webhook's signature is not valid"
 
 
-class ReplayedDelivery(Problem):
-    """A webhook delivery that was taken before."""
+class DeliveryConflict(Problem):
+    """A webhook delivery whose key another one has."""
 
-    status, slug, title = 409, "replayed-delivery", "The webhook delivery was received before"
+    status, slug, title = 409, "delivery-conflict", "The webhook delivery differs from the one received before"
 
 
 class WebhookDisabled(Problem):
@@ -146,7 +146,8 @@ def invalid_body(error: ValidationError) -> Problem:
 
 
 def _pointer(location: tuple[int | str, ...]) -> str:
-    return "".join(f"/{part}" for part in location) or "/"
+    """Return the place as RFC 6901 writes it: a name may hold slashes."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in location) or "/"
 
 
 def _is_echo(error: ErrorDetails, errors: list[ErrorDetails]) -> bool:

@@ -1,18 +1,21 @@
 """What the API takes in: the contracts' models made strict, so that a wrong place is refused by name."""
 
+import re
 import uuid
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 
-from orderflow_contracts.event import Model
+from orderflow_contracts.event import ForeignId, Model
 from orderflow_contracts.events import (
     Address,
     Currency,
     Customer,
     Line,
+    OptionalPersonal,
     OrderCreated,
     PaymentMethod,
+    Street,
     payable,
 )
 
@@ -20,8 +23,26 @@ _STRICT = ConfigDict(extra="forbid", strict=True, populate_by_name=False)
 _NAMESPACE = uuid.UUID("5f0c7a52-0c0e-5d0e-9d53-3a1f7f6d2b60")
 """Where order ids come from; changing it would make repeated keys place second orders."""
 
-IdempotencyKey = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[\x21-\x7E]+$")]
+_LINE_END = re.compile(r"\r\n?|\n")
+
+IdempotencyKey = ForeignId
 """The client's own name for one order, unique for its customer."""
+
+
+def _lines(street: Any) -> Any:
+    """Return the lines that are not blank of one text or of a list of texts; anything else as it is, to be refused."""
+    texts = street if isinstance(street, list) else [street]
+    if not all(isinstance(text, str) for text in texts):
+        return street
+    lines = [line for text in texts for line in _LINE_END.split(text)]
+    return "\n".join(line for line in lines if line.strip(" "))
+
+
+def _unless_blank(text: Any) -> Any:
+    return None if isinstance(text, str) and not text.strip(" ") else text
+
+
+_Optional = Annotated[OptionalPersonal, BeforeValidator(_unless_blank)]
 
 
 class CustomerRequest(Customer):
@@ -43,9 +64,13 @@ class PaymentRequest(PaymentMethod):
 
 
 class AddressRequest(Address):
-    """Where the goods go."""
+    """Where the goods go. The lines of a street may also be a list; what is blank is taken for not given."""
 
     model_config = _STRICT
+
+    street: Annotated[Street, BeforeValidator(_lines, json_schema_input_type=str | list[str])]
+    region: _Optional = None
+    postcode: _Optional = None
 
 
 class OrderRequest(Model):

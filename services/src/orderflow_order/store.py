@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from operator import itemgetter
 from typing import Any
 
@@ -46,14 +45,6 @@ _INSERT = """
 _PLACED = """
     SELECT order_id, customer::text AS customer, details::text AS details, currency, state, reason, trace
     FROM orders WHERE order_id = ANY($1::text[])"""
-
-_FORGET = "DELETE FROM webhook_deliveries WHERE signed_at < $1"
-
-_DELIVER = """
-    INSERT INTO webhook_deliveries (signature, signed_at)
-    SELECT * FROM unnest($1::text[], $2::timestamptz[]) ORDER BY 1
-    ON CONFLICT (signature) DO NOTHING
-    RETURNING signature"""
 
 _entries = TypeAdapter(tuple[Entry, ...])
 
@@ -104,13 +95,6 @@ async def placed(tx: Transaction, keys: Sequence[str]) -> dict[str, Placed]:
         )
         for row in (await tx.fetch(_PLACED, list(keys)) if keys else ())
     }
-
-
-async def deliver(tx: Transaction, deliveries: Mapping[str, datetime], forget_before: datetime) -> set[str]:
-    """Note webhook deliveries (signature → its time) and give the signatures that are new."""
-    await tx.execute(_FORGET, forget_before)
-    rows = await tx.fetch(_DELIVER, list(deliveries), list(deliveries.values()))
-    return {row["signature"] for row in rows}
 
 
 def body(created: OrderCreated) -> tuple[str, str, str]:

@@ -12,7 +12,7 @@ from urllib.parse import quote, urlsplit
 import aiohttp
 from pydantic import BaseModel, ValidationError
 
-from orderflow_contracts.event import Identifier
+from orderflow_contracts.event import ForeignId
 from orderflow_runtime.context import note, outgoing
 from orderflow_runtime.service import OutcomeUnknown
 
@@ -21,7 +21,7 @@ class Body(BaseModel):
     """What is read of a provider's answer."""
 
     outcome: str | None = None
-    reference: Identifier | None = None
+    reference: ForeignId | None = None
     code: str | None = None
 
 

@@ -14,10 +14,9 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from orderflow_contracts.event import Identifier, Model
-from orderflow_contracts.events import Currency, Minor
+from orderflow_contracts.event import ForeignId, Model
+from orderflow_contracts.events import Currency, Minor, Token
 
-Key = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_.:-]+$")]
 Rate = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -41,17 +40,17 @@ _DECLINING = frozenset({Behaviour.DECLINED, Behaviour.LOST_DECLINED})
 class PaymentRequest(Model):
     """Take this amount from whom the token stands for."""
 
-    idempotency_key: Key
+    idempotency_key: ForeignId
     amount: Minor
     currency: Currency
-    token: Annotated[str, Field(min_length=1, max_length=100)]
+    token: Token
 
 
 class RefundRequest(Model):
     """Give back this amount of the payment with this reference."""
 
-    idempotency_key: Key
-    reference: Identifier
+    idempotency_key: ForeignId
+    reference: ForeignId
     amount: Minor
 
 
@@ -70,7 +69,7 @@ class Payment(Model):
     """What became of a payment's key. `code` says why it was declined."""
 
     request: PaymentRequest
-    reference: Identifier
+    reference: ForeignId
     code: str | None = None
 
 
@@ -78,7 +77,7 @@ class Refund(Model):
     """What became of a refund's key. `code` says why it was refused."""
 
     request: RefundRequest
-    reference: Identifier
+    reference: ForeignId
     currency: Currency
     code: str | None = None
 

@@ -4,7 +4,7 @@ import pytest
 
 from support.fleet import Fleet
 from support.oracles import judge, until_at_rest
-from support.orders import Shop, mixture
+from support.orders import Shop, mixture, order
 
 
 async def test_an_order_is_reserved_paid_shipped_and_completed(shop: Shop) -> None:
@@ -46,6 +46,20 @@ async def test_a_partial_order_takes_what_there_is(shop: Shop) -> None:
     ended = await shop.until(order)
     assert (ended["state"], ended["amount"]) == ("COMPLETED", 1400)
     assert await _stock(shop.fleet, "RARE-1") == (0, 0, 2)
+
+
+async def test_names_of_other_systems_go_all_the_way(shop: Shop) -> None:
+    """Article, customer and token of any text, an address without postcode: reserved, paid, shipped, refunded."""
+    sku, token = "gid://shop/A 4+grün?#%2F", "eyJhbGciOiJIUzI1NiJ9.e30.Zm9v-_/A=="
+    await _put_on_shelf(shop.fleet, sku, 4)
+    for country, state in (("IE", "COMPLETED"), ("XX", "CANCELLED")):
+        wanted = order(key=f"#1001/{country} ü", card=token, country=country, lines=[(sku, 2, 450)])
+        wanted["customer"] |= {"id": "Ann Ünal <ann+1@example.org>", "name": "Ann Ünal"}
+        wanted["shipTo"] |= {"street": ["c/o Bo", "Quay 7"], "postcode": None, "region": "Leinster"}
+        (placed,) = await shop.place_all([wanted])
+        assert (await shop.until(placed))["state"] == state
+    assert await _stock(shop.fleet, sku) == (2, 0, 2)
+    assert await _payments(shop.fleet, placed) == [("REFUNDED", 900, 900)]
 
 
 async def test_the_last_piece_goes_to_one_of_many(shop: Shop) -> None:

@@ -28,8 +28,7 @@ from orderflow_contracts.events import (
 )
 from orderflow_order import store
 from orderflow_order.domain import OrderRefusal, State
-from orderflow_order.handlers import DEADLINE, Handlers, Outcome, Placement, Standing, UnknownOrderError
-from orderflow_order.webhook import Delivery
+from orderflow_order.handlers import DEADLINE, Handlers, Outcome, Standing, UnknownOrderError
 from orderflow_runtime.service import Command, Fired, Reply
 from support.batch import Batch, connect, make_schema, received
 
@@ -86,11 +85,11 @@ def reserved(number: int) -> StockReserved:
     )
 
 
-async def place(connection: asyncpg.Connection, *placements: Placement) -> tuple[list[Reply], Clocked]:
+async def place(connection: asyncpg.Connection, *orders: OrderCreated) -> tuple[list[Reply], Clocked]:
     """Place orders in one transaction."""
     tx = Clocked(connection)
     async with connection.transaction():
-        commands = [Command(placement.created.order_id, placement) for placement in placements]
+        commands = [Command(order.order_id, order) for order in orders]
         return await HANDLERS.place(commands, tx), tx
 
 
@@ -115,7 +114,7 @@ async def timeline(connection: asyncpg.Connection, number: int) -> list[tuple[st
 async def test_five_hundred_orders_go_through_in_sets(orders: asyncpg.Connection) -> None:
     """A full group is placed, moved on and completed; each order keeps its own history and customer."""
     numbers = range(500)
-    replies, tx = await place(orders, *(Placement(created(n, price=n)) for n in reversed(numbers)))
+    replies, tx = await place(orders, *(created(n, price=n) for n in reversed(numbers)))
     assert all(reply.value.outcome is Outcome.CREATED for reply in replies)
     assert [reply.publish[0].key for reply in replies] == [reply.value.id for reply in replies]
     assert set(tx.timers.values()) == {timedelta(minutes=15)}
@@ -138,7 +137,7 @@ async def test_five_hundred_orders_go_through_in_sets(orders: asyncpg.Connection
 
 async def test_cancellation_is_kept_until_all_is_undone(orders: asyncpg.Connection) -> None:
     """What is owed, why, and how often it was asked for survive between transactions."""
-    await place(orders, Placement(created(1)))
+    await place(orders, created(1))
     replies = await HANDLERS.cancel([Command("o0001", None), Command("o0002", None)], Clocked(orders))
     assert replies[0].value == Standing("o0001", State.CANCELLING, replies[0].value.reason)
     assert isinstance(replies[0].publish[0], OrderCancelled)
@@ -159,7 +158,7 @@ async def test_cancellation_is_kept_until_all_is_undone(orders: asyncpg.Connecti
 
 async def test_failed_compensation_is_resumed(orders: asyncpg.Connection) -> None:
     """A refused refund and a passed deadline both stop the order, and a resume asks again with the next attempt."""
-    await place(orders, *(Placement(created(n)) for n in (1, 2)))
+    await place(orders, *(created(n) for n in (1, 2)))
     await HANDLERS.expire([Fired(DEADLINE, f"o000{n}", {}) for n in (1, 2)], Clocked(orders))
     await take(orders, PaymentFailed(order_id="o0001", reason=PaymentFailure.REFUND_REJECTED))
     await HANDLERS.expire([Fired(DEADLINE, "o0002", {}), Fired(DEADLINE, "gone", {})], Clocked(orders))
@@ -170,7 +169,7 @@ async def test_failed_compensation_is_resumed(orders: asyncpg.Connection) -> Non
 
 async def test_partial_order_without_a_price_is_kept_so(orders: asyncpg.Connection) -> None:
     """An amount that is not yet known is null, and no zero."""
-    await place(orders, Placement(created(1, partial=True)))
+    await place(orders, created(1, partial=True))
     await take(orders, ShipmentCreated(order_id="o0001", tracking="t"))
     found = await row(orders, 1)
     assert (found["amount"], found["state"]) == (None, "SHIPPED")
@@ -178,9 +177,9 @@ async def test_partial_order_without_a_price_is_kept_so(orders: asyncpg.Connecti
 
 async def test_repeated_key_is_answered_from_what_is_stored(orders: asyncpg.Connection) -> None:
     """In one group a new order, a repeat and a reused key are told apart; only the new one is published."""
-    await place(orders, Placement(created(1)), Placement(created(2)))
+    await place(orders, created(1), created(2))
     await take(orders, reserved(1))
-    replies, tx = await place(orders, Placement(created(3)), Placement(created(1)), Placement(created(2, price=1)))
+    replies, tx = await place(orders, created(3), created(1), created(2, price=1))
     assert [getattr(reply.value, "outcome", reply.value) for reply in replies] == [
         Outcome.CREATED,
         Outcome.REPEATED,
@@ -194,65 +193,35 @@ async def test_repeated_key_is_answered_from_what_is_stored(orders: asyncpg.Conn
 async def test_two_transactions_place_the_same_order_once(orders: asyncpg.Connection, database: str) -> None:
     """Of two that place the same orders at once, in opposite order, each order is created by exactly one."""
     other = await connect(database, "order")
-    placements = [Placement(created(n)) for n in range(50)]
+    wanted = [created(n) for n in range(50)]
     try:
-        one, two = await asyncio.gather(place(orders, *placements), place(other, *reversed(placements)))
+        one, two = await asyncio.gather(place(orders, *wanted), place(other, *reversed(wanted)))
     finally:
         await other.close()
     outcomes = [reply.value.outcome for reply in (*one[0], *two[0])]
     assert outcomes.count(Outcome.CREATED) == outcomes.count(Outcome.REPEATED) == 50
 
 
-async def test_delivery_is_taken_once_and_forgotten_after_its_window(orders: asyncpg.Connection) -> None:
-    """A signature seen before places nothing; one that has left its window is no longer kept."""
-    old = Delivery("s0", NOW - timedelta(hours=1))
-    await place(orders, Placement(created(0), old))
-    first, _ = await place(orders, Placement(created(1), Delivery("s1", NOW)), Placement(created(3)))
-    again, _ = await place(
-        orders, Placement(created(1), Delivery("s1", NOW)), Placement(created(2), Delivery("s2", NOW))
-    )
-    assert [getattr(reply.value, "outcome", reply.value) for reply in (*first, *again)] == [
-        Outcome.CREATED,
-        Outcome.CREATED,
-        Outcome.REPLAYED,
-        Outcome.CREATED,
-    ]
-    kept = await orders.fetch("SELECT signature FROM webhook_deliveries ORDER BY 1")
-    assert [delivery["signature"] for delivery in kept] == ["s1", "s2"]
-
-
-async def test_delivery_whose_order_rolls_back_may_come_again(orders: asyncpg.Connection) -> None:
-    """The signature is noted with the order or not at all."""
-    placement = Placement(created(1), Delivery("s1", NOW))
-    crash = orders.transaction()
-    await crash.start()
-    await HANDLERS.place([Command("o0001", placement)], Clocked(orders))
-    await crash.rollback()
-    replies, _ = await place(orders, placement)
-    assert replies[0].value.outcome is Outcome.CREATED
-
-
 async def test_event_of_an_unknown_order_is_refused(orders: asyncpg.Connection) -> None:
     """An event of an order that was never placed names it and changes nothing of the others in its batch."""
-    await place(orders, Placement(created(1)))
+    await place(orders, created(1))
     with pytest.raises(UnknownOrderError, match="o0009"):
         await take(orders, reserved(1), reserved(9))
     assert (await row(orders, 1))["state"] == "PENDING"
 
 
-async def test_group_of_replays_alone_stores_nothing(orders: asyncpg.Connection) -> None:
-    """A group of which nothing is new needs no order to insert."""
-    placement = Placement(created(1), Delivery("s1", NOW))
-    await place(orders, placement)
-    replies, tx = await place(orders, placement)
-    assert [reply.value for reply in replies] == [Outcome.REPLAYED]
+async def test_group_of_repeats_alone_stores_nothing(orders: asyncpg.Connection) -> None:
+    """A group of which nothing is new inserts no order and sets no deadline."""
+    await place(orders, created(1))
+    replies, tx = await place(orders, created(1))
+    assert [reply.value.outcome for reply in replies] == [Outcome.REPEATED]
     assert not tx.timers
 
 
 async def test_updates_stay_on_their_page(orders: asyncpg.Connection) -> None:
     """Moving a batch of orders on touches no index: most updates are heap-only."""
     numbers = range(500)
-    await place(orders, *(Placement(created(n)) for n in numbers))
+    await place(orders, *(created(n) for n in numbers))
     await take(orders, *map(reserved, numbers))
     await take(
         orders, *(PaymentProcessed(order_id=f"o{n:04}", amount=1, currency="EUR", reference="r") for n in numbers)

@@ -1,6 +1,6 @@
 """The API before a desk in memory, at a fixed time, with a webhook secret."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,17 +32,20 @@ class FrontDoor:
 
 
 @pytest.fixture
-def door() -> FrontDoor:
-    """A fresh API without orders."""
-    desk = OrderDesk()
-    return FrontDoor(build_app(desk, SECRET, lambda: NOW), desk)
+def new_door() -> Callable[[str | None], FrontDoor]:
+    """Make an API without orders that is told these secrets."""
+
+    def make(secret: str | None) -> FrontDoor:
+        desk = OrderDesk()
+        return FrontDoor(build_app(desk, secret, lambda: NOW), desk)
+
+    return make
 
 
 @pytest.fixture
-def door_without_secret() -> FrontDoor:
-    """An API that takes no webhooks."""
-    desk = OrderDesk()
-    return FrontDoor(build_app(desk, None, lambda: NOW), desk)
+def door(new_door: Callable[[str | None], FrontDoor]) -> FrontDoor:
+    """A fresh API without orders."""
+    return new_door(SECRET)
 
 
 @pytest.fixture

@@ -31,12 +31,22 @@ async def test_signed_delivery_places_its_order(door, body) -> None:
     assert answer.json["id"] in door.desk.orders
 
 
-async def test_replayed_delivery_is_refused(door, body) -> None:
-    """The very same delivery is taken once."""
+async def test_the_same_delivery_again_gives_the_same_order(door, body) -> None:
+    """Who saw no answer sends the very same bytes again, and hears of the order that they made."""
     signature = sign(body, SECRET, NOW)
-    await deliver(door, body, signature)
-    answer = await deliver(door, body, signature)
-    assert (answer.status, answer.json["type"].rsplit("/")[-1]) == (409, "replayed-delivery")
+    first = await deliver(door, body, signature)
+    again = await deliver(door, body, signature)
+    assert (again.status, again.json) == (200, first.json)
+    assert len(door.desk.orders) == 1
+
+
+async def test_another_body_under_the_same_key_is_a_conflict(door, order, body) -> None:
+    """A key names one order; which of two is meant, nobody can tell."""
+    await deliver(door, body, sign(body, SECRET, NOW))
+    other = json.dumps(order | {"idempotencyKey": "w1", "currency": "USD"}).encode()
+    answer = await deliver(door, other, sign(other, SECRET, NOW))
+    assert (answer.status, answer.json["type"].rsplit("/")[-1]) == (409, "delivery-conflict")
+    assert len(door.desk.orders) == 1
 
 
 async def test_delivery_signed_anew_gives_the_same_order(door, body) -> None:
@@ -60,6 +70,35 @@ async def test_delivery_at_the_edge_of_the_window_is_taken(door, body, minutes) 
     assert (await deliver(door, body, sign(body, SECRET, NOW + timedelta(minutes=minutes)))).status == 201
 
 
+@pytest.mark.parametrize("signed_by", ["old one", "new one"])
+@pytest.mark.parametrize("known", ["old one", "old one,new one", "new one\r\nold one\n", " old one , , new one "])
+async def test_secrets_may_overlap_while_they_change(new_door, body, known, signed_by) -> None:
+    """A receiver that knows both secrets takes what either of them has signed; one that does not know it, refuses."""
+    door = new_door(known)
+    taken = signed_by in known
+    assert (await deliver(door, body, sign(body, signed_by, NOW))).status == (201 if taken else 401)
+
+
+@pytest.mark.parametrize("secret", ["first", "last"])
+async def test_a_delivery_may_be_signed_by_several_secrets(new_door, body, secret) -> None:
+    """One of its signatures is enough, in whatever place; those of other kinds are passed over."""
+    door = new_door(secret)
+    time, first = sign(body, "first", NOW).split(",")
+    last = sign(body, "last", NOW).split(",")[1]
+    for header in (f"{time},{first},{last}", f"{first}, v0=abc, v1=short, {last}, {time}"):
+        assert (await deliver(door, body, header)).status in (200, 201)
+    assert (await deliver(door, body, f"{time},{first[:-1]}x,{last[:-1]}x")).status == 401
+
+
+@pytest.mark.parametrize(
+    "write", [str.upper, str.title, lambda hexes: f"sha256={hexes}", lambda h: f"SHA256={h.upper()}"]
+)
+async def test_hex_may_be_written_in_any_case_and_named(door, body, write) -> None:
+    """Libraries write digests in capitals too, and some put the algorithm before them."""
+    time, _, digest = sign(body, SECRET, NOW).partition(",v1=")
+    assert (await deliver(door, body, f"{time},v1={write(digest)}")).status == 201
+
+
 UNTRUSTED = [
     None,
     "",
@@ -72,6 +111,10 @@ UNTRUSTED = [
     "t=99999999999999999999,v1=00",
     "t=²,v1=00",
     "t=1767268800,v1=é",
+    "t=1767268800,v1=" + "0" * 65,
+    "t=1767268800,v1=sha256=",
+    "t=1767268800,t=1767268801,v1=" + "0" * 64,
+    "t=1767268800" + ",v1=" + ",v1=".join(f"{n:064x}" for n in range(500)),
 ]
 
 
@@ -98,9 +141,10 @@ async def test_invalid_order_in_a_signed_delivery_is_refused_by_place(door) -> N
     assert "/idempotencyKey" in {error["place"] for error in answer.json["errors"]}
 
 
-async def test_webhooks_without_a_secret_are_switched_off(door_without_secret, body) -> None:
+@pytest.mark.parametrize("secret", [None, "", " ", ",", "\n"])
+async def test_webhooks_without_a_secret_are_switched_off(new_door, body, secret) -> None:
     """Without a secret nothing is trusted, and the problem says what to set."""
-    answer = await deliver(door_without_secret, body, sign(body, "", NOW))
+    answer = await deliver(new_door(secret), body, sign(body, "", NOW))
     assert answer.status == 503
     assert "ORDER_WEBHOOK_SECRET" in answer.json["detail"]
 

@@ -56,6 +56,30 @@ async def test_a_capture_gives_its_reference(capture: ProviderPort) -> None:
     assert await capture.lookup(KEY) == result
 
 
+@pytest.mark.parametrize("reference", ["A/4 grün+", "gid://pay/7?x=1#y", "x" * 255])
+async def test_a_reference_is_the_provider_s_own(reference: str) -> None:
+    """Whatever a provider calls a payment is taken, and given back for the refund."""
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.json_response({"outcome": "captured", "reference": reference})
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    async with TestServer(app) as server:
+        client = Client(str(server.make_url("/")), timeout=2)
+        port = ProviderPort(client, PAYMENTS)
+        assert await port.perform(request(), KEY) == await port.lookup(KEY)
+        assert (await port.perform(request(), KEY))["reference"] == reference
+        await client.close()
+
+
+@pytest.mark.parametrize("key", ["A/4 grün+", "gid://shop/7", "a%2Fb", "x?y#z"])
+async def test_any_key_can_be_looked_up(capture: ProviderPort, key: str) -> None:
+    """A key is one part of the address, whatever characters it has."""
+    made = await capture.perform(request("a=token/of+another"), key)
+    assert await capture.lookup(key) == made
+
+
 async def test_a_decline_is_a_known_outcome(capture: ProviderPort) -> None:
     """A refusal comes with its code, the same when looked up."""
     result = await capture.perform(request("tok_declined"), KEY)
@@ -127,7 +151,7 @@ async def test_a_refund_is_made_refused_or_lost(capture: ProviderPort, refund: P
         (200, "[" * 10_000),
         (200, "{}"),
         (200, '{"outcome": "captured"}'),
-        (200, '{"outcome": "captured", "reference": "a b"}'),
+        (200, '{"outcome": "captured", "reference": "a\\u0007b"}'),
         (402, "no"),
         (402, "{}"),
         (429, "{}"),

@@ -12,13 +12,14 @@ from orderflow_contracts.personal import personal_values
 from orderflow_runtime.reasons import reason_of
 from orderflow_runtime.service import CallOutcome, Received
 
-PEOPLE = ("ann@example.org", "Ann Åberg (x2)", "Main St. 1", "Ghent", "9000")
+PEOPLE = ("ann@example.org", "Ann Åberg (x2)", "Main St. 1", "2nd floor", "Ghent", "East Flanders")
 
 
 @pytest.fixture
 def created() -> OrderCreated:
     """An order of a person."""
-    email, name, street, city, postcode = PEOPLE
+    email, name, street, floor, city, region = PEOPLE
+    street = f"{street}\n{floor}"
     return OrderCreated.model_validate(
         {
             "orderId": "o-1",
@@ -26,7 +27,7 @@ def created() -> OrderCreated:
             "lines": [{"sku": "apple", "quantity": 1, "unitPrice": 300}],
             "currency": "EUR",
             "payment": {"token": "tok"},
-            "shipTo": Address(name=name, street=street, city=city, postcode=postcode, country="BE"),
+            "shipTo": Address(name=name, street=street, city=city, region=region, country="BE"),
             "allowPartial": False,
         }
     )
