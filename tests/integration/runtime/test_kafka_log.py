@@ -12,7 +12,7 @@ from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
 from orderflow_cli.kafka import Kafka
-from orderflow_runtime import clients, kafka
+from orderflow_runtime import clients, writing
 from orderflow_runtime.kafka import KafkaLog, KafkaSettings
 from orderflow_runtime.log import LogUnavailable, Message, Partition, Position, partition_of
 from support.fleet import until
@@ -206,16 +206,16 @@ async def test_a_cluster_that_does_not_answer_is_said_to_be_away() -> None:
 async def test_publishing_from_two_tasks_uses_one_producer(site: Site) -> None:
     """The worker's outbox and the relay publish side by side, also right after the producer was lost."""
     log, made = KafkaLog(site.settings("tiny").kafka()), []
-    new_producer = log._new_producer
+    new_producer = log._writer._connect
 
     async def count() -> Any:
         made.append(1)
         return await new_producer()
 
-    log._new_producer = count  # type: ignore[method-assign]
+    log._writer._connect = count
     done = f"{site.config.flow}.done"
     await asyncio.gather(*(log.publish([Message(done, b"k%d" % n, [], b"v")]) for n in range(10)))
-    await log._drop_producer()
+    await log._writer.close()
     await asyncio.gather(*(log.publish([Message(done, b"k%d" % n, [], b"v")]) for n in range(10)))
     assert len(made) == 2
     assert await log.partitions_of(done) == 3
@@ -226,7 +226,8 @@ async def test_a_broker_that_freezes_holds_up_neither_publishing_nor_closing(
     private_kafka: Kafka, flow_name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What no answer comes for is given up in time, and what is begun anew afterwards finds the broker again."""
-    monkeypatch.setattr(kafka, "_PUBLISH_SECONDS", 2.0)
+    monkeypatch.setattr(writing, "_ANSWER_SECONDS", 2.0)
+    monkeypatch.setattr(writing, "_ALIVE_SECONDS", 2.0)
     monkeypatch.setattr(clients, "_CLOSE_SECONDS", 1.0)
     topic = f"{flow_name}.done"
     admin = AdminClient({"bootstrap.servers": private_kafka.bootstrap})

@@ -218,7 +218,7 @@ async def test_a_serialization_failure_runs_the_batch_again(site: Site) -> None:
     assert not await site.fleet.fetch("SELECT 1 FROM tiny.parked UNION ALL SELECT 1 FROM tiny.dead_letters")
 
 
-@pytest.mark.parametrize("statement", ["SELECT 1/0", "INSERT INTO nowhere VALUES (1)", "SELECT $1::int"])
+@pytest.mark.parametrize("statement", ["SELECT 1/0", "SELEC 1", "SELECT $1::int"])
 async def test_a_failing_statement_is_undone_alone(site: Site, statement: str) -> None:
     """An event whose statement Postgres refuses goes to the dead letters; those beside it commit in the same batch."""
 
