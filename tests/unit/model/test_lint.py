@@ -107,7 +107,7 @@ def test_the_operators_password_at_kafka_is_its_own(edited: Any) -> None:
 WARNINGS = [
     ("spec.services[4].scale.max", 13, "spec.services[4].scale.max", "more than 12 partitions"),
     ("spec.services[3].scale.max", 7, "spec.services[3].scale.max", "more than 6 partitions"),
-    ("spec.services[4].subscribes", ["ORDER_CREATED"], "spec.events[1].name", "nobody subscribes ORDER_COMPLETED"),
+    ("spec.services[0].subscribes", ["STOCK_RESERVED"], "spec.events[11].name", "nobody subscribes SHIPMENT_FAILED"),
     ("spec.objectives[0].within", "16m", "spec.objectives[0].within", "deadline of 15m"),
     (
         "spec.saga.compensations",
@@ -171,7 +171,7 @@ def test_a_service_that_only_publishes_may_have_any_scale(edited: Any) -> None:
 
 def test_errors_come_before_warnings(edited: Any) -> None:
     """Whoever reads only the first finding reads what must be changed."""
-    document = edited({"spec.services[3].scale.max": 7, "spec.services[4].subscribes": ["WEATHER"]})
+    document = edited({"spec.services[3].scale.max": 7, "spec.services[0].subscribes": ["WEATHER"]})
     severities = [finding.severity for finding in lint(parse_flow(document))]
     assert severities == sorted(severities)
     assert set(severities) == set(Severity)
