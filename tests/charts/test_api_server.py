@@ -125,6 +125,15 @@ async def test_an_upgrade_keeps_what_was_drawn(api: Api, installed: Helm) -> Non
     install(installed, OPERATOR, SYSTEM, {"webhook": {"enabled": True, "failurePolicy": "Ignore"}})
 
 
+async def test_an_upgrade_to_secrets_of_ones_own_takes_none_away(api: Api, installed: Helm) -> None:
+    """Those that were drawn stay, for flows still name them; back again, they are what they were."""
+    before = await secrets(api)
+    install(installed, PLATFORM, SHOP, MATRIX[PLATFORM]["with Secrets of one's own"])
+    assert await secrets(api) == before
+    install(installed, PLATFORM, SHOP, {"kafka": {"type": "Broker"}})
+    assert await secrets(api) == before
+
+
 async def test_the_address_of_the_database_has_its_password(api: Api) -> None:
     """What a flow is told of Postgres is what Postgres was told."""
     found = {

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from support.helm import CASES, CHARTS, MAJORS, MATRIX, OPERATOR, PLATFORM, Helm, Json, pod_templates
+from support.helm import CASES, CHARTS, KUBERNETES, MAJORS, MATRIX, OPERATOR, PLATFORM, Helm, Json, pod_templates
 from support.openapi import faults
 
 pytestmark = pytest.mark.timeout(1800)  # the first run compiles Helm
@@ -93,6 +93,30 @@ def test_another_version_of_the_platform_starts_no_pod_anew(helm: Helm) -> None:
     """No label of Kafka's or Postgres' pods tells the chart's version: an upgrade would restart them under the flow."""
     for pod in pod_templates(helm.render(PLATFORM)).values():
         assert not {"helm.sh/chart", "app.kubernetes.io/version"} & set(pod["metadata"]["labels"])
+
+
+def test_with_secrets_of_ones_own_each_rendering_is_the_same(helm: Helm) -> None:
+    """Who renders without a cluster gives Secrets: none is made, and pods mount those that are given."""
+    values = MATRIX[PLATFORM]["with Secrets of one's own"]
+    objects = helm.render(PLATFORM, values)
+    assert helm.render(PLATFORM, values) == objects
+    assert [item["metadata"]["name"] for item in objects if item["kind"] == "Secret"] == []
+    mounted = {
+        volume["secret"]["secretName"]
+        for pod in pod_templates(objects).values()
+        for volume in pod["spec"].get("volumes", [])
+        if "secret" in volume
+    }
+    assert mounted == {"my-kafka", "my-postgres"}
+
+
+def test_what_is_drawn_without_a_cluster_is_said_to_be(helm: Helm) -> None:
+    """By itself each rendering draws passwords anew, and the rendered Secrets say so where a person reviews them."""
+    texts = [helm.run("template", "x", PLATFORM, "--kube-version", KUBERNETES) for _ in range(2)]
+    assert texts[0] != texts[1]
+    drawn = [document for document in texts[0].split("---\n") if "kind: Secret" in document and "password:" in document]
+    assert len(drawn) == 2
+    assert all("this password is another each time" in document for document in drawn)
 
 
 def test_strimzi_is_used_where_its_api_is_served(helm: Helm) -> None:

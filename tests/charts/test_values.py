@@ -28,6 +28,13 @@ WRONG: list[tuple[Path, Json, str]] = [
     (PLATFORM, {"kafka": {"storage": "5"}}, "'/kafka/storage'"),
     (PLATFORM, {"kafka": {"strimzi": {"nodes": 0}}}, "'/kafka/strimzi/nodes'"),
     (PLATFORM, {"postgres": {"password": "x"}}, "'/postgres': additional properties 'password'"),
+    (PLATFORM, {"postgres": {"existingSecret": "My Secret"}}, "'/postgres/existingSecret'"),
+    (PLATFORM, {"postgres": {"existingSecret": "mine"}}, "existingSecret and postgres.existingUriSecret go together"),
+    (
+        PLATFORM,
+        {"postgres": {"existingUriSecret": "mine"}},
+        "existingSecret and postgres.existingUriSecret go together",
+    ),
     (PLATFORM, {"collector": {"endpoint": "http://tempo:4317"}}, "'/collector/endpoint'"),
 ]
 

@@ -57,6 +57,10 @@ MATRIX: dict[Path, dict[str, Json]] = {
         "on one node of Strimzi": {"kafka": {"type": "Strimzi", "strimzi": {"nodes": 1}}, "storageClass": "fast"},
         "with a collector": {"collector": {"enabled": True, "endpoint": "tempo.tracing:4317"}},
         "with little": {"paymentProvider": {"enabled": False}, "kafka": {"type": "Broker"}},
+        "with Secrets of one's own": {
+            "kafka": {"type": "Broker", "broker": {"existingSecret": "my-kafka"}},
+            "postgres": {"existingSecret": "my-postgres", "existingUriSecret": "my-db"},
+        },
         "from a registry of one's own": {"imagePullSecrets": [{"name": "registry"}], "pullPolicy": "Always"},
     },
 }
