@@ -7,6 +7,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -20,11 +21,12 @@ from support.flows import changed, pair
 from support.kafka_rights import KafkaRights
 from support.names import unique_name
 from support.operator_process import make_account
+from support.portion import Portion
 from support.snapshot import snapshot
 from support.stand import Stand, new_namespace, operator_of
 
 RECOVERY_S = 60
-MOST_LIVES = 150
+MOST_WRITES = 150
 FAULTS = {
     "conflicts": Faults(conflict=0.3),
     "throttled": Faults(throttle=0.3),
@@ -59,25 +61,25 @@ async def undisturbed(api: Api, served: ControlPlane, scratch: Path) -> dict[str
 
 @pytest.mark.timeout(900)
 async def test_killed_after_each_of_its_writes_it_converges_to_the_same_end(
-    stand: Stand, proxy: ApiProxy, undisturbed: dict[str, Json]
+    stand: Stand, proxy: ApiProxy, undisturbed: dict[str, Json], chaos: Portion
 ) -> None:
-    """Each life of the operator makes one write; in the end all is made, once, and as without a kill."""
+    """Whole, each life of the operator makes one write; in the end all is made, once, and as without a kill."""
     await stand.apply(pair())
-    lives = await _live_and_die(stand, proxy, lambda: _is_ready(stand))
+    lives = await _live_and_die(stand, proxy, lambda: _is_ready(stand), chaos)
     made = await stand.made()
-    assert lives > len(made), "each object took a life, and the status some more"
+    assert (lives + 1) * chaos.of > len(made), "each object took its part of a life, and the status some more"
     assert snapshot(made, stand.namespace) == undisturbed
     proxy.allowance = None
     await stand.start(proxy.url)
     before = await stand.settle()
     await asyncio.sleep(3)
     assert await stand.settle(2) == before
-    print(f"{lives} lives, each killed after its one write")
+    print(f"{lives} lives, each killed after its last write")
 
 
 @pytest.mark.timeout(900)
 async def test_killed_after_each_write_of_a_teardown_it_ends_clean(
-    stand: Stand, proxy: ApiProxy, kafka: Kafka, flow_name: str
+    stand: Stand, proxy: ApiProxy, kafka: Kafka, flow_name: str, chaos: Portion
 ) -> None:
     """No finalizer is left behind and nothing else, in Kubernetes or in Kafka, however often it dies on the way."""
     admin = {"provisioner": "Admin", "bootstrapServers": [kafka.bootstrap]}
@@ -91,27 +93,31 @@ async def test_killed_after_each_write_of_a_teardown_it_ends_clean(
     async def clean() -> bool:
         return await stand.flow(flow_name) is None and not await stand.made()
 
-    assert await _live_and_die(stand, proxy, clean) > 0, "it was killed on the way"
+    assert await _live_and_die(stand, proxy, clean, chaos) > 0, "it was killed on the way"
     assert KafkaRights(kafka.bootstrap).partitions(f"{flow_name}.asked") == 0
 
 
-async def _live_and_die(stand: Stand, proxy: ApiProxy, done: Callable[[], Awaitable[bool]]) -> int:
-    """Start the operator again and again, each time killed after one write; give how often, once it is done."""
+async def _live_and_die(stand: Stand, proxy: ApiProxy, done: Callable[[], Awaitable[bool]], chaos: Portion) -> int:
+    """Start the operator again and again, each time killed after a write of this portion; give how often, at the end.
+
+    Of all writes counted through, each is some slice's: the first life ends after the slice's first one.
+    """
 
     def kill(method: str, path: str) -> None:
-        os.kill(stand.operator.pid, signal.SIGKILL)
+        if proxy.allowance == 0 and stand.operator.running:
+            os.kill(stand.operator.pid, signal.SIGKILL)
 
     proxy.on_write = kill
     try:
-        for life in range(MOST_LIVES):
-            proxy.allowance = 1
+        for life, (before, last) in enumerate(pairwise([-1, *chaos.turns(range(MOST_WRITES))])):
+            proxy.allowance = last - before
             stand.operator.start(proxy.url)
             if not await _dies(stand, done):
                 return life
     finally:
         proxy.on_write = lambda method, path: None
         await asyncio.to_thread(stand.operator.kill)
-    raise AssertionError(f"not done after {MOST_LIVES} lives: {await stand.flow('pair')}\n{stand.operator.tail()}")
+    raise AssertionError(f"not done after {MOST_WRITES} writes: {await stand.flow('pair')}\n{stand.operator.tail()}")
 
 
 async def _dies(stand: Stand, done: Callable[[], Awaitable[bool]]) -> bool:
