@@ -6,7 +6,7 @@ A proxy stands between it and the API server. In the end all is as if nothing ha
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -65,7 +65,7 @@ async def test_killed_after_each_of_its_writes_it_converges_to_the_same_end(
 ) -> None:
     """Whole, each life of the operator makes one write; in the end all is made, once, and as without a kill."""
     await stand.apply(pair())
-    lives = await _live_and_die(stand, proxy, lambda: _is_ready(stand), chaos)
+    lives = await _live_and_die(stand, proxy, lambda: _is_ready(stand), chaos.turns(range(MOST_WRITES)))
     made = await stand.made()
     assert (lives + 1) * chaos.of > len(made), "each object took its part of a life, and the status some more"
     assert snapshot(made, stand.namespace) == undisturbed
@@ -79,7 +79,7 @@ async def test_killed_after_each_of_its_writes_it_converges_to_the_same_end(
 
 @pytest.mark.timeout(900)
 async def test_killed_after_each_write_of_a_teardown_it_ends_clean(
-    stand: Stand, proxy: ApiProxy, kafka: Kafka, flow_name: str, chaos: Portion
+    stand: Stand, proxy: ApiProxy, kafka: Kafka, flow_name: str
 ) -> None:
     """No finalizer is left behind and nothing else, in Kubernetes or in Kafka, however often it dies on the way."""
     admin = {"provisioner": "Admin", "bootstrapServers": [kafka.bootstrap]}
@@ -93,14 +93,16 @@ async def test_killed_after_each_write_of_a_teardown_it_ends_clean(
     async def clean() -> bool:
         return await stand.flow(flow_name) is None and not await stand.made()
 
-    assert await _live_and_die(stand, proxy, clean, chaos) > 0, "it was killed on the way"
+    assert await _live_and_die(stand, proxy, clean, range(MOST_WRITES)) > 0, "it was killed on the way"
     assert KafkaRights(kafka.bootstrap).partitions(f"{flow_name}.asked") == 0
 
 
-async def _live_and_die(stand: Stand, proxy: ApiProxy, done: Callable[[], Awaitable[bool]], chaos: Portion) -> int:
-    """Start the operator again and again, each time killed after a write of this portion; give how often, at the end.
+async def _live_and_die(
+    stand: Stand, proxy: ApiProxy, done: Callable[[], Awaitable[bool]], deaths: Sequence[int]
+) -> int:
+    """Start the operator again and again; give how often it was killed, once it is done.
 
-    Of all writes counted through, each is some slice's: the first life ends after the slice's first one.
+    Its writes are counted through all of its lives, from 0; each life ends after the next of `deaths`.
     """
 
     def kill(method: str, path: str) -> None:
@@ -109,7 +111,7 @@ async def _live_and_die(stand: Stand, proxy: ApiProxy, done: Callable[[], Awaita
 
     proxy.on_write = kill
     try:
-        for life, (before, last) in enumerate(pairwise([-1, *chaos.turns(range(MOST_WRITES))])):
+        for life, (before, last) in enumerate(pairwise([-1, *deaths])):
             proxy.allowance = last - before
             stand.operator.start(proxy.url)
             if not await _dies(stand, done):
