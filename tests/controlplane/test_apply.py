@@ -174,10 +174,10 @@ async def test_each_service_has_its_pods_problem_in_the_status(stand: Stand) -> 
 
 async def test_a_refused_topic_is_told_of_and_keeps_nothing_else_from_going_on(stand: Stand) -> None:
     """What Strimzi says of a topic stands by its event; services are made all the same."""
-    stand.strimzi.refusals["shop.order-created"] = Refused("PolicyViolation", "too many replicas")
+    stand.strimzi.refusals["shop.order-created"] = Refused("KafkaError", "too many replicas")
     await stand.start()
     await stand.apply(shop())
-    said = await stand.until("shop", "TopicsReady", "False", "PolicyViolation")
+    said = await stand.until("shop", "TopicsReady", "False", "KafkaError")
     assert "shop.order-created" in said["message"]
     assert "too many replicas" in said["message"]
     await stand.until("shop", "ServicesReady", "True", seconds=120)

@@ -4,8 +4,6 @@ import asyncio
 import base64
 from pathlib import Path
 
-from confluent_kafka.admin import AdminClient
-
 from support.api import Api, Json, background
 from support.fleet import until
 from support.kafka_rights import KafkaRights
@@ -137,7 +135,7 @@ async def test_strimzi_makes_topics_users_and_rights_on_a_real_kafka(
             await until(lambda kind=kind, name=name: is_ready(api, kind, namespace, name), f"{name} is ready")
         secret = await api.get("Secret", namespace, user) or {}
         password = base64.b64decode(secret["data"]["password"]).decode()
-        seen = await asyncio.to_thread(topics_seen, secure_kafka, user, password)
+        seen = await asyncio.to_thread(secure_kafka.topics_seen, user, password)
         assert topic in seen
         assert secret_topic not in seen
         await api.delete("KafkaTopic", namespace, topic)
@@ -155,16 +153,3 @@ async def is_ready(api: Api, kind: str, namespace: str, name: str) -> bool:
     """Whether Strimzi says so."""
     found = await api.get(kind, namespace, name) or {}
     return any(one["status"] == "True" for one in found.get("status", {}).get("conditions", ()))
-
-
-def topics_seen(kafka: SecureKafka, user: str, password: str) -> set[str]:
-    """Give the topics that a user sees over TLS."""
-    settings = {
-        "bootstrap.servers": kafka.secure_bootstrap,
-        "security.protocol": "SASL_SSL",
-        "sasl.mechanism": "SCRAM-SHA-512",
-        "sasl.username": user,
-        "sasl.password": password,
-        "ssl.ca.pem": kafka.ca,
-    }
-    return set(AdminClient(settings).list_topics(timeout=20).topics)

@@ -12,7 +12,7 @@ from orderflow_model.loading import parse_flow
 from support.api import Api, Json
 from support.controlplane import ControlPlane
 from support.fleet import Fleet
-from support.flows import shop
+from support.flows import changed, shop
 from support.kafka_rights import KafkaRights
 from support.kubelet import Kubelet, Machine
 from support.names import unique_name
@@ -58,7 +58,7 @@ async def running(
 ) -> AsyncIterator[tuple[Stand, InCluster]]:
     """The reference flow, applied and ready, every pod a process."""
     token = await make_account(api, namespace)
-    flow = shop(unique_name("f"))
+    flow = changed(shop(unique_name("f")), "spec.defaults.topic.replicas", 1)  # there is one broker
     (folder := scratch / flow["metadata"]["name"]).mkdir()
     fleet = InCluster(parse_flow(flow), secure_kafka.bootstrap, database_url, folder)
     fleet.start_provider()

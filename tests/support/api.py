@@ -68,6 +68,10 @@ class Api:
         )
         return await self.call("PATCH", path, body, _APPLY, **query)
 
+    async def replace(self, body: Json, namespace: str = "") -> Json:
+        """Put an object in another's place; refused (409) when that has changed since its resourceVersion."""
+        return await self.call("PUT", path_of(body["kind"], namespace, body["metadata"]["name"]), body)
+
     async def get(self, kind: str, namespace: str, name: str) -> Json | None:
         """Give an object, None where there is none."""
         try:

@@ -3,9 +3,12 @@
 The listener of `bootstrap` stays plain and belongs to the tests, who may do everything; pods use `secure_bootstrap`.
 """
 
+import time
+from contextlib import suppress
 from pathlib import Path
 
-from confluent_kafka import KafkaError, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka.admin import AdminClient
 
 from orderflow_cli.kafka import Kafka
 from orderflow_cli.kafka_jars import KafkaProgram
@@ -62,17 +65,36 @@ class SecureKafka(Kafka):
         def delivered(error: KafkaError | None, _: Message) -> None:
             told.append(error)
 
-        settings = {
+        producer = Producer(self._login(user, password) | {"message.timeout.ms": 8000})
+        producer.produce(topic, b"x", on_delivery=delivered)
+        producer.flush(15)
+        return told[0].code() if told and told[0] else None
+
+    def topics_seen(self, user: str, password: str) -> set[str]:
+        """Give the topics that a user sees; KafkaException when it is not let in."""
+        return set(AdminClient(self._login(user, password)).list_topics(timeout=20).topics)
+
+    def admits(self, user: str, password: str) -> bool:
+        """Tell whether a user is let in with a password."""
+        refused: list[KafkaError] = []
+        admin = AdminClient(self._login(user, password) | {"error_cb": refused.append})
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            with suppress(KafkaException):
+                admin.list_topics(timeout=1)
+                return True
+            admin.poll(0)
+            if any(error.code() == KafkaError._AUTHENTICATION for error in refused):
+                return False
+        raise TimeoutError(f"{self.secure_bootstrap} neither admits nor refuses {user}")
+
+    def _login(self, user: str, password: str) -> dict[str, object]:
+        return {
             "bootstrap.servers": self.secure_bootstrap,
             "security.protocol": "SASL_SSL",
             "ssl.ca.pem": self.ca,
             "sasl.mechanism": "SCRAM-SHA-512",
             "sasl.username": user,
             "sasl.password": password,
-            "message.timeout.ms": 8000,
             "log_level": 0,
         }
-        producer = Producer(settings)
-        producer.produce(topic, b"x", on_delivery=delivered)
-        producer.flush(15)
-        return told[0].code() if told and told[0] else None
