@@ -1,0 +1,73 @@
+"""`tools/parts`: what runs beside the parts ends with them, however they end."""
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+PARTS = Path(__file__).parents[3] / "tools" / "parts"
+MAKE = """\
+#!/bin/sh
+case "$2" in
+beside) sleep 600 & echo $! >beside.tmp; mv beside.tmp beside.pid; wait ;;
+quick) while [ ! -e beside.pid ]; do sleep 0.05; done; echo "=== 3 passed in 0.10s ===" ;;
+failing) exit 1 ;;
+slow) echo slow >slow; sleep 600 ;;
+esac
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder where `make` is a program that plays the targets."""
+    (tmp_path / "make").write_text(MAKE)
+    (tmp_path / "make").chmod(0o755)
+    return tmp_path
+
+
+def start(folder: Path, *words: str) -> "subprocess.Popen[str]":
+    """Start tools/parts there."""
+    env = {"PATH": "/usr/bin:/bin", "MAKE": str(folder / "make")}
+    return subprocess.Popen(
+        [PARTS, *words], cwd=folder, env=env, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+
+
+def ends(folder: Path) -> bool:
+    """Whether what was begun beside the parts is gone within a few seconds."""
+    pid = int((folder / "beside.pid").read_text())
+    until = time.monotonic() + 10
+    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def test_every_part_runs_and_what_is_beside_them_ends(folder: Path) -> None:
+    """A part that fails stops no other; the verdict and each part's count stand at the end."""
+    running = start(folder, "--beside", "beside", "failing", "quick")
+    told = running.communicate(timeout=30)[0]
+    assert running.returncode == 1
+    assert [line.split()[0:4:3] for line in told.partition("== parts\n")[2].splitlines()] == [
+        ["failing", "FAILED"],
+        ["quick", "ok"],
+    ]
+    assert "3 passed" in told
+    assert ends(folder)
+
+
+def test_it_ends_with_a_run_that_is_stopped(folder: Path) -> None:
+    """After Ctrl-C, which a terminal sends to all in front, nothing goes on compiling behind."""
+    running = start(folder, "--beside", "beside", "quick", "slow")
+    until = time.monotonic() + 10
+    while not (folder / "slow").exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    os.killpg(running.pid, signal.SIGINT)
+    running.communicate(timeout=30)
+    assert running.returncode != 0
+    assert ends(folder)
