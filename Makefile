@@ -10,7 +10,8 @@ DEMO ?= --fail payment=5%,shipping=1%,unknown=1%
 PYTEST_ARGS ?=
 CHAOS ?= tenth
 PYTEST := $(RUN) pytest --chaos=$(CHAOS)
-WORKERS ?= 2
+WORKERS ?= 2 # of tests that compute
+WAITERS ?= 3 # of tests that mostly wait for an API server
 UPGRADE ?=
 MATPLOTLIB := 3.10.3
 IMAGES := operator services
@@ -46,10 +47,10 @@ test-integration: install ## tests on real Kafka and Postgres, which they start 
 	@$(PYTEST) tests/integration $(PYTEST_ARGS)
 
 test-controlplane: install ## tests of the operator on a real API server, compiled from Go modules at the first run
-	@$(PYTEST) -n $(WORKERS) tests/controlplane $(PYTEST_ARGS)
+	@$(PYTEST) -n $(WAITERS) tests/controlplane $(PYTEST_ARGS)
 
 test-observability: install ## tests of traces, metrics, dashboards and alerts, as their tools would see them
-	@$(PYTEST) -n $(WORKERS) tests/observability $(PYTEST_ARGS)
+	@$(PYTEST) -n $(WORKERS) --dist loadscope tests/observability $(PYTEST_ARGS)
 
 charts: install ## render the charts, judge them with Helm, kube-score (Go) and checkov, try them on an API server
 	@$(RUN) pytest tests/charts $(PYTEST_ARGS)
