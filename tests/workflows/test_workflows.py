@@ -89,12 +89,6 @@ def test_go_is_new_enough_for_every_module() -> None:
     assert tuple(int(part) for part in chosen.split(".")) >= max(wanted.values())[:2], wanted
 
 
-def test_what_is_compiled_is_named_as_a_tool() -> None:
-    """A module without its programs is empty to `go mod tidy`, which an update runs: it would take their sums away."""
-    modules = {path.parent.name: path.read_text() for path in (ROOT / "tests/tools").glob("*/go.mod")}
-    assert {name for name, text in modules.items() if not re.search(r"^tool\b", text, re.MULTILINE)} == {"crds"}
-
-
 @pytest.mark.parametrize("job", jobs(), ids=names)
 def test_a_job_ends(job: Job) -> None:
     """A job that hangs is stopped long before GitHub's six hours; one that calls a workflow has that one's limits."""

@@ -17,7 +17,6 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import IO
-from urllib.parse import quote
 
 import asyncpg
 
@@ -25,6 +24,8 @@ from orderflow_cli import children
 from orderflow_cli.errors import StartError, ToolMissingError
 from orderflow_cli.ports import HOST, free_port
 from orderflow_cli.server import Server
+from orderflow_model.postgres_uri import Host, PostgresUri
+from orderflow_runtime.connecting import connect
 
 _ADMIN = "postgres"
 _SETTINGS = {
@@ -56,8 +57,8 @@ class Postgres(Server):
         return self._port
 
     def admin_url(self, database: str = _ADMIN) -> str:
-        """A URL for the superuser, as asyncpg and psql take it."""
-        return f"postgresql://{_ADMIN}:{quote(self._password, safe='')}@{HOST}:{self._port}/{database}"
+        """A URL for the superuser, as psql takes it too."""
+        return PostgresUri((Host(HOST, self._port),), database).for_role(_ADMIN, self._password).render()
 
     def _prepare(self) -> None:
         if not (self._data / "PG_VERSION").exists():
@@ -111,7 +112,7 @@ class Postgres(Server):
 
 async def create_database(admin_url: str, name: str) -> None:
     """Create a database unless it is there; `admin_url` points at any other database of the server."""
-    connection = await asyncpg.connect(admin_url)
+    connection = await connect(PostgresUri.parse(admin_url))
     try:
         await connection.execute(f"""create database "{name.replace('"', '""')}" """)
     except asyncpg.DuplicateDatabaseError:
@@ -122,7 +123,7 @@ async def create_database(admin_url: str, name: str) -> None:
 
 async def drop_database(admin_url: str, name: str) -> None:
     """Drop a database, cutting the connections to it."""
-    connection = await asyncpg.connect(admin_url)
+    connection = await connect(PostgresUri.parse(admin_url))
     try:
         await connection.execute(f"""drop database if exists "{name.replace('"', '""')}" with (force)""")
     finally:

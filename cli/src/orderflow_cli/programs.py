@@ -9,7 +9,6 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
 
 from orderflow_cli import runnable
 from orderflow_cli.addresses import Addresses
@@ -21,6 +20,7 @@ from orderflow_model import environment
 from orderflow_model.config import service_config
 from orderflow_model.flow import OrderFlow
 from orderflow_model.names import object_name, role_name
+from orderflow_model.postgres_uri import Host, PostgresUri
 from orderflow_model.services import EnvVar, Service
 
 PROVIDER_VARIABLE = "PAYMENT_PROVIDER_URL"
@@ -72,10 +72,11 @@ def _service(
 def _platform(flow: OrderFlow, service: Service, state: State, backends: Backends) -> dict[str, str]:
     """The variables that the platform sets, in a pod and here."""
     name = flow.metadata.name
-    role, password = role_name(name, service.name), quote(state.password(service.name), safe="")
-    database = f"{HOST}:{backends.database_port}/{quote(name, safe='')}"
+    database = PostgresUri((Host(HOST, backends.database_port),), name)
     return {
-        environment.DATABASE_URL: f"postgresql://{role}:{password}@{database}",
+        environment.DATABASE_URL: database.for_role(
+            role_name(name, service.name), state.password(service.name)
+        ).render(),
         environment.KAFKA_BOOTSTRAP: backends.kafka_bootstrap,
         environment.KAFKA_SECURITY_PROTOCOL: "PLAINTEXT",
         environment.HTTP_HOST: HOST,

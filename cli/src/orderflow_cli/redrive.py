@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from orderflow_cli.database import DATABASE
 from orderflow_cli.plain import plain
 from orderflow_cli.redrive_records import Publisher, Repair, client_options, export, read_latest, read_repairs
 from orderflow_cli.redrive_state import Condition, DeadLetter, fetch_letters, note_sent, parse_condition
@@ -21,6 +22,7 @@ from orderflow_cli.running import find_flow
 from orderflow_cli.state import DEFAULT_BASE
 from orderflow_model import environment
 from orderflow_model.names import dead_letter_topic_name
+from orderflow_model.postgres_uri import PostgresUri
 
 _GONE = "not in the dead-letter topic any more"
 Command = Callable[..., None]
@@ -33,7 +35,7 @@ class Place:
     service: str
     topic: str
     bootstrap: str
-    database: str
+    database: PostgresUri
 
 
 def _places(command: Command) -> Command:
@@ -45,7 +47,12 @@ def _places(command: Command) -> Command:
             "--state", "base", type=FILE, default=DEFAULT_BASE, show_default=True, help="As in orderflow run."
         ),
         click.option("--bootstrap", envvar=environment.KAFKA_BOOTSTRAP, help="Another Kafka than the running flow's."),
-        click.option("--database", envvar=environment.DATABASE_URL, help="Another database than the running flow's."),
+        click.option(
+            "--database",
+            type=DATABASE,
+            envvar=environment.DATABASE_URL,
+            help="URI of another database than the running flow's.",
+        ),
         click.option("--where", multiple=True, callback=_conditions, help="key=TEXT or reason~PART; id, type, topic."),
         click.option("--limit", type=click.IntRange(min=1), help="At most so many, the oldest first."),
     )
@@ -102,13 +109,13 @@ def redrive(where: list[Condition], limit: int | None, dry_run: bool, repair_wit
         raise click.exceptions.Exit(1)
 
 
-def _place(service: str, flow: str | None, base: Path, bootstrap: str | None, database: str | None) -> Place:
+def _place(service: str, flow: str | None, base: Path, bootstrap: str | None, database: PostgresUri | None) -> Place:
     """Take what is given, the rest from the flow that runs here."""
     if flow is None or bootstrap is None or database is None:
         running = find_flow(base, flow)
         flow = running.name
         bootstrap = bootstrap or running.bootstrap()
-        database = database or running.database_url(service)
+        database = database or running.database(service)
     return Place(service, dead_letter_topic_name(flow, service), bootstrap, database)
 
 

@@ -11,6 +11,8 @@ import asyncpg
 
 from orderflow_cli.errors import LaptopError
 from orderflow_model.names import schema_name
+from orderflow_model.postgres_uri import PostgresUri
+from orderflow_runtime.connecting import connect
 from orderflow_runtime.item import CALL, TIMER
 from orderflow_runtime.statements import MAX_REDRIVES
 
@@ -70,7 +72,7 @@ def parse_condition(text: str) -> Condition:
 
 
 def fetch_letters(
-    database: str, service: str, where: Sequence[Condition], ids: Sequence[uuid.UUID] | None, limit: int | None
+    database: PostgresUri, service: str, where: Sequence[Condition], ids: Sequence[uuid.UUID] | None, limit: int | None
 ) -> list[DeadLetter]:
     """Fetch rows, the oldest death first: those with these ids, or if None all that are Dead. Raises RedriveError."""
     tests, values = _tests(where)
@@ -92,7 +94,7 @@ def fetch_letters(
         ) from None
 
 
-def note_sent(database: str, service: str, ids: Sequence[uuid.UUID]) -> None:
+def note_sent(database: PostgresUri, service: str, ids: Sequence[uuid.UUID]) -> None:
     """Note that messages which had not reached their topic now have; raises RedriveError."""
     query = f"""UPDATE "{schema_name(service)}".dead_letters SET state = 'Redriven', redrives = redrives + 1
       WHERE id = ANY($1::uuid[]) RETURNING {_COLUMNS}"""  # noqa: S608 - only fixed names are put in
@@ -112,8 +114,8 @@ def _tests(where: Sequence[Condition]) -> tuple[list[str], list[Any]]:
     return tests, [condition.text for condition in where]
 
 
-async def _fetch(database: str, query: str, values: Sequence[Any]) -> list[DeadLetter]:
-    connection = await asyncpg.connect(database)
+async def _fetch(database: PostgresUri, query: str, values: Sequence[Any]) -> list[DeadLetter]:
+    connection = await connect(database)
     try:
         return [DeadLetter(**row) for row in await connection.fetch(query, *values)]
     finally:

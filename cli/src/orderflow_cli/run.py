@@ -24,7 +24,9 @@ from orderflow_cli.supervisor import Supervisor
 from orderflow_model.findings import InvalidResource
 from orderflow_model.flow import OrderFlow
 from orderflow_model.loading import load_flow
+from orderflow_model.postgres_uri import PostgresUri
 from orderflow_model.topics import flow_topics
+from orderflow_runtime.connecting import create_pool
 
 _ENDLESS_RATE = 20.0
 _REST_S = 0.5
@@ -121,7 +123,7 @@ async def _run(flow: OrderFlow, load: Load, until_done: bool, kafka: str | None,
             await asyncio.to_thread(broker.make_topics, flow_topics(flow))
             async with (
                 stage.services(flow, state, broker, say) as supervisor,
-                asyncpg.create_pool(admin_url, min_size=1, max_size=2) as database,
+                await create_pool(PostgresUri.parse(admin_url), max_size=2) as database,
             ):
                 parts = Parts(flow, stage.urls(flow, state), database, supervisor, console)
                 return await _work(parts, load, until_done, f"{state.next_run()}")

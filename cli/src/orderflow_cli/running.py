@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
 
 from pydantic import ValidationError
 
@@ -11,6 +10,7 @@ from orderflow_cli.errors import NotRunningError, StateError
 from orderflow_cli.ports import HOST
 from orderflow_cli.state import Remembered
 from orderflow_model.names import role_name
+from orderflow_model.postgres_uri import Host, PostgresUri
 
 _START = "Start it with orderflow run, or say where it is"
 
@@ -27,18 +27,16 @@ class RunningFlow:
         """The base URL of a service; raises NotRunningError when the flow has none of this name."""
         return f"http://{HOST}:{self._port(service)}"
 
-    def database_url(self, service: str) -> str:
+    def database(self, service: str) -> PostgresUri:
         """The flow's database, as the service's own role."""
         role, password = role_name(self.name, service), self.remembered.passwords.get(service)
         if password is None:
             raise NotRunningError(f"flow {self.name} has no service {service} here", _START)
-        address = f"{HOST}:{self._port('postgres')}/{quote(self.name, safe='')}"
-        return f"postgresql://{role}:{quote(password, safe='')}@{address}"
+        return self._postgres().for_role(role, password)
 
-    def admin_url(self) -> str:
+    def database_of_all(self) -> PostgresUri:
         """The flow's database, as its superuser."""
-        password = quote(self.remembered.passwords.get("admin", ""), safe="")
-        return f"postgresql://postgres:{password}@{HOST}:{self._port('postgres')}/{quote(self.name, safe='')}"
+        return self._postgres().for_role("postgres", self.remembered.passwords.get("admin", ""))
 
     def bootstrap(self) -> str:
         """The Kafka of its last run."""
@@ -46,6 +44,9 @@ class RunningFlow:
         if kind == MOCK:
             return (self.path / "kafka" / "mock.address").read_text(encoding="ascii")
         return f"{HOST}:{self._port('kafka')}" if kind in (REAL, None) else kind
+
+    def _postgres(self) -> PostgresUri:
+        return PostgresUri((Host(HOST, self._port("postgres")),), self.name)
 
     def _port(self, name: str) -> int:
         if name not in self.remembered.ports:

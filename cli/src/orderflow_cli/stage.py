@@ -18,6 +18,8 @@ from orderflow_cli.server import Server
 from orderflow_cli.state import State
 from orderflow_cli.supervisor import Supervisor
 from orderflow_model.flow import OrderFlow
+from orderflow_runtime.connection_failures import CannotConnect
+from orderflow_runtime.migration_failures import MigrationFailed
 from orderflow_runtime.migrations import migrate
 
 _READY_S = 60
@@ -48,7 +50,10 @@ async def database(flow: OrderFlow, state: State, say: Say) -> AsyncIterator[str
         await create_database(server.admin_url(), flow.metadata.name)
         admin_url = server.admin_url(flow.metadata.name)
         passwords = {service.name: state.password(service.name) for service in flow.spec.services}
-        await migrate(admin_url, flow, passwords)
+        try:
+            await migrate(admin_url, flow, passwords)
+        except (MigrationFailed, CannotConnect) as error:
+            raise StartError(f"the database cannot be made ready: {error}", f"See {state.path / 'logs'}") from None
         say(f"Postgres: 18, database {flow.metadata.name} on {HOST}:{server.port}, one schema and role a service")
         yield admin_url
 

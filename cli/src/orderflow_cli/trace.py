@@ -8,11 +8,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from orderflow_cli.database import DATABASE
 from orderflow_cli.plain import plain
 from orderflow_cli.resource import FILE
 from orderflow_cli.running import find_flow
 from orderflow_cli.state import DEFAULT_BASE
 from orderflow_cli.tracks import Line, Tracks, fetch_tracks
+from orderflow_model.postgres_uri import PostgresUri
 
 _STYLES = {"FAILED": "yellow", "WAITS": "yellow", "WAITING": "yellow", "UNKNOWN": "yellow", "DEAD": "red bold"}
 
@@ -22,17 +24,20 @@ _STYLES = {"FAILED": "yellow", "WAITS": "yellow", "WAITING": "yellow", "UNKNOWN"
 @click.option("--flow", help="The flow's name, where several run from the state directory.")
 @click.option("--state", "base", type=FILE, default=DEFAULT_BASE, show_default=True, help="As in orderflow run.")
 @click.option(
-    "--database", envvar="ORDERFLOW_ADMIN_URL", help="URI of another database, by a user who may read all its schemas."
+    "--database",
+    type=DATABASE,
+    envvar="ORDERFLOW_ADMIN_URL",
+    help="URI of another database, by a user who may read all its schemas.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of lines.")
-def trace(key: str, flow: str | None, base: Path, database: str | None, as_json: bool) -> None:
+def trace(key: str, flow: str | None, base: Path, database: PostgresUri | None, as_json: bool) -> None:
     """Tell what happened to ORDER (or another key), service by service, in order of time.
 
     Events published and taken in, attempts that failed, what waits, dead letters, calls to the outside and their
     answers. No tracing backend is asked; where one has the order's trace, its id is told. Of a flow on a cluster give
     the admin's URI of its database, such as through kubectl port-forward.
     """
-    tracks = fetch_tracks(database or find_flow(base, flow).admin_url(), key)
+    tracks = fetch_tracks(database or find_flow(base, flow).database_of_all(), key)
     if as_json:
         click.echo(json.dumps(_document(key, tracks), ensure_ascii=False, default=str))
     else:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import asyncpg
 
 from orderflow_cli.errors import LaptopError
+from orderflow_model.postgres_uri import PostgresUri
+from orderflow_runtime.connecting import connect
 from orderflow_runtime.story import Step, read_story
 
 _SCHEMAS = "SELECT schemaname FROM pg_tables WHERE tablename = 'journal' ORDER BY schemaname"
@@ -39,7 +41,7 @@ class Tracks:
     lines: tuple[Line, ...]
 
 
-def fetch_tracks(database: str, key: str) -> Tracks:
+def fetch_tracks(database: PostgresUri, key: str) -> Tracks:
     """Ask every schema; raises TraceError."""
     try:
         return asyncio.run(_fetch(database, key))
@@ -47,8 +49,8 @@ def fetch_tracks(database: str, key: str) -> Tracks:
         raise TraceError(f"the database cannot be asked: {error}", "Give an admin's URI with --database") from None
 
 
-async def _fetch(database: str, key: str) -> Tracks:
-    connection = await asyncpg.connect(database, timeout=10)
+async def _fetch(database: PostgresUri, key: str) -> Tracks:
+    connection = await connect(database)
     try:
         async with connection.transaction(isolation="repeatable_read", readonly=True):
             steps = {}

@@ -38,8 +38,9 @@ class Host:
         return self.name.startswith("/")
 
     def __str__(self) -> str:
-        name = f"[{self.name}]" if ":" in self.name else self.name
-        return f"{quote(name, safe='[]:')}:{self.port}"
+        if ":" in self.name and not self.is_socket:
+            return f"[{quote(self.name, safe=':')}]:{self.port}"
+        return f"{quote(self.name, safe='')}:{self.port}"
 
 
 @dataclass(frozen=True)

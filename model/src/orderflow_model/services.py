@@ -10,6 +10,9 @@ from orderflow_model.environment import PREFIX
 from orderflow_model.references import ConfigMapKeyRef, SecretKeyRef
 from orderflow_model.scalars import Argument, EventName, PlainText, Quantity, ServiceName
 
+NO_MIGRATIONS = "None"
+"""What a service without SQL migrations says of where they are, when its command does not tell."""
+
 
 class EnvSource(Part):
     """Where the value of a variable stands: in a Secret or in a ConfigMap."""
@@ -126,6 +129,11 @@ class Service(Part):
     )
     command: Annotated[tuple[Argument, ...], Field(max_length=64)] = Field(
         (), description="Command and its arguments; the image's own entry point when left out."
+    )
+    migrations: Annotated[Argument, Field(min_length=1)] | None = Field(
+        None,
+        description="Folder of the service's SQL migrations, seen from its working folder; None where it has none. "
+        "When left out: the folder migrations beside the module or file that the command's Python runs.",
     )
     env: Annotated[tuple[EnvVar, ...], Field(max_length=100), UniqueBy("name")] = Field(
         (), description="Environment variables besides those the platform sets."

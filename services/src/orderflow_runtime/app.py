@@ -21,6 +21,7 @@ from orderflow_contracts.event import Event
 from orderflow_model import environment
 from orderflow_model.config import Channel, ServiceConfig
 from orderflow_model.names import schema_name
+from orderflow_model.postgres_uri import InvalidUri
 from orderflow_runtime import logs
 from orderflow_runtime.attempt import Rules, handler_table
 from orderflow_runtime.calls import Caller
@@ -109,7 +110,7 @@ def main(build: Callable[[Settings], Service]) -> None:
         service = build(settings)
         check_matrix(service, settings.config)
         logs.set_up(settings.config.flow, service.name, _level(settings))
-        store = PostgresStore(required(os.environ, environment.DATABASE_URL), schema_name(service.name))
+        store = _store(service)
         log: Log = KafkaLog(settings.kafka())
         if not settings.config.subscribes:
             log = LockedShards(log, store)
@@ -118,6 +119,13 @@ def main(build: Callable[[Settings], Service]) -> None:
     except Misconfigured as error:
         print(f"orderflow: {error}", file=sys.stderr)
         sys.exit(EX_CONFIG)
+
+
+def _store(service: Service) -> PostgresStore:
+    try:
+        return PostgresStore(required(os.environ, environment.DATABASE_URL), schema_name(service.name))
+    except InvalidUri as error:
+        raise Misconfigured(f"{environment.DATABASE_URL}: {error}") from None
 
 
 def _level(settings: Settings) -> str:

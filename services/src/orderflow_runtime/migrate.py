@@ -1,7 +1,8 @@
 """The migration job of a cluster: `python -m orderflow_runtime.migrate`, one container per image.
 
-ORDERFLOW_MIGRATION names a JSON file `{"flow": ..., "services": {service: command}}`, ORDERFLOW_PASSWORDS a folder with
-a file per service, ORDERFLOW_DATABASE_URL is the admin's. On a laptop `orderflow run` does the same by itself.
+ORDERFLOW_MIGRATION names a JSON file `{"flow": ..., "owner": NAMESPACE/FLOW, "services": {service: command},
+"migrations": {service: folder, where the resource names it}}`, ORDERFLOW_PASSWORDS a folder with a file per service,
+ORDERFLOW_DATABASE_URL is the admin's. On a laptop `orderflow run` does the same by itself.
 """
 
 import asyncio
@@ -15,37 +16,48 @@ from pathlib import Path
 import asyncpg
 
 from orderflow_model import environment
-from orderflow_runtime.migrations import MigrationChanged, Role, migrate_service
+from orderflow_model.postgres_uri import InvalidUri, PostgresUri
+from orderflow_runtime.connection_failures import without_identity
+from orderflow_runtime.migration_failures import MigrationFailed
+from orderflow_runtime.migration_folder import migration_folder
+from orderflow_runtime.migrations import Task, carry_out
+from orderflow_runtime.ownership import Role
 
 logger = logging.getLogger(__name__)
 
 
-def tasks(env: Mapping[str, str]) -> list[tuple[Role, list[str]]]:
-    """Read the services to migrate, each with its password and its command."""
-    task = json.loads(Path(env[environment.MIGRATION]).read_text())
-    passwords = Path(env[environment.PASSWORDS])
-    services = task["services"].items()
-    return [(Role(task["flow"], name, (passwords / name).read_text()), command) for name, command in services]
+def tasks(env: Mapping[str, str]) -> list[Task]:
+    """Read the services to migrate, each with its password and where its files are.
 
-
-async def run(admin_dsn: str, todo: list[tuple[Role, list[str]]]) -> None:
-    """Migrate the services, one after the other."""
-    connection = await asyncpg.connect(admin_dsn)
-    try:
-        for role, command in todo:
-            await migrate_service(connection, role, command)
-            logger.info("migrated %s", role.service)
-    finally:
-        await connection.close()
+    An operator older than this names neither owner nor folders.
+    """
+    given = json.loads(Path(env[environment.MIGRATION]).read_text())
+    passwords, folders = Path(env[environment.PASSWORDS]), given.get("migrations", {})
+    return [
+        Task(
+            Role(given["flow"], name, (passwords / name).read_text(), given.get("owner")),
+            migration_folder(name, command, folders.get(name)),
+        )
+        for name, command in given["services"].items()
+    ]
 
 
 def main() -> None:
     """Run, and end with one line that says what is wrong: it becomes the pod's last words."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    admin_uri = os.environ.get(environment.DATABASE_URL, "")
     try:
-        asyncio.run(run(os.environ[environment.DATABASE_URL], tasks(os.environ)))
-    except (KeyError, OSError, ValueError, MigrationChanged, asyncpg.PostgresError) as error:
-        sys.exit(f"migration failed: {type(error).__name__}: {error}")
+        todo = tasks(os.environ)
+        asyncio.run(carry_out(admin_uri, todo))
+        logger.info("migrated %s", ", ".join(task.role.service for task in todo))
+    except InvalidUri as error:
+        sys.exit(f"migration failed: {environment.DATABASE_URL}: {error}")
+    except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        sys.exit(f"migration failed: Postgres: {without_identity(str(error), PostgresUri.parse(admin_uri))}")
+    except KeyError as error:
+        sys.exit(f"migration failed: {error} is missing")
+    except (OSError, ValueError, MigrationFailed) as error:
+        sys.exit(f"migration failed: {error}")
 
 
 if __name__ == "__main__":

@@ -1,83 +1,101 @@
-"""Makes the schemas, roles and tables of a flow's services. Run with the admin secret, by `orderflow run` as a step and
-in the cluster as a Job; services hold only their own role's secret.
+"""Makes the schemas, roles and tables of a flow's services. Run with the admin's URI, by `orderflow run` as a step and
+in the cluster as a Job; services hold only their own role's.
 
 Migrations are plain SQL files `NNNN_name.sql`, applied once each, in order, in one transaction per service with
-`search_path` set to its schema. An applied file must not change.
+`search_path` set to its schema. An applied file must not change. Before anything is changed it is known that every
+schema and role is the flow's own, and where each service's files are.
 """
 
 import hashlib
-import importlib.util
-import logging
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import asyncpg
 
 from orderflow_model.flow import OrderFlow
-from orderflow_model.names import role_name, schema_name
-
-logger = logging.getLogger(__name__)
+from orderflow_model.postgres_uri import PostgresUri
+from orderflow_runtime.connecting import connect
+from orderflow_runtime.grants import grant
+from orderflow_runtime.migration_failures import MigrationChanged, MigrationRefused
+from orderflow_runtime.migration_folder import migration_folder
+from orderflow_runtime.ownership import Role, check_owner, mark_owner
+from orderflow_runtime.pooling import check_session
+from orderflow_runtime.quoting import run_quoted
 
 _RUNTIME = Path(__file__).parent / "migrations"
 _LOCK = 0x0F10
 
 
-class MigrationChanged(Exception):  # noqa: N818  (it says what happened to the file)
-    """A file that was applied has other content now: put it back, and write a new one for the change."""
+@dataclass(frozen=True)
+class Task:
+    """A service's schema to bring up to date; `folder` holds its own files, beside the runtime's."""
+
+    role: Role
+    folder: Path | None
 
 
-async def migrate(admin_dsn: str, flow: OrderFlow, passwords: Mapping[str, str]) -> None:
-    """Bring every service's schema up to date; `passwords` are by service name. Safe to run again and side by side."""
-    connection = await asyncpg.connect(admin_dsn)
+async def migrate(admin_uri: str, flow: OrderFlow, passwords: Mapping[str, str]) -> None:
+    """Bring the schemas of a flow on this machine up to date; `passwords` are by service name.
+
+    Safe to run again and side by side. Raises `MigrationFailed`, `CannotConnect` and `InvalidUri`.
+    """
+    name = flow.metadata.name
+    tasks = [
+        Task(
+            Role(name, service.name, passwords[service.name], owner=name),
+            migration_folder(service.name, service.command, service.migrations),
+        )
+        for service in flow.spec.services
+    ]
+    await carry_out(admin_uri, tasks)
+
+
+async def carry_out(admin_uri: str, tasks: Sequence[Task]) -> None:
+    """Do the tasks one after the other, each whole or not at all; none when one of them is refused."""
+    async with _admin(PostgresUri.parse(admin_uri)) as connection:
+        for task in tasks:
+            await check_owner(connection, task.role)
+        for task in tasks:
+            await migrate_service(connection, task)
+
+
+@asynccontextmanager
+async def _admin(uri: PostgresUri) -> AsyncIterator[asyncpg.Connection]:
+    """Give a connection; a pooler that a service could not use is refused here, before there is a service."""
+    connection = await connect(uri)
     try:
-        for service in flow.spec.services:
-            role = Role(flow.metadata.name, service.name, passwords[service.name])
-            await migrate_service(connection, role, service.command)
+        second = await connect(uri)
+        try:
+            await check_session(connection, second)
+        finally:
+            await second.close()
+        yield connection
     finally:
         await connection.close()
 
 
-@dataclass(frozen=True)
-class Role:
-    """A service of a flow, and the password of its database role."""
-
-    flow: str
-    service: str
-    password: str = field(repr=False)
-
-
-async def migrate_service(connection: asyncpg.Connection, role: Role, command: Iterable[str]) -> None:
-    """Bring one service's schema up to date, in one transaction; `command` is how the service is started."""
-    folder = service_migrations(command)
+async def migrate_service(connection: asyncpg.Connection, task: Task) -> None:
+    """Bring one service's schema up to date, in one transaction."""
     async with connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
-        await _prepare(connection, role.flow, role.service, role.password)
+        await check_owner(connection, task.role)
+        await _prepare(connection, task.role)
         await _apply(connection, "runtime", _RUNTIME)
-        if folder is not None:
-            await _apply(connection, "service", folder)
-        await _grant(connection, role.flow, role.service)
+        if task.folder is not None:
+            await _apply(connection, "service", task.folder)
+        await grant(connection, task.role)
 
 
-def service_migrations(command: Iterable[str]) -> Path | None:
-    """Give the `migrations` folder beside the module that `python -m MODULE` runs; None where there is none."""
-    words = list(command)
-    module = words[words.index("-m") + 1] if "-m" in words[:-1] else None
-    spec = importlib.util.find_spec(module) if module else None
-    if spec is None or spec.origin is None:
-        return None
-    folder = Path(spec.origin).parent / "migrations"
-    return folder if folder.is_dir() else None
-
-
-async def _prepare(connection: asyncpg.Connection, flow: str, service: str, password: str) -> None:
-    schema, role = schema_name(service), role_name(flow, service)
-    exists = await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", role)
+async def _prepare(connection: asyncpg.Connection, role: Role) -> None:
+    exists = await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", role.name)
     verb = "ALTER" if exists else "CREATE"
-    await _run(connection, f"{verb} ROLE %I LOGIN PASSWORD %L", role, password)
-    await _run(connection, "CREATE SCHEMA IF NOT EXISTS %I", schema)
-    await _run(connection, "GRANT USAGE ON SCHEMA %I TO %I", schema, role)
-    await _run(connection, "SET LOCAL search_path = %I", schema)
+    await run_quoted(connection, f"{verb} ROLE %I LOGIN PASSWORD %L", role.name, role.password)
+    if not await connection.fetchval("SELECT 1 FROM pg_namespace WHERE nspname = $1", role.schema):
+        await run_quoted(connection, "CREATE SCHEMA %I", role.schema)
+    await mark_owner(connection, role)
+    await run_quoted(connection, "SET LOCAL search_path = %I", role.schema)
     await connection.execute(
         "CREATE TABLE IF NOT EXISTS schema_version (component text, file text, checksum text NOT NULL,"
         " applied_at timestamptz NOT NULL DEFAULT now(), PRIMARY KEY (component, file))"
@@ -92,26 +110,21 @@ async def _apply(connection: asyncpg.Connection, component: str, folder: Path) -
         if applied.get(path.name, checksum) != checksum:
             raise MigrationChanged(f"{path.name} of {component} was applied with other content")
         if path.name not in applied:
-            await connection.execute(text)
+            await _execute(connection, path, text)
             await connection.execute(
                 "INSERT INTO schema_version (component, file, checksum) VALUES ($1, $2, $3)",
                 *(component, path.name, checksum),
             )
 
 
+async def _execute(connection: asyncpg.Connection, path: Path, text: str) -> None:
+    try:
+        await connection.execute(text)
+    except asyncpg.PostgresError as error:
+        at = getattr(error, "position", None)
+        line = f", line {text.count(chr(10), 0, int(at) - 1) + 1}" if at else ""
+        raise MigrationRefused(f"{path}{line}: {str(error).partition(chr(10))[0]}") from error
+
+
 def _files(folder: Path) -> list[tuple[Path, str]]:
     return [(path, path.read_text()) for path in sorted(folder.glob("[0-9]*.sql"))]
-
-
-async def _grant(connection: asyncpg.Connection, flow: str, service: str) -> None:
-    """Rows, not tables: a service reads and writes its own, and alters nothing."""
-    schema, role = schema_name(service), role_name(flow, service)
-    await _run(connection, "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA %I TO %I", schema, role)
-    await _run(connection, "GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA %I TO %I", schema, role)
-    await _run(connection, "REVOKE ALL ON schema_version FROM %I", role)
-
-
-async def _run(connection: asyncpg.Connection, template: str, *names: str) -> None:
-    """Run a statement with its identifiers (%I) and literals (%L) quoted by Postgres."""
-    holes = ", ".join(f"${number}::text" for number in range(2, len(names) + 2))
-    await connection.execute(await connection.fetchval(f"SELECT format($1, {holes})", template, *names))

@@ -12,8 +12,12 @@ from typing import Any, TypeVar
 
 import asyncpg
 
+from orderflow_model.postgres_uri import PostgresUri
 from orderflow_runtime import statements as sql
+from orderflow_runtime.connecting import connect, create_pool
+from orderflow_runtime.connection_failures import CannotConnect
 from orderflow_runtime.log import Partition
+from orderflow_runtime.pooling import SharedSession, check_session
 from orderflow_runtime.sqlstates import Fault, advice, fault
 from orderflow_runtime.store import (
     CallRow,
@@ -31,7 +35,6 @@ T = TypeVar("T")
 _LOST = re.compile(r"\bclos(ed|ing)\b|\breleased\b")
 
 _SESSION = {
-    "application_name": "orderflow",
     # a frozen owner must not hold the lease's row lock for ever
     "idle_in_transaction_session_timeout": "60s",
     "tcp_keepalives_idle": "10",
@@ -45,6 +48,11 @@ _SESSION = {
 
 def translate(error: BaseException) -> Exception | None:
     """Return the store's own error for one of asyncpg's, or None where the event or its handler is to blame."""
+    if isinstance(error, CannotConnect):
+        lasts = fault(error.sqlstate) is Fault.LASTING
+        return StoreUnavailable(f"{error}; {advice(error.sqlstate)}" if lasts else str(error))
+    if isinstance(error, SharedSession):
+        return StoreUnavailable(str(error))
     if isinstance(error, asyncpg.InvalidCachedStatementError):
         return StoreUnavailable(_words(error))  # a migration changed a table; a new connection plans anew
     if isinstance(error, asyncpg.PostgresError):
@@ -116,10 +124,11 @@ class _Line:
 
 
 class PostgresStore:
-    """A `Store` in one schema; `dsn` is of the service's own role."""
+    """A `Store` in one schema; `uri` is of the service's own role. Raises `InvalidUri`."""
 
-    def __init__(self, dsn: str, schema: str) -> None:
-        self._dsn = dsn
+    def __init__(self, uri: str, schema: str) -> None:
+        self._uri = PostgresUri.parse(uri)
+        self._session_is_ours = False
         self._schema = schema
         self._batch = _Line(self._connect)
         self._intake = _Line(self._connect)
@@ -129,7 +138,7 @@ class PostgresStore:
         self._pool: asyncpg.Pool | None = None
 
     async def start(self) -> None:
-        """Connect; raise `StoreUnavailable` when Postgres does not answer."""
+        """Connect; raise `StoreUnavailable` when Postgres does not answer, or gives no session of our own."""
         with translating():
             await self._batch.get()
 
@@ -204,9 +213,7 @@ class PostgresStore:
         """Query on a pooled connection."""
         with translating():
             if self._pool is None:
-                self._pool = await asyncpg.create_pool(
-                    self._dsn, min_size=0, max_size=4, server_settings=self._settings(), command_timeout=30
-                )
+                self._pool = await create_pool(self._uri, self._settings(), max_size=4, command_timeout=30)
             rows: Sequence[Mapping[str, Any]] = await self._pool.fetch(query, *args)
             return rows
 
@@ -246,9 +253,25 @@ class PostgresStore:
             raise
 
     async def _connect(self) -> asyncpg.Connection:
-        return await asyncpg.connect(
-            self._dsn, server_settings=self._settings(), command_timeout=60, timeout=10, statement_cache_size=200
-        )
+        connection = await self._open()
+        if not self._session_is_ours:
+            try:
+                await self._check_session(connection)
+            except BaseException:
+                connection.terminate()
+                raise
+        return connection
+
+    async def _check_session(self, connection: asyncpg.Connection) -> None:
+        second = await self._open()
+        try:
+            await check_session(connection, second)
+        finally:
+            second.terminate()
+        self._session_is_ours = True
+
+    async def _open(self) -> asyncpg.Connection:
+        return await connect(self._uri, self._settings(), command_timeout=60, statement_cache_size=200)
 
     def _settings(self) -> dict[str, str]:
         return _SESSION | {"search_path": self._schema}

@@ -111,7 +111,7 @@ def test_killed_parts_are_started_again_and_lose_nothing(start: Starter, folder:
 def test_an_order_of_the_running_flow_is_told(start: Starter, folder: Path) -> None:
     """`orderflow trace` finds the database by the state directory, and tells the order from its beginning on."""
     start("--orders", "20").wait_for(f"{PLACED} 20")
-    order = asyncio.run(_some_order(find_flow(folder / ".orderflow").admin_url()))
+    order = asyncio.run(_some_order(find_flow(folder / ".orderflow").database_of_all().render()))
     told = orderflow("trace", order, cwd=folder)
     assert told.returncode == 0, told.stdout
     head, *lines = (line.split("\t") for line in told.stdout.splitlines())

@@ -13,7 +13,8 @@ from orderflow_contracts.envelope import Envelope
 from orderflow_runtime import migrations
 from orderflow_runtime.item import Identity, arrival
 from orderflow_runtime.log import Partition, Position
-from orderflow_runtime.migrations import Role, migrate_service
+from orderflow_runtime.migrations import Task, migrate_service
+from orderflow_runtime.ownership import Role
 from orderflow_runtime.postgres import PostgresStore
 from orderflow_runtime.store import Opening
 from support.real import Site
@@ -113,7 +114,7 @@ async def before(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 async def migrate(database: str) -> None:
     """Bring the schema of a service to what is there."""
     connection = await asyncpg.connect(database)
-    await migrate_service(connection, Role(f"t{uuid.uuid4().hex[:8]}", "tiny", "secret"), ["true"])
+    await migrate_service(connection, Task(Role(f"t{uuid.uuid4().hex[:8]}", "tiny", "secret"), None))
     await connection.close()
 
 

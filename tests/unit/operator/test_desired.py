@@ -193,6 +193,16 @@ def test_another_image_is_another_migration(document: dict[str, Any], build: Bui
     assert ("Job", jobs[0]["metadata"]["name"]) not in build(parse_flow(document))
 
 
+def test_the_migration_is_told_whose_flow_it_is_and_where_files_are(document: dict[str, Any], build: Build) -> None:
+    """The owner tells it from a flow of that name elsewhere; saying where the files are makes another job of it."""
+    before = build(parse_flow(document))
+    document["spec"]["services"][1]["migrations"] = "sql"
+    after = build(parse_flow(document))
+    told = json.loads(after["ConfigMap", "shop.migrate"]["data"]["migrate-order.json"])
+    assert (told["owner"], told["migrations"]) == (f"{document['metadata']['namespace']}/shop", {"inventory": "sql"})
+    assert {name for kind, name in before if kind == "Job"}.isdisjoint(name for kind, name in after if kind == "Job")
+
+
 def test_a_topic_with_a_name_kubernetes_refuses_gets_another(document: dict[str, Any], build: Build) -> None:
     """The object's name is legal and the topic's is kept."""
     for name in ("Orders_Created", "orders-created", "a" * 249, "A" * 249, "-.-"):

@@ -81,9 +81,9 @@ def test_a_running_flow_is_found_by_its_state(tmp_path: Path) -> None:
         find_flow(tmp_path)
     flow = find_flow(tmp_path, "a-shop")
     assert (flow.url("order"), flow.bootstrap()) == ("http://127.0.0.1:1", "127.0.0.1:2")
-    assert flow.database_url("order") == "postgresql://a_shop_order:p%2Fw@127.0.0.1:3/a-shop"
+    assert flow.database("order").render() == "postgresql://a_shop_order:p%2Fw@127.0.0.1:3/a-shop"
     with pytest.raises(NotRunningError, match="no service payment"):
-        flow.database_url("payment")
+        flow.database("payment")
     (tmp_path / "a-shop" / "state.json").write_text("{")
     with pytest.raises(StateError, match="damaged"):
         find_flow(tmp_path, "a-shop")

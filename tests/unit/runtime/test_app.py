@@ -80,6 +80,8 @@ def test_main_ends_with_its_own_code_when_configured_wrongly(
     file.write_text(tiny_config().model_dump_json(by_alias=True))
     monkeypatch.delenv(environment.DATABASE_URL, raising=False)
     says(f"{environment.DATABASE_URL} is not set")
+    monkeypatch.setenv(environment.DATABASE_URL, "postgresql://localhost/x?channel_binding=require")
+    says(f"{environment.DATABASE_URL}: character 26: parameter channel_binding has a value that is not supported")
     monkeypatch.setenv(environment.DATABASE_URL, "postgresql://localhost/x")
     monkeypatch.delenv(environment.KAFKA_BOOTSTRAP, raising=False)
     says(f"{environment.KAFKA_BOOTSTRAP} is not set")

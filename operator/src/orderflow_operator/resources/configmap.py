@@ -38,10 +38,16 @@ def build_migration(flow: OrderFlow, parts: dict[str, dict[str, list[str]]]) -> 
     """Return the ConfigMap of the migration job: per container, the commands of the services it migrates."""
     built = new_object("v1", "ConfigMap", migration_name(flow), flow, flow_labels(flow, "migration"))
     built["data"] = {
-        f"{container}.json": json.dumps({"flow": flow.metadata.name, "services": services})
-        for container, services in parts.items()
+        f"{container}.json": json.dumps(_migration(flow, services)) for container, services in parts.items()
     }
     return built
+
+
+def _migration(flow: OrderFlow, services: dict[str, list[str]]) -> Object:
+    """Return what one container is to do; `owner` tells the flow from another of its name in another namespace."""
+    declared = {one.name: one.migrations for one in flow.spec.services if one.name in services and one.migrations}
+    owner = f"{flow.metadata.namespace}/{flow.metadata.name}"
+    return {"flow": flow.metadata.name, "owner": owner, "services": services, "migrations": declared}
 
 
 def build_autoscaler(flow: OrderFlow) -> Object:

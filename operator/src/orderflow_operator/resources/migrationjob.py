@@ -34,7 +34,9 @@ def parts(flow: OrderFlow) -> dict[str, dict[str, list[str]]]:
 def build(flow: OrderFlow, database: Database) -> Object:
     """Return the Job."""
     template = {"metadata": {"labels": _common(flow) | flow_labels(flow, "migration")}, "spec": _pod(flow)}
-    version = digest(json.dumps([template, parts(flow), database.fingerprint], sort_keys=True))
+    said = {service.name: service.migrations for service in flow.spec.services if service.migrations}
+    all_of_it = [template, parts(flow), database.fingerprint, *([said] if said else [])]
+    version = digest(json.dumps(all_of_it, sort_keys=True))
     name = f"{flow.metadata.name}-migrate-{version}"
     built = new_object("batch/v1", KIND, name, flow, flow_labels(flow, "migration"))
     built["spec"] = {"backoffLimit": _RETRIES, "template": template}

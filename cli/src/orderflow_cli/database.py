@@ -1,0 +1,23 @@
+"""The `--database` option of commands that ask a flow's database: a URI, read when the command line is."""
+
+import click
+
+from orderflow_model.postgres_uri import InvalidUri, PostgresUri
+
+
+class _Uri(click.ParamType[PostgresUri]):
+    name = "uri"
+
+    def convert(
+        self, value: str | PostgresUri, param: click.Parameter | None, ctx: click.Context | None
+    ) -> PostgresUri:
+        """Return the URI; say what is wrong with it without showing it, for it has a password."""
+        if isinstance(value, PostgresUri):
+            return value
+        try:
+            return PostgresUri.parse(value)
+        except InvalidUri as error:
+            self.fail(str(error), param, ctx)
+
+
+DATABASE = _Uri()

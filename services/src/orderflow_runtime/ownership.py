@@ -1,0 +1,78 @@
+"""A service's schema and role belong to one flow: two flows with services of one name never share tables or passwords.
+
+The owner stands in the comment of schema and role: `NAMESPACE/FLOW` of a cluster, `FLOW` of a laptop. What was made
+before there were comments belongs to the flow whose role may use the schema, and is marked at its next migration.
+"""
+
+from dataclasses import dataclass, field
+
+import asyncpg
+
+from orderflow_model.names import role_name, schema_name
+from orderflow_runtime.migration_failures import OwnedElsewhere
+from orderflow_runtime.quoting import run_quoted
+
+_MARK = "OrderFlow: "
+_COMMENT_ON_SCHEMA = "SELECT obj_description(oid, 'pg_namespace') FROM pg_namespace WHERE nspname = $1"
+_COMMENT_ON_ROLE = "SELECT shobj_description(oid, 'pg_authid') FROM pg_roles WHERE rolname = $1"
+_USERS_OF_SCHEMA = """
+SELECT r.rolname FROM pg_namespace AS n, aclexplode(n.nspacl) AS a JOIN pg_roles AS r ON r.oid = a.grantee
+WHERE n.nspname = $1 AND a.privilege_type = 'USAGE' AND a.grantee <> n.nspowner
+AND EXISTS (SELECT 1 FROM pg_class AS c WHERE c.relnamespace = n.oid AND c.relname = 'schema_version')
+"""
+
+
+@dataclass(frozen=True)
+class Role:
+    """A service of a flow, and the password of its database role.
+
+    `owner` is the flow's identity; None where an operator older than this does not tell it, and nothing is then marked.
+    """
+
+    flow: str
+    service: str
+    password: str = field(repr=False)
+    owner: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The role's name in Postgres."""
+        return role_name(self.flow, self.service)
+
+    @property
+    def schema(self) -> str:
+        """The schema that the role works in."""
+        return schema_name(self.service)
+
+
+async def check_owner(connection: asyncpg.Connection, role: Role) -> None:
+    """Raise `OwnedElsewhere` when the service's schema or role is another flow's. Changes nothing."""
+    if role.owner is None:
+        return
+    owner = _owner(await connection.fetchval(_COMMENT_ON_SCHEMA, role.schema))
+    if owner is None:
+        users = {row["rolname"] for row in await connection.fetch(_USERS_OF_SCHEMA, role.schema)}
+        owner = None if role.name in users or not users else f"of role {min(users)}"
+    if owner not in (None, role.owner):
+        raise _elsewhere("schema", role.schema, owner, role, "a database of its own")
+    owner = _owner(await connection.fetchval(_COMMENT_ON_ROLE, role.name))
+    if owner not in (None, role.owner):
+        raise _elsewhere("role", role.name, owner, role, "another name, or a Postgres of its own")
+
+
+async def mark_owner(connection: asyncpg.Connection, role: Role) -> None:
+    """Write the owner down, in the caller's transaction; schema and role exist."""
+    if role.owner is not None:
+        await run_quoted(connection, "COMMENT ON SCHEMA %I IS %L", role.schema, _MARK + role.owner)
+        await run_quoted(connection, "COMMENT ON ROLE %I IS %L", role.name, _MARK + role.owner)
+
+
+def _owner(comment: str | None) -> str | None:
+    return comment.removeprefix(_MARK) if comment and comment.startswith(_MARK) else None
+
+
+def _elsewhere(kind: str, name: str, owner: str | None, role: Role, way: str) -> OwnedElsewhere:
+    return OwnedElsewhere(
+        f"{kind} {name} belongs to flow {owner}, not to {role.owner}: give this flow {way}; if that flow is no more, "
+        f'COMMENT ON {kind.upper()} "{name}" IS NULL makes it free'
+    )

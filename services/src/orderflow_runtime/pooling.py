@@ -1,0 +1,43 @@
+"""Finds out whether a pooler lends sessions for one transaction at a time; store and migration ask when they start.
+
+A service keeps things in its session: `search_path` and time-outs, prepared statements, and, where it only publishes,
+advisory locks. A pooler in transaction mode (PgBouncer's, RDS Proxy's or Supavisor's) gives the session to somebody
+else after each transaction: the service would read another service's tables, and two would hold one lock.
+"""
+
+import asyncpg
+
+_WHO = "SELECT pg_backend_pid()"
+_ROUNDS = 3
+
+
+class SharedSession(ConnectionError):  # noqa: N818 - it says what is the case
+    """The session is not ours between two transactions; the message says the way round."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Postgres is reached through a pooler in transaction mode or statement mode, in which settings, prepared "
+            "statements and locks of a session get lost: give the URI of Postgres itself, or of a pool in session mode "
+            "(PgBouncer: pool_mode=session for this database)"
+        )
+
+
+async def check_session(first: asyncpg.Connection, second: asyncpg.Connection) -> None:
+    """Raise `SharedSession` unless each of two connections, neither in a transaction, has its own server process.
+
+    While the second is in a transaction, a pooler that shares gave it the first's process or must give the first
+    another: either shows. Repeated, since others may use the same pool meanwhile.
+    """
+    try:
+        for _ in range(_ROUNDS):
+            before = await first.fetchval(_WHO)
+            async with second.transaction():
+                between, after = await second.fetchval(_WHO), await first.fetchval(_WHO)
+            if before != after or before == between:
+                raise SharedSession
+    except (asyncpg.DuplicatePreparedStatementError, asyncpg.InvalidSQLStatementNameError):
+        raise SharedSession from None  # what one has prepared, another has in its session
+    except asyncpg.PostgresConnectionError as error:
+        if "statement pooling" in str(error):  # PgBouncer's pool_mode=statement lets nobody begin a transaction
+            raise SharedSession from None
+        raise
