@@ -70,7 +70,7 @@ def _service(
 
 
 def _platform(flow: OrderFlow, service: Service, state: State, backends: Backends) -> dict[str, str]:
-    """The variables that the platform sets, in a pod and here."""
+    """The variables that the platform sets, in a pod and here; but nobody stands before a process that is to end."""
     name = flow.metadata.name
     database = PostgresUri((Host(HOST, backends.database_port),), name)
     return {
@@ -81,6 +81,7 @@ def _platform(flow: OrderFlow, service: Service, state: State, backends: Backend
         environment.KAFKA_SECURITY_PROTOCOL: "PLAINTEXT",
         environment.HTTP_HOST: HOST,
         environment.HTTP_PORT: str(state.port(service.name)),
+        environment.HTTP_KEEP_ALIVE: str(service.http_keep_alive.seconds),
         environment.INSTANCE: f"{service.name}-0",
     }
 

@@ -15,6 +15,10 @@ KAFKA_PASSWORD = "ORDERFLOW_KAFKA_PASSWORD"  # noqa: S105 - the variable's name,
 KAFKA_CA_FILE = "ORDERFLOW_KAFKA_CA_FILE"
 HTTP_HOST = "ORDERFLOW_HTTP_HOST"
 HTTP_PORT = "ORDERFLOW_HTTP_PORT"
+HTTP_KEEP_ALIVE = "ORDERFLOW_HTTP_KEEP_ALIVE"
+"""Whole seconds that an idle connection is kept."""
+HTTP_DRAIN = "ORDERFLOW_HTTP_DRAIN"
+"""Whole seconds that a process which is told to end goes on serving, not ready any more; none where it is not set."""
 LOG_LEVEL = "ORDERFLOW_LOG_LEVEL"
 INSTANCE = "ORDERFLOW_INSTANCE"
 """The pod's name (or `inventory-0` on a laptop): a restarted process with the same name takes over at once."""
@@ -33,3 +37,6 @@ OPENTELEMETRY = (OTLP_ENDPOINT, OTLP_HEADERS, OTLP_CERTIFICATE)
 
 CONFIG_PATH_IN_POD = "/etc/orderflow/service.json"
 DEFAULT_HTTP_HOST = "127.0.0.1"
+DEFAULT_HTTP_PORT = 8080
+DEFAULT_HTTP_KEEP_ALIVE = 75
+DEFAULT_HTTP_DRAIN = 0

@@ -34,6 +34,11 @@ class Duration(str):
         number = self.rstrip("msh")
         return int(number) * _MILLISECONDS[self[len(number) :]]
 
+    @property
+    def seconds(self) -> int:
+        """The length in whole seconds, rounded up."""
+        return -(-self.milliseconds // 1000)
+
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         text = core_schema.str_schema(pattern=DURATION, max_length=11)

@@ -8,7 +8,7 @@ from orderflow_model.base import Part, Rule, Unique, UniqueBy
 from orderflow_model.delivery import DeliveryOverride
 from orderflow_model.environment import PREFIX
 from orderflow_model.references import ConfigMapKeyRef, SecretKeyRef
-from orderflow_model.scalars import Argument, EventName, PlainText, Quantity, ServiceName
+from orderflow_model.scalars import Argument, Duration, EventName, PlainText, Quantity, ServiceName, between
 
 NO_MIGRATIONS = "None"
 """What a service without SQL migrations says of where they are, when its command does not tell."""
@@ -147,6 +147,14 @@ class Service(Part):
     resources: Resources = Field(default_factory=Resources, description="Processors and memory of one pod.")
     http_port: Annotated[int, _bound(1024, 65_535, "Port of health, metrics and the service's own HTTP interface.")] = (
         8080
+    )
+    http_keep_alive: Annotated[Duration, between("1s", "1h")] = Field(
+        Duration("75s"),
+        description="How long an idle HTTP connection is kept: longer than the load balancer before it keeps one.",
+    )
+    http_drain: Annotated[Duration, between("1ms", "5m")] = Field(
+        Duration("5s"),
+        description="How long a pod that is told to end goes on serving, not ready any more, before it begins to end.",
     )
 
     rules = (

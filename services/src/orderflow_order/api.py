@@ -29,7 +29,6 @@ from orderflow_runtime.service import EventTooLarge, Intake, Unavailable
 from orderflow_runtime.story import read_story
 
 _ID_LENGTH = 36
-_RETRY_AFTER = "1"
 _key: TypeAdapter[str] = TypeAdapter(IdempotencyKey)
 
 
@@ -216,7 +215,7 @@ def _json(content: Any, status: int = HTTPStatus.OK, headers: Mapping[str, str] 
 
 async def _answer_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)  # noqa: S101  (Starlette's signature is wider than its registry)
-    return Response(error.json(), error.status, media_type=problems.MEDIA_TYPE)
+    return Response(error.json(), error.status, error.headers, problems.MEDIA_TYPE)
 
 
 async def _answer_http_error(request: Request, error: Exception) -> Response:
@@ -231,10 +230,9 @@ async def _answer_http_error(request: Request, error: Exception) -> Response:
 
 
 async def _answer_unavailable(request: Request, error: Exception) -> Response:
-    problem = problems.ServiceUnavailable("try again with the same Idempotency-Key; it is safe")
-    response = await _answer_problem(request, problem)
-    response.headers["retry-after"] = _RETRY_AFTER
-    return response
+    return await _answer_problem(
+        request, problems.ServiceUnavailable("try again with the same Idempotency-Key; it is safe")
+    )
 
 
 async def _answer_fault(request: Request, error: Exception) -> Response:

@@ -1,5 +1,6 @@
-"""Reads request bodies for the API: bounded, by content type, each order of a batch on its own."""
+"""Reads request bodies for the API: bounded, by content type and coding, each order of a batch on its own."""
 
+import zlib
 from collections.abc import Iterable
 from typing import TypeVar
 
@@ -11,8 +12,10 @@ from orderflow_order.problems import (
     BatchTooLarge,
     BodyTooLarge,
     InvalidOrder,
+    MalformedGzip,
     MalformedJson,
     Problem,
+    UnsupportedCoding,
     UnsupportedMedia,
     invalid_body,
 )
@@ -23,6 +26,9 @@ NDJSON = ("application/x-ndjson", "application/ndjson", "application/jsonl")
 MAX_ORDER_BYTES = 64 * 1024
 MAX_BATCH_BYTES = 2 * 1024 * 1024
 MAX_BATCH = 500
+_GZIP = ("gzip", "x-gzip")
+_PLAIN = ("", "identity")
+_GZIP_FORMAT = zlib.MAX_WBITS | 16
 
 R = TypeVar("R", bound=OrderRequest)
 Item = KeyedOrderRequest | Problem
@@ -31,16 +37,42 @@ _batch: TypeAdapter[list[KeyedOrderRequest]] = TypeAdapter(list[KeyedOrderReques
 
 
 async def read(request: Request, limit: int, media: Iterable[str] = (JSON,)) -> bytes:
-    """Read the body; raise `BodyTooLarge` as soon as it is over `limit` bytes, `UnsupportedMedia` at once."""
+    """Read the body, unpacked; raise `BodyTooLarge` as soon as it is over `limit` bytes, or another `Problem`."""
     if (found := content_type(request)) not in media:
         raise UnsupportedMedia(f"{found} is not read here; send {' or '.join(media)}")
+    coding = ",".join(request.headers.getlist("content-encoding")).strip().lower()
+    if coding not in (*_GZIP, *_PLAIN):
+        raise UnsupportedCoding(f"{coding} is not unpacked here; send gzip, once, or the body as it is")
+    body = await _receive(request, limit)
+    return _unzip(body, limit) if coding in _GZIP else body
+
+
+async def _receive(request: Request, limit: int) -> bytes:
     chunks, size = [], 0
     async for chunk in request.stream():
         chunks.append(chunk)
         size += len(chunk)
         if size > limit:
-            raise BodyTooLarge(f"the body is larger than {limit} bytes; send less at a time")
+            raise _too_large(limit)
     return b"".join(chunks)
+
+
+def _unzip(body: bytes, limit: int) -> bytes:
+    """Unpack no more than is read; a body is one member, as HTTP clients write it."""
+    unpacking = zlib.decompressobj(_GZIP_FORMAT)
+    try:
+        text = unpacking.decompress(body, limit + 1)
+    except zlib.error as error:
+        raise MalformedGzip(f"{error}; send gzip, or leave Content-Encoding out") from None
+    if len(text) > limit:
+        raise _too_large(limit)
+    if not unpacking.eof or unpacking.unused_data:
+        raise MalformedGzip("the body ends before its gzip does, or goes on behind it; send one gzip member")
+    return text
+
+
+def _too_large(limit: int) -> Problem:
+    return BodyTooLarge(f"the body is larger than {limit} bytes; send less at a time")
 
 
 def content_type(request: Request) -> str:

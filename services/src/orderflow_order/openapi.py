@@ -17,8 +17,10 @@ from orderflow_order.requests import IdempotencyKey, KeyedOrderRequest, OrderReq
 _REF = "#/components/schemas/{model}"
 _BODY_PROBLEMS = (
     problems.MalformedJson,
+    problems.MalformedGzip,
     problems.BodyTooLarge,
     problems.UnsupportedMedia,
+    problems.UnsupportedCoding,
     problems.InvalidOrder,
 )
 

@@ -1,5 +1,7 @@
 """Errors as RFC 9457 problem details: raised anywhere in the API, answered as `application/problem+json`."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -34,6 +36,7 @@ class Problem(Exception):  # noqa: N818  (RFC 9457's own word)
     status: ClassVar[int] = 500
     slug: ClassVar[str] = "internal-error"
     title: ClassVar[str] = "Something went wrong on our side"
+    headers: ClassVar[Mapping[str, str]] = MappingProxyType({})
 
     def __init__(self, detail: str, errors: list[Place] | None = None) -> None:
         super().__init__(detail)
@@ -88,6 +91,19 @@ class UnsupportedMedia(Problem):
     status, slug, title = 415, "unsupported-media-type", "The content type is not supported"
 
 
+class UnsupportedCoding(Problem):
+    """A content coding that is not unpacked; the answer names the one that is (RFC 9110, 15.5.16)."""
+
+    status, slug, title = 415, "unsupported-content-coding", "The content coding is not supported"
+    headers = MappingProxyType({"accept-encoding": "gzip, identity"})
+
+
+class MalformedGzip(Problem):
+    """The body is not what its content coding says."""
+
+    status, slug, title = 400, "malformed-gzip", "The body is not gzip"
+
+
 class OrderNotFound(Problem):
     """No such order."""
 
@@ -134,6 +150,7 @@ class ServiceUnavailable(Problem):
     """The order could not be stored, or nobody knows whether it was."""
 
     status, slug, title = 503, "unavailable", "Orders cannot be stored right now"
+    headers = MappingProxyType({"retry-after": "1"})
 
 
 def invalid_body(error: ValidationError) -> Problem:

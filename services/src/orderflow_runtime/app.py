@@ -26,8 +26,9 @@ from orderflow_runtime import logs
 from orderflow_runtime.attempt import Rules, handler_table
 from orderflow_runtime.calls import Caller
 from orderflow_runtime.effects import Clock, Publisher
+from orderflow_runtime.ending import Ending
 from orderflow_runtime.gather import Gatherer
-from orderflow_runtime.http import Probes, health_app, listen, serve
+from orderflow_runtime.http import HttpSettings, Probes, health_app, listen, serve
 from orderflow_runtime.intake import GroupIntake
 from orderflow_runtime.kafka import KafkaLog, KafkaSettings
 from orderflow_runtime.log import Log, LogUnavailable
@@ -94,6 +95,21 @@ class Settings:
             ca_file=self.env.get(environment.KAFKA_CA_FILE),
             instance=self.env.get(environment.INSTANCE),
         )
+
+    def http(self) -> HttpSettings:
+        """Give how to listen; raise `Misconfigured`."""
+        return HttpSettings(
+            host=self.env.get(environment.HTTP_HOST, environment.DEFAULT_HTTP_HOST),
+            port=self._whole(environment.HTTP_PORT, environment.DEFAULT_HTTP_PORT, 65_535),
+            keep_alive=self._whole(environment.HTTP_KEEP_ALIVE, environment.DEFAULT_HTTP_KEEP_ALIVE, 86_400),
+            drain=self._whole(environment.HTTP_DRAIN, environment.DEFAULT_HTTP_DRAIN, 3_600),
+        )
+
+    def _whole(self, name: str, default: int, most: int) -> int:
+        text = self.env.get(name, str(default))
+        if not (text.isascii() and text.isdigit() and len(text) < 6 and int(text) <= most):
+            raise Misconfigured(f"{name}={text} is not a whole number up to {most}")
+        return int(text)
 
 
 def required(env: Mapping[str, str], name: str) -> str:
@@ -171,14 +187,15 @@ async def _run_and_close(service: Service, settings: Settings, log: Log, store: 
 
 async def run(service: Service, settings: Settings, log: Log, store: Store, clock: Clock) -> None:
     """Run the parts of one service process until it is told to stop; the first part that fails ends all."""
-    stopping = asyncio.Event()
+    http = settings.http()
+    ending = Ending(http.drain)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
+        loop.add_signal_handler(number, ending.ask)
     loop.add_signal_handler(signal.SIGUSR1, logs.switch, _level(settings))
     process = _Process(service, settings, log, store, clock)
     try:
-        await process.run(stopping)
+        await process.run(http, ending)
     finally:
         await _close(log.stop)
         if service.close is not None:
@@ -259,27 +276,26 @@ class _Process:
     def _obstacle(self) -> str:
         return self._worker.obstacle or self._relay.obstacle
 
-    async def run(self, stopping: asyncio.Event) -> None:
-        """Serve and work; when told to stop, finish what is under way."""
+    async def run(self, http: HttpSettings, ending: Ending) -> None:
+        """Serve and work; when the end is due, finish what is under way."""
         intake = self._make_intake()
-        host = self._settings.env.get(environment.HTTP_HOST, environment.DEFAULT_HTTP_HOST)
-        listener = listen(host, int(self._settings.env.get(environment.HTTP_PORT, "8080")))
-        probes = Probes(self._alive, self._obstacle, self._render)
+        listener = listen(http.host, http.port)
+        probes = Probes(self._alive, lambda: ending.obstacle or self._obstacle(), self._render)
         app = health_app(probes, self._make_app(intake))
         helpers = [asyncio.create_task(self._keep_house())]
         if intake is not None:
             helpers += [asyncio.create_task(self._take_commands(intake)), asyncio.create_task(self._relay.run())]
         main_tasks = [
-            asyncio.create_task(serve(app, listener, stopping)),
-            asyncio.create_task(self._worker.run(stopping)),
+            asyncio.create_task(serve(app, listener, ending, http.keep_alive)),
+            asyncio.create_task(self._worker.run(ending.due)),
         ]
-        waking = asyncio.create_task(self._wake_at(stopping))
+        waking = asyncio.create_task(self._wake_at(ending.due))
         if self._spans is not None:
             self._spans.start()
         try:
             await _until_first_failure([*main_tasks, *helpers], main_tasks)
         finally:
-            stopping.set()
+            ending.due.set()
             for task in (*helpers, *main_tasks, waking):
                 task.cancel()
             await asyncio.gather(*helpers, *main_tasks, waking, return_exceptions=True)
@@ -289,12 +305,14 @@ class _Process:
     def _alive(self) -> bool:
         return self._worker.stalled_for < STALLED_AFTER
 
-    async def _wake_at(self, stopping: asyncio.Event) -> None:
-        await stopping.wait()
+    async def _wake_at(self, due: asyncio.Event) -> None:
+        await due.wait()
         self._gatherer.wake()
 
     def _make_app(self, intake: GroupIntake | None) -> ASGIApp | None:
-        return TracedApp(self._service.app(intake), self._tracer) if self._service.app and intake else None
+        if self._service.app is None or intake is None:
+            return None
+        return TracedApp(self._service.app(intake), self._tracer, self._metrics.ignore)
 
     def _make_intake(self) -> GroupIntake | None:
         if not self._service.commands:

@@ -1,4 +1,9 @@
-"""A service's HTTP server: health and metrics for the platform, and the service's own API, on one port."""
+"""A service's HTTP server: health and metrics for the platform, and the service's own API, on one port.
+
+It keeps idle connections for longer than the load balancers before it do: who closes first must not be the side that is
+about to be sent a request. When the process is to end it answers until that is due, and closes the connection of each
+answer.
+"""
 
 import asyncio
 import contextlib
@@ -11,7 +16,22 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from orderflow_runtime.ending import Ending
+
+_LAST_REQUESTS_SECONDS = 5
+_CLOSE = (b"connection", b"close")
+
+
+@dataclass(frozen=True)
+class HttpSettings:
+    """Where a process listens, how many seconds an idle connection is kept, and how many its end takes to begin."""
+
+    host: str
+    port: int
+    keep_alive: int
+    drain: int
 
 
 @dataclass(frozen=True)
@@ -63,17 +83,37 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-async def serve(app: ASGIApp, listener: socket.socket, stopping: asyncio.Event) -> None:
-    """Serve until `stopping`, then finish the requests under way."""
-    server = _Server(
-        uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=5)
+async def serve(app: ASGIApp, listener: socket.socket, ending: Ending, keep_alive: int) -> None:
+    """Serve until the end is due, then finish the requests under way."""
+    config = uvicorn.Config(
+        _parting(app, ending),
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        timeout_keep_alive=keep_alive,
+        timeout_graceful_shutdown=_LAST_REQUESTS_SECONDS,
     )
+    server = _Server(config)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
-    stopped = asyncio.create_task(stopping.wait())
+    stopped = asyncio.create_task(ending.due.wait())
     await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
     server.should_exit = True
     stopped.cancel()
     await serving
+
+
+def _parting(app: ASGIApp, ending: Ending) -> ASGIApp:
+    """Return the application with answers that close their connections once the end is asked for."""
+
+    async def serve_one(scope: Scope, receive: Receive, send: Send) -> None:
+        async def answer(message: Message) -> None:
+            if ending.asked and message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), _CLOSE]
+            await send(message)
+
+        await app(scope, receive, answer)
+
+    return serve_one
 
 
 def _verdict(obstacle: str) -> Response:

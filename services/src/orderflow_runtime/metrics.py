@@ -127,7 +127,7 @@ class Metrics:
         self.dead = self._by_event("dead", "Events that went to the dead-letter topic")
 
         self.ignored = self._make(
-            Counter, "metadata_ignored", "Odd metadata of records whose events were handled without it", "kind"
+            Counter, "metadata_ignored", "Odd metadata of records and requests that were handled without it", "kind"
         )
 
     def _by_event(self, name: str, help_text: str) -> Counter:

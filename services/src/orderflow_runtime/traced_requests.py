@@ -5,19 +5,21 @@ its port notes. A request's place in a trace is known when its command is, so it
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from orderflow_contracts.envelope import trace_context
 from orderflow_runtime.context import Trace, current, within
 from orderflow_runtime.service import Call, Port
 from orderflow_runtime.spans import Attributes, Kind, Shape, Span
 from orderflow_runtime.tracing import Asked, Tracer, asked
 
 _FAULT = 500
+_CONTEXT = (b"traceparent", b"tracestate")
 
 
 class TracedPort:
@@ -62,11 +64,15 @@ def _question(tracer: Tracer, shape: Shape, call_id: str) -> Iterator[None]:
 
 
 class TracedApp:
-    """An ASGI application whose recorded requests are told of, and whose commands know their request."""
+    """An ASGI application whose recorded requests are told of, and whose commands know their request.
 
-    def __init__(self, app: ASGIApp, tracer: Tracer) -> None:
+    `ignore` is told what of a request's trace context was left aside, by the kinds of docs/metrics.md.
+    """
+
+    def __init__(self, app: ASGIApp, tracer: Tracer, ignore: Callable[[Iterable[str]], None]) -> None:
         self._app = app
         self._tracer = tracer
+        self._ignore = ignore
         self._shapes: dict[tuple[str, str], Shape] = {}
         self._commands: dict[str, Shape] = {}
 
@@ -75,7 +81,7 @@ class TracedApp:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request, began, status = Asked(_incoming(scope)), time.time_ns(), _FAULT
+        request, began, status = Asked(self._incoming(scope)), time.time_ns(), _FAULT
 
         async def answer(message: Message) -> None:
             nonlocal status
@@ -89,6 +95,15 @@ class TracedApp:
         finally:
             asked.reset(token)
             self._tell(scope, request, began, status)
+
+    def _incoming(self, scope: Scope) -> Trace:
+        """Return the trace that a request came in; one that is not as the standard has it is none."""
+        found = _context(scope)
+        parent, state = trace_context(found)
+        kept = {"traceparent": parent, "tracestate": state}
+        if ignored := [name for name, value in found.items() if value and not kept[name]]:
+            self._ignore(ignored)
+        return Trace(parent, state)
 
     def _tell(self, scope: Scope, request: Asked, began: int, status: int) -> None:
         place = request.span or self._tracer.child(request.incoming)
@@ -112,10 +127,14 @@ class TracedApp:
         return shape
 
 
-def _incoming(scope: Scope) -> Trace:
-    found = {name: value.decode("latin-1") for name, value in scope["headers"] if name.startswith(b"trace")}
-    trace = Trace(found.get(b"traceparent"), found.get(b"tracestate"))
-    return trace if trace.valid else Trace()
+def _context(scope: Scope) -> dict[str, bytes]:
+    """Return the trace context's headers; several of a name are one list, which a tracestate may be."""
+    found: dict[str, bytes] = {}
+    for raw, value in scope["headers"]:
+        if raw in _CONTEXT:
+            name = raw.decode()
+            found[name] = found[name] + b"," + value if name in found else value
+    return found
 
 
 def _route(scope: Scope) -> str:

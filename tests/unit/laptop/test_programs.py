@@ -56,6 +56,8 @@ def test_each_service_is_told_what_a_pod_is_told(state: State) -> None:
     assert env["ORDERFLOW_DATABASE_URL"].startswith("postgresql://shop_inventory:")
     assert env["ORDERFLOW_KAFKA_BOOTSTRAP"] == "127.0.0.1:19092"
     assert int(env["ORDERFLOW_HTTP_PORT"]) == state.port("inventory")
+    assert env["ORDERFLOW_HTTP_KEEP_ALIVE"] == "75"
+    assert "ORDERFLOW_HTTP_DRAIN" not in env, "Ctrl-C is quick"
     assert "AWS_SECRET_ACCESS_KEY" not in env
 
 

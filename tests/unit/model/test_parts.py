@@ -65,6 +65,8 @@ REFUSED = [
     ("spec.services[0].scale.max", 1001, "spec.services[0].scale.max", "1000"),
     ("spec.services[0].scale.min", 7, "spec.services[0].scale", "min must not exceed max"),
     ("spec.services[0].httpPort", 80, "spec.services[0].httpPort", "1024"),
+    ("spec.services[0].httpDrain", "6m", "spec.services[0].httpDrain", "between 1ms and 5m"),
+    ("spec.services[0].httpKeepAlive", "500ms", "spec.services[0].httpKeepAlive", "between 1s and 1h"),
     ("spec.services[0].delivery", {"delay": "2s", "maxDelay": "1s"}, "spec.services[0].delivery", "exceed"),
     (
         "spec.services[0].resources",

@@ -171,6 +171,20 @@ def test_pod_and_laptop_have_the_same_environment(shop: OrderFlow, build: Build)
     assert {"name": "PAYMENT_PROVIDER_URL", "value": "http://payment-provider:8090"} in container["env"]
 
 
+@pytest.mark.parametrize(("drain", "grace"), [(None, 60), ("1ms", 56), ("1500ms", 57), ("2m", 175)])
+def test_a_pod_is_given_the_time_that_its_end_takes(
+    document: dict[str, Any], build: Build, drain: str | None, grace: int
+) -> None:
+    """Its drain is told to it in whole seconds, and comes on top of what else the end of a process may take."""
+    if drain:
+        document["spec"]["services"][0] |= {"httpDrain": drain, "httpKeepAlive": "10m"}
+    spec = build(parse_flow(document))["Deployment", "shop-order"]["spec"]["template"]["spec"]
+    told = {variable["name"]: variable.get("value") for variable in spec["containers"][0]["env"]}
+    assert spec["terminationGracePeriodSeconds"] == grace
+    assert told[environment.HTTP_DRAIN] == str(grace - 55)
+    assert told[environment.HTTP_KEEP_ALIVE] == ("600" if drain else "75")
+
+
 def test_a_changed_matrix_rolls_only_the_pods_it_concerns(document: dict[str, Any], build: Build) -> None:
     """A pod starts anew when what it is told of itself changes, and only then."""
     before = build(parse_flow(document))

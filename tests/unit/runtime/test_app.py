@@ -237,3 +237,118 @@ async def test_a_part_that_fails_ends_the_whole_process() -> None:
     started = Started(bench, settings())
     with pytest.raises(ValueError, match="a bug"):
         await asyncio.wait_for(started.task, 15)
+
+
+def told_http(**seconds: int) -> Settings:
+    """What the tiny service is told, with seconds of its HTTP server."""
+    told = settings()
+    names = {"keep_alive": environment.HTTP_KEEP_ALIVE, "drain": environment.HTTP_DRAIN}
+    return replace(told, env=told.env | {names[name]: str(value) for name, value in seconds.items()})
+
+
+class Connection:
+    """A client's one connection, kept open."""
+
+    def __init__(self, port: str) -> None:
+        self._port = port
+
+    async def __aenter__(self) -> "Connection":
+        self._reader, self._writer = await asyncio.open_connection("127.0.0.1", int(self._port))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._writer.close()
+
+    async def get(self, path: str, *headers: str) -> tuple[int, str]:
+        """Ask; give the status and the head of the answer, lower-case, or 0 where the connection is closed."""
+        self._writer.write("\r\n".join([f"GET {path} HTTP/1.1", "host: x", *headers, "", ""]).encode())
+        try:
+            head = (await self._reader.readuntil(b"\r\n\r\n")).decode().lower()
+            await self._reader.readexactly(int(head.partition("content-length: ")[2].partition("\r")[0]))
+        except (asyncio.IncompleteReadError, ConnectionError):
+            return 0, ""
+        return int(head.split()[1]), head
+
+
+async def test_an_idle_connection_is_kept_longer_than_load_balancers_keep_theirs() -> None:
+    """By default more than the five seconds that cut a request off that is just on its way; as long as is told."""
+    short = Started(Bench(), told_http(keep_alive=1))
+    usual = Started(Bench(), settings())
+    for started in (short, usual):
+        await started.until_status("/livez", 200)
+    async with Connection(short.port) as one, Connection(usual.port) as other:
+        assert (await one.get("/livez"))[0] == (await other.get("/livez"))[0] == 200
+        await asyncio.sleep(6)
+        assert ((await one.get("/livez"))[0], (await other.get("/livez"))[0]) == (0, 200)
+    os.kill(os.getpid(), signal.SIGTERM)
+    await asyncio.wait_for(asyncio.gather(usual.task, return_exceptions=True), 15)
+    short.task.cancel()
+    await asyncio.gather(short.task, return_exceptions=True)
+
+
+async def test_a_process_that_is_to_end_serves_on_while_others_hear_of_it() -> None:
+    """Not ready at once; requests are taken on old and new connections until the drain is over, and then ended well."""
+    gate, asked = asyncio.Event(), asyncio.Event()
+
+    def api(intake: Any) -> Starlette:
+        async def do(request: Any) -> JSONResponse:
+            if request.path_params["how"] == "slow":
+                asked.set()
+                await gate.wait()
+            return JSONResponse(await intake.submit("do", "k", 5))
+
+        return Starlette(routes=[Route("/do/{how}", do)])
+
+    bench = Bench()
+    started = Started(bench, told_http(drain=2), app=api)
+    await started.until_status("/readyz", 200)
+    async with Connection(started.port) as kept, Connection(started.port) as slow:
+        assert (await kept.get("/livez"))[0] == 200
+        began = time.monotonic()
+        os.kill(os.getpid(), signal.SIGTERM)
+        await started.until_status("/readyz", 503)
+        assert "end" in (await started.get("/readyz"))[1]
+        status, head = await kept.get("/do/quick")
+        assert (status, "connection: close" in head) == (200, True)
+        assert (await started.get("/do/quick"))[0] == 200
+        assert (await started.get("/livez"))[0] == 200
+        waiting = asyncio.create_task(slow.get("/do/slow"))
+        await asked.wait()
+        await bench.until(lambda: bench.done().get("k") == [5, 5], "work goes on")
+        await asyncio.sleep(began + 2.5 - time.monotonic())
+        assert (await started.get("/livez"))[0] == 0, "the listener is closed after the drain"
+        gate.set()
+        assert (await waiting)[0] == 200
+    await asyncio.wait_for(started.task, 15)
+
+
+@pytest.mark.parametrize(("drain", "signals"), [(0, 1), (60, 2)])
+async def test_an_end_that_is_wanted_now_comes_now(drain: int, signals: int) -> None:
+    """On a laptop nobody needs to hear of it; and who asks twice is not made to wait."""
+    started = Started(Bench(), told_http(drain=drain))
+    await started.until_status("/readyz", 200)
+    began = time.monotonic()
+    for _ in range(signals):
+        os.kill(os.getpid(), signal.SIGINT)
+        await asyncio.sleep(0.1)
+    await asyncio.wait_for(started.task, 15)
+    assert time.monotonic() - began < 5
+
+
+async def test_many_and_long_headers_refuse_no_request() -> None:
+    """What proxies and tracers put on the way is theirs; the server reads past it."""
+    started = Started(Bench(), settings())
+    await started.until_status("/readyz", 200)
+    async with Connection(started.port) as client:
+        many = [f"x-{n}: {'y' * 50}" for n in range(1_000)]
+        assert (await client.get("/livez", *many, f"traceparent: {'z' * 100_000}"))[0] == 200
+    await started.stop()
+
+
+@pytest.mark.parametrize("name", [environment.HTTP_PORT, environment.HTTP_KEEP_ALIVE, environment.HTTP_DRAIN])
+@pytest.mark.parametrize("text", ["soon", "-1", "1.5", "", "1e3", "99999", "9" * 5000])
+def test_a_number_that_is_none_is_refused_by_name(name: str, text: str) -> None:
+    """The variable is named, with what it holds."""
+    told = settings()
+    with pytest.raises(Misconfigured, match=name):
+        replace(told, env=told.env | {name: text}).http()

@@ -1,6 +1,7 @@
 """What is told of requests that come in: their route, status and place, and of many commands in one."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from starlette.applications import Starlette
@@ -26,7 +27,7 @@ def told() -> Told:
     return Told()
 
 
-def serve(told: Told, share: float = 1) -> Callable[..., object]:
+def serve(told: Told, share: float = 1, ignored: list[str] | None = None) -> Callable[..., object]:
     """An application with one endpoint for commands on things, as services have it under their health."""
     tracer = Tracer("shop", TracingConfig(share=share), told)
 
@@ -39,7 +40,7 @@ def serve(told: Told, share: float = 1) -> Callable[..., object]:
         return PlainTextResponse("", 202)
 
     app = Starlette(routes=[Route("/things/{thing}/orders", command, methods=["POST"])])
-    return Starlette(routes=[Mount("/", TracedApp(app, tracer))])
+    return Starlette(routes=[Mount("/", TracedApp(app, tracer, ([] if ignored is None else ignored).extend))])
 
 
 async def test_a_request_is_a_server_span_under_its_client_s(told: Told) -> None:
@@ -97,3 +98,51 @@ async def test_a_fault_is_a_failed_span(told: Told) -> None:
     await request(serve(told), "GET", "/nowhere", b"", SAMPLED)
     assert told.only("POST /things/{thing}/orders").error == "500"
     assert told.only("GET").trace != Trace()
+
+
+GOOD = SAMPLED["traceparent"]
+ODD = [
+    ({"traceparent": "nonsense"}, ["traceparent"], None),
+    ({"traceparent": "\x00\xff"}, ["traceparent"], None),
+    ({"traceparent": "x" * 100_000}, ["traceparent"], None),
+    ({"traceparent": GOOD.upper()}, ["traceparent"], None),
+    ({"traceparent": GOOD + ",", "tracestate": "a=b"}, ["traceparent", "tracestate"], None),
+    ({"traceparent": GOOD, "tracestate": "a=" + "b" * 100_000}, ["tracestate"], ""),
+    ({"traceparent": GOOD, "tracestate": "a=\xe9"}, ["tracestate"], ""),
+    ({"tracestate": "a=b"}, ["tracestate"], None),
+    ({"traceparent": GOOD, "tracestate": ""}, [], ""),
+    ({"traceparent": GOOD, "tracestate": "a=b", "trace": "x", "baggage": "y" * 10_000}, [], "a=b"),
+    ({f"x-{n}": "y" * 100 for n in range(1_000)}, [], None),
+]
+
+
+@pytest.mark.parametrize(("headers", "kinds", "state"), ODD)
+async def test_odd_context_is_left_aside_and_counted(
+    told: Told, headers: dict[str, str], kinds: list[str], state: str | None
+) -> None:
+    """A request is served whatever its headers; of its context only what is as the standard has it is carried on."""
+    ignored: list[str] = []
+    answer = await request(serve(told, ignored=ignored), "POST", "/things/7/orders", b"k", headers)
+    assert (answer.status, ignored) == (202, kinds)
+    trace = told.only("POST /things/{thing}/orders").trace
+    assert (trace.id == TRACE_ID) == (state is not None)
+    assert (trace.state or "") == (state or "")
+
+
+async def test_a_tracestate_in_several_headers_is_one(told: Told) -> None:
+    """They are put together in their order; of traceparents there is only one, or none that counts."""
+    ignored: list[str] = []
+    app = serve(told, ignored=ignored)
+    scope_headers = [(b"traceparent", GOOD.encode()), (b"tracestate", b"a=b"), (b"tracestate", b"c=d")]
+    assert await _status(app, scope_headers) == await _status(app, [*scope_headers, scope_headers[0]]) == 202
+    first, second = told.named("POST /things/{thing}/orders")
+    assert (first.trace.id, first.trace.state) == (TRACE_ID, "a=b,c=d")
+    assert second.trace.id != TRACE_ID
+    assert ignored == ["traceparent", "tracestate"]
+
+
+async def _status(app: Callable[..., Any], headers: list[tuple[bytes, bytes]]) -> int:
+    async def with_headers(scope: Any, receive: Any, send: Any) -> None:
+        await app(scope | {"headers": headers}, receive, send)
+
+    return (await request(with_headers, "POST", "/things/7/orders", b"k")).status

@@ -28,6 +28,9 @@ KIND = "Deployment"
 CONFIG_ANNOTATION = "orderflow.dev/config-hash"
 DATABASE_ANNOTATION = "orderflow.dev/database-hash"
 
+_ENDING_SECONDS = 55
+"""What a process has, after it has drained, to finish requests and its batch and to close what it has open."""
+
 _CONFIG_FOLDER = str(PurePosixPath(environment.CONFIG_PATH_IN_POD).parent)
 _CA_FOLDER = "/etc/orderflow-kafka"
 _CA_FILE = "ca.crt"
@@ -60,7 +63,7 @@ def _template(flow: OrderFlow, service: Service, around: Surroundings) -> Object
     config = configmap.build(flow, service.name)["data"][configmap.SERVICE_KEY]
     spec = pod_spec(_container(flow, service, reach), _volumes(flow, service, reach))
     spec["serviceAccountName"] = serviceaccount.name(flow, service.name)
-    spec["terminationGracePeriodSeconds"] = 60
+    spec["terminationGracePeriodSeconds"] = service.http_drain.seconds + _ENDING_SECONDS
     return {
         "metadata": {
             "labels": service_labels(flow, service.name) | pod_selector(flow, service.name),
@@ -97,6 +100,8 @@ def _platform_env(flow: OrderFlow, service: Service, reach: Broker) -> list[Obje
         from_secret(environment.DATABASE_URL, database, secret.URL_KEY),
         plain(environment.HTTP_HOST, "0.0.0.0"),  # noqa: S104 - within the pod's own network
         plain(environment.HTTP_PORT, str(service.http_port)),
+        plain(environment.HTTP_KEEP_ALIVE, str(service.http_keep_alive.seconds)),
+        plain(environment.HTTP_DRAIN, str(service.http_drain.seconds)),
         {"name": environment.INSTANCE, "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.name"}}},
         *_kafka_env(service_user(flow, service.name), reach),
     ]
