@@ -15,6 +15,7 @@ from support.front_door import OrderFlowProcess, orderflow
 from support.orders import open_fleet
 
 ORDERS = 2_000
+EXAMPLE = Path(__file__).parents[3] / "examples" / "shopify"
 MAPPING = """
 order:
   idempotencyKey: "csv-{no}"
@@ -78,6 +79,17 @@ async def test_a_killed_load_goes_on_and_places_each_order_once(fleet: Fleet, fo
     third = orderflow(*load, cwd=folder)
     assert f"0 orders accepted, {ORDERS:,} known before, 0 refused" in third.stdout
     assert await placed(fleet) == before + ORDERS
+
+
+async def test_a_shop_s_export_is_loaded_as_it_is(fleet: Fleet, folder: Path) -> None:
+    """The example: articles with slashes and blanks, streets of two lines, a country without postcodes."""
+    before = await placed(fleet)
+    for file in EXAMPLE.iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+    load = ["orders", "load", "orders_export.csv", "--mapping", "mapping.yaml", "--url", fleet.url("order-0", "/")]
+    done = orderflow(*load, cwd=folder)
+    assert (done.returncode, "2 orders accepted, 0 known before, 0 refused" in done.stdout) == (0, True), done.stdout
+    assert await placed(fleet) == before + 2
 
 
 async def test_refused_rows_are_reported_with_line_and_reason(fleet: Fleet, folder: Path) -> None:
