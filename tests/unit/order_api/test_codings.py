@@ -67,10 +67,11 @@ async def test_a_body_of_exactly_the_bound_is_read(door, order) -> None:
     assert (await send(door, gzip.compress(body + b" "), "gzip")).status == 413
 
 
-BROKEN = [b"", b"{}", gzip.compress(b"{}")[:-1], gzip.compress(b"{}")[:-9] + b"\0" * 9, gzip.compress(b"{}") + b"x"]
+WHOLE = gzip.compress(b"{}")
+BROKEN = {"nothing": b"", "JSON": b"{}", "cut": WHOLE[:-1], "another sum": WHOLE[:-9] + bytes(9), "more": WHOLE + b"x"}
 
 
-@pytest.mark.parametrize("body", BROKEN)
+@pytest.mark.parametrize("body", BROKEN.values(), ids=BROKEN)
 async def test_what_is_no_gzip_is_refused(door, body) -> None:
     """Torn, wrong or longer than it says: a problem that tells so."""
     answer = await send(door, body, "gzip")
