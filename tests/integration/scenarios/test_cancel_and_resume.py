@@ -96,9 +96,9 @@ async def test_an_order_does_not_wait_for_notification(shop: Shop) -> None:
 
     async def told() -> bool:
         query = "SELECT count(*) AS n FROM notification.notifications WHERE order_id = ANY($1)"
-        return (await shop.fleet.fetch(query, orders))[0]["n"] == 15
+        return (await shop.fleet.fetch(query, orders))[0]["n"] == 30
 
-    await until(told, "all customers are told three things")
+    await until(told, "all customers are told of six steps")
 
 
 @pytest.mark.parametrize("turn", range(3))
