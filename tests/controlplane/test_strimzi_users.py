@@ -160,12 +160,15 @@ async def test_a_round_restores_rules_and_credentials(users: Users, name: str) -
         await users.until(name, "Ready")
         other = {"resource": {"type": "group", "name": "g"}, "operations": ["Read"]}
         await asyncio.to_thread(users.kafka.ensure_user, name, "x", [other])
-        assert await users.may(name) == {("group", "g", "Read")}
-        await users.strimzi.round()
+
+        async def altered() -> bool:
+            return await users.may(name) == {("group", "g", "Read")}
 
         async def restored() -> bool:
             return await users.may(name) == RULES
 
+        await until(altered, "the broker has heard of it")
+        await users.strimzi.round()
         await until(restored, "the rules are back")
         await asyncio.to_thread(users.kafka.forget, name)
         await users.strimzi.round()
