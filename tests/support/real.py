@@ -16,6 +16,7 @@ from orderflow_model.flow import OrderFlow
 from orderflow_model.loading import parse_flow
 from orderflow_runtime.app import Settings, _Process
 from orderflow_runtime.effects import Clock
+from orderflow_runtime.ending import Ending
 from orderflow_runtime.kafka import KafkaLog
 from orderflow_runtime.log import Log, Message
 from orderflow_runtime.postgres import PostgresStore
@@ -84,14 +85,14 @@ class Site:
         settings, store = self.settings(service.name, instance), self.store(service.name)
         log: Log = KafkaLog(settings.kafka())
         log = wrap_log(log if settings.config.subscribes else LockedShards(log, store))
-        stopping = asyncio.Event()
+        ending = Ending()
         process = _Process(service, settings, log, wrap_store(store), Clock())
-        task = asyncio.create_task(process.run(stopping))
+        task = asyncio.create_task(process.run(settings.http(), ending))
         try:
             await until(lambda: task.done() or process._worker.ready, f"{instance} is ready")
             yield process
         finally:
-            await (_end(task) if crash else _finish(task, stopping))
+            await (_end(task) if crash else _finish(task, ending))
             await log.stop()
             await store.stop()
 
@@ -143,8 +144,8 @@ class Site:
         await asyncio.to_thread(self.fleet.stop)
 
 
-async def _finish(task: "asyncio.Task[None]", stopping: asyncio.Event) -> None:
-    stopping.set()
+async def _finish(task: "asyncio.Task[None]", ending: Ending) -> None:
+    ending.ask()
     await asyncio.wait_for(task, 30)
 
 
