@@ -140,7 +140,7 @@ def test_a_second_run_of_the_same_flow_is_refused(start: Starter, folder: Path) 
 def test_a_service_that_cannot_run_here_is_named(folder: Path) -> None:
     """Without its module and without docker the run is refused before anything takes orders, and leaves nothing."""
     flow = yaml.safe_load(FLOW.read_text())
-    flow["spec"]["services"][3]["command"] = ["python", "-m", "parcel_robot"]
+    flow["spec"]["services"][3] |= {"command": ["python", "-m", "parcel_robot"], "migrations": "None"}
     (folder / "flow.yaml").write_text(yaml.safe_dump(flow))
     path = _path_of(folder, "java", "mvn", "setpriv")
     refused = orderflow("run", "flow.yaml", "--orders", "0", cwd=folder, env={"PATH": path})
