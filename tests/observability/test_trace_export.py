@@ -14,7 +14,7 @@ from support.orders import Shop, order
 from support.otlp import Received, grpc_collector, http_collector
 from support.traces import KEY, OrderTrace, order_trace, spans_of, traces_of
 
-COMPLETED = (6, 10)
+COMPLETED = (6, 13)
 """The events that an order which completes sends, and how often they are processed."""
 Again = Callable[..., Awaitable[None]]
 
