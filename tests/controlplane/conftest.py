@@ -3,10 +3,12 @@
 `api`         an administrator's client of it
 `namespace`   a namespace of the test's own, under Pod Security `restricted`
 `stand`       doubles of nodes and Strimzi at work there, and an operator that the test starts
+`kubectl`     the real one, as an administrator
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+import subprocess
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -89,3 +91,19 @@ def secure_kafka(scratch: Path) -> Iterator[SecureKafka]:
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture
+def kubectl(served: ControlPlane) -> Callable[..., Awaitable[str]]:
+    """Runs kubectl and gives what it said; the test is skipped where there is none."""
+
+    async def run(*arguments: str) -> str:
+        command = ["kubectl", f"--kubeconfig={served.kubeconfig}", *arguments]
+        try:
+            done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=90)
+        except FileNotFoundError:
+            pytest.skip("no kubectl")
+        assert done.returncode == 0, done.stderr
+        return str(done.stdout)
+
+    return run

@@ -4,8 +4,6 @@ The files in `golden/` are the objects as the server stores them; where one diff
 artifacts/golden, for reading and copying.
 """
 
-import asyncio
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,6 @@ import pytest
 import yaml
 
 from support.api import Api, Json
-from support.controlplane import ControlPlane
 from support.fleet import until
 from support.flows import shop
 from support.kinds import MADE, path_of
@@ -108,9 +105,9 @@ async def test_the_api_server_tells_what_kubectl_shows_and_explains(shopping: St
     assert scale["description"] == "How many pods, and what adds one."
     said = {name: field["description"] for name, field in scale["properties"].items()}
     assert said == {
-        "min": "Fewest pods.",
-        "max": "Most pods; more than partitions would stand idle.",
-        "lag": "Events waiting per pod above which a pod is added.",
+        "min": "Fewest pods; 1 when left out.",
+        "max": "Most pods; more than partitions would stand idle; 1 when left out.",
+        "lag": "Events waiting per pod above which a pod is added; 500 when left out.",
     }
 
 
@@ -121,27 +118,11 @@ async def test_kubectl_shows_and_explains_the_resource(shopping: Stand, kubectl:
     assert table.split("\n")[1].split()[:2] == ["shop", "True"]
     assert table.split("\n")[1].split()[3:5] == ["5/5", "17/17"]
     explained = await kubectl("explain", "of.spec.services.scale")
-    for said in ("Fewest pods.", "Most pods", "Events waiting per pod"):
+    for said in ("Fewest pods; 1 when left out.", "Most pods", "Events waiting per pod"):
         assert said in explained
     await kubectl("wait", "--for=condition=Ready", "of/shop", "-n", shopping.namespace, "--timeout=30s")
     everything = await kubectl("get", "orderflow", "-n", shopping.namespace, "-o", "name")
     assert everything.strip() == "orderflow.orderflow.dev/shop"
-
-
-@pytest.fixture
-def kubectl(served: ControlPlane) -> Callable[..., Any]:
-    """Runs kubectl and gives what it said; the test is skipped where there is none."""
-
-    async def run(*arguments: str) -> str:
-        command = ["kubectl", f"--kubeconfig={served.kubeconfig}", *arguments]
-        try:
-            done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=90)
-        except FileNotFoundError:
-            pytest.skip("no kubectl")
-        assert done.returncode == 0, done.stderr
-        return str(done.stdout)
-
-    return run
 
 
 async def test_each_service_has_its_pods_problem_in_the_status(stand: Stand) -> None:

@@ -29,6 +29,7 @@ _PLURALS: Final = {
 }
 _CLUSTER_WIDE: Final = {
     "Namespace": (_CORE, "namespaces"),
+    "Node": (_CORE, "nodes"),
     "CustomResourceDefinition": ("apis/apiextensions.k8s.io/v1", "customresourcedefinitions"),
     "ClusterRole": (_RBAC, "clusterroles"),
     "ClusterRoleBinding": (_RBAC, "clusterrolebindings"),

@@ -104,11 +104,11 @@ class Resources(Part):
 
     rules = (
         Rule(
-            cel="!has(self.requests) || !has(self.limits) ||"
-            " ((!has(self.requests.cpu) || !has(self.limits.cpu) ||"
-            " quantity(self.requests.cpu).compareTo(quantity(self.limits.cpu)) <= 0) &&"
-            " (!has(self.requests.memory) || !has(self.limits.memory) ||"
-            " quantity(self.requests.memory).compareTo(quantity(self.limits.memory)) <= 0))",
+            cel="(!has(self.limits) || !has(self.limits.cpu) ||"
+            " quantity(has(self.requests) && has(self.requests.cpu) ? self.requests.cpu : '100m')"
+            ".compareTo(quantity(self.limits.cpu)) <= 0) &&"
+            " quantity(has(self.requests) && has(self.requests.memory) ? self.requests.memory : '128Mi')"
+            ".compareTo(quantity(has(self.limits) && has(self.limits.memory) ? self.limits.memory : '512Mi')) <= 0",
             message="requests must not exceed limits",
             holds=_requests_within_limits,
         ),

@@ -82,21 +82,31 @@ class _Writer:
     def __init__(self, definitions: dict[str, Schema]) -> None:
         self._definitions = definitions
 
-    def write(self, node: Schema) -> Schema:
+    def write(self, node: Schema, *, listed: bool = False) -> Schema:
+        """Return a node's schema; one that is listed, at any depth, has its default in words alone.
+
+        `kubectl apply` compares a list as a whole: a default that the API server filled in there would differ from the
+        file each time.
+        """
         node = self._resolved(node)
+        default = node.get("default")
+        default = None if default in ("", [], {}) else default
         schema: Schema = {"description": node["description"]} if "description" in node else {}
         schema |= {key: node[key] for key in _KEPT if key in node}
         if "const" in node:
             schema["enum"] = [node["const"]]
-        if node.get("default") not in (None, [], {}):
-            schema["default"] = node["default"]
+        if default is not None and listed:
+            schema["description"] = f"{schema['description'].rstrip('.')}; {default} when left out."
+        elif default is not None:
+            schema["default"] = default
         if "properties" in node:
-            schema["properties"] = {name: self.write(child) for name, child in node["properties"].items()}
+            children = node["properties"].items()
+            schema["properties"] = {name: self.write(child, listed=listed) for name, child in children}
         if "items" in node:
-            schema["items"] = self.write(node["items"])
+            schema["items"] = self.write(node["items"], listed=True)
             schema.setdefault("x-kubernetes-list-type", "atomic")
         if values := self._values(node):
-            schema["additionalProperties"] = self.write(values)
+            schema["additionalProperties"] = self.write(values, listed=listed)
         if VALIDATIONS in node:
             schema[VALIDATIONS] = node[VALIDATIONS]
         return schema

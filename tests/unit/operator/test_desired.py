@@ -16,6 +16,7 @@ from orderflow_model.flow import OrderFlow
 from orderflow_model.loading import parse_flow
 from orderflow_operator.desired import desired
 from orderflow_operator.monitoring.settings import Monitoring
+from orderflow_operator.resources.pod import SCRATCH
 from orderflow_operator.surroundings import Database, Surroundings
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -131,13 +132,15 @@ def granted(user: dict[str, Any]) -> set[tuple[str, str, str]]:
 @any_flow
 @given(flows())
 def test_every_pod_is_restricted(flow: OrderFlow) -> None:
-    """No pod has a token, a right or a writable root."""
+    """No pod has a token, a right, a writable root or a volume of its node's; temporary files have their place."""
     objects = desired(flow, Surroundings(database=Database()))
     for one in [*of_kind(objects, "Deployment"), *of_kind(objects, "Job")]:
         pod = one["spec"]["template"]["spec"]
         assert pod["automountServiceAccountToken"] is False
         assert pod["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+        assert not [volume for volume in pod["volumes"] if volume.keys() - {"name", "configMap", "secret", "projected"}]
         for container in pod["containers"]:
+            assert SCRATCH in container["env"]
             assert container["securityContext"] == {
                 "allowPrivilegeEscalation": False,
                 "capabilities": {"drop": ["ALL"]},

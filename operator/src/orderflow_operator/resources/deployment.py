@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from orderflow_model import environment
 from orderflow_model.flow import OrderFlow
 from orderflow_model.names import object_name
-from orderflow_model.services import EnvVar, Service
+from orderflow_model.services import Service
 from orderflow_operator.access import service_user
 from orderflow_operator.broker import PASSWORD_KEY, Broker, broker
 from orderflow_operator.resources import configmap, secret, serviceaccount
@@ -20,7 +20,7 @@ from orderflow_operator.resources.metadata import (
     pod_selector,
     service_labels,
 )
-from orderflow_operator.resources.pod import TMP_MOUNT, from_secret, hardened, plain, pod_spec, resources
+from orderflow_operator.resources.pod import SCRATCH, from_secret, hardened, plain, pod_spec, resources
 from orderflow_operator.resources.service import PORT_NAME
 from orderflow_operator.surroundings import Surroundings
 
@@ -80,13 +80,13 @@ def _container(flow: OrderFlow, service: Service, reach: Broker) -> Object:
     container = {
         "name": service.name,
         "image": service.image,
-        "env": [*_platform_env(flow, service, reach), *map(_own_env, service.env)],
+        "env": [*_platform_env(flow, service, reach), *_own_env(service)],
         "ports": [{"name": PORT_NAME, "containerPort": service.http_port, "protocol": "TCP"}],
         "resources": resources(service),
         "startupProbe": _probe("/livez", period=2, failures=60),
         "livenessProbe": _probe("/livez", period=10, failures=3),
         "readinessProbe": _probe("/readyz", period=5, failures=3),
-        "volumeMounts": [TMP_MOUNT, *_mounts(reach)],
+        "volumeMounts": _mounts(reach),
     }
     if service.command:
         container["command"] = list(service.command)
@@ -121,8 +121,9 @@ def _kafka_env(user: str, reach: Broker) -> list[Object]:
     return variables
 
 
-def _own_env(variable: EnvVar) -> Object:
-    return dict(variable.model_dump(mode="json", exclude_none=True))
+def _own_env(service: Service) -> list[Object]:
+    own = [dict(variable.model_dump(mode="json", exclude_none=True)) for variable in service.env]
+    return own if any(one["name"] == SCRATCH["name"] for one in own) else [SCRATCH, *own]
 
 
 def _volumes(flow: OrderFlow, service: Service, reach: Broker) -> list[Object]:

@@ -12,7 +12,7 @@ from orderflow_model.services import Service
 from orderflow_operator.resources import configmap, secret
 from orderflow_operator.resources.metadata import Object, digest, flow_labels, new_object
 from orderflow_operator.resources.metadata import common_labels as _common
-from orderflow_operator.resources.pod import TMP_MOUNT, from_secret, hardened, plain, pod_spec, resources
+from orderflow_operator.resources.pod import SCRATCH, from_secret, hardened, plain, pod_spec, resources
 from orderflow_operator.surroundings import Database
 
 KIND = "Job"
@@ -64,10 +64,10 @@ def _container(flow: OrderFlow, image: str, services: list[Service]) -> Object:
                 from_secret(environment.DATABASE_URL, admin.name, admin.key),
                 plain(environment.MIGRATION, f"{_TASKS}/{name}.json"),
                 plain(environment.PASSWORDS, _PASSWORDS),
+                SCRATCH,
             ],
             "resources": resources(services[0]),
             "volumeMounts": [
-                TMP_MOUNT,
                 {"name": "tasks", "mountPath": _TASKS, "readOnly": True},
                 {"name": "passwords", "mountPath": _PASSWORDS, "readOnly": True},
             ],
