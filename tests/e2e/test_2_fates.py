@@ -2,6 +2,8 @@
 
 import json
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from support import by_hand
@@ -35,12 +37,11 @@ async def test_a_compensation_that_fails_is_resumed(fleet: ShopInCluster, shop: 
 
 async def test_nobody_waits_for_notification(fleet: ShopInCluster, shop: Shop) -> None:
     """Without notification orders complete and nothing is compensated; customers hear of it later."""
-    _scale(fleet, "notification", 0)
-    orders = await shop.place_all(mixture(10))
-    states = [(await shop.until(order))["state"] for order in orders]
-    assert states.count("COMPLETED") == 7
-    assert not await fleet.count("SELECT count(*) FROM notification.notifications WHERE order_id = ANY($1)", orders)
-    _scale(fleet, "notification", 1)
+    with _without(fleet, "notification"):
+        orders = await shop.place_all(mixture(10))
+        states = [(await shop.until(order))["state"] for order in orders]
+        assert states.count("COMPLETED") == 7
+        assert not await fleet.count("SELECT count(*) FROM notification.notifications WHERE order_id = ANY($1)", orders)
     await verdict(fleet)
 
 
@@ -48,11 +49,10 @@ async def test_a_silent_participant_is_not_waited_for_beyond_the_deadline(fleet:
     """Payment is away: at the deadline the order is being cancelled, and when payment is back it is undone."""
     await aside(fleet.change, "spec.saga.deadline", "5s")
     await aside(fleet.until_ready)
-    _scale(fleet, "payment", 0)
-    order = await shop.place()
-    late = await shop.until(order, "CANCELLED", "COMPENSATION_FAILED")
-    assert (late["state"], late["reason"]) == ("COMPENSATION_FAILED", "DEADLINE")
-    _scale(fleet, "payment", 1)
+    with _without(fleet, "payment"):
+        order = await shop.place()
+        late = await shop.until(order, "CANCELLED", "COMPENSATION_FAILED")
+        assert (late["state"], late["reason"]) == ("COMPENSATION_FAILED", "DEADLINE")
     assert (await shop.until(order, "CANCELLED"))["undo"] == []
     await aside(fleet.change, "spec.saga.deadline", "15m")
     await aside(fleet.until_ready)
@@ -102,6 +102,17 @@ def _redrive(fleet: ShopInCluster, service: str, value: object, folder: Path) ->
     repaired.write_text("".join(json.dumps(line | {"value": value}) + "\n" for line in lines))
     done = orderflow("redrive", *at, "--repair-with", str(repaired), cwd=folder)
     assert "1 redriven, 0 refused" in done.stdout
+
+
+@contextmanager
+def _without(fleet: ShopInCluster, service: str) -> Iterator[None]:
+    """Scale a service to no pod by hand while this lasts. Pods that drain still work, so their end is waited for."""
+    _scale(fleet, service, 0)
+    fleet.namespace.kubectl("wait", "pods", f"--selector={of_service(service)}", "--for=delete", "--timeout=90s")
+    try:
+        yield
+    finally:
+        _scale(fleet, service, 1)
 
 
 def _scale(fleet: ShopInCluster, service: str, pods: int) -> None:
