@@ -1,6 +1,6 @@
 """Fixtures of every tier: real Kafka and Postgres, started once per session when first asked for.
 
-`kafka`, `postgres`   shared by the session: never stop these
+`kafka`, `secure_kafka`, `postgres`   shared by the session: never stop these
 `private_kafka`, `private_postgres`   started for one test, which may stop, kill and restart them
 `database`            a fresh, empty database of the shared Postgres, by its superuser's URL
 `flow_name`           a name no other test uses: prefix topics, groups and roles with it
@@ -18,7 +18,8 @@ from orderflow_cli.postgres import Postgres, create_database, drop_database
 from support.names import unique_name
 from support.portion import Portion, portion
 from support.scratch import scratch_directory
-from support.servers import new_kafka, new_postgres
+from support.secure_kafka import SecureKafka
+from support.servers import kafka_program, new_kafka, new_postgres
 
 # how long an example takes says more of what else the machine does than of the code
 settings.register_profile("orderflow", deadline=None)
@@ -78,6 +79,16 @@ def scratch() -> Iterator[Path]:
 def kafka(scratch: Path) -> Iterator[Kafka]:
     """The session's broker: `kafka.bootstrap`."""
     server = new_kafka(scratch)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def secure_kafka(scratch: Path) -> Iterator[SecureKafka]:
+    """A broker with TLS, SCRAM and an authorizer, as Strimzi sets one up."""
+    (folder := scratch / "secure").mkdir()
+    server = SecureKafka(folder, kafka_program())
     server.start()
     yield server
     server.stop()

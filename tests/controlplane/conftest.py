@@ -21,8 +21,6 @@ from support.crds import keda_crds, prometheus_crds, strimzi_crds
 from support.go_tools import control_plane_programs
 from support.names import unique_name
 from support.operator_process import make_account
-from support.secure_kafka import SecureKafka
-from support.servers import kafka_program
 from support.stand import Stand, new_namespace, operator_of
 
 
@@ -81,16 +79,6 @@ async def stand(api: Api, namespace: str, served: ControlPlane, scratch: Path) -
     token = await make_account(api, namespace)
     async with Stand(api, namespace, operator_of(served, namespace, token, scratch), served).open() as made:
         yield made
-
-
-@pytest.fixture(scope="session")
-def secure_kafka(scratch: Path) -> Iterator[SecureKafka]:
-    """A broker with TLS, SCRAM and an authorizer, as Strimzi sets one up."""
-    (folder := scratch / "secure").mkdir()
-    server = SecureKafka(folder, kafka_program())
-    server.start()
-    yield server
-    server.stop()
 
 
 @pytest.fixture

@@ -29,6 +29,7 @@ FLOW = parse_flow(
 INVENTORY, PAYMENT = {"service": "inventory"}, {"service": "payment"}
 LAG = 'orderflow_consumer_lag{service="inventory",topic="shop.order-created",partition="0",pod="i1"}'
 BATCHES = 'orderflow_batch_size_count{service="inventory",pod="i1"}'
+UNREAD = 'orderflow_unread_topic{service="inventory",topic="shop.order-created",pod="i1"}'
 PARKED = 'orderflow_parked_oldest_seconds{service="payment",pod="p1"}'
 OUTBOX = 'orderflow_outbox_oldest_seconds{service="payment",pod="p1"}'
 DEAD = 'orderflow_events_dead_total{service="payment",event="STOCK_RESERVED",pod="p1"}'
@@ -41,6 +42,7 @@ FAILED = 'orderflow_saga_runs{service="order",state="COMPENSATION_FAILED",pod="o
 COMPLETED = 'orderflow_saga_runs{service="order",state="COMPLETED",pod="o1"}'
 MET = 'orderflow_objective_runs_total{service="order",objective="completion",met="true",pod="o1"}'
 MISSED = 'orderflow_objective_runs_total{service="order",objective="completion",met="false",pod="o1"}'
+UNREAD_LABELS = INVENTORY | {"topic": "shop.order-created"}
 DEAD_LABELS = PAYMENT | {"event": "STOCK_RESERVED"}
 LOOP_LABELS = PAYMENT | {"pod": "p1", "reason": "StoreUnavailable"}
 
@@ -93,6 +95,8 @@ CASES = [
     ),
     Case("OrderFlowServiceStalled", "batches end", 15, False, {LAG: "7x30", BATCHES: "10+1x30"}, INVENTORY),
     Case("OrderFlowServiceStalled", "nothing waits", 15, False, {LAG: "0x30", BATCHES: "10x30"}, INVENTORY),
+    Case("OrderFlowTopicUnread", "it stays so", 8, True, {UNREAD: "1x20"}, UNREAD_LABELS, "critical"),
+    Case("OrderFlowTopicUnread", "its right comes a minute later", 8, False, {UNREAD: "1x1 _x20"}, UNREAD_LABELS),
     Case("OrderFlowParkedTooLong", "it waits on and on", 15, True, {PARKED: "0+60x20"}, PAYMENT),
     Case("OrderFlowParkedTooLong", "its retries take their time", 15, False, {PARKED: "0+60x6 0x20"}, PAYMENT),
     Case("OrderFlowOutboxStuck", "it is not published", 8, True, {OUTBOX: "0+60x20"}, PAYMENT, "critical"),

@@ -34,6 +34,8 @@ class MemoryCluster:
         self.arrived = asyncio.Event()
         self.refused: dict[str, str] = {}
         """Topics that nothing may be written to, and why."""
+        self.unread: dict[str, str] = {}
+        """Topics that nobody may read, and why."""
         self.limits: dict[str, int] = {}
         """The largest value that a topic takes."""
 
@@ -129,6 +131,10 @@ class MemoryLog:
         """Give what is assigned."""
         return self._assigned
 
+    def unread(self) -> Mapping[str, str]:
+        """Give what the cluster does not let be read."""
+        return {topic: why for topic, why in self.cluster.unread.items() if topic in self.topics}
+
     def joined(self) -> bool:
         """Tell whether there was an assignment."""
         return self._joined
@@ -212,6 +218,8 @@ class MemoryLog:
     def _take(self, limit: int) -> list[Stretch]:
         taken: list[Stretch] = []
         for partition, begin in self._positions.items():
+            if partition.topic in self.cluster.unread:
+                continue
             spare = limit - sum(len(stretch.records) for stretch in taken)
             if part := self.cluster.records[partition][begin.offset : begin.offset + spare]:
                 end = begin._replace(offset=begin.offset + len(part))

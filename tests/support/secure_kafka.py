@@ -3,8 +3,10 @@
 The listener of `bootstrap` stays plain and belongs to the tests, who may do everything; pods use `secure_bootstrap`.
 """
 
+import asyncio
 import time
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -88,6 +90,18 @@ class SecureKafka(Kafka):
                 return False
         raise TimeoutError(f"{self.secure_bootstrap} neither admits nor refuses {user}")
 
+    @asynccontextmanager
+    async def by_another_name(self) -> AsyncIterator[str]:
+        """Give an address that leads to the secure port and that the certificate does not name."""
+
+        async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            host, port = self.secure_bootstrap.split(":")
+            there, back = await asyncio.open_connection(host, int(port))
+            await asyncio.gather(_copy(reader, back), _copy(there, writer), return_exceptions=True)
+
+        async with await asyncio.start_server(pass_on, "127.0.0.2", 0) as server:
+            yield f"127.0.0.2:{server.sockets[0].getsockname()[1]}"
+
     def _login(self, user: str, password: str) -> dict[str, object]:
         return {
             "bootstrap.servers": self.secure_bootstrap,
@@ -98,3 +112,12 @@ class SecureKafka(Kafka):
             "sasl.password": password,
             "log_level": 0,
         }
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    finally:
+        writer.close()

@@ -271,16 +271,19 @@ class _Process:
 
     def _render(self, accept: str) -> tuple[bytes, str]:
         waiting = Tally(self._worker.refused) + Tally(self._relay.refused)
-        return self._metrics.render(accept, self._worker.lag(), waiting)
+        return self._metrics.render(accept, self._worker.lag(), waiting, self._worker.unread)
 
     def _obstacle(self) -> str:
         return self._worker.obstacle or self._relay.obstacle
+
+    def _hindrance(self) -> str:
+        return "; ".join(filter(None, (self._worker.hindrance, self._relay.hindrance)))
 
     async def run(self, http: HttpSettings, ending: Ending) -> None:
         """Serve and work; when the end is due, finish what is under way."""
         intake = self._make_intake()
         listener = listen(http.host, http.port)
-        probes = Probes(self._alive, lambda: ending.obstacle or self._obstacle(), self._render)
+        probes = Probes(self._alive, lambda: ending.obstacle or self._obstacle(), self._hindrance, self._render)
         app = health_app(probes, self._make_app(intake))
         helpers = [asyncio.create_task(self._keep_house())]
         if intake is not None:

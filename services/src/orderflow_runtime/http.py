@@ -36,10 +36,15 @@ class HttpSettings:
 
 @dataclass(frozen=True)
 class Probes:
-    """What the endpoints tell: `alive` means progress, `obstacle` is why there is no work, or nothing."""
+    """What the endpoints tell: `alive` means progress, `obstacle` is why there is no work, `hindrance` what of it there
+    is not; or nothing.
+
+    Only an obstacle makes a process not ready: not to be ready is to get no requests, and stops what still goes on.
+    """
 
     alive: Callable[[], bool]
     obstacle: Callable[[], str]
+    hindrance: Callable[[], str]
     metrics: Callable[[str], tuple[bytes, str]]
     """Accept header → body and its media type"""
 
@@ -58,7 +63,7 @@ def health_app(probes: Probes, app: ASGIApp | None) -> Starlette:
         return _verdict("" if probes.alive() else "no progress")
 
     async def readyz(_: Request) -> Response:
-        return _verdict(probes.obstacle())
+        return _verdict(probes.obstacle(), probes.hindrance())
 
     async def metrics(request: Request) -> Response:
         body, media_type = probes.metrics(request.headers.get("accept", ""))
@@ -116,5 +121,5 @@ def _parting(app: ASGIApp, ending: Ending) -> ASGIApp:
     return serve_one
 
 
-def _verdict(obstacle: str) -> Response:
-    return PlainTextResponse(obstacle or "ok", status_code=503 if obstacle else 200)
+def _verdict(obstacle: str, hindrance: str = "") -> Response:
+    return PlainTextResponse(obstacle or hindrance or "ok", status_code=503 if obstacle else 200)

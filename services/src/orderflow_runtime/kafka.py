@@ -90,17 +90,26 @@ class KafkaLog(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
             await self._writer.producer()
             if self._settings.topics:
                 with self._reaching():
-                    self._consumer = self._new_consumer()
-                    self._reader = Reader(self._consumer)
-                    self._consumer.subscribe(topics=list(self._settings.topics), listener=self)
-                    await self._consumer.start()
+                    await self._join()
         except LogUnavailable:
             await self.stop()
             raise
 
+    async def _join(self) -> None:
+        """Start and subscribe, in this order: a start waits for each topic, be it one that never comes."""
+        self._consumer = consumer = self._new_consumer()
+        self._reader = Reader(consumer)
+        await consumer.start()
+        consumer.subscribe(topics=list(self._settings.topics), listener=self)
+        await consumer._subscription.wait_for_assignment()
+
     def assigned(self) -> frozenset[Partition]:
         """Give this member's partitions."""
         return self._assigned
+
+    def unread(self) -> Mapping[str, str]:
+        """Give the topics that cannot be read, as the reader and the cluster's metadata know them."""
+        return self._reader.refused() if self._reader is not None and self._joined else {}
 
     def joined(self) -> bool:
         """Tell whether there was an assignment."""
@@ -157,7 +166,10 @@ class KafkaLog(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
 
     async def report(self, offsets: Mapping[Partition, int]) -> None:
         """Commit to the group, for lag tools; only partitions that are still ours."""
-        mine = {TopicPartition(*p): offset for p, offset in offsets.items() if p in self._assigned}
+        unread = self.unread()
+        mine = {
+            TopicPartition(*p): offset for p, offset in offsets.items() if p in self._assigned and p.topic not in unread
+        }
         if self._consumer is None or not mine:
             return
         try:

@@ -21,6 +21,7 @@ from aiokafka.errors import (
     LeaderNotAvailableError,
     NodeNotReadyError,
     OffsetOutOfRangeError,
+    TopicAuthorizationFailedError,
     for_code,
 )
 from aiokafka.protocol.abstract import AbstractType
@@ -150,14 +151,25 @@ async def are_there(client: AIOKafkaClient, marks: Mapping[Partition, Mark]) -> 
 
 
 async def _is_there(client: AIOKafkaClient, partition: Partition, mark: Mark) -> bool:
-    # with room for one byte a broker gives one batch, which is the one that holds the offset
-    asked = [(partition.topic, [(partition.number, mark.offset, 1)])]
-    answer = await _ask(client, leader_of(client, partition), FetchRequest(0, 0, 1, _READ_UNCOMMITTED, asked))
-    ((_, ((_, error, *_, data),)),) = answer.topics
+    error, data = await _fetch(client, partition, mark.offset)
     if for_code(error) is OffsetOutOfRangeError:
         return True
     _raise(error)
     return all(mark_of(one) == mark for one in _records(data) if one.offset == mark.offset)
+
+
+async def may_read(client: AIOKafkaClient, partition: Partition) -> bool:
+    """Return whether a partition's records would be given to us; raise `KafkaError`."""
+    error, _ = await _fetch(client, partition, 0)
+    return for_code(error) is not TopicAuthorizationFailedError
+
+
+async def _fetch(client: AIOKafkaClient, partition: Partition, offset: int) -> tuple[int, bytes]:
+    """Return the answer's error and, with room for one byte, the one batch that holds the offset."""
+    asked = [(partition.topic, [(partition.number, offset, 1)])]
+    answer = await _ask(client, leader_of(client, partition), FetchRequest(0, 0, 1, _READ_UNCOMMITTED, asked))
+    ((_, ((_, error, *_, data),)),) = answer.topics
+    return error, data
 
 
 def _records(data: bytes) -> Iterator[Any]:

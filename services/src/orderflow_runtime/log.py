@@ -164,8 +164,12 @@ class Log(Protocol):
         """Tell whether the group has given this member its partitions, be it none."""
         ...
 
+    def unread(self) -> Mapping[str, str]:
+        """Give the topics subscribed to that cannot be read, with why and what to do; the others are read."""
+        ...
+
     async def resume(self, positions: Mapping[Partition, Position]) -> Mapping[Partition, Position]:
-        """Read these partitions from these positions on; gives from where really, of those that are still assigned."""
+        """Read these partitions from these positions on; gives from where really, of those that can be read."""
         ...
 
     async def fetch(self, limit: int, wait: float) -> Sequence[Stretch]:

@@ -4,7 +4,7 @@ next to nothing per event. Who emits them (flow, service, pod) is said by the sc
 
 from collections import Counter as Tally
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
 from typing import NamedTuple, TypeVar
@@ -107,9 +107,16 @@ class Metrics:
         self.call_seconds.labels(kind).observe(seconds)
 
     def render(
-        self, accept: str, lag: Mapping[Partition, int], refused: Mapping[str, int] = MappingProxyType({})
+        self,
+        accept: str,
+        lag: Mapping[Partition, int],
+        refused: Mapping[str, int] = MappingProxyType({}),
+        unread: Collection[str] = (),
     ) -> tuple[bytes, str]:
         """Give the exposition and its media type: OpenMetrics, which has exemplars, for those who accept it."""
+        self.unread.clear()
+        for topic in unread:
+            self.unread.labels(topic).set(1)
         self.refused.clear()
         for topic, messages in refused.items():
             self.refused.labels(topic).set(messages)
@@ -167,6 +174,9 @@ class Metrics:
         make = self._make
         self.lag = make(Gauge, "consumer_lag", "Records of an owned partition not handled yet", "topic", "partition")
         self.refused = make(Gauge, "refused_messages", "Messages that wait because Kafka refuses their topic", "topic")
+        self.unread = make(
+            Gauge, "unread_topic", "1 for a topic that the service subscribes to and cannot read", "topic"
+        )
         self.leases = make(Gauge, "leases", "Partitions that this instance owns")
         self.lease_changes = make(Counter, "lease_changes", "Partitions taken and lost by this instance", "change")
         self.recoveries = make(Counter, "recoveries", "Times all leases were taken anew, by reason", "reason")

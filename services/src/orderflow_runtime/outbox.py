@@ -26,8 +26,13 @@ class Outbox:
 
     @property
     def obstacle(self) -> str:
-        """Return what Kafka refuses now, or nothing."""
+        """Return why nothing more is taken, or nothing."""
         return self._publications.obstacle
+
+    @property
+    def hindrance(self) -> str:
+        """Return what Kafka refuses now, or nothing."""
+        return self._publications.hindrance
 
     @property
     def waiting(self) -> Mapping[str, int]:

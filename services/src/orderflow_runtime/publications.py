@@ -62,7 +62,12 @@ class Publications:
 
     @property
     def obstacle(self) -> str:
-        """Return what is refused and why, or nothing."""
+        """Return why nothing more is taken, or nothing."""
+        return "" if self._room.is_set() else f"too much waits for more to be taken: {self.hindrance}"
+
+    @property
+    def hindrance(self) -> str:
+        """Return what is refused and why, while all else goes on; or nothing."""
         return "; ".join(f"{self._reasons[topic]} ({len(parts)} messages wait)" for topic, parts in self._held.items())
 
     def take_published(self) -> list[int]:

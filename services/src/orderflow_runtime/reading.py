@@ -4,6 +4,9 @@ Where the log is not the one that a position was stored for, because its topic w
 end, it is read from its first record, with an error in the log: what was handled before, the inbox drops. That is
 found out when a partition is taken, before what comes from another leader or on another connection counts, and every
 few seconds.
+
+A topic that may not be read stays held, and the others are read. It is asked for now and then, and when it may be read
+again everything is taken anew.
 """
 
 import asyncio
@@ -15,10 +18,11 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.client import AIOKafkaClient, ConnectionGroup
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, TopicAuthorizationFailedError, UnknownTopicOrPartitionError
 
 from orderflow_runtime import lineage
 from orderflow_runtime.log import LogUnavailable, Partition, Position, Record, Stretch
+from orderflow_runtime.refusals import words
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +39,8 @@ class Reader:
         self._positions: dict[Partition, Position] = {}
         self._sources: dict[Partition, tuple[int, object] | None] = {}
         self._ends: dict[Partition, int] = {}
+        self._held: dict[str, Partition] = {}
+        """a partition of each topic that is assigned and may not be read"""
         self._verify_at = 0.0
 
     @property
@@ -50,10 +56,11 @@ class Reader:
     def drop(self, partitions: Collection[Partition]) -> None:
         """Forget partitions that are lost."""
         self._positions = {p: at for p, at in self._positions.items() if p not in partitions}
+        self._held = {topic: p for topic, p in self._held.items() if p not in partitions}
 
     async def resume(self, positions: Mapping[Partition, Position]) -> dict[Partition, Position]:
         """Read from these positions on, or where else it has to be; give from where."""
-        found = await self._locate(positions)
+        found = await self._locate_readable(positions)
         for partition, position in found.items():
             if (tp := TopicPartition(*partition)) in self._consumer.assignment():
                 self._positions[partition], self._sources[partition] = position, None
@@ -63,7 +70,7 @@ class Reader:
 
     async def read(self, limit: int, wait: float) -> list[Stretch]:
         """Give up to `limit` records; raise `LogUnavailable` where a log is not the one read so far."""
-        fetched = await self._consumer.getmany(timeout_ms=int(wait * 1000), max_records=limit)
+        fetched = await self._fetch(limit, wait)
         stretches = self._stretches(fetched)
         sources = {stretch.partition: self._source(stretch.partition) for stretch in stretches}
         await self._verify(
@@ -80,6 +87,51 @@ class Reader:
         tp = TopicPartition(*partition)
         known = self._consumer.highwater(tp) if tp in self._consumer.assignment() else None
         return self._ends.get(partition) if known is None else int(known)
+
+    def refused(self) -> dict[str, str]:
+        """Give the topics subscribed to that cannot be read, each with what is told of it."""
+        cluster, subscribed = self._client.cluster, self._consumer.subscription()
+        there = cluster.topics()
+        forbidden = subscribed & cluster.unauthorized_topics | self._held.keys()
+        return {topic: words(topic, TopicAuthorizationFailedError(), "read") for topic in forbidden} | {
+            topic: words(topic, UnknownTopicOrPartitionError()) for topic in subscribed - there - forbidden
+        }
+
+    async def _fetch(self, limit: int, wait: float) -> Mapping[TopicPartition, Sequence[Any]]:
+        try:
+            found: Mapping[TopicPartition, Sequence[Any]]
+            found = await self._consumer.getmany(timeout_ms=int(wait * 1000), max_records=limit)
+        except TopicAuthorizationFailedError as error:
+            if not (refused := [partition for partition in self._positions if partition.topic in error.args]):
+                raise
+            self._refuse(refused)
+            return {}
+        return found
+
+    def _refuse(self, partitions: Collection[Partition]) -> None:
+        """Hold a topic's partitions until it may be read."""
+        for partition in partitions:
+            if partition.topic not in self._held:
+                logger.error("%s; others are read on", words(partition.topic, TopicAuthorizationFailedError(), "read"))
+            self._held[partition.topic] = partition
+            self._positions.pop(partition, None)
+        assignment = self._consumer.assignment()
+        self._consumer.pause(*(tp for p in partitions if (tp := TopicPartition(*p)) in assignment))
+
+    async def _locate_readable(self, positions: Mapping[Partition, Position]) -> dict[Partition, Position]:
+        """Give where to read on in topics that may be read."""
+        try:
+            return await self._locate(positions)
+        except TopicAuthorizationFailedError:
+            topics = {partition.topic for partition in positions}
+        found: dict[Partition, Position] = {}
+        for topic in topics:
+            of_topic = {partition: at for partition, at in positions.items() if partition.topic == topic}
+            try:
+                found |= await self._locate(of_topic)
+            except TopicAuthorizationFailedError:
+                self._refuse(of_topic)
+        return found
 
     async def _locate(self, positions: Mapping[Partition, Position]) -> dict[Partition, Position]:
         """Give where to read on. Ids come first: what is asked after them may be of a topic that is newer still."""
@@ -129,11 +181,17 @@ class Reader:
                 self._client.force_metadata_update()  # a topic that is gone may be there again
             try:
                 async with asyncio.timeout(_VERIFY_SECONDS):
+                    await self._look_again()
                     lost = _find_made_anew(self._positions, await self._ids(self._positions))
             except (KafkaError, OSError) as error:
                 logger.debug("not verified: %r", error)
         for (topic, number), what in lost.items():
             raise LogUnavailable(f"{topic}[{number}] is not what it was: {what}")
+
+    async def _look_again(self) -> None:
+        for topic, partition in self._held.items():
+            if await lineage.may_read(self._client, partition):
+                raise LogUnavailable(f"topic {topic} may be read again")
 
     async def _ids(self, partitions: Collection[Partition]) -> dict[str, uuid.UUID]:
         return await lineage.topic_ids(self._client, {partition.topic for partition in partitions})

@@ -64,7 +64,7 @@ _ADVICE: Final = {
     17: "the topic cannot be written to",
     19: "too few replicas are in sync: see its brokers, or its min.insync.replicas",
     20: "too few replicas are in sync: see its brokers, or its min.insync.replicas",
-    29: "this service may not write to it: see the flow's status, or give its user that right",
+    29: "this service may not {access} it: see the flow's status, or give its user that right",
     32: "see the topic's message.timestamp settings",
     43: "the topic keeps an old message format",
     44: "a policy of the cluster refuses it",
@@ -77,7 +77,7 @@ def whose(error: BaseException) -> Whose:
     return CODES.get(getattr(error, "errno", -1), Whose.CLUSTER)
 
 
-def words(topic: str, error: KafkaError) -> str:
+def words(topic: str, error: KafkaError, access: str = "write to") -> str:
     """Return what is told of a topic that is refused: which, why, and what to do."""
-    advice = _ADVICE.get(error.errno)
+    advice = _ADVICE.get(error.errno, "").format(access=access)
     return f"Kafka refuses topic {topic}: {type(error).__name__}" + (f"; {advice}" if advice else "")

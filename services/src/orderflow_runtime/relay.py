@@ -35,8 +35,13 @@ class Relay:
 
     @property
     def obstacle(self) -> str:
-        """Return what Kafka refuses now, or nothing."""
+        """Return why nothing more is taken, or nothing."""
         return self._publications.obstacle
+
+    @property
+    def hindrance(self) -> str:
+        """Return what Kafka refuses now, or nothing."""
+        return self._publications.hindrance
 
     def wake(self) -> None:
         """Look now: this process has committed something."""

@@ -51,6 +51,10 @@ class LockedShards:
         """Tell whether the locks were tried."""
         return self._joined
 
+    def unread(self) -> Mapping[str, str]:
+        """Nothing is subscribed to."""
+        return {}
+
     async def resume(self, positions: Mapping[Partition, Position]) -> Mapping[Partition, Position]:
         """Nothing is read."""
         return positions

@@ -150,6 +150,10 @@ class TracedLog:
         """Give this member's partitions."""
         return self._log.assigned()
 
+    def unread(self) -> Mapping[str, str]:
+        """Give the topics that cannot be read."""
+        return self._log.unread()
+
     def joined(self) -> bool:
         """Tell whether there was an assignment."""
         return self._log.joined()

@@ -63,7 +63,7 @@ class Worker:
 
     @property
     def ready(self) -> bool:
-        """Whether it works: Kafka and Postgres do what they are asked, and every assigned partition's lease is ours."""
+        """Whether it works, be it in part: each assigned partition is leased, some of its topics are read."""
         return not self.obstacle
 
     @property
@@ -72,15 +72,29 @@ class Worker:
         return self._outbox.waiting
 
     @property
+    def unread(self) -> Mapping[str, str]:
+        """Return the topics that cannot be read, and why."""
+        return self._parts.log.unread()
+
+    @property
+    def hindrance(self) -> str:
+        """Return what it cannot do of its work now, in words: topics that are refused, while others go on."""
+        return "; ".join(filter(None, (*self.unread.values(), self._outbox.hindrance)))
+
+    @property
     def obstacle(self) -> str:
-        """Return why it cannot work now, in words; nothing when it can."""
+        """Return why it cannot work at all now, in words; nothing when it can."""
         log = self._parts.log
         if self._trouble:
             return self._trouble
         if not log.joined():
             return "Kafka has not given this instance its partitions yet"
         missing = len(log.assigned() - self._leases.keys())
-        return f"the leases of {missing} partitions are not taken yet" if missing else self._outbox.obstacle
+        if missing:
+            return f"the leases of {missing} partitions are not taken yet"
+        if (unread := self.unread) and set(self._parts.topics) <= unread.keys():
+            return "; ".join(unread.values())
+        return self._outbox.obstacle
 
     @property
     def stalled_for(self) -> float:

@@ -1,6 +1,5 @@
 """The laptop's topics on a real Kafka: what leaves the flow leaves the topic, and what cannot be is said plainly."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,6 @@ from orderflow_cli.topics import ensure_topics
 from orderflow_model.topics import Topic
 from support.front_door import FLOW, orderflow
 from support.secure_kafka import SecureKafka
-from support.servers import kafka_program
 
 ODD = {
     "min.cleanable.dirty.ratio": "0.50",
@@ -31,16 +29,6 @@ ODD = {
     "segment.ms": "+00120000",
     "leader.replication.throttled.replicas": "0:1, 0:1",
 }
-
-
-@pytest.fixture(scope="module")
-def secure(scratch: Path) -> Iterator[SecureKafka]:
-    """A broker that asks for TLS and a login."""
-    (folder := scratch / "laptop").mkdir()
-    server = SecureKafka(folder, kafka_program())
-    server.start()
-    yield server
-    server.stop()
 
 
 @pytest.fixture
@@ -94,10 +82,10 @@ def test_what_kafka_refuses_is_named_with_its_place(kafka: Kafka, topic: Topic) 
     assert settings(kafka.bootstrap, other) == {"min.insync.replicas": "1"}
 
 
-def test_why_kafka_is_not_reached_is_said(secure: SecureKafka, topic: Topic) -> None:
+def test_why_kafka_is_not_reached_is_said(secure_kafka: SecureKafka, topic: Topic) -> None:
     """A port of TLS, nobody, no host: each in its own words."""
     for bootstrap, words in {
-        secure.secure_bootstrap: "the port may ask for TLS or for a login",
+        secure_kafka.secure_bootstrap: "the port may ask for TLS or for a login",
         f"127.0.0.1:{free_port()}": "nobody listens on that port",
         "nowhere.invalid:9092": "the host's name is not known",
     }.items():

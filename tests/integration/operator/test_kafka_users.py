@@ -1,9 +1,8 @@
 """Users and access by the admin API, on a Kafka that asks for SCRAM over TLS and refuses what no ACL allows."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from confluent_kafka import KafkaError
@@ -19,55 +18,44 @@ from orderflow_operator.kafka_client import Login
 from support.certificates import certificates
 from support.kafka_rights import KafkaRights
 from support.secure_kafka import ROOT, ROOT_PASSWORD, SecureKafka
-from support.servers import kafka_program
 
 MAY_WRITE = Access(Type.TOPIC, "asked", (Operation.WRITE,))
 MAY_READ = Access(Type.GROUP, "shop.asker", (Operation.READ,))
 TOPICS = [Topic(name, 1, 1, 60_000) for name in ("asked", "answered")]
 
 
-@pytest.fixture(scope="module")
-def broker(scratch: Path) -> Iterator[SecureKafka]:
-    """A broker with one user, `root`, who may do everything."""
-    (folder := scratch / "admin").mkdir()
-    server = SecureKafka(folder, kafka_program())
-    server.start()
-    server.make_root()
-    yield server
-    server.stop()
-
-
 @pytest.fixture
-def login(broker: SecureKafka) -> Login:
+def login(secure_kafka: SecureKafka) -> Login:
     """How the operator reaches it."""
-    return Login(broker.secure_bootstrap, "SASL_SSL", "SCRAM-SHA-512", ROOT, ROOT_PASSWORD, broker.ca)
+    secure_kafka.make_root()
+    return Login(secure_kafka.secure_bootstrap, "SASL_SSL", "SCRAM-SHA-512", ROOT, ROOT_PASSWORD, secure_kafka.ca)
 
 
-def outcome(broker: SecureKafka, user: User, topic: str) -> int | None:
+def outcome(secure_kafka: SecureKafka, user: User, topic: str) -> int | None:
     """The error code of one event sent as that user; None when it was taken."""
-    return broker.attempt(user.name, user.password, topic)
+    return secure_kafka.attempt(user.name, user.password, topic)
 
 
-async def test_a_user_may_do_what_it_is_given_and_no_more(broker: SecureKafka, login: Login) -> None:
+async def test_a_user_may_do_what_it_is_given_and_no_more(secure_kafka: SecureKafka, login: Login) -> None:
     """Its password opens the door, its ACLs say how far; what is taken away it may no longer do."""
     admin = KafkaAdmin()
     asker = User("shop-asker", "first-password", (MAY_WRITE, MAY_READ))
     done = await admin.provision(login, TOPICS, [asker])
     assert done.problems == []
-    assert outcome(broker, asker, "asked") is None
-    assert outcome(broker, asker, "answered") == KafkaError.TOPIC_AUTHORIZATION_FAILED
+    assert outcome(secure_kafka, asker, "asked") is None
+    assert outcome(secure_kafka, asker, "answered") == KafkaError.TOPIC_AUTHORIZATION_FAILED
     less = User(asker.name, asker.password, (MAY_READ,))
     assert (await admin.provision(login, TOPICS, [less])).problems == []
-    assert outcome(broker, asker, "asked") == KafkaError.TOPIC_AUTHORIZATION_FAILED
+    assert outcome(secure_kafka, asker, "asked") == KafkaError.TOPIC_AUTHORIZATION_FAILED
 
 
-async def test_a_removed_user_leaves_no_access_behind(broker: SecureKafka, login: Login) -> None:
+async def test_a_removed_user_leaves_no_access_behind(secure_kafka: SecureKafka, login: Login) -> None:
     """Removal is complete, and removing again is no error."""
     admin = KafkaAdmin()
     await admin.provision(login, TOPICS, [User("shop-gone", "pw", (MAY_WRITE,))])
     for _ in range(2):
         await admin.remove(login, ["asked", "answered"], ["shop-gone"])
-    client = AdminClient({"bootstrap.servers": broker.bootstrap})
+    client = AdminClient({"bootstrap.servers": secure_kafka.bootstrap})
     assert "shop-gone" not in client.describe_user_scram_credentials().result(10)
     assert {"asked", "answered"} & set(client.list_topics(timeout=10).topics) == set()
 
@@ -97,9 +85,9 @@ WAYS_TO_FAIL: dict[str, tuple[Callable[[Login, SecureKafka], Login], str]] = {
 }
 
 
-async def test_why_kafka_is_not_reached_is_said(broker: SecureKafka, login: Login) -> None:
+async def test_why_kafka_is_not_reached_is_said(secure_kafka: SecureKafka, login: Login) -> None:
     """Each way not to get in has its own words, and nothing hangs."""
-    logins = {how: spoil(login, broker) for how, (spoil, _) in WAYS_TO_FAIL.items()}
+    logins = {how: spoil(login, secure_kafka) for how, (spoil, _) in WAYS_TO_FAIL.items()}
     all_done = await asyncio.gather(*(KafkaAdmin().provision(wrong, TOPICS, []) for wrong in logins.values()))
     for (how, wrong), done in zip(logins.items(), all_done, strict=True):
         (problem,) = done.problems
@@ -114,33 +102,16 @@ async def test_a_removal_with_an_authority_that_is_none_is_a_problem_too(login: 
         await KafkaAdmin().remove(replace(login, authority="-----"), ["asked"], [])
 
 
-async def test_a_certificate_for_another_name_is_told_apart(broker: SecureKafka, login: Login) -> None:
+async def test_a_certificate_for_another_name_is_told_apart(secure_kafka: SecureKafka, login: Login) -> None:
     """The authority is right and the address is not the one that the certificate was made for."""
-
-    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        host, port = broker.secure_bootstrap.split(":")
-        there, back = await asyncio.open_connection(host, int(port))
-        await asyncio.gather(_copy(reader, back), _copy(there, writer), return_exceptions=True)
-
-    server = await asyncio.start_server(pass_on, "127.0.0.2", 0)
-    async with server:
-        elsewhere = replace(login, bootstrap=f"127.0.0.2:{server.sockets[0].getsockname()[1]}")
-        done = await KafkaAdmin().provision(elsewhere, TOPICS, [])
+    async with secure_kafka.by_another_name() as address:
+        done = await KafkaAdmin().provision(replace(login, bootstrap=address), TOPICS, [])
     assert "for another host name" in done.problems[0].message
 
 
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-    finally:
-        writer.close()
-
-
-async def test_what_a_user_may_not_do_is_that_topics_problem(broker: SecureKafka, login: Login) -> None:
+async def test_what_a_user_may_not_do_is_that_topics_problem(secure_kafka: SecureKafka, login: Login) -> None:
     """An operator with too few rights is told which, topic by topic, also where the topic is there and unseen."""
-    KafkaRights(broker.bootstrap).ensure_user("clerk", "clerk-password", [])
+    KafkaRights(secure_kafka.bootstrap).ensure_user("clerk", "clerk-password", [])
     clerk = replace(login, username="clerk", password="clerk-password")  # noqa: S106 - as above
     await KafkaAdmin().provision(login, TOPICS[:1], [])
     done = await KafkaAdmin().provision(clerk, TOPICS, [])

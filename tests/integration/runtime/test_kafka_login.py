@@ -1,7 +1,7 @@
 """Why a service does not reach its Kafka, in the words that its log and its readiness tell."""
 
 import asyncio
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,26 +12,15 @@ from orderflow_runtime.kafka import KafkaLog, KafkaSettings
 from orderflow_runtime.log import LogUnavailable, Partition
 from support.certificates import certificates
 from support.secure_kafka import ROOT, ROOT_PASSWORD, SecureKafka
-from support.servers import kafka_program
-
-
-@pytest.fixture(scope="module")
-def broker(scratch: Path) -> Iterator[SecureKafka]:
-    """A broker that asks for SCRAM over TLS, and has a plain port beside."""
-    (folder := scratch / "login").mkdir()
-    server = SecureKafka(folder, kafka_program())
-    server.start()
-    server.make_root()
-    yield server
-    server.stop()
 
 
 @pytest.fixture
-def right(broker: SecureKafka, tmp_path: Path) -> KafkaSettings:
+def right(secure_kafka: SecureKafka, tmp_path: Path) -> KafkaSettings:
     """How to reach it."""
-    (authority := tmp_path / "ca.pem").write_text(broker.ca)
+    secure_kafka.make_root()
+    (authority := tmp_path / "ca.pem").write_text(secure_kafka.ca)
     return KafkaSettings(
-        broker.secure_bootstrap, "g", (), "SASL_SSL", "SCRAM-SHA-512", ROOT, ROOT_PASSWORD, str(authority)
+        secure_kafka.secure_bootstrap, "g", (), "SASL_SSL", "SCRAM-SHA-512", ROOT, ROOT_PASSWORD, str(authority)
     )
 
 
@@ -57,12 +46,12 @@ async def test_with_the_right_settings_it_comes_in(right: KafkaSettings) -> None
 
 
 async def test_each_way_not_to_come_in_has_its_own_words(
-    broker: SecureKafka, right: KafkaSettings, tmp_path: Path
+    secure_kafka: SecureKafka, right: KafkaSettings, tmp_path: Path
 ) -> None:
     """Several at a time in one process: nobody is told another's reason."""
     (other := tmp_path / "other.pem").write_text(certificates()[0])
     (nonsense := tmp_path / "nonsense.pem").write_text("-----")
-    plain = replace(right, bootstrap=broker.bootstrap)
+    plain = replace(right, bootstrap=secure_kafka.bootstrap)
     ways = {
         "authentication failed": replace(right, password="other"),  # noqa: S106 - of a broker that lives for this test
         "authentication failed: there is no such user": replace(right, username="nobody"),
@@ -83,24 +72,7 @@ async def test_each_way_not_to_come_in_has_its_own_words(
         assert settings.bootstrap in sentence
 
 
-async def test_a_certificate_for_another_name_is_told_apart(broker: SecureKafka, right: KafkaSettings) -> None:
+async def test_a_certificate_for_another_name_is_told_apart(secure_kafka: SecureKafka, right: KafkaSettings) -> None:
     """The authority is right and the address is not the one that the certificate was made for."""
-    host, port = broker.secure_bootstrap.split(":")
-
-    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_connection(host, int(port))
-        await asyncio.gather(_copy(reader, back), _copy(there, writer), return_exceptions=True)
-
-    server = await asyncio.start_server(pass_on, "127.0.0.2", 0)
-    async with server:
-        address = f"127.0.0.2:{server.sockets[0].getsockname()[1]}"
+    async with secure_kafka.by_another_name() as address:
         assert "for another host name" in await told(replace(right, bootstrap=address))
-
-
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-    finally:
-        writer.close()

@@ -21,7 +21,7 @@ from orderflow_runtime.log import Message, Record, Refused
 from support.fleet import until
 from support.poison import read_topic
 from support.real import Site
-from support.tiny import Put
+from support.tiny import Pat, Put
 
 SETTING = "message.timestamp.before.max.ms"
 REFUSING, TAKING = {SETTING: "0"}, (SETTING, str(2**62))
@@ -113,11 +113,29 @@ async def test_a_service_goes_on_while_its_topic_takes_nothing(site: Site, monke
     async with site.running() as process:
         await site.send(*(Put(thing=f"k{n % 2}", n=n) for n in range(20)))
         await site.until_effects(20)
-        await until(lambda: topic in process._obstacle(), "readiness tells of it")
+        await until(lambda: topic in process._hindrance(), "it is told")
+        assert not process._obstacle(), "what goes on is not taken out of its Service"
         await site.send(*(Put(thing=f"k{n % 2}", n=n) for n in range(20, 30)))
         await site.until_effects(30)
         await alter(site.fleet.bootstrap, topic, *TAKING)
         results = await site.until_results(30)
-        await until(lambda: not process._obstacle(), "it is ready again")
+        await until(lambda: not process._hindrance(), "nothing is told any more")
     for key in range(2):
         assert [n for of, n in results if of == f"k{key}"] == list(range(key, 30, 2))
+
+
+async def test_a_topic_that_is_not_there_to_be_read_leaves_the_others(site: Site, kafka: Kafka) -> None:
+    """A service starts without it, tells of it and reads the others; once it is there, it is read too."""
+    topic = site.config.subscribes[0].topic
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
+    for future in admin.delete_topics([topic]).values():
+        await asyncio.to_thread(future.result, 10)
+    async with site.running() as process:
+        await site.send(Pat(thing="k", n=1))
+        await site.until_effects(1)
+        await until(lambda: f"{topic}: UnknownTopicOrPartitionError" in process._hindrance(), "it is told")
+        assert not process._obstacle()
+        await asyncio.to_thread(make, kafka, topic)
+        await site.send(Put(thing="k", n=2))
+        await site.until_effects(2)
+        await until(lambda: not process._hindrance(), "nothing is told any more")

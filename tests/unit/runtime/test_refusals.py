@@ -14,7 +14,7 @@ from orderflow_runtime.log import LogUnavailable, Message, batch_bytes
 from orderflow_runtime.refusals import CODES, Whose, whose, words
 from orderflow_runtime.service import EventTooLarge
 from support.running import Bench, CountingClock
-from support.tiny import Done, Put
+from support.tiny import Done, Pat, Put
 
 PRODUCE = """
  0 2 3 5 6 7 10 13 17 18 19 20 21 29 31 32 35 42 43 44 45 46 47 53 54 56 58 59 67 74 75 76 87 89 90 100
@@ -66,12 +66,13 @@ async def test_a_refused_topic_waits_alone_and_goes_on_in_order() -> None:
         for n in range(20):
             bench.send(Put(thing=f"k{n % 2}", n=n))
         await bench.until(lambda: len(bench.effects()) == 20, "all are handled")
-        await bench.until(lambda: topic in instance.worker.obstacle, "it is told")
+        await bench.until(lambda: topic in instance.worker.hindrance, "it is told")
+        assert instance.worker.ready
         assert instance.worker.refused == {topic: 20}
         assert not bench.cluster.all_records(topic)
         del bench.cluster.refused[topic]
         await bench.until(lambda: len(done_of(bench, "k0")) == 10, "it is published")
-        await bench.until(lambda: instance.worker.ready, "it is ready again")
+        await bench.until(lambda: not instance.worker.hindrance, "nothing is told any more")
         bench.send(Put(thing="k0", n=20))
         await bench.until(lambda: len(done_of(bench, "k0")) == 11, "what comes after is published too")
         await bench.until(lambda: not bench.store.state.outbox, "nothing is owed")
@@ -130,11 +131,43 @@ async def test_a_letter_that_is_refused_itself_waits() -> None:
     bench.cluster.limits |= {topic: 1, letters: 1}
     async with bench.running() as instance:
         bench.send(Put(thing="k", n=1))
-        await bench.until(lambda: letters in instance.worker.obstacle, "it is told")
+        await bench.until(lambda: letters in instance.worker.hindrance, "it is told")
         assert bench.store.state.outbox
         del bench.cluster.limits[letters]
         await bench.until(lambda: bench.cluster.all_records(letters), "the letter is written")
         await bench.until(lambda: not bench.store.state.outbox, "nothing is owed")
+
+
+async def test_with_too_much_waiting_it_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It stands then: no more is taken, and that is no part of the work but all of it."""
+    monkeypatch.setattr(publications, "MOST_HELD_BYTES", 1)
+    bench = Bench()
+    topic = bench.config.publishes[0].topic
+    bench.cluster.refused[topic] = f"Kafka refuses topic {topic}"
+    async with bench.running() as instance:
+        bench.send(Put(thing="k", n=1))
+        await bench.until(lambda: topic in instance.worker.obstacle, "it stands")
+        del bench.cluster.refused[topic]
+        await bench.until(lambda: instance.worker.ready, "it goes on")
+
+
+async def test_a_topic_that_may_not_be_read_leaves_the_others() -> None:
+    """Its events wait and it is told of; a service is not ready when it may read none of its topics."""
+    bench = Bench()
+    put, pat = (channel.topic for channel in bench.config.subscribes)
+    bench.cluster.unread[put] = f"Kafka refuses topic {put}"
+    async with bench.running() as instance:
+        bench.send(Put(thing="k", n=1))
+        bench.send(Pat(thing="k", n=2))
+        await bench.until(lambda: len(bench.effects()) == 1, "the other topic is read")
+        assert put in instance.worker.hindrance
+        assert instance.worker.ready
+        bench.cluster.unread[pat] = f"Kafka refuses topic {pat}"
+        assert put in instance.worker.obstacle
+        assert pat in instance.worker.obstacle
+        bench.cluster.unread.clear()
+        assert instance.worker.ready
+        assert not instance.worker.hindrance
 
 
 async def test_a_cluster_that_is_away_is_no_refusal() -> None:

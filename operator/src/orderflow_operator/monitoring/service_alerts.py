@@ -26,6 +26,7 @@ def alerts(flow: OrderFlow) -> Iterator[Alert]:
         if service.subscribes:
             yield _lag_growing(scope, service)
             yield _stalled(flow, scope, service)
+            yield _topic_unread(scope, service)
             yield _parked(flow, scope, service)
         if service.publishes:
             yield _outbox(flow, scope, service)
@@ -72,6 +73,19 @@ def _stalled(flow: OrderFlow, scope: Scope, service: Service) -> Alert:
         f"Events have been waiting for {service.name} for {window} (now {{{{ $value | humanize }}}} or more), "
         "and it has committed no batch.",
         hold=60,
+        labels={"service": service.name},
+    )
+
+
+def _topic_unread(scope: Scope, service: Service) -> Alert:
+    return Alert(
+        "OrderFlowTopicUnread",
+        Severity.CRITICAL,
+        f"max by ({BY_SERVICE}, topic) ({scope.series('orderflow_unread_topic', service=service.name)}) > 0",
+        f"{service.name} cannot read topic {{{{ $labels.topic }}}}",
+        f"Kafka does not let {service.name} read {{{{ $labels.topic }}}}, or the topic is not there; "
+        "its other topics are read.",
+        hold=120,
         labels={"service": service.name},
     )
 

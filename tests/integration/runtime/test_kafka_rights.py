@@ -1,0 +1,91 @@
+"""A service whose user may not read one of its topics, on a real Kafka with an authorizer: it reads the others."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from orderflow_model import environment
+from orderflow_model.flow import OrderFlow
+from orderflow_operator.access import service_access, service_user
+from orderflow_runtime import reading
+from support.fleet import until
+from support.kafka_rights import Json, KafkaRights
+from support.real import Site, tiny_flow
+from support.secure_kafka import SecureKafka
+from support.tiny import Pat, Put
+
+PASSWORD = "tiny-password"  # noqa: S105 - of a user that lives for one test
+
+
+class Entrusted(Site):
+    """A site whose service comes in by its own user; `send` is somebody's who may do everything."""
+
+    def __init__(self, flow: OrderFlow, kafka: SecureKafka, admin_url: str, folder: Path) -> None:
+        super().__init__(flow, kafka.bootstrap, admin_url, folder)
+        self._rights = KafkaRights(kafka.bootstrap)
+        self._user = service_user(flow, "tiny")
+        self.put = self.config.subscribes[0].topic
+        (authority := folder / "ca.pem").write_text(kafka.ca)
+        self.fleet.extra_env |= {
+            environment.KAFKA_BOOTSTRAP: kafka.secure_bootstrap,
+            environment.KAFKA_SECURITY_PROTOCOL: "SASL_SSL",
+            environment.KAFKA_USERNAME: self._user,
+            environment.KAFKA_PASSWORD: PASSWORD,
+            environment.KAFKA_CA_FILE: str(authority),
+        }
+
+    async def entrust(self, on_put: Sequence[str]) -> None:
+        """Give the rights that the operator would give, but on the topic of PUT only these."""
+        access = service_access(self.fleet.flow, self.fleet.flow.spec.service("tiny"))
+        given = {(one.type.value, one.name): [*map(str, one.operations)] for one in access}
+        given["topic", self.put] = [*on_put]
+        rules: list[Json] = [
+            {"resource": {"type": kind, "name": name}, "operations": verbs} for (kind, name), verbs in given.items()
+        ]
+        await asyncio.to_thread(self._rights.ensure_user, self._user, PASSWORD, rules)
+
+    async def withdraw(self) -> None:
+        """End, and leave no user behind."""
+        await self.close()
+        await asyncio.to_thread(self._rights.forget, self._user)
+
+
+@pytest.fixture
+async def entrusted(
+    secure_kafka: SecureKafka, database: str, flow_name: str, scratch: Path
+) -> AsyncIterator[Entrusted]:
+    """Topics and schemas on a broker that asks for rights."""
+    (folder := scratch / flow_name).mkdir()
+    site = Entrusted(tiny_flow(flow_name), secure_kafka, database, folder)
+    await site.fleet.prepare()
+    yield site
+    await site.withdraw()
+
+
+@pytest.mark.parametrize("left", [(), ("Describe",)], ids=["no right", "to describe"])
+async def test_one_topic_that_may_not_be_read_leaves_the_others(
+    entrusted: Entrusted, left: Sequence[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the start or later: the other topic is read, which one is refused is told, and it is read on once it may."""
+    monkeypatch.setattr(reading, "_VERIFY_EVERY", 0.5)
+    await entrusted.entrust(left)
+    async with entrusted.running() as process:
+        await entrusted.send(Put(thing="k", n=1), Pat(thing="k", n=2))
+        await entrusted.until_effects(1)
+        await until(lambda: "may not read it" in process._hindrance(), "it is told")
+        assert entrusted.put in process._hindrance()
+        assert not process._obstacle()
+        assert b'orderflow_unread_topic{topic="%s"} 1.0' % entrusted.put.encode() in process._render("")[0]
+        await entrusted.entrust(("Read",))
+        await entrusted.until_effects(2)
+        await until(lambda: not process._hindrance(), "nothing is told any more")
+        await entrusted.entrust(left)
+        await entrusted.send(Put(thing="k", n=3), Pat(thing="k", n=4))
+        await entrusted.until_effects(3)
+        await until(lambda: entrusted.put in process._hindrance(), "it is told again")
+        await until(lambda: not process._obstacle(), "and it is ready")
+        await entrusted.entrust(("Read",))
+        await entrusted.until_effects(4)
+    assert len(await entrusted.effects()) == 4
