@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import yaml
 
+from orderflow_cli.database import FAILURES
 from orderflow_cli.ports import is_free
 from orderflow_model.loading import parse_flow
 from support.cluster import Json, Namespace, aside
@@ -101,7 +101,7 @@ class ShopInCluster(Fleet):
         async def answers() -> bool:
             try:
                 await self.fetch("SELECT 1")
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            except FAILURES:
                 return False
             return True
 

@@ -1,8 +1,12 @@
-"""The `--database` option of commands that ask a flow's database: a URI, read when the command line is."""
+"""The `--database` option of commands that ask a flow's database, a URI; and what asking may end with."""
 
+import asyncpg
 import click
 
 from orderflow_model.postgres_uri import InvalidUri, PostgresUri
+
+FAILURES = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""What a question ends with when Postgres refuses it, is away, or goes away in its middle (the last one)."""
 
 
 class _Uri(click.ParamType[PostgresUri]):

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import asyncpg
-
+from orderflow_cli.database import FAILURES
 from orderflow_cli.errors import LaptopError
 from orderflow_model.names import schema_name
 from orderflow_model.postgres_uri import PostgresUri
@@ -88,7 +87,7 @@ def fetch_letters(
     )
     try:
         return asyncio.run(_fetch(database, query, values))
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except FAILURES as error:
         raise RedriveError(
             f"dead letters of {service}: {error}", "Is the flow running, and the service in it?"
         ) from None
@@ -100,7 +99,7 @@ def note_sent(database: PostgresUri, service: str, ids: Sequence[uuid.UUID]) -> 
       WHERE id = ANY($1::uuid[]) RETURNING {_COLUMNS}"""  # noqa: S608 - only fixed names are put in
     try:
         asyncio.run(_fetch(database, query, [list(ids)]))
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except FAILURES as error:
         raise RedriveError(
             f"{len(ids)} letters are sent and not noted so: {error}", "Redrive again: it is safe"
         ) from None

@@ -15,6 +15,7 @@ import click
 from rich.console import Console
 
 from orderflow_cli import invariants, metrics, stage, view
+from orderflow_cli.database import FAILURES
 from orderflow_cli.errors import CannotRunHereError, FlowRefusedError
 from orderflow_cli.posting import Posted, post_orders
 from orderflow_cli.resource import FILE
@@ -193,7 +194,7 @@ async def _at_rest(parts: Parts) -> bool:
     try:
         async with parts.database.acquire() as connection:
             return await invariants.at_rest(connection, parts.flow)
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+    except FAILURES:
         return False  # Postgres is being started again
 
 
@@ -221,7 +222,7 @@ class Readings:
     async def take(self) -> view.Snapshot:
         """Read the services' metrics and the order table."""
         counts = await metrics.scrape(self._session, self._parts.urls)
-        with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        with suppress(*FAILURES):
             async with self._parts.database.acquire() as connection:
                 self._states = await invariants.order_states(connection)
         return view.Snapshot(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import asyncpg
 
+from orderflow_cli.database import FAILURES
 from orderflow_cli.errors import LaptopError
 from orderflow_model.postgres_uri import PostgresUri
 from orderflow_runtime.connecting import connect
@@ -45,7 +46,7 @@ def fetch_tracks(database: PostgresUri, key: str) -> Tracks:
     """Ask every schema; raises TraceError."""
     try:
         return asyncio.run(_fetch(database, key))
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except FAILURES as error:
         raise TraceError(f"the database cannot be asked: {error}", "Give an admin's URI with --database") from None
 
 

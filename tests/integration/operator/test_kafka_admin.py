@@ -19,8 +19,9 @@ from orderflow_model.topic_settings import SETTINGS, SINCE_4_4
 from orderflow_model.topics import Topic
 from orderflow_operator.errors import KafkaUnavailableError
 from orderflow_operator.health import State
-from orderflow_operator.kafka_admin import KafkaAdmin
+from orderflow_operator.kafka_admin import KafkaAdmin, Provisioned
 from orderflow_operator.kafka_client import Login
+from support.fleet import until
 
 
 @pytest.fixture
@@ -43,6 +44,21 @@ def partitions(kafka: Kafka, topic: Topic) -> int:
     return len(client.list_topics(timeout=10).topics[topic.name].partitions)
 
 
+async def made(kafka: Kafka, admin: KafkaAdmin, login: Login, *topics: Topic) -> Provisioned:
+    """Have topics made, and wait until the broker tells of them: it reads what it was told a moment later."""
+    done = await admin.provision(login, topics, [])
+    client = AdminClient({"bootstrap.servers": kafka.bootstrap})
+    names = {topic.name for topic in topics}
+    await until(lambda: names <= client.list_topics(timeout=10).topics.keys(), f"the broker tells of {names}", 20)
+    return done
+
+
+async def until_set(kafka: Kafka, topic: Topic, **settings: str) -> None:
+    """Wait until the broker tells of a topic's settings, `_` for `.`, that they are so."""
+    wanted = {name.replace("_", "."): value for name, value in settings.items()}
+    await until(lambda: {name: setting(kafka, topic, name) for name in wanted} == wanted, f"{wanted}", 20)
+
+
 def setting(kafka: Kafka, topic: Topic, name: str) -> str:
     """What the broker has of a topic's settings."""
     client = AdminClient({"bootstrap.servers": kafka.bootstrap})
@@ -61,50 +77,52 @@ def by_hand(kafka: Kafka, topic: Topic, name: str, value: str) -> None:
 async def test_a_topic_is_made_as_it_is_wanted(kafka: Kafka, login: Login, topic: Topic) -> None:
     """Partitions and settings; asked for again, nothing happens."""
     admin = KafkaAdmin()
-    for _ in range(2):
-        done = await admin.provision(login, [topic], [])
+    first = await made(kafka, admin, login, topic)
+    for done in (first, await admin.provision(login, [topic], [], first.ours)):
         assert done.problems == []
         assert done.topics[topic.name].state is State.READY
         assert done.topics[topic.name].wanted == 3
     assert partitions(kafka, topic) == 3
-    assert setting(kafka, topic, "retention.ms") == "60000"
+    await until_set(kafka, topic, retention_ms="60000")
 
 
 async def test_partitions_are_added_and_settings_follow(kafka: Kafka, login: Login, topic: Topic) -> None:
     """What can be changed is changed, on the topic as it is."""
     admin = KafkaAdmin()
-    await admin.provision(login, [topic], [])
+    await made(kafka, admin, login, topic)
     grown = replace(topic, partitions=5, config=topic.config | {"retention.ms": "90000"})
     done = await admin.provision(login, [grown], [])
     assert done.problems == []
-    assert partitions(kafka, topic) == 5
-    assert setting(kafka, topic, "retention.ms") == "90000"
+    await until(lambda: partitions(kafka, topic) == 5, "it has grown", 20)
+    await until_set(kafka, topic, retention_ms="90000")
 
 
 async def test_a_setting_that_leaves_goes_back_to_the_default(kafka: Kafka, login: Login, topic: Topic) -> None:
     """On a topic that we made, so does what somebody set by hand: what the flow does not name is the cluster's."""
     admin = KafkaAdmin()
     more = replace(topic, config=topic.config | {"segment.ms": "120000"})
-    done = await admin.provision(login, [more], [])
+    done = await made(kafka, admin, login, more)
     by_hand(kafka, topic, "preallocate", "true")
-    assert (setting(kafka, topic, "segment.ms"), setting(kafka, topic, "preallocate")) == ("120000", "true")
+    await until_set(kafka, topic, segment_ms="120000", preallocate="true")
     done = await admin.provision(login, [topic], [], done.ours)
     assert done.problems == []
-    assert (setting(kafka, topic, "segment.ms"), setting(kafka, topic, "preallocate")) == ("604800000", "false")
+    await until_set(kafka, topic, segment_ms="604800000", preallocate="false")
 
 
 async def test_on_a_topic_of_somebody_else_only_our_settings_go(kafka: Kafka, login: Login, topic: Topic) -> None:
     """What they set before and after us is theirs."""
     client = AdminClient({"bootstrap.servers": kafka.bootstrap})
     client.create_topics([NewTopic(topic.name, 3, 1, config={"flush.ms": "5"})])[topic.name].result(10)
+    await until(lambda: topic.name in client.list_topics(timeout=10).topics, "the broker tells of it", 20)
     admin = KafkaAdmin()
     more = replace(topic, config=topic.config | {"segment.ms": "120000"})
     done = await admin.provision(login, [more], [])
+    await until_set(kafka, topic, segment_ms="120000")
     by_hand(kafka, topic, "preallocate", "true")
+    await until_set(kafka, topic, preallocate="true")
     done = await admin.provision(login, [topic], [], done.ours)
     assert done.problems == []
-    names = ("segment.ms", "flush.ms", "preallocate")
-    assert [setting(kafka, topic, name) for name in names] == ["604800000", "5", "true"]
+    await until_set(kafka, topic, segment_ms="604800000", flush_ms="5", preallocate="true")
 
 
 VALID: dict[str, list[str]] = {
@@ -154,16 +172,19 @@ async def test_each_setting_once_written_is_written(kafka: Kafka, login: Login, 
     connect = Counting()
     admin = KafkaAdmin(connect)
     names = sorted(SETTINGS.keys() - SINCE_4_4)
-    done = await admin.provision(login, [topic], [])
+    done = await made(kafka, admin, login, topic)
     for turn in range(max(map(len, VALID.values()))):
         forms = {name: VALID.get(name, ["+0060000", "60000"]) for name in names}
         config = {name: of[turn % len(of)] for name, of in forms.items()}
         wanted = replace(topic, config=config)
         done = await admin.provision(login, [wanted], [], done.ours)
         assert done.problems == []
-        before = connect.writes
-        done = await admin.provision(login, [wanted], [], done.ours)
-        assert (done.problems, connect.writes) == ([], before)
+
+        async def at_rest(given: Topic = wanted, found: Provisioned = done) -> bool:
+            before = connect.writes
+            return (await admin.provision(login, [given], [], found.ours)).problems == [] and connect.writes == before
+
+        await until(at_rest, f"turn {turn}'s settings count as written once the broker has read them", 20)
 
 
 async def test_a_refusal_names_the_place_and_hinders_nobody_else(login: Login, topic: Topic) -> None:
@@ -183,8 +204,8 @@ async def test_a_refusal_names_the_place_and_hinders_nobody_else(login: Login, t
 async def test_what_cannot_be_is_refused_with_its_reason(kafka: Kafka, login: Login, topic: Topic) -> None:
     """Fewer partitions and other replicas change nothing; the rest of the flow's topics are made all the same."""
     admin = KafkaAdmin()
-    await admin.provision(login, [topic], [])
     other = replace(topic, name=f"{topic.name}.other")
+    await made(kafka, admin, login, topic, other)
     for change, reason in (
         (replace(topic, partitions=2), "PartitionDecrease"),
         (replace(topic, replicas=3), "ReplicaChange"),
