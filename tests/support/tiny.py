@@ -6,7 +6,6 @@ Its handlers speak SQL that Postgres runs and that `memory.MemoryStore` only not
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from pathlib import Path
 from typing import Any, ClassVar
 
 from orderflow_contracts.event import Event
@@ -146,7 +145,6 @@ def tiny_service(script: Script, outside: Outside | None = None, **parts: Any) -
 
     service = Service(
         name="tiny",
-        migrations=Path(__file__).parent / "migrations",
         handlers={Put: put, Pat: put},
         publishes=frozenset({Done}),
         timers={"alarm": fire},

@@ -38,8 +38,16 @@ class Backends:
     database_port: int
 
 
+def check_runnable(flow: OrderFlow, shell: Mapping[str, str]) -> None:
+    """Raise CannotRunHereError, which names the service, where one of the flow's could not be run on this machine."""
+    for service in flow.spec.services:
+        runnable.check(service)
+        for variable in service.env:
+            _value(service, variable, shell)
+
+
 def service_programs(flow: OrderFlow, state: State, backends: Backends, shell: Mapping[str, str]) -> list[Program]:
-    """The flow's services, then what they need beside them; raises CannotRunHereError naming the service."""
+    """Return the flow's services, which were checked, then what they need beside them."""
     addresses = flow_addresses(flow, state)
     services = [_service(flow, service, state, backends, addresses, shell) for service in flow.spec.services]
     return services + _companions(flow, state, addresses, shell)

@@ -1,6 +1,7 @@
 """`orderflow run`: one flow, complete, on this machine, until Ctrl-C or until its orders have ended."""
 
 import asyncio
+import os
 import re
 import signal
 import time
@@ -18,6 +19,7 @@ from orderflow_cli import invariants, metrics, stage, view
 from orderflow_cli.database import FAILURES
 from orderflow_cli.errors import CannotRunHereError, FlowRefusedError
 from orderflow_cli.posting import Posted, post_orders
+from orderflow_cli.programs import check_runnable
 from orderflow_cli.resource import FILE
 from orderflow_cli.sample import FailureRates, parse_rates, sample_orders
 from orderflow_cli.state import DEFAULT_BASE, open_state
@@ -120,6 +122,7 @@ async def _run(flow: OrderFlow, load: Load, until_done: bool, kafka: str | None,
 
     with open_state(base, flow.metadata.name) as state:
         say(f"flow {flow.metadata.name}: {len(flow.spec.services)} services, state and logs in {state.path}")
+        check_runnable(flow, os.environ)
         async with stage.kafka_broker(kafka, state, say) as broker, stage.database(flow, state, say) as admin_url:
             await asyncio.to_thread(broker.make_topics, flow_topics(flow))
             async with (

@@ -26,20 +26,24 @@ class Command:
     clear: Sequence[str] = field(default=())
 
 
-def command(service: Service, container: str, config: Path, variables: Iterable[str]) -> Command:
-    """The command of a service; raises CannotRunHereError with the reason and the way out.
-
-    `variables` are the names that docker passes on from the process's environment into the container.
-    """
+def check(service: Service) -> None:
+    """Raise CannotRunHereError, with the reason and the way out, for a service that cannot be run at all."""
     reason = _obstacle(service.command)
-    if reason is None:
-        python = service.command[0] in _PYTHON  # this one: it has what the flow needs
-        return Command([sys.executable, *service.command[1:]] if python else list(service.command))
-    if not _docker_works():
+    if reason is not None and not _docker_works():
         raise CannotRunHereError(
             f"service {service.name} cannot run here: {reason}, and docker does not answer",
             f"Install what it needs, or start docker to run its image {service.image}",
         )
+
+
+def command(service: Service, container: str, config: Path, variables: Iterable[str]) -> Command:
+    """Return the command of a service that was checked.
+
+    `variables` are the names that docker passes on from the process's environment into the container.
+    """
+    if _obstacle(service.command) is None:
+        python = service.command[0] in _PYTHON  # this one: it has what the flow needs
+        return Command([sys.executable, *service.command[1:]] if python else list(service.command))
     return Command(_docker_run(service, container, config, variables), ["docker", "rm", "-f", container])
 
 

@@ -1,7 +1,5 @@
 """Start the inventory service: `python -m orderflow_inventory`."""
 
-from pathlib import Path
-
 from orderflow_inventory.handlers import HANDLERS, PUBLISHES
 from orderflow_runtime.app import Settings, main
 from orderflow_runtime.service import Measure, Service
@@ -11,7 +9,6 @@ def build(settings: Settings) -> Service:
     """Give the service; it needs no settings of its own."""
     return Service(
         name="inventory",
-        migrations=Path(__file__).parent / "migrations",
         handlers=HANDLERS,
         publishes=PUBLISHES,
         measures=(

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from orderflow_contracts.event import Event
@@ -22,7 +21,6 @@ def notification_service(sender: Sender) -> Service:
     table: dict[type[Event], EventHandler] = dict.fromkeys(SUBSCRIBES, handlers.tell_known)
     return Service(
         name="notification",
-        migrations=Path(__file__).parent / "migrations",
         handlers=table | dict.fromkeys(_WITH_CUSTOMER, handlers.tell) | {OrderCreated: handlers.begin},
         calls={SEND: Call(sender, note_refusals)},
     )

@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from pathlib import Path
 
 from orderflow_contracts.events import OrderCancelled, OrderCompleted, OrderCreated
 from orderflow_order.api import build_app
@@ -28,7 +27,6 @@ def build(settings: Settings) -> Service:
     handlers = Handlers(deadline, utc_now)
     return Service(
         name="order",
-        migrations=Path(__file__).parent / "migrations",
         handlers=dict.fromkeys(SUBSCRIBES, handlers.receive),
         publishes=frozenset((OrderCreated, OrderCompleted, OrderCancelled)),
         timers={DEADLINE: handlers.expire},

@@ -1,7 +1,6 @@
 """What payment does with each event and answer: load, decide by `domain`, save, call, publish."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from orderflow_contracts.event import Event
@@ -43,7 +42,6 @@ def payment_service(capture: Port, refund: Port) -> Service:
     """Give the service that takes and returns money by these two ports."""
     return Service(
         name="payment",
-        migrations=Path(__file__).parent / "migrations",
         handlers={StockReserved: _on_event(charge), OrderCancelled: _on_event(cancel)},
         publishes=frozenset({PaymentProcessed, PaymentFailed, PaymentRefunded}),
         calls={

@@ -7,7 +7,6 @@ They run inside the batch's transaction and may run again after a roll-back, so 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 from starlette.types import ASGIApp
@@ -168,7 +167,6 @@ class Service:
     """A service: what it handles and publishes. Its matrix must equal the resource's, or it refuses to start."""
 
     name: str
-    migrations: Path
     handlers: Mapping[type[Event], EventHandler] = field(default_factory=dict)
     publishes: frozenset[type[Event]] = frozenset()
     timers: Mapping[str, TimerHandler] = field(default_factory=dict)

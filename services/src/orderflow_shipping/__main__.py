@@ -1,7 +1,5 @@
 """Start the shipping service: `python -m orderflow_shipping`."""
 
-from pathlib import Path
-
 from orderflow_runtime.app import Settings, main
 from orderflow_runtime.service import Measure, Service
 from orderflow_shipping.handlers import HANDLERS, PUBLISHES
@@ -11,7 +9,6 @@ def build(settings: Settings) -> Service:
     """Give the service; it needs no settings of its own."""
     return Service(
         name="shipping",
-        migrations=Path(__file__).parent / "migrations",
         handlers=HANDLERS,
         publishes=PUBLISHES,
         measures=(

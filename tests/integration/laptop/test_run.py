@@ -140,13 +140,24 @@ def test_a_second_run_of_the_same_flow_is_refused(start: Starter, folder: Path) 
 def test_a_service_that_cannot_run_here_is_named(folder: Path) -> None:
     """Without its module and without docker the run is refused before anything takes orders, and leaves nothing."""
     flow = yaml.safe_load(FLOW.read_text())
-    flow["spec"]["services"][3] |= {"command": ["python", "-m", "parcel_robot"], "migrations": "None"}
+    flow["spec"]["services"][3]["command"] = ["python", "-m", "parcel_robot"]
     (folder / "flow.yaml").write_text(yaml.safe_dump(flow))
-    path = _path_of(folder, "java", "mvn", "setpriv")
-    refused = orderflow("run", "flow.yaml", "--orders", "0", cwd=folder, env={"PATH": path})
+    refused = orderflow("run", "flow.yaml", "--orders", "0", cwd=folder, env={"PATH": _path_of(folder)})
     assert refused.returncode == 1
     assert "service shipping cannot run here: there is no module parcel_robot" in refused.stdout
-    assert all_gone([], ports_of(_state(folder)))
+    assert not (folder / ".orderflow" / "shop" / "state.json").exists(), "no port was asked for"
+
+
+def test_a_variable_that_only_the_cluster_knows_is_asked_for_first(folder: Path) -> None:
+    """The service and the variable are named before a server is started."""
+    flow = yaml.safe_load(FLOW.read_text())
+    secret = {"name": "NOWHERE_SET", "valueFrom": {"secretKeyRef": {"name": "keys", "key": "one"}}}
+    flow["spec"]["services"][3]["env"] = [secret]
+    (folder / "flow.yaml").write_text(yaml.safe_dump(flow))
+    refused = orderflow("run", "flow.yaml", "--orders", "0", cwd=folder)
+    assert refused.returncode == 1
+    assert "service shipping takes NOWHERE_SET from a Secret" in refused.stdout
+    assert not (folder / ".orderflow" / "shop" / "state.json").exists(), "no port was asked for"
 
 
 def test_a_given_kafka_carries_the_flow(kafka: Kafka, folder: Path, flow_name: str) -> None:

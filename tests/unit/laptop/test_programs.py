@@ -12,7 +12,7 @@ import yaml
 
 from orderflow_cli.addresses import Addresses
 from orderflow_cli.errors import CannotRunHereError
-from orderflow_cli.programs import Backends, service_programs
+from orderflow_cli.programs import Backends, check_runnable, service_programs
 from orderflow_cli.state import State, open_state
 from orderflow_cli.supervisor import Program
 from orderflow_model.flow import OrderFlow
@@ -38,6 +38,7 @@ def _flow(**changes: Any) -> OrderFlow:
 
 def _programs(flow: OrderFlow, state: State, shell: Mapping[str, str] = SHELL) -> dict[str, Program]:
     backends = Backends("127.0.0.1:19092", 15432)
+    check_runnable(flow, shell)
     return {program.name: program for program in service_programs(flow, state, backends, shell)}
 
 

@@ -1,7 +1,6 @@
 """The loyalty service's one handler, in the form for a single event."""
 
 from collections.abc import Iterable
-from pathlib import Path
 
 from orderflow_contracts.event import Event
 from orderflow_contracts.events import OrderCompleted
@@ -13,7 +12,6 @@ def loyalty_service() -> Service:
     """Give the service."""
     return Service(
         name="loyalty",
-        migrations=Path(__file__).parent / "migrations",
         handlers={OrderCompleted: each(grant)},
     )
 
