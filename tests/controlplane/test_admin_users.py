@@ -60,18 +60,18 @@ async def test_each_service_gets_a_user_with_its_own_access(
     """The password of its Secret opens the door, and its ACLs are the flow's matrix to the letter."""
     await entrusted.apply(secure_pair(flow_name, secure_kafka))
     await entrusted.until_ready(flow_name)
-    rights, user = KafkaRights(secure_kafka.bootstrap), f"{flow_name}-asker"
+    rights, user = KafkaRights(secure_kafka.bootstrap), f"{entrusted.namespace}.{flow_name}.asker"
     assert await asyncio.to_thread(rights.rules, user) == {
         ("topic", f"{flow_name}.asked", "Write"),
         ("topic", f"{flow_name}.answered", "Read"),
         ("topic", f"{flow_name}.asker.dead-letters", "Write"),
         ("group", f"{flow_name}.asker", "Read"),
     }
-    password = await password_of(entrusted, f"{user}.kafka")
+    password = await password_of(entrusted, f"{flow_name}-asker.kafka")
     assert await asyncio.to_thread(secure_kafka.attempt, user, password, f"{flow_name}.asked") is None
     refused = await asyncio.to_thread(secure_kafka.attempt, user, password, f"{flow_name}.answered")
     assert refused == KafkaError.TOPIC_AUTHORIZATION_FAILED
-    watcher = await asyncio.to_thread(rights.rules, f"{flow_name}.autoscaler")
+    watcher = await asyncio.to_thread(rights.rules, f"{entrusted.namespace}.{flow_name}")
     assert {operation for _, _, operation in watcher} == {"Describe"}
 
 
@@ -81,7 +81,7 @@ async def test_access_follows_the_flow(entrusted: Stand, secure_kafka: SecureKaf
     flow = changed(flow, "spec.services.1.publishes", ["ANSWERED", "EXTRA"])
     await entrusted.apply(changed(flow, "spec.events.2", {"name": "EXTRA"}))
     await entrusted.until_ready(flow_name)
-    rights, user = KafkaRights(secure_kafka.bootstrap), f"{flow_name}-answerer"
+    rights, user = KafkaRights(secure_kafka.bootstrap), f"{entrusted.namespace}.{flow_name}.answerer"
     extra = ("topic", f"{flow_name}.extra", "Write")
     assert extra in await asyncio.to_thread(rights.rules, user)
     await entrusted.apply(secure_pair(flow_name, secure_kafka))
@@ -89,7 +89,7 @@ async def test_access_follows_the_flow(entrusted: Stand, secure_kafka: SecureKaf
     assert extra not in await asyncio.to_thread(rights.rules, user)
     await entrusted.api.delete("OrderFlow", entrusted.namespace, flow_name)
     await entrusted.until_gone("OrderFlow", flow_name)
-    assert not {one for one in await asyncio.to_thread(rights.users) if one.startswith(flow_name)}
+    assert not {one for one in await asyncio.to_thread(rights.users) if flow_name in one}
     assert await asyncio.to_thread(rights.rules, user) == set()
 
 

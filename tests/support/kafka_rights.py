@@ -103,6 +103,12 @@ class KafkaRights:
         if missing := wanted - present:
             _finish(self._admin.create_acls(list(missing)))
 
+    def drop_user(self, user: str) -> None:
+        """Take a user away, with its password and rules."""
+        deletion = UserScramCredentialDeletion(user, ScramMechanism.SCRAM_SHA_512)
+        _finish(self._admin.alter_user_scram_credentials([deletion]), KafkaError.RESOURCE_NOT_FOUND)
+        self.forget(user)
+
     def forget(self, user: str) -> None:
         """Take a user's password and rules away."""
         _finish(self._admin.delete_acls([_all_of(f"User:{user}")]))

@@ -19,6 +19,7 @@ _PLURALS: Final = {
     "NetworkPolicy": ("apis/networking.k8s.io/v1", "networkpolicies"),
     "HorizontalPodAutoscaler": ("apis/autoscaling/v2", "horizontalpodautoscalers"),
     "RoleBinding": (_RBAC, "rolebindings"),
+    "Role": (_RBAC, "roles"),
     "KafkaTopic": (_STRIMZI, "kafkatopics"),
     "KafkaUser": (_STRIMZI, "kafkausers"),
     "ScaledObject": (_KEDA, "scaledobjects"),
@@ -42,7 +43,8 @@ _CLUSTER_WIDE: Final = {
         "mutatingwebhookconfigurations",
     ),
 }
-MADE = tuple(kind for kind in _PLURALS if kind not in ("OrderFlow", "Pod", "ReplicaSet", "Event", "RoleBinding"))
+_OF_OTHERS = ("OrderFlow", "Pod", "ReplicaSet", "Event", "Role", "RoleBinding")
+MADE = tuple(kind for kind in _PLURALS if kind not in _OF_OTHERS)
 """The kinds that an operator may make for a flow."""
 
 

@@ -6,6 +6,7 @@ Everyone who makes or addresses such a thing calls here, so that a name is forme
 import re
 
 FLOW_MAX = 30
+DEAD_LETTERS = ".dead-letters"
 SERVICE_MAX = 22  # flow-service is at most 53, which leaves 10 of 63 for a prefix or suffix (keda-hpa-, -migrate)
 
 
@@ -21,7 +22,7 @@ def group_name(flow: str, service: str) -> str:
 
 def dead_letter_topic_name(flow: str, service: str) -> str:
     """Return the topic of a service's dead letters: `shop.inventory.dead-letters`."""
-    return f"{flow}.{service}.dead-letters"
+    return f"{group_name(flow, service)}{DEAD_LETTERS}"
 
 
 def schema_name(service: str) -> str:
@@ -37,6 +38,16 @@ def role_name(flow: str, service: str) -> str:
 def object_name(flow: str, service: str) -> str:
     """Return the name of a service's Kubernetes objects: `shop-inventory`."""
     return f"{flow}-{service}"
+
+
+def kafka_user_name(namespace: str, flow: str, service: str) -> str:
+    """Return the user of a service on a Kafka that namespaces share: `team-a.shop.inventory`; no part has a dot."""
+    return f"{namespace}.{flow}.{service}"
+
+
+def kafka_lag_user_name(namespace: str, flow: str) -> str:
+    """Return the user that looks at a flow's lag there: `team-a.shop`, which no service's user is called."""
+    return f"{namespace}.{flow}"
 
 
 def autoscaler_user_name(flow: str) -> str:

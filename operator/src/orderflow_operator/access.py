@@ -1,11 +1,20 @@
 """Who may do what in Kafka: the matrix of the flow as access rules, the same for both provisioners. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
 from orderflow_model.flow import OrderFlow
-from orderflow_model.names import autoscaler_user_name, dead_letter_topic_name, group_name, object_name
+from orderflow_model.kafka import Provisioner
+from orderflow_model.names import (
+    DEAD_LETTERS,
+    autoscaler_user_name,
+    dead_letter_topic_name,
+    group_name,
+    kafka_lag_user_name,
+    kafka_user_name,
+    object_name,
+)
 from orderflow_model.services import Service
 from orderflow_model.topics import event_topic
 
@@ -35,13 +44,20 @@ class Access:
 
 
 def service_user(flow: OrderFlow, service: str) -> str:
-    """Return the user of a service: `shop-inventory`."""
-    return object_name(flow.metadata.name, service)
+    """Return the user of a service: `shop-inventory` with Strimzi, whose users are of one namespace.
+
+    A Kafka without Strimzi may serve many namespaces: there it is `team-a.shop.inventory`.
+    """
+    if flow.spec.kafka.provisioner is Provisioner.STRIMZI:
+        return object_name(flow.metadata.name, service)
+    return kafka_user_name(flow.metadata.namespace or "", flow.metadata.name, service)
 
 
 def autoscaler_user(flow: OrderFlow) -> str:
-    """Return the user that looks at the flow's lag: `shop.autoscaler`."""
-    return autoscaler_user_name(flow.metadata.name)
+    """Return the user that looks at the flow's lag: `shop.autoscaler` with Strimzi, else `team-a.shop`."""
+    if flow.spec.kafka.provisioner is Provisioner.STRIMZI:
+        return autoscaler_user_name(flow.metadata.name)
+    return kafka_lag_user_name(flow.metadata.namespace or "", flow.metadata.name)
 
 
 def service_access(flow: OrderFlow, service: Service) -> tuple[Access, ...]:
@@ -64,6 +80,18 @@ def autoscaler_access(flow: OrderFlow, services: Iterable[Service]) -> tuple[Acc
         *(Access(ResourceType.TOPIC, topic, (Operation.DESCRIBE,)) for topic in topics),
         *(Access(ResourceType.GROUP, group, (Operation.DESCRIBE,)) for group in groups),
     )
+
+
+def permitted(rules: Iterable[Access], topics: Collection[str]) -> tuple[Access, ...]:
+    """Return the rules that speak of these topics: there is no right on a topic that is not the flow's.
+
+    A group goes with its dead letters: who has one name has the other.
+    """
+    return tuple(rule for rule in rules if _bound_to(rule) in topics)
+
+
+def _bound_to(rule: Access) -> str:
+    return rule.name if rule.type is ResourceType.TOPIC else f"{rule.name}{DEAD_LETTERS}"
 
 
 def _on_topic(topic: str, reads: bool, writes: bool) -> Access:

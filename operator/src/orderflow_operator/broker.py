@@ -42,9 +42,9 @@ class Broker:
         encrypted = "SSL" if self.tls else "PLAINTEXT"
         return f"SASL_{encrypted}" if self.mechanism else encrypted
 
-    def secret(self, user: str) -> str:
-        """Return the Secret that holds the user's password."""
-        return kafka_secret_name(user, strimzi=self.strimzi)
+    def secret(self, owner: str) -> str:
+        """Return the Secret that holds a user's password, by the name of the objects it belongs to."""
+        return kafka_secret_name(owner, strimzi=self.strimzi)
 
 
 def broker(flow: OrderFlow) -> Broker:

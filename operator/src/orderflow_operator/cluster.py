@@ -20,7 +20,7 @@ from orderflow_operator.errors import (
     SecretTakenError,
     condition_of,
 )
-from orderflow_operator.kinds import BY_NAME, CRD, EVENT, ORDER_FLOW, POD, SECRET, Kind
+from orderflow_operator.kinds import BY_NAME, CONFIG_MAP, CRD, EVENT, ORDER_FLOW, POD, SECRET, Kind
 from orderflow_operator.live import digest_of, owns, written
 from orderflow_operator.metrics import WRITES
 from orderflow_operator.resources.metadata import (
@@ -168,6 +168,19 @@ class Cluster:
     async def delete_secret(self, key: FlowKey, name: str) -> None:
         """Delete a Secret of the flow."""
         await self._delete(SECRET, key, name, {})
+
+    async def config(self, namespace: str, name: str) -> dict[str, str] | None:
+        """Read a ConfigMap's values; None when it is not there."""
+        found = await self._get(CONFIG_MAP, namespace, name)
+        return None if found is None else dict(found.get("data") or {})
+
+    async def write_config(self, key: FlowKey, wanted: Object) -> None:
+        """Apply a ConfigMap that no watch follows."""
+        await self._write(CONFIG_MAP, key, wanted["metadata"]["name"], wanted)
+
+    async def delete_config(self, key: FlowKey, name: str) -> None:
+        """Delete such a ConfigMap."""
+        await self._delete(CONFIG_MAP, key, name, {})
 
     async def pods(self, key: FlowKey) -> list[Object]:
         """Read the pods of a flow."""

@@ -79,10 +79,10 @@ class Credentials:
             await asyncio.gather(*(self._ensure_role(key, flow, name, admin.uri) for name in names))
             self._verified[key] = (state, self._now() + VERIFIED_SECONDS)
 
-    async def kafka_passwords(self, key: FlowKey, flow: OrderFlow, users: Iterable[str]) -> dict[str, str]:
-        """Return the password of each Kafka user that we make ourselves."""
+    async def kafka_passwords(self, key: FlowKey, flow: OrderFlow, owners: Iterable[str]) -> dict[str, str]:
+        """Return the password of each Kafka user that we make ourselves, by the name of the objects it belongs to."""
         reach = broker(flow)
-        return {user: await self._kafka_password(key, flow, reach.secret(user)) for user in users}
+        return {owner: await self._kafka_password(key, flow, reach.secret(owner)) for owner in owners}
 
     def forget(self, key: FlowKey) -> None:
         """Look at the flow's Secrets again the next time."""

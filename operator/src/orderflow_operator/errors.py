@@ -106,6 +106,14 @@ class TopicRefusedError(FlowError):
         super().__init__(TOPICS_READY, reason, f"topic {topic}{where} {why}")
 
 
+class UserTakenError(FlowError):
+    """A user of the wanted name is there and is not the flow's: its password and rights are left alone."""
+
+    def __init__(self, user: str) -> None:
+        words = f"user {user} is there and not this flow's; its owner can delete it, else rename the service"
+        super().__init__(IDENTITIES_READY, "UserConflict", words)
+
+
 class UserRefusedError(FlowError):
     """Kafka refuses a user or its access."""
 

@@ -5,14 +5,14 @@ a deadline: a broker that is away costs seconds and holds up nothing else. Topic
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its stubs re-export without saying so
     AclBinding,
     AclBindingFilter,
@@ -52,14 +52,27 @@ class User:
     rules: Rules = ()
 
 
+@dataclass(frozen=True)
+class Found:
+    """What a Kafka says of itself: its own id, however its address is written; topics' ids by name; users by name."""
+
+    cluster: str
+    topics: Mapping[str, str]
+    users: frozenset[str]
+
+
 @dataclass
 class Provisioned:
-    """What was found and done: how each topic and user fares, what of topics is ours, and what could not be done."""
+    """What was found and done: how each topic and user fares, what of topics is ours, and what could not be done.
+
+    `created` are the topics that this turn made.
+    """
 
     topics: dict[str, Health] = field(default_factory=dict)
     users: dict[str, Health] = field(default_factory=dict)
     ours: Mapping[str, Ours] = field(default_factory=dict)
     problems: list[FlowError] = field(default_factory=list)
+    created: frozenset[str] = frozenset()
 
 
 class KafkaAdmin:
@@ -70,6 +83,10 @@ class KafkaAdmin:
         self._clients: dict[Login, KafkaClient] = {}
         self._passwords_set: set[tuple[Login, User]] = set()
 
+    async def look(self, login: Login, topics: Collection[str], users: Collection[str]) -> Found:
+        """Return which Kafka it is, and what of these topics and users is there; raise KafkaUnavailableError."""
+        return await asyncio.to_thread(self._look, login, list(topics), list(users))
+
     async def provision(
         self,
         login: Login,
@@ -79,13 +96,22 @@ class KafkaAdmin:
     ) -> Provisioned:
         """Make topics, users and access as they are wanted; what cannot be is among the problems.
 
-        `ours` is what the last time told by topic; without it a topic that is there is somebody else's.
+        `ours` names the topics that are the flow's; one that is there and not among them is left alone, and nobody gets
+        a right on it.
         """
         return await asyncio.to_thread(self._provision, login, tuple(topics), tuple(users), ours)
 
     async def remove(self, login: Login, topics: Iterable[str], users: Iterable[str]) -> None:
         """Remove topics and users with their access; raise KafkaUnavailableError."""
         await asyncio.to_thread(self._remove, login, tuple(topics), tuple(users))
+
+    def _look(self, login: Login, topics: list[str], users: list[str]) -> Found:
+        with self._reached(login) as client:
+            cluster = settled(client.describe_cluster()).cluster_id or ""
+            described = client.describe_topics(TopicCollection(topics)) if topics else {}
+            ids = {name: str(one.topic_id) for name, one in _known(described).items()}
+            logins: Any = client.describe_user_scram_credentials(users) if login.mechanism and users else {}
+            return Found(cluster, ids, frozenset(_known(logins)))
 
     def _provision(
         self, login: Login, topics: tuple[Topic, ...], users: tuple[User, ...], ours: Mapping[str, Ours]
@@ -97,6 +123,7 @@ class KafkaAdmin:
                 done = Provisioned(made.health, {}, made.ours, [])
                 made.provision(topics)
                 done.problems += made.problems
+                done.created = frozenset(made.created)
                 if login.mechanism:
                     self._provision_users(client, login, users, done)
         except KafkaUnavailableError as away:
@@ -111,7 +138,7 @@ class KafkaAdmin:
                 if user.name in futures:
                     settled(futures[user.name])
                     self._passwords_set.add((login, user))
-                _set_access(client, user.name, user.rules)
+                _set_access(client, user.name, access.permitted(user.rules, done.ours))
                 done.users[user.name] = Health(State.READY)
             except KafkaException as error:
                 raise_if_away(error)
@@ -141,6 +168,17 @@ class KafkaAdmin:
         except KafkaException as error:
             self._clients.pop(login, None)
             raise KafkaUnavailableError(login.bootstrap, client.reason(error)) from error
+
+
+def _known(futures: Mapping[str, "Future[Any]"]) -> dict[str, Any]:
+    """Return what was answered; what the broker does not know, or does not show us, is left out."""
+    found = {}
+    for name, future in futures.items():
+        try:
+            found[name] = settled(future)
+        except KafkaException as error:
+            raise_if_away(error)
+    return found
 
 
 def _set_access(client: AdminClient, user: str, rules: Rules) -> None:

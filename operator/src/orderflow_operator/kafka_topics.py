@@ -28,13 +28,14 @@ from orderflow_operator.kafka_client import SECONDS, raise_if_away, refusal, set
 class KafkaTopics:
     """One look at the broker's topics, and what is done to them.
 
-    `ours` says of each topic what is ours of it; afterwards, as far as that came.
+    `ours` says of each topic of the flow what is ours of it; afterwards, as far as that came. `created` were made here.
     """
 
     def __init__(self, client: AdminClient, ours: Mapping[str, Ours]) -> None:
         self.health: dict[str, Health] = {}
         self.ours = dict(ours)
         self.problems: list[TopicRefusedError] = []
+        self.created: set[str] = set()
         self._client = client
         self._there = client.list_topics(timeout=SECONDS).topics
 
@@ -43,7 +44,8 @@ class KafkaTopics:
         self._create([topic for topic in topics if topic.name not in self._there])
         present = [topic for topic in topics if topic.name in self._there]
         for topic in present:
-            self._grow(topic)
+            if topic.name in self.ours:
+                self._grow(topic)
         self._configure(present)
 
     def _create(self, missing: list[Topic]) -> None:
@@ -52,9 +54,13 @@ class KafkaTopics:
                 [NewTopic(one.name, one.partitions, one.replicas, config=one.config) for one in missing]
             )
             for topic in missing:
-                if self._succeeds(topic, futures[topic.name]):
-                    self.health[topic.name] = Health(State.READY, wanted=topic.partitions)
-                    self.ours[topic.name] = Ours(made=True, settings=frozenset(topic.config))
+                if not self._succeeds(topic, futures[topic.name]):
+                    self.ours.pop(topic.name, None)  # who makes it later is not us
+                    continue
+                self.health[topic.name] = Health(State.READY, wanted=topic.partitions)
+                self.ours[topic.name] = Ours(made=True, settings=frozenset(topic.config))
+                if futures[topic.name].exception() is None:
+                    self.created.add(topic.name)
 
     def _grow(self, topic: Topic) -> None:
         partitions = self._there[topic.name].partitions
@@ -78,8 +84,10 @@ class KafkaTopics:
         answers = {resource.name: answer for resource, answer in self._client.describe_configs(resources).items()}
         for topic in present:
             entries = self._entries(topic, answers[topic.name])
-            if entries is not None:
+            if entries is not None and topic.name in self.ours:
                 self._set(topic, entries)
+            elif entries is not None:
+                self._refuse(topic, "TopicConflict", _foreign(setting_changes(topic.config, entries, FOUND)), 0)
 
     def _entries(self, topic: Topic, answer: "Future[dict[str, Any]]") -> dict[str, str] | None:
         """Return the settings of the topic itself; None when they cannot be read, which is among the problems."""
@@ -115,6 +123,15 @@ class KafkaTopics:
     def _refuse(self, topic: Topic, reason: str, why: str, partitions: int) -> None:
         self.health[topic.name] = Health(State.FAILED, reason, why, wanted=partitions)
         self.problems.append(TopicRefusedError(reason, topic.name, topic.place, why))
+
+
+def _foreign(changes: SettingChanges) -> str:
+    """Return why a topic is left alone, and what would have become of it."""
+    sets = ", ".join(f"{name}={value}" for name, value in sorted(changes.put.items())) or "nothing"
+    return (
+        "is there and not this flow's: no right on it is given and nothing of it changed. This flow would set "
+        f"{sets}. Name another topic, or have its owner grant it (docs/threat-model.md)"
+    )
 
 
 def _operations(changes: SettingChanges) -> list[ConfigEntry]:

@@ -28,6 +28,7 @@ class Kind:
 
 ORDER_FLOW = Kind(f"{GROUP}/{VERSION}", KIND, PLURAL)
 CRD = Kind("apiextensions.k8s.io/v1", "CustomResourceDefinition", "customresourcedefinitions")
+CONFIG_MAP = Kind("v1", "ConfigMap", "configmaps", 2)
 SECRET = Kind("v1", "Secret", "secrets")
 POD = Kind("v1", "Pod", "pods")
 EVENT = Kind("v1", "Event", "events")
@@ -43,7 +44,7 @@ KINDS = (
     Kind("apps/v1", "Deployment", "deployments", 1),
     Kind("batch/v1", "Job", "jobs", 1),
     Kind("v1", "Service", "services", 2),
-    Kind("v1", "ConfigMap", "configmaps", 2),
+    CONFIG_MAP,
     Kind("v1", "ServiceAccount", "serviceaccounts", 2),
     Kind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets", 2),
     Kind("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies", 2),

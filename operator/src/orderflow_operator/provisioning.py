@@ -1,20 +1,26 @@
-"""What a flow wants of a Kafka without Strimzi, and what is left there when it goes. The reconcile calls it."""
+"""What a flow wants of a Kafka without Strimzi, and what is left there when it goes. The reconcile calls it.
 
-from dataclasses import replace
+Nothing there is changed or deleted that is not marked as the flow's (`marks.py`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from orderflow_model.flow import DeletionPolicy, OrderFlow
 from orderflow_model.kafka import Provisioner
-from orderflow_model.names import dead_letter_topic_name
+from orderflow_model.names import autoscaler_user_name, dead_letter_topic_name, object_name
+from orderflow_model.topic_changes import Ours
 from orderflow_model.topics import flow_topics
-from orderflow_operator.access import autoscaler_access, autoscaler_user, service_access, service_user
+from orderflow_operator.access import Access, autoscaler_access, autoscaler_user, service_access, service_user
 from orderflow_operator.broker import broker
 from orderflow_operator.cluster import Cluster
 from orderflow_operator.credentials import Credentials
 from orderflow_operator.desired import by_lag
-from orderflow_operator.errors import FlowError, KafkaSecretMissingError, SecretNotUsableError
-from orderflow_operator.flow_status import FlowStatus
-from orderflow_operator.kafka_admin import KafkaAdmin, Provisioned, User
+from orderflow_operator.errors import FlowError, KafkaSecretMissingError, SecretNotUsableError, UserTakenError
+from orderflow_operator.flow_status import FlowStatus, Truth
+from orderflow_operator.kafka_admin import Found, KafkaAdmin, Provisioned, User
 from orderflow_operator.kafka_client import Login
+from orderflow_operator.marks import Mark, Marks, kafka_of
 from orderflow_operator.store import FlowKey
 from orderflow_operator.surroundings import Surroundings
 
@@ -24,49 +30,123 @@ def needs_admin(flow: OrderFlow) -> bool:
     return flow.spec.kafka.provisioner is Provisioner.ADMIN
 
 
+@dataclass(frozen=True)
+class _Identity:
+    """A user that the flow wants: the objects it belongs to, and what it may do."""
+
+    owner: str
+    rules: tuple[Access, ...]
+
+
+@dataclass(frozen=True)
+class _View:
+    """What one look at a Kafka found: how it was reached, what is there, what is marked there and elsewhere."""
+
+    login: Login
+    found: Found
+    kafka: str
+    marks: dict[str, Mark]
+
+    @property
+    def mark(self) -> Mark:
+        """What is the flow's there."""
+        return self.marks.get(self.kafka, Mark())
+
+
 class Provisioning:
-    """Brings together the flow, its Secrets and the admin API."""
+    """Brings together the flow, its Secrets, its marks and the admin API."""
 
     def __init__(self, cluster: Cluster, credentials: Credentials, kafka: KafkaAdmin) -> None:
         self._cluster = cluster
         self._credentials = credentials
         self._kafka = kafka
+        self._marks = Marks(cluster)
 
-    async def provision(self, key: FlowKey, flow: OrderFlow, around: Surroundings, before: FlowStatus) -> Provisioned:
+    async def provision(
+        self, key: FlowKey, flow: OrderFlow, around: Surroundings, before: FlowStatus, *, moved: bool
+    ) -> Provisioned:
         """Make topics and users as the flow wants them; nothing to do where Strimzi makes them.
 
-        `before` tells which topics it wanted the last time: nothing else remembers them.
+        `moved` says that no pod runs by an older version: users that it had are then of no more use.
         """
         if not needs_admin(flow):
             return Provisioned()
         try:
-            await self._credentials.check_named(key, flow)
+            identities = _identities(flow, around)
+            view = await self._look(key, flow, identities, before)
+            return await self._make(key, flow, before, view, identities, moved=moved)
         except SecretNotUsableError:  # told with the database's, whose check is the same
             return Provisioned(ours=before.ours())
-        try:
-            login = await self._login(key, flow)
-            users = await self._users(key, flow, around) if login.mechanism else []
-            if dropped := _dropped_topics(flow, before):
-                await self._kafka.remove(login, dropped, [])
         except FlowError as problem:
             return Provisioned(ours=before.ours(), problems=[problem])
-        return await self._kafka.provision(login, flow_topics(flow), users, before.ours())
 
-    async def retire(self, flow: OrderFlow, key: FlowKey, owner: str) -> None:
-        """Take user and Secrets of a service that is no more; `owner` is the name of its objects. Raise FlowError."""
-        if needs_admin(flow):
-            await self._kafka.remove(await self._login(key, flow), [], [owner])
-        await self._credentials.remove(key, owner)
-
-    async def remove(self, key: FlowKey, flow: OrderFlow) -> None:
+    async def remove(self, key: FlowKey, flow: OrderFlow, before: FlowStatus) -> None:
         """Remove the flow's users, and its topics if it says so; raise FlowError."""
-        login = await self._login(key, flow)
+        if not (await self._marks.of(key) or _former(flow, before)):
+            return
+        view = await self._look(key, flow, {}, before)
         gone = flow.spec.deletion_policy is DeletionPolicy.DELETE
-        topics = [topic.name for topic in flow_topics(flow)] if gone else []
-        users = [service_user(flow, service.name) for service in flow.spec.services]
-        await self._kafka.remove(login, topics, [*users, autoscaler_user(flow)])
+        topics = view.mark.holding(view.found) if gone else {}
+        await self._kafka.remove(view.login, topics, view.mark.users)
+        left = view.mark.without([*view.mark.topics, *view.mark.making] if gone else [], view.mark.users)
+        await self._marks.write(key, view.marks | {view.kafka: left})
+
+    async def _look(
+        self, key: FlowKey, flow: OrderFlow, identities: Mapping[str, _Identity], before: FlowStatus
+    ) -> _View:
+        """Find out which Kafka it is, and what there is the flow's; raise FlowError."""
+        login, marks = await self._login(key, flow), await self._marks.of(key)
+        former = _former(flow, before) if marks is None else Mark()
+        known = [former, *(marks or {}).values()]
+        topics = {topic.name for topic in flow_topics(flow)}.union(*((*one.topics, *one.making) for one in known))
+        users = {*identities}.union(*(one.users for one in known)) if login.mechanism else set()
+        found = await self._kafka.look(login, topics, users)
+        kafka = kafka_of(found, login)
+        if marks is None:
+            topics_then = {name: found.topics[name] for name in former.making if name in found.topics}
+            users_then = tuple(user for user in former.users if user in found.users)
+            marks = {kafka: Mark(topics_then, (), users_then)}
+        return _View(login, found, kafka, marks)
+
+    async def _make(
+        self,
+        key: FlowKey,
+        flow: OrderFlow,
+        before: FlowStatus,
+        view: _View,
+        identities: Mapping[str, _Identity],
+        *,
+        moved: bool,
+    ) -> Provisioned:
+        topics = {topic.name for topic in flow_topics(flow)}
+        mine = view.mark.holding(view.found)
+        marked = await self._note(key, view, view.mark.claiming(view.found, topics, identities))
+        foreign = (topics & view.found.topics.keys()) - mine.keys()
+        granted = foreign & await self._marks.granted(key) if foreign else frozenset()
+        mark = marked.mark
+        stale = set(mark.users) - identities.keys() if moved else set()
+        dropped = {} if flow.spec.deletion_policy is DeletionPolicy.RETAIN else mine.keys() - topics
+        if stale or dropped:
+            await self._kafka.remove(view.login, dropped, stale)
+        taken = [user for user in identities if user in view.found.users and user not in view.mark.users]
+        users = await self._users(key, flow, {user: one for user, one in identities.items() if user not in taken})
+        ours = _ours(before, {*mine, *(mark.topics.keys() & topics)}, frozenset(granted))
+        done = await self._kafka.provision(view.login, flow_topics(flow), users if view.login.mechanism else [], ours)
+        made = (await self._kafka.look(view.login, done.created, [])).topics if done.created else {}
+        unanswered = (topics - done.topics.keys()) | (done.created - made.keys())
+        await self._note(key, marked, mark.settled(made, unanswered).without(dropped, stale))
+        done.problems += [UserTakenError(user) for user in taken]
+        return done
+
+    async def _note(self, key: FlowKey, view: _View, mark: Mark) -> _View:
+        """Write the mark if it is another than before."""
+        noted = replace(view, marks=view.marks | {view.kafka: mark})
+        if await self._marks.of(key) != noted.marks:
+            await self._marks.write(key, noted.marks)
+        return noted
 
     async def _login(self, key: FlowKey, flow: OrderFlow) -> Login:
+        await self._credentials.check_named(key, flow)
         reach, authentication = broker(flow), flow.spec.kafka.authentication
         login = Login(reach.bootstrap, reach.protocol)
         if reach.authority:
@@ -85,17 +165,41 @@ class Provisioning:
             raise KafkaSecretMissingError(name, item)
         return values[item]
 
-    async def _users(self, key: FlowKey, flow: OrderFlow, around: Surroundings) -> list[User]:
-        rules = {service_user(flow, one.name): service_access(flow, one) for one in flow.spec.services}
-        if scaled := by_lag(flow, around):
-            rules[autoscaler_user(flow)] = autoscaler_access(flow, scaled)
-        passwords = await self._credentials.kafka_passwords(key, flow, rules)
-        return [User(name, passwords[name], access) for name, access in rules.items()]
+    async def _users(self, key: FlowKey, flow: OrderFlow, identities: Mapping[str, _Identity]) -> list[User]:
+        passwords = await self._credentials.kafka_passwords(key, flow, [one.owner for one in identities.values()])
+        return [User(name, passwords[one.owner], one.rules) for name, one in identities.items()]
 
 
-def _dropped_topics(flow: OrderFlow, before: FlowStatus) -> list[str]:
-    if flow.spec.deletion_policy is DeletionPolicy.RETAIN:
-        return []
-    had = {event.topic for event in before.events}
-    had |= {dead_letter_topic_name(flow.metadata.name, service.name) for service in before.services}
-    return sorted(had - {topic.name for topic in flow_topics(flow)})
+def _identities(flow: OrderFlow, around: Surroundings) -> dict[str, _Identity]:
+    """Return the users that the flow wants, by name; none where Kafka asks nobody who they are."""
+    if broker(flow).mechanism is None:
+        return {}
+    name = flow.metadata.name
+    found = {
+        service_user(flow, one.name): _Identity(object_name(name, one.name), service_access(flow, one))
+        for one in flow.spec.services
+    }
+    if scaled := by_lag(flow, around):
+        found[autoscaler_user(flow)] = _Identity(autoscaler_user_name(name), autoscaler_access(flow, scaled))
+    return found
+
+
+def _ours(before: FlowStatus, mine: set[str], granted: frozenset[str]) -> dict[str, Ours]:
+    """Return what of each topic that we may change is ours; of what was only granted, no more than we set."""
+    known = before.ours()
+    made = {name: Ours(True, known[name].settings if name in known else frozenset()) for name in mine}
+    lent = {name: Ours(False, known[name].settings if name in known else frozenset()) for name in granted}
+    return made | lent
+
+
+def _former(flow: OrderFlow, before: FlowStatus) -> Mark:
+    """Return what an operator that wrote no marks had made, by the status it left: topics, and users by older names.
+
+    Only what it has seen at Kafka counts: a flow that never got so far has nothing there.
+    """
+    name = flow.metadata.name
+    made = {topic for topic, ours in before.ours().items() if ours.made}
+    if not before.topics and (made := {event.topic for event in before.events if event.ready is Truth.TRUE}):
+        made |= {dead_letter_topic_name(name, one.name) for one in before.services}
+    users = [*(object_name(name, one.name) for one in before.services), autoscaler_user_name(name)]
+    return Mark({}, tuple(sorted(made)), tuple(users) if made else ())

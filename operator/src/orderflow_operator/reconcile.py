@@ -24,6 +24,7 @@ from orderflow_operator.pods import troubles
 from orderflow_operator.prune import prune
 from orderflow_operator.resources import kafkatopic
 from orderflow_operator.resources.metadata import Object
+from orderflow_operator.rights import permitted
 from orderflow_operator.status import refused, status_of
 from orderflow_operator.store import FlowKey
 from orderflow_operator.surroundings import Surroundings
@@ -66,7 +67,8 @@ async def reconcile(key: FlowKey, parts: Parts) -> Outcome:
 
     # 6 status
     problems += done.problems
-    seen = look(turn, verdict, parts.cluster.objects(key), done.provisioned)
+    objects = parts.cluster.objects(key)
+    seen = look(replace(turn, wanted=permitted(wanted, objects)), verdict, objects, done.provisioned)
     looked = replace(
         seen,
         troubles={} if seen.settled or done.applied else troubles(await parts.cluster.pods(key)),

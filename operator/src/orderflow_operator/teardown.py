@@ -14,6 +14,7 @@ from orderflow_operator.announcements import event
 from orderflow_operator.api import ApiError
 from orderflow_operator.cluster import Cluster
 from orderflow_operator.errors import FlowError, KafkaUnavailableError
+from orderflow_operator.flow_status import FlowStatus
 from orderflow_operator.outcome import Outcome
 from orderflow_operator.provisioning import Provisioning
 from orderflow_operator.resources.metadata import Object
@@ -42,19 +43,22 @@ async def tear_down(
         return Outcome.SETTLED
     if flow is not None:
         try:
-            await provisioning.remove(key, flow)
-        except ApiError:
-            raise
+            await provisioning.remove(key, flow, FlowStatus.of(raw.get("status")))
         except Exception as error:
-            problem = error if isinstance(error, FlowError) else _unforeseen(error)
             waited = (now - _time(metadata["deletionTimestamp"])).total_seconds()
-            if isinstance(problem, KafkaUnavailableError) and waited < PATIENCE_SECONDS:
-                logger.warning("%s: %s; tried again", key, problem, extra={"flow": str(key)})
+            if _may_pass(error) and waited < PATIENCE_SECONDS:
+                logger.warning("%s: %s; tried again", key, error, extra={"flow": str(key)})
                 return Outcome.TROUBLED
+            problem = error if isinstance(error, FlowError) else _unforeseen(error)
             await _tell(raw, problem, cluster, now)
     rest = [finalizer for finalizer in finalizers if finalizer != FINALIZER]
     await cluster.write_finalizers(key, metadata["resourceVersion"], rest)
     return Outcome.SETTLED
+
+
+def _may_pass(error: Exception) -> bool:
+    """Tell whether another try may fare better; other errors of the API server come again, and hold nothing up."""
+    return isinstance(error, KafkaUnavailableError) or (isinstance(error, ApiError) and error.passing)
 
 
 def _unforeseen(error: Exception) -> FlowError:

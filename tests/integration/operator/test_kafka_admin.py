@@ -15,6 +15,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its stubs r
 
 from orderflow_cli.kafka import Kafka
 from orderflow_cli.ports import free_port
+from orderflow_model.topic_changes import FOUND
 from orderflow_model.topic_settings import SETTINGS, SINCE_4_4
 from orderflow_model.topics import Topic
 from orderflow_operator.errors import KafkaUnavailableError
@@ -89,9 +90,9 @@ async def test_a_topic_is_made_as_it_is_wanted(kafka: Kafka, login: Login, topic
 async def test_partitions_are_added_and_settings_follow(kafka: Kafka, login: Login, topic: Topic) -> None:
     """What can be changed is changed, on the topic as it is."""
     admin = KafkaAdmin()
-    await made(kafka, admin, login, topic)
+    done = await made(kafka, admin, login, topic)
     grown = replace(topic, partitions=5, config=topic.config | {"retention.ms": "90000"})
-    done = await admin.provision(login, [grown], [])
+    done = await admin.provision(login, [grown], [], done.ours)
     assert done.problems == []
     await until(lambda: partitions(kafka, topic) == 5, "it has grown", 20)
     await until_set(kafka, topic, retention_ms="90000")
@@ -109,20 +110,33 @@ async def test_a_setting_that_leaves_goes_back_to_the_default(kafka: Kafka, logi
     await until_set(kafka, topic, segment_ms="604800000", preallocate="false")
 
 
-async def test_on_a_topic_of_somebody_else_only_our_settings_go(kafka: Kafka, login: Login, topic: Topic) -> None:
-    """What they set before and after us is theirs."""
+async def test_on_a_topic_that_was_granted_only_our_settings_go(kafka: Kafka, login: Login, topic: Topic) -> None:
+    """What its owner set before and after us is theirs."""
     client = AdminClient({"bootstrap.servers": kafka.bootstrap})
     client.create_topics([NewTopic(topic.name, 3, 1, config={"flush.ms": "5"})])[topic.name].result(10)
     await until(lambda: topic.name in client.list_topics(timeout=10).topics, "the broker tells of it", 20)
     admin = KafkaAdmin()
     more = replace(topic, config=topic.config | {"segment.ms": "120000"})
-    done = await admin.provision(login, [more], [])
+    done = await admin.provision(login, [more], [], {topic.name: FOUND})
     await until_set(kafka, topic, segment_ms="120000")
     by_hand(kafka, topic, "preallocate", "true")
     await until_set(kafka, topic, preallocate="true")
     done = await admin.provision(login, [topic], [], done.ours)
     assert done.problems == []
     await until_set(kafka, topic, segment_ms="604800000", flush_ms="5", preallocate="true")
+
+
+async def test_a_topic_of_somebody_else_is_left_alone(kafka: Kafka, login: Login, topic: Topic) -> None:
+    """Neither partitions nor settings change, and the problem says what would have."""
+    client = AdminClient({"bootstrap.servers": kafka.bootstrap})
+    client.create_topics([NewTopic(topic.name, 2, 1, config={"flush.ms": "5"})])[topic.name].result(10)
+    await until(lambda: topic.name in client.list_topics(timeout=10).topics, "the broker tells of it", 20)
+    done = await KafkaAdmin().provision(login, [topic], [])
+    (problem,) = done.problems
+    assert (problem.reason, done.topics[topic.name].state) == ("TopicConflict", State.FAILED)
+    assert "retention.ms=60000" in problem.message
+    assert (partitions(kafka, topic), setting(kafka, topic, "retention.ms")) == (2, "604800000")
+    assert (done.ours, done.created) == ({}, frozenset())
 
 
 VALID: dict[str, list[str]] = {
@@ -205,12 +219,12 @@ async def test_what_cannot_be_is_refused_with_its_reason(kafka: Kafka, login: Lo
     """Fewer partitions and other replicas change nothing; the rest of the flow's topics are made all the same."""
     admin = KafkaAdmin()
     other = replace(topic, name=f"{topic.name}.other")
-    await made(kafka, admin, login, topic, other)
+    done = await made(kafka, admin, login, topic, other)
     for change, reason in (
         (replace(topic, partitions=2), "PartitionDecrease"),
         (replace(topic, replicas=3), "ReplicaChange"),
     ):
-        done = await admin.provision(login, [change, other], [])
+        done = await admin.provision(login, [change, other], [], done.ours)
         assert [problem.reason for problem in done.problems] == [reason]
         assert topic.name in done.problems[0].message
         assert done.topics[topic.name].state is State.FAILED

@@ -45,7 +45,7 @@ async def test_a_user_may_do_what_it_is_given_and_no_more(secure_kafka: SecureKa
     assert outcome(secure_kafka, asker, "asked") is None
     assert outcome(secure_kafka, asker, "answered") == KafkaError.TOPIC_AUTHORIZATION_FAILED
     less = User(asker.name, asker.password, (MAY_READ,))
-    assert (await admin.provision(login, TOPICS, [less])).problems == []
+    assert (await admin.provision(login, TOPICS, [less], done.ours)).problems == []
     assert outcome(secure_kafka, asker, "asked") == KafkaError.TOPIC_AUTHORIZATION_FAILED
 
 
@@ -113,8 +113,8 @@ async def test_what_a_user_may_not_do_is_that_topics_problem(secure_kafka: Secur
     """An operator with too few rights is told which, topic by topic, also where the topic is there and unseen."""
     KafkaRights(secure_kafka.bootstrap).ensure_user("clerk", "clerk-password", [])
     clerk = replace(login, username="clerk", password="clerk-password")  # noqa: S106 - as above
-    await KafkaAdmin().provision(login, TOPICS[:1], [])
-    done = await KafkaAdmin().provision(clerk, TOPICS, [])
+    made = await KafkaAdmin().provision(login, TOPICS[:1], [])
+    done = await KafkaAdmin().provision(clerk, TOPICS, [], made.ours)
     assert [problem.reason for problem in done.problems] == ["TopicRefused", "TopicRefused"]
     for name, problem in zip(("asked", "answered"), done.problems, strict=True):
         assert f"topic {name} " in problem.message

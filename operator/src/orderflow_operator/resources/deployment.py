@@ -103,11 +103,11 @@ def _platform_env(flow: OrderFlow, service: Service, reach: Broker) -> list[Obje
         plain(environment.HTTP_KEEP_ALIVE, str(service.http_keep_alive.seconds)),
         plain(environment.HTTP_DRAIN, str(service.http_drain.seconds)),
         {"name": environment.INSTANCE, "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.name"}}},
-        *_kafka_env(service_user(flow, service.name), reach),
+        *_kafka_env(service_user(flow, service.name), reach, object_name(flow.metadata.name, service.name)),
     ]
 
 
-def _kafka_env(user: str, reach: Broker) -> list[Object]:
+def _kafka_env(user: str, reach: Broker, owner: str) -> list[Object]:
     variables = [
         plain(environment.KAFKA_BOOTSTRAP, reach.bootstrap),
         plain(environment.KAFKA_SECURITY_PROTOCOL, reach.protocol),
@@ -115,7 +115,7 @@ def _kafka_env(user: str, reach: Broker) -> list[Object]:
     if reach.mechanism:
         variables.append(plain(environment.KAFKA_SASL_MECHANISM, reach.mechanism))
         variables.append(plain(environment.KAFKA_USERNAME, user))
-        variables.append(from_secret(environment.KAFKA_PASSWORD, reach.secret(user), PASSWORD_KEY))
+        variables.append(from_secret(environment.KAFKA_PASSWORD, reach.secret(owner), PASSWORD_KEY))
     if reach.authority:
         variables.append(plain(environment.KAFKA_CA_FILE, f"{_CA_FOLDER}/{_CA_FILE}"))
     return variables

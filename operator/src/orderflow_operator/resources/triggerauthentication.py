@@ -1,7 +1,7 @@
 """KEDA's TriggerAuthentication: where the autoscaler's user name, password and the cluster's certificate stand."""
 
 from orderflow_model.flow import OrderFlow
-from orderflow_operator.access import autoscaler_user
+from orderflow_model.names import autoscaler_user_name
 from orderflow_operator.broker import PASSWORD_KEY, Broker
 from orderflow_operator.resources import configmap
 from orderflow_operator.resources.metadata import Object, flow_labels, new_object
@@ -12,7 +12,7 @@ KIND = "TriggerAuthentication"
 
 def name(flow: OrderFlow) -> str:
     """Return the object's name."""
-    return autoscaler_user(flow)
+    return autoscaler_user_name(flow.metadata.name)
 
 
 def is_needed(reach: Broker) -> bool:
@@ -25,7 +25,7 @@ def build(flow: OrderFlow, reach: Broker) -> Object:
     built = new_object(API_VERSION, KIND, name(flow), flow, flow_labels(flow, "autoscaler"))
     secrets, names = [], []
     if reach.mechanism:
-        secrets.append(_target("password", reach.secret(autoscaler_user(flow)), PASSWORD_KEY))
+        secrets.append(_target("password", reach.secret(autoscaler_user_name(flow.metadata.name)), PASSWORD_KEY))
         names.append(_target("username", configmap.autoscaler_name(flow), configmap.USER_NAME_KEY))
     if reach.authority:
         secrets.append(_target("ca", reach.authority.secret, reach.authority.key))

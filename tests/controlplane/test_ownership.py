@@ -1,0 +1,402 @@
+"""What a person who may only write OrderFlows in one namespace can do to other people's topics and users: nothing.
+
+Two namespaces, each with an operator of its own, meet on one real Kafka; docs/threat-model.md names these tests.
+"""
+
+import asyncio
+import base64
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from confluent_kafka import TopicCollection
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
+
+from orderflow_cli.kafka import Kafka
+from support.api import Json
+from support.author import author_of
+from support.controlplane import ControlPlane
+from support.fleet import until
+from support.flows import changed, pair
+from support.kafka_rights import KafkaRights
+from support.secure_kafka import ROOT, ROOT_PASSWORD, SecureKafka
+from support.stand import USABLE, Stand, condition, stand_of
+from support.strimzi import Refused
+
+ONE_BROKER = {"topic": {"partitions": 3, "replicas": 1}}
+
+
+def plain(name: str, bootstrap: str, policy: str = "Delete") -> Json:
+    """Give the small flow on a Kafka that asks nobody who they are."""
+    kafka = {"provisioner": "Admin", "bootstrapServers": [bootstrap]}
+    flow = changed(changed(pair(name), "spec.kafka", kafka), "spec.deletionPolicy", policy)
+    return changed(flow, "spec.defaults", ONE_BROKER)
+
+
+def secure(name: str, kafka: SecureKafka) -> Json:
+    """Give the small flow on a Kafka with users and rights."""
+    login = {"type": "ScramSha512", "username": ROOT, "secretKeyRef": {"name": "kafka-root", "key": "password"}}
+    authority = {"certificateAuthority": {"secretKeyRef": {"name": "kafka-ca", "key": "ca.crt"}}}
+    flow = plain(name, kafka.secure_bootstrap)
+    return changed(changed(flow, "spec.kafka.authentication", login), "spec.kafka.tls", authority)
+
+
+def named(flow: Json, *topics: str) -> Json:
+    """Give the flow with its events on topics of these names."""
+    for index, topic in enumerate(topics):
+        flow = changed(flow, f"spec.events.{index}.topic", {"name": topic})
+    return flow
+
+
+class Topics:
+    """Topics as their own administrator sees them."""
+
+    def __init__(self, kafka: Kafka) -> None:
+        self._client = AdminClient({"bootstrap.servers": kafka.bootstrap})
+
+    def make(self, name: str, **config: str) -> None:
+        """Make a topic that no flow made."""
+        settings = {name.replace("_", "."): value for name, value in config.items()}
+        self._client.create_topics([NewTopic(name, 3, 1, config=settings)])[name].result(20)
+        for _ in range(100):
+            if self.there(name):
+                return
+            time.sleep(0.1)
+        raise AssertionError(f"{name} was made and is not there")
+
+    def state(self, name: str) -> tuple[Any, ...]:
+        """Give what is to stay as it is: id, partitions, settings."""
+        (found,) = self._client.describe_topics(TopicCollection([name])).values()
+        resource = ConfigResource(ConfigResource.Type.TOPIC, name)
+        entries = self._client.describe_configs([resource])[resource].result(20)
+        topic = found.result(20)
+        settings = sorted((entry.name, entry.value) for entry in entries.values())
+        return str(topic.topic_id), len(topic.partitions), settings
+
+    def there(self, name: str) -> bool:
+        """Tell whether a topic of that name is there."""
+        return name in self._client.list_topics(timeout=20).topics
+
+
+@pytest.fixture
+async def author(stand: Stand, served: ControlPlane) -> AsyncIterator[Stand]:
+    """The person, and an operator at work in their namespace."""
+    await stand.start()
+    async with author_of(stand, served) as person:
+        yield person
+
+
+@pytest.fixture
+async def others(served: ControlPlane) -> AsyncIterator[Stand]:
+    """Another namespace, with an operator of its own."""
+    async with stand_of(served) as stand:
+        await stand.start()
+        yield stand
+
+
+async def give(stand: Stand, name: str, values: dict[str, str]) -> None:
+    """Make a Secret that flows may name."""
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "labels": USABLE}, "stringData": values}
+    await stand.api.apply(secret, stand.namespace)
+
+
+async def trust(kafka: SecureKafka, *stands: Stand) -> None:
+    """Give namespaces the password and certificate of a Kafka."""
+    await asyncio.to_thread(kafka.make_root)
+    for stand in stands:
+        await give(stand, "kafka-root", {"password": ROOT_PASSWORD})
+        await give(stand, "kafka-ca", {"ca.crt": kafka.ca})
+
+
+async def end(author: Stand, name: str) -> None:
+    """Delete a flow and wait until it is gone."""
+    await author.api.delete("OrderFlow", author.namespace, name)
+    await author.until_gone("OrderFlow", name)
+
+
+async def test_another_spelling_of_an_address_is_the_same_kafka(
+    author: Stand, stand: Stand, others: Stand, kafka: Kafka, flow_name: str
+) -> None:
+    """A topic of another flow is refused by whatever address its Kafka is reached, and outlives the intruder."""
+    await others.apply(plain(flow_name, kafka.bootstrap))
+    await others.until_ready(flow_name)
+    topics, theirs = Topics(kafka), f"{flow_name}.asked"
+    before = topics.state(theirs)
+    flow = named(plain("pair", kafka.bootstrap.replace("127.0.0.1", "localhost")), theirs)
+    await stand.give_database(flow)
+    await author.apply(flow, database=False)
+    said = await author.until("pair", "TopicsReady", "False", "TopicConflict")
+    assert theirs in said["message"]
+    assert topics.state(theirs) == before
+    await end(author, "pair")
+    assert topics.state(theirs) == before
+    assert not topics.there("pair.answered"), "its own topic goes with it"
+    await others.until_ready(flow_name)
+
+
+async def test_a_topic_that_was_refused_is_not_deleted_with_an_edited_flow(
+    author: Stand, stand: Stand, others: Stand, kafka: Kafka, flow_name: str
+) -> None:
+    """A flow that was sound, then names another's topic, takes nothing along but its own."""
+    await others.apply(plain(flow_name, kafka.bootstrap))
+    await others.until_ready(flow_name)
+    topics, theirs = Topics(kafka), f"{flow_name}.asked"
+    before = topics.state(theirs)
+    flow = plain("pair", kafka.bootstrap)
+    await stand.give_database(flow)
+    await author.apply(flow, database=False)
+    await author.until_ready("pair")
+    edited = changed(flow, "spec.events.2", {"name": "EXTRA", "topic": {"name": theirs}})
+    await author.apply(changed(edited, "spec.services.0.publishes", ["ASKED", "EXTRA"]), database=False)
+    await author.until("pair", "Ready", "False", "TopicConflict")
+    await end(author, "pair")
+    assert topics.state(theirs) == before
+    assert not topics.there("pair.answered")
+
+
+async def test_a_flow_of_the_same_name_elsewhere_is_another_identity(
+    author: Stand, stand: Stand, others: Stand, secure_kafka: SecureKafka, flow_name: str
+) -> None:
+    """Neither password nor rights of the first flow's user change, nor does it go with the second flow."""
+    await trust(secure_kafka, stand, others)
+    await others.apply(secure(flow_name, secure_kafka))
+    await others.until_ready(flow_name)
+    rights, user = KafkaRights(secure_kafka.bootstrap), f"{others.namespace}.{flow_name}.asker"
+    before = await asyncio.to_thread(rights.rules, user)
+    secret = await others.api.get("Secret", others.namespace, f"{flow_name}-asker.kafka") or {}
+    assert before
+    flow = named(secure(flow_name, secure_kafka), f"{flow_name}.x", f"{flow_name}.y")
+    await stand.give_database(flow)
+    await author.apply(flow, database=False)
+    await author.until(flow_name, "TopicsReady", "False", "TopicConflict")
+    mine = f"{author.namespace}.{flow_name}.asker"
+    await until(lambda: _is_user(rights, mine), "the second flow has a user of its own")
+    assert await asyncio.to_thread(rights.rules, mine) == {
+        ("topic", f"{flow_name}.x", "Write"),
+        ("topic", f"{flow_name}.y", "Read"),
+    }, "dead letters and group are the first flow's"
+    await end(author, flow_name)
+    assert await asyncio.to_thread(rights.rules, user) == before
+    assert await _enters(secure_kafka, user, secret, f"{flow_name}.asked")
+    assert mine not in await asyncio.to_thread(rights.users)
+
+
+async def _is_user(rights: KafkaRights, user: str) -> bool:
+    return user in await asyncio.to_thread(rights.users)
+
+
+async def _enters(kafka: SecureKafka, user: str, secret: Json, topic: str) -> bool:
+    """Tell whether the password in a Secret still opens the door."""
+    password = base64.b64decode(secret["data"]["password"]).decode()
+    return await asyncio.to_thread(kafka.attempt, user, password, topic) is None
+
+
+async def test_a_user_that_is_somebody_elses_is_left_alone(
+    author: Stand, stand: Stand, secure_kafka: SecureKafka, flow_name: str
+) -> None:
+    """A user of the very name that a flow's would have keeps its password and rights, and the flow is told."""
+    await trust(secure_kafka, stand)
+    rights, user = KafkaRights(secure_kafka.bootstrap), f"{author.namespace}.{flow_name}.asker"
+    rule = {"resource": {"type": "topic", "name": "elsewhere"}, "operations": ["Read"]}
+    await asyncio.to_thread(rights.ensure_user, user, "their-password", [rule])
+    flow = secure(flow_name, secure_kafka)
+    await stand.give_database(flow)
+    await author.apply(flow, database=False)
+    said = await author.until(flow_name, "IdentitiesReady", "False", "UserConflict")
+    assert user in said["message"]
+    await end(author, flow_name)
+    assert user in await asyncio.to_thread(rights.users)
+    assert await asyncio.to_thread(rights.rules, user) == {("topic", "elsewhere", "Read")}
+
+
+async def test_a_topic_that_no_flow_made_waits_for_its_owners_grant(
+    author: Stand, stand: Stand, secure_kafka: SecureKafka, flow_name: str
+) -> None:
+    """Until then nobody reads it and nothing of it changes; a granted one is set, and never deleted."""
+    await trust(secure_kafka, stand)
+    topics, theirs = Topics(secure_kafka), f"{flow_name}-of-nobody"
+    topics.make(theirs, retention_ms="123456789", flush_ms="7")
+    before = topics.state(theirs)
+    flow = named(secure(flow_name, secure_kafka), theirs)
+    await stand.give_database(flow)
+    await author.apply(flow, database=False)
+    said = await author.until(flow_name, "TopicsReady", "False", "TopicConflict")
+    assert theirs in said["message"]
+    assert "retention.ms=604800000" in said["message"]
+    await stand.settle()
+    rights = KafkaRights(secure_kafka.bootstrap)
+    for service in ("asker", "answerer"):
+        told = await asyncio.to_thread(rights.rules, f"{author.namespace}.{flow_name}.{service}")
+        assert theirs not in {name for _, name, _ in told}
+    assert topics.state(theirs) == before
+    grant = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "orderflow.adoptions"}}
+    await stand.api.apply(grant | {"data": {flow_name: f"{theirs} another"}}, stand.namespace)
+    await author.until_ready(flow_name)
+    _, _, settings = topics.state(theirs)
+    assert {("retention.ms", "604800000"), ("flush.ms", "7")} <= set(settings)
+    await end(author, flow_name)
+    assert topics.there(theirs), "only what the operator made goes"
+
+
+async def test_no_right_is_given_on_a_topic_that_could_not_be_made(
+    author: Stand, stand: Stand, secure_kafka: SecureKafka, flow_name: str
+) -> None:
+    """Whoever makes a topic of that name later finds nobody waiting for its events, and keeps it."""
+    await trust(secure_kafka, stand)
+    topics, theirs = Topics(secure_kafka), f"{flow_name}-later"
+    flow = changed(secure(flow_name, secure_kafka), "spec.events.0.topic", {"name": theirs, "replicas": 3})
+    await stand.give_database(flow)
+    await author.apply(flow, database=False)
+    await author.until(flow_name, "TopicsReady", "False", "TopicRefused")
+    rights = KafkaRights(secure_kafka.bootstrap)
+    told = await asyncio.to_thread(rights.rules, f"{author.namespace}.{flow_name}.asker")
+    assert theirs not in {name for _, name, _ in told}
+    topics.make(theirs)
+    before = topics.state(theirs)
+    await author.until(flow_name, "TopicsReady", "False", "TopicConflict")
+    await end(author, flow_name)
+    assert topics.state(theirs) == before
+
+
+async def test_a_topic_made_anew_by_somebody_else_is_theirs(
+    author: Stand, stand: Stand, kafka: Kafka, flow_name: str
+) -> None:
+    """The name alone makes nothing a flow's: with another id it is another topic, and stays."""
+    flow = plain(flow_name, kafka.bootstrap)
+    await stand.give_database(flow)
+    await author.apply(flow, database=False)
+    await author.until_ready(flow_name)
+    await stand.settle()
+    await asyncio.to_thread(stand.operator.kill)
+    topics, theirs = Topics(kafka), f"{flow_name}.asked"
+    await asyncio.to_thread(KafkaRights(kafka.bootstrap).delete_topic, theirs)
+    await until(lambda: not topics.there(theirs), "it is gone")
+    topics.make(theirs)
+    before = topics.state(theirs)
+    await stand.start()
+    await author.until(flow_name, "TopicsReady", "False", "TopicConflict")
+    await end(author, flow_name)
+    assert topics.state(theirs) == before
+
+
+async def test_retained_topics_are_taken_up_by_the_flow_when_it_comes_back(
+    author: Stand, stand: Stand, kafka: Kafka, flow_name: str
+) -> None:
+    """The marks outlive the flow as its topics do; with the topics they go."""
+    flow = plain(flow_name, kafka.bootstrap, "Retain")
+    await stand.give_database(flow)
+    await author.apply(flow, database=False)
+    await author.until_ready(flow_name)
+    before = Topics(kafka).state(f"{flow_name}.asked")
+    await end(author, flow_name)
+    await author.apply(changed(flow, "spec.deletionPolicy", "Delete"), database=False)
+    await author.until_ready(flow_name)
+    assert Topics(kafka).state(f"{flow_name}.asked") == before
+    await end(author, flow_name)
+    assert not Topics(kafka).there(f"{flow_name}.asked")
+    assert await stand.api.get("ConfigMap", stand.namespace, f"{flow_name}.kafka") is None
+
+
+async def test_a_login_that_is_not_for_flows_is_not_used_to_clean_up_either(
+    author: Stand, stand: Stand, secure_kafka: SecureKafka, flow_name: str
+) -> None:
+    """A Secret that lost its label opens no Kafka, also when the flow is deleted; the flow goes, and says so."""
+    await trust(secure_kafka, stand)
+    flow = secure(flow_name, secure_kafka)
+    await stand.give_database(flow)
+    await author.apply(flow, database=False)
+    await author.until_ready(flow_name)
+    unlabelled = {"metadata": {"labels": {"orderflow.dev/usable-by-flows": None}}}
+    await stand.api.patch("Secret", stand.namespace, "kafka-root", unlabelled)
+    await asyncio.to_thread(stand.operator.kill)
+    await stand.start()
+    await end(author, flow_name)
+    assert f"{author.namespace}.{flow_name}.asker" in await asyncio.to_thread(KafkaRights(secure_kafka.bootstrap).users)
+
+
+async def test_a_flow_of_an_older_operator_goes_on(
+    author: Stand, stand: Stand, secure_kafka: SecureKafka, flow_name: str
+) -> None:
+    """Without marks, its status tells what it had: its topics stay its own, its old users go once no pod needs them."""
+    await trust(secure_kafka, stand)
+    flow = secure(flow_name, secure_kafka)
+    await stand.give_database(flow)
+    await author.apply(flow, database=False)
+    await author.until_ready(flow_name)
+    before = Topics(secure_kafka).state(f"{flow_name}.asked")
+    await stand.settle()
+    await asyncio.to_thread(stand.operator.kill)
+    rights, old = KafkaRights(secure_kafka.bootstrap), f"{flow_name}-asker"
+    await asyncio.to_thread(rights.ensure_user, old, "old-password", [])
+    await stand.api.delete("ConfigMap", stand.namespace, f"{flow_name}.kafka")
+    for service in ("asker", "answerer"):
+        await asyncio.to_thread(rights.drop_user, f"{author.namespace}.{flow_name}.{service}")
+    await asyncio.to_thread(rights.drop_user, f"{author.namespace}.{flow_name}")
+    await stand.start()
+    await until(lambda: _is_no_user(rights, old), "the old user is gone")
+    await author.until_ready(flow_name)
+    assert Topics(secure_kafka).state(f"{flow_name}.asked") == before
+    assert condition(await author.flow(flow_name) or {}, "TopicsReady")["status"] == "True"
+    await end(author, flow_name)
+    assert not Topics(secure_kafka).there(f"{flow_name}.asked")
+
+
+async def _is_no_user(rights: KafkaRights, user: str) -> bool:
+    return user not in await asyncio.to_thread(rights.users)
+
+
+def rules(user: Json) -> set[tuple[str, str]]:
+    """Give what a KafkaUser has rights on."""
+    return {(rule["resource"]["type"], rule["resource"]["name"]) for rule in user["spec"]["authorization"]["acls"]}
+
+
+async def test_strimzi_gives_no_right_on_a_topic_of_somebody_else(author: Stand, stand: Stand) -> None:
+    """A KafkaTopic that another made is left alone, and no KafkaUser of the flow speaks of its topic or its group."""
+    theirs = {"partitions": 1, "replicas": 1, "config": {"retention.ms": "5"}}
+    for name in ("payments", "pair.answerer.dead-letters"):
+        head = {"apiVersion": "kafka.strimzi.io/v1", "kind": "KafkaTopic", "metadata": {"name": name}}
+        await stand.api.apply(head | {"spec": theirs}, stand.namespace)
+    flow = named(pair(), "payments")
+    await stand.give_database(flow)
+    await author.apply(flow, database=False)
+    said = await author.until("pair", "TopicsReady", "False", "TopicConflict")
+    assert "payments" in said["message"]
+    await until(lambda: _has_users(stand), "users are made for the rest")
+    await stand.settle()
+    users = {name: rules(item) for (kind, name), item in (await stand.made()).items() if kind == "KafkaUser"}
+    assert users["pair-asker"] == {
+        ("topic", "pair.answered"),
+        ("topic", "pair.asker.dead-letters"),
+        ("group", "pair.asker"),
+    }
+    assert users["pair-answerer"] == {("topic", "pair.answered")}
+    await end(author, "pair")
+    kept = await stand.api.get("KafkaTopic", stand.namespace, "payments")
+    assert kept is not None
+    assert kept["spec"] == theirs
+
+
+async def _has_users(stand: Stand) -> bool:
+    return {"pair-asker", "pair-answerer"} <= {name for kind, name in await stand.made() if kind == "KafkaUser"}
+
+
+async def test_strimzi_gives_no_right_before_it_is_known_whose_a_topic_is(author: Stand, stand: Stand) -> None:
+    """Users wait for Strimzi's answer; a topic that another KafkaTopic has, under whatever name, is none of theirs."""
+    words = "Managed by Ref{namespace='other', name='payments'}"
+    stand.strimzi.refusals["pair.asked"] = Refused("ResourceConflict", words)
+    stand.strimzi.refusals["pair.answered"] = Refused("KafkaError", "not now")
+    flow = pair()
+    await stand.give_database(flow)
+    await author.apply(flow, database=False)
+    await author.until("pair", "TopicsReady", "False")
+    await stand.settle()
+    assert not [name for kind, name in await stand.made() if kind == "KafkaUser" and name == "pair-answerer"]
+    del stand.strimzi.refusals["pair.answered"]
+    await author.apply(changed(flow, "spec.events.1.topic", {"retention": "100h"}), database=False)
+    await until(lambda: _has_users(stand), "users are made")
+    await stand.settle()
+    made = await stand.made()
+    for user in ("pair-asker", "pair-answerer"):
+        assert ("topic", "pair.asked") not in rules(made["KafkaUser", user])
+        assert ("topic", "pair.answered") in rules(made["KafkaUser", user])
