@@ -1,11 +1,14 @@
 """Start the payment provider simulator: `python -m orderflow_provider`.
 
 Environment: ORDERFLOW_HTTP_HOST (default 127.0.0.1) and ORDERFLOW_HTTP_PORT (default 8080), where it listens;
+ORDERFLOW_HTTP_DRAIN, whole seconds that it serves on, not ready any more, when it is told to end (default 0);
 PROVIDER_STATE, a file in which it remembers what it did (unset: in memory only);
 PROVIDER_SEED, a number that its faults are drawn from (default 0).
 """
 
+import asyncio
 import os
+import signal
 from pathlib import Path
 from random import Random
 
@@ -15,6 +18,9 @@ from aiohttp import web
 from orderflow_provider.app import make_app
 from orderflow_provider.journal import Journal, read_journal
 from orderflow_provider.ledger import Ledger
+from orderflow_runtime.ending import Ending
+
+_LAST_REQUESTS_SECONDS = 3
 
 
 def open_ledger(state: str | None, seed: int) -> Ledger:
@@ -30,18 +36,25 @@ def open_ledger(state: str | None, seed: int) -> Ledger:
     return ledger
 
 
+async def serve(ledger: Ledger, host: str, port: int, ending: Ending) -> None:
+    """Serve until SIGINT or SIGTERM and the drain after it, then finish the requests under way."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, ending.ask)
+    runner = web.AppRunner(make_app(ledger, ending), access_log=None, shutdown_timeout=_LAST_REQUESTS_SECONDS)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+        await ending.due.wait()
+    finally:
+        await runner.cleanup()
+
+
 def main() -> None:
-    """Serve until SIGINT or SIGTERM."""
+    """Serve what the environment says."""
     ledger = open_ledger(os.environ.get("PROVIDER_STATE"), int(os.environ.get("PROVIDER_SEED", "0")))
-    web.run_app(
-        make_app(ledger),
-        host=os.environ.get("ORDERFLOW_HTTP_HOST", "127.0.0.1"),
-        port=int(os.environ.get("ORDERFLOW_HTTP_PORT", "8080")),
-        loop=uvloop.new_event_loop(),
-        access_log=None,
-        print=None,
-        shutdown_timeout=1,
-    )
+    host = os.environ.get("ORDERFLOW_HTTP_HOST", "127.0.0.1")
+    port = int(os.environ.get("ORDERFLOW_HTTP_PORT", "8080"))
+    uvloop.run(serve(ledger, host, port, Ending(int(os.environ.get("ORDERFLOW_HTTP_DRAIN", "0")))))
 
 
 if __name__ == "__main__":

@@ -12,16 +12,19 @@ from pydantic import ValidationError
 
 from orderflow_contracts.event import Model
 from orderflow_provider.ledger import Answer, Faults, Ledger, PaymentRequest, RefundRequest
+from orderflow_runtime.ending import Ending
 
 LEDGER = web.AppKey("ledger", Ledger)
+ENDING = web.AppKey("ending", Ending)
 M = TypeVar("M", bound=Model)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def make_app(ledger: Ledger) -> web.Application:
-    """Serve this ledger."""
+def make_app(ledger: Ledger, ending: Ending) -> web.Application:
+    """Serve this ledger; once the end is asked for it is not ready, and each answer closes its connection."""
     app = web.Application(middlewares=[_explain_invalid], client_max_size=16 * 1024)
-    app[LEDGER] = ledger
+    app[LEDGER], app[ENDING] = ledger, ending
+    app.on_response_prepare.append(_part)
     app.add_routes(
         [
             web.post("/payments", _pay),
@@ -32,7 +35,7 @@ def make_app(ledger: Ledger) -> web.Application:
             web.get("/faults", _faults),
             web.post("/faults", _set_faults),
             web.get("/livez", _alive),
-            web.get("/readyz", _alive),
+            web.get("/readyz", _ready),
         ]
     )
     return app
@@ -87,6 +90,17 @@ async def _set_faults(request: web.Request) -> web.StreamResponse:
 
 async def _alive(request: web.Request) -> web.StreamResponse:
     return web.json_response({"status": "ok"})
+
+
+async def _ready(request: web.Request) -> web.StreamResponse:
+    obstacle = request.app[ENDING].obstacle
+    return web.json_response({"status": obstacle or "ok"}, status=503 if obstacle else 200)
+
+
+async def _part(request: web.Request, response: web.StreamResponse) -> None:
+    if request.app[ENDING].asked:
+        response.force_close()
+        response.headers["Connection"] = "close"
 
 
 async def _read(request: web.Request, model: type[M]) -> M:

@@ -1,7 +1,8 @@
 """A service's schema and role belong to one flow: two flows with services of one name never share tables or passwords.
 
 The owner stands in the comment of schema and role: `NAMESPACE/FLOW` of a cluster, `FLOW` of a laptop. What was made
-before there were comments belongs to the flow whose role may use the schema, and is marked at its next migration.
+before there were comments belongs to the flow whose role may use the schema, and is marked at its next migration. A
+schema or role that nobody marked and nothing tells of is somebody else's.
 """
 
 from dataclasses import dataclass, field
@@ -14,11 +15,15 @@ from orderflow_runtime.quoting import run_quoted
 
 _MARK = "OrderFlow: "
 _COMMENT_ON_SCHEMA = "SELECT obj_description(oid, 'pg_namespace') FROM pg_namespace WHERE nspname = $1"
-_COMMENT_ON_ROLE = "SELECT shobj_description(oid, 'pg_authid') FROM pg_roles WHERE rolname = $1"
+_ROLE = "SELECT shobj_description(oid, 'pg_authid') AS comment FROM pg_roles WHERE rolname = $1"
 _USERS_OF_SCHEMA = """
 SELECT r.rolname FROM pg_namespace AS n, aclexplode(n.nspacl) AS a JOIN pg_roles AS r ON r.oid = a.grantee
 WHERE n.nspname = $1 AND a.privilege_type = 'USAGE' AND a.grantee <> n.nspowner
 AND EXISTS (SELECT 1 FROM pg_class AS c WHERE c.relnamespace = n.oid AND c.relname = 'schema_version')
+"""
+_HOLDS_OTHER_THINGS = """
+SELECT count(*) > 0 AND count(*) FILTER (WHERE relname = 'schema_version') = 0
+FROM pg_class WHERE relnamespace = to_regnamespace(quote_ident($1))
 """
 
 
@@ -49,15 +54,25 @@ async def check_owner(connection: asyncpg.Connection, role: Role) -> None:
     """Raise `OwnedElsewhere` when the service's schema or role is another flow's. Changes nothing."""
     if role.owner is None:
         return
+    users = {row["rolname"] for row in await connection.fetch(_USERS_OF_SCHEMA, role.schema)}
     owner = _owner(await connection.fetchval(_COMMENT_ON_SCHEMA, role.schema))
     if owner is None:
-        users = {row["rolname"] for row in await connection.fetch(_USERS_OF_SCHEMA, role.schema)}
         owner = None if role.name in users or not users else f"of role {min(users)}"
     if owner not in (None, role.owner):
         raise _elsewhere("schema", role.schema, owner, role, "a database of its own")
-    owner = _owner(await connection.fetchval(_COMMENT_ON_ROLE, role.name))
+    if owner is None and await connection.fetchval(_HOLDS_OTHER_THINGS, role.schema):
+        raise _unmarked("schema", role.schema, role, "a database of its own")
+    await _check_role(connection, role, role.name in users)
+
+
+async def _check_role(connection: asyncpg.Connection, role: Role, uses_schema: bool) -> None:
+    if (found := await connection.fetchrow(_ROLE, role.name)) is None:
+        return
+    owner = _owner(found["comment"])
     if owner not in (None, role.owner):
         raise _elsewhere("role", role.name, owner, role, "another name, or a Postgres of its own")
+    if owner is None and not uses_schema:
+        raise _unmarked("role", role.name, role, "another name, or a Postgres of its own")
 
 
 async def mark_owner(connection: asyncpg.Connection, role: Role) -> None:
@@ -69,6 +84,13 @@ async def mark_owner(connection: asyncpg.Connection, role: Role) -> None:
 
 def _owner(comment: str | None) -> str | None:
     return comment.removeprefix(_MARK) if comment and comment.startswith(_MARK) else None
+
+
+def _unmarked(kind: str, name: str, role: Role, way: str) -> OwnedElsewhere:
+    return OwnedElsewhere(
+        f"{kind} {name} is there, and nothing says that it is of flow {role.owner}: give this flow {way}; "
+        f"if it is meant for this flow, COMMENT ON {kind.upper()} \"{name}\" IS '{_MARK}{role.owner}' makes it so"
+    )
 
 
 def _elsewhere(kind: str, name: str, owner: str | None, role: Role, way: str) -> OwnedElsewhere:

@@ -93,6 +93,34 @@ async def test_what_was_made_before_there_were_owners_is_marked_for_its_own_flow
         await carry_out(database, [task(second, "tiny", f"b/{second}")])
 
 
+async def test_a_role_that_somebody_else_made_is_not_taken(database: str, flow_name: str) -> None:
+    """Its password stays, and the sentence that refuses says how to give it to the flow."""
+    role = f"{flow_name}_tiny"
+    async with connected(database) as root:
+        await root.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'theirs'")
+        try:
+            with pytest.raises(OwnedElsewhere, match=f"role {role} is there, and nothing says") as refused:
+                await carry_out(database, [task(flow_name, "tiny", f"a/{flow_name}")])
+            assert (await made(database, flow_name))[1] == set()
+            theirs = PostgresUri.parse(database).for_role(role, "theirs").render()
+            async with connected(theirs):
+                pass
+            await root.execute(str(refused.value).rpartition("this flow, ")[2].removesuffix(" makes it so"))
+            await carry_out(database, [task(flow_name, "tiny", f"a/{flow_name}")])
+        finally:
+            await root.execute(f"DROP SCHEMA IF EXISTS tiny CASCADE; DROP OWNED BY {role}; DROP ROLE {role}")
+
+
+async def test_a_schema_with_somebodys_tables_is_not_taken(database: str, flow_name: str) -> None:
+    """Nothing is made beside them; an empty one, which an admin may have prepared, is used."""
+    async with connected(database) as root:
+        await root.execute("CREATE SCHEMA tiny; CREATE TABLE tiny.theirs (a int)")
+        with pytest.raises(OwnedElsewhere, match="schema tiny is there, and nothing says"):
+            await carry_out(database, [task(flow_name, "tiny", f"a/{flow_name}")])
+        await root.execute("DROP TABLE tiny.theirs")
+        await carry_out(database, [task(flow_name, "tiny", f"a/{flow_name}")])
+
+
 async def test_a_flow_of_this_machine_is_its_own_at_a_second_start(database: str, flow_name: str) -> None:
     """The same flow migrates as often as it starts, and another that has its services does not."""
     for _ in range(2):

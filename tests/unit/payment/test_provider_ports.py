@@ -12,6 +12,7 @@ from aiohttp.test_utils import TestServer
 from orderflow_payment.ports import PAYMENTS, REFUNDS, Client, ProviderPort
 from orderflow_provider.app import make_app
 from orderflow_provider.ledger import Faults, Ledger
+from orderflow_runtime.ending import Ending
 from orderflow_runtime.service import OutcomeUnknown
 
 KEY = "o1:capture"
@@ -26,7 +27,7 @@ async def ledger() -> Ledger:
 @pytest.fixture
 async def client(ledger: Ledger) -> AsyncIterator[Client]:
     """Payment's client of a running provider, with a time-out that a busy machine keeps."""
-    async with TestServer(make_app(ledger)) as server:
+    async with TestServer(make_app(ledger, Ending())) as server:
         client = Client(str(server.make_url("/")), timeout=2)
         yield client
         await client.close()

@@ -1,5 +1,6 @@
 """The provider as a process of its own, over real HTTP on a free loopback port."""
 
+import asyncio
 import os
 import signal
 import socket
@@ -12,6 +13,8 @@ from typing import Any
 
 import aiohttp
 import pytest
+
+from support.fleet import until
 
 PAYMENT = {"idempotencyKey": "o1:capture", "amount": 500, "currency": "EUR", "token": "tok_ok"}
 
@@ -27,9 +30,13 @@ class Provider:
         self._state = state
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
+    def start(self, drain: int = 0) -> None:
         """Start it and wait until it listens."""
-        env = os.environ | {"ORDERFLOW_HTTP_PORT": str(self._port), "PROVIDER_STATE": str(self._state)}
+        env = (
+            os.environ
+            | {"ORDERFLOW_HTTP_DRAIN": str(drain)}
+            | {"ORDERFLOW_HTTP_PORT": str(self._port), "PROVIDER_STATE": str(self._state)}
+        )
         env["PYTHONPATH"] = os.pathsep.join(sys.path)
         self.process = subprocess.Popen([sys.executable, "-m", "orderflow_provider"], env=env)
         deadline = time.monotonic() + 30
@@ -142,3 +149,30 @@ async def test_a_killed_provider_remembers_what_it_took(provider: Provider, http
 def test_it_ends_when_asked_to(provider: Provider) -> None:
     """SIGTERM ends it in order."""
     assert provider.stop(signal.SIGTERM) == 0
+
+
+async def test_it_drains_when_asked_to(provider: Provider, http: aiohttp.ClientSession) -> None:
+    """Not ready at once; payments are taken until the drain is over, on kept and on new connections, then it ends."""
+    provider.stop(signal.SIGTERM)
+    provider.start(drain=2)
+    assert (await get(http, "/readyz"))[0] == 200
+    assert provider.process is not None
+    provider.process.send_signal(signal.SIGTERM)
+
+    async def falls() -> bool:
+        return (await get(http, "/readyz"))[0] == 503
+
+    await until(falls, "it is not ready")
+    assert (await post(http, "/payments", PAYMENT))[0] == 201
+    async with aiohttp.ClientSession(provider.url) as keeping, keeping.get("/livez") as answer:
+        assert (answer.status, answer.headers["connection"]) == (200, "close")
+    assert await asyncio.to_thread(provider.process.wait, 10) == 0
+
+
+async def test_an_answer_under_way_at_the_end_is_given(provider: Provider, http: aiohttp.ClientSession) -> None:
+    """A payment whose answer takes its time is answered, though the end was asked for meanwhile."""
+    assert (await post(http, "/faults", {"latencyMs": 2000}))[0] == 200
+    paying = asyncio.create_task(post(http, "/payments", PAYMENT))
+    await asyncio.sleep(0.5)
+    assert await asyncio.to_thread(provider.stop, signal.SIGTERM) == 0
+    assert (await paying)[0] == 201
