@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from decimal import Decimal
 from io import TextIOBase
 from typing import Any
 
@@ -9,6 +10,7 @@ from orderflow_cli.intake_rows import LoadError, Row, RowError
 from orderflow_cli.intake_text import MAX_LINE, TextFile
 
 _CHUNK = 8 * 1024
+_MOST_DIGITS = 1_000
 
 
 class JsonSource:
@@ -34,13 +36,18 @@ class JsonSource:
                 raise LoadError(f"{where}: {reader.fault}", "Write the file anew, or as NDJSON")
 
 
+def _whole(digits: str) -> int | Decimal:
+    """Return a number; one of more digits than Python reads at once is no reason to stop."""
+    return int(digits) if len(digits) <= _MOST_DIGITS else Decimal(digits)
+
+
 class _Elements:
     """Reads an array; `fault` says why it ended where it should not, after reading as far as `line`."""
 
     def __init__(self, file: TextIOBase) -> None:
         self._file = file
         self._text = ""
-        self._decoder = json.JSONDecoder()
+        self._decoder = json.JSONDecoder(parse_int=_whole)
         self.fault = ""
         self.line = 1
 

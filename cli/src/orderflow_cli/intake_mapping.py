@@ -23,7 +23,7 @@ from math import isnan
 from pathlib import Path
 from typing import Any
 
-from orderflow_cli.intake_numbers import NumberFormat
+from orderflow_cli.intake_numbers import SPACES, NumberFormat
 from orderflow_cli.intake_rows import LoadError, RowError, Values
 from orderflow_model.findings import InvalidResource, did_you_mean
 from orderflow_model.strict_yaml import read_yaml
@@ -167,7 +167,7 @@ def _settings(data: Any, place: str, names: set[str]) -> dict[str, str]:
 def _number_format(data: Any) -> NumberFormat:
     marks = _settings(data, "numbers", {"decimal", "thousands"})
     decimal, thousands = marks.get("decimal", "."), marks.get("thousands", "")
-    if decimal not in (".", ",") or thousands not in ("", ".", ",", " ", "'", "’", "_") or decimal == thousands:
+    if decimal not in (".", ",") or thousands not in ("", ".", ",", "'", "’", "_", *SPACES) or decimal == thousands:
         raise ValueError("numbers: decimal is . or , and thousands another of . , ' ’ _ or a blank")
     return NumberFormat(decimal, thousands)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-_SPACES = " \u00a0\u202f\u2009"
+SPACES = " \u00a0\u202f\u2009"
 """A thousands mark of a blank stands for each of these."""
 _MOST_DIGITS = 30
 
@@ -19,7 +19,7 @@ class NumberFormat:
     _pattern: re.Pattern[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        group = f"[{_SPACES}]" if self.thousands == " " else re.escape(self.thousands)
+        group = f"[{SPACES}]" if self.thousands in SPACES else re.escape(self.thousands)
         whole = rf"[0-9]{{1,3}}(?:{group}[0-9]{{3}})+|[0-9]+" if self.thousands else "[0-9]+"
         pattern = rf"([+-]?)({whole})(?:{re.escape(self.decimal)}([0-9]+))?"
         object.__setattr__(self, "_pattern", re.compile(pattern))

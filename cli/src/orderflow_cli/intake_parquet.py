@@ -14,6 +14,9 @@ from orderflow_cli.intake_rows import LoadError, Row, RowError
 _AT_ONCE = 2_000
 _UNREADABLE = (pyarrow.ArrowException, ValueError, OverflowError, TypeError)
 """What a value raises that its type allows and Python's lacks: nanoseconds, years after 9999."""
+_BYTES = (pyarrow.binary(), pyarrow.large_binary(), pyarrow.binary_view())
+_NO_TIME = "<value out of range"
+"""How Arrow begins to write a time that its own calendar lacks."""
 
 
 class ParquetSource:
@@ -74,7 +77,7 @@ def _plain(column: pyarrow.Array) -> list[Any]:
     if pyarrow.types.is_float32(column.type):
         # by its text: 12.1 is stored as 12.1000004, and nobody wrote that
         column = compute.cast(compute.cast(column, pyarrow.string()), pyarrow.float64())
-    if pyarrow.types.is_binary(column.type) or pyarrow.types.is_large_binary(column.type):
+    if column.type in _BYTES:
         return [_text(value) for value in column.to_pylist()]
     try:
         values: list[Any] = column.to_pylist()
@@ -96,9 +99,10 @@ def _one(value: pyarrow.Scalar) -> Any:
     except _UNREADABLE:
         pass
     try:
-        return value.cast(pyarrow.string()).as_py()
+        text = value.cast(pyarrow.string()).as_py()
     except _UNREADABLE as error:
         return RowError(f"a {value.type} that cannot be read: {error}")
+    return RowError(f"a {value.type} that cannot be read: {text}") if text.startswith(_NO_TIME) else text
 
 
 def _without_nulls(value: Any) -> Any:

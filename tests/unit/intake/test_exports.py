@@ -170,6 +170,17 @@ def test_a_spreadsheet_of_another_country_is_read(tmp_path: Path, content: bytes
     assert [order for _, _, order in found] == [{"idempotencyKey": "7", "lines": [{"sku": "Tür", "unitPrice": 123450}]}]
 
 
+@pytest.mark.parametrize("mark", [" ", "\u00a0", "\u202f", "\u2009"])
+@pytest.mark.parametrize("written", [" ", "\u00a0", "\u202f", "\u2009"])
+def test_one_blank_between_thousands_is_as_good_as_another(tmp_path: Path, mark: str, written: str) -> None:
+    """Whichever the mapping says and whichever a spreadsheet writes: nobody sees which it is."""
+    text = "order: {idempotencyKey: '{no}', lines: [{unitPrice: {integer: price, times: 100}}]}"
+    numbers = f'numbers: {{decimal: ",", thousands: "{mark}"}}\n'
+    content = f"no;price\n1;1{written}234,50\n"
+    ((_, _, order),) = told(read(csv_of(tmp_path, content), mapping(tmp_path, numbers + text)))
+    assert order["lines"] == [{"unitPrice": 123450}]
+
+
 @pytest.mark.parametrize(
     "price", ["12_50", "１２", "1e3", "1.2.3", "12.34,5", "12,345", "0x10", "12 34", "+-1", "", "NaN", "٣"]
 )
@@ -240,6 +251,17 @@ def test_what_a_column_may_hold_in_json_refuses_its_row_at_most(tmp_path: Path) 
     assert [first for first, _, _ in found] == [1, 2, 3, 4, 5]
 
 
+@pytest.mark.parametrize("number", ["1" * 5_000, "-" + "9" * 20_000, "1e400", "1" * 1_001])
+def test_a_number_of_any_length_refuses_its_row_at_most(tmp_path: Path, number: str) -> None:
+    """The elements beside it are read, mapped or not."""
+    row = '{"order": "%s", "sku": "s", "n": %s}'
+    (tmp_path / "orders.json").write_text(f"[{row % ('a', number)}, {row % ('b', 2)}]")
+    first, second = told(read(tmp_path / "orders.json", mapping(tmp_path, EACH)))
+    assert isinstance(first[2], str) or first[2]["lines"][0]["quantity"] == int(number)
+    assert second[2]["lines"] == [{"sku": "s", "quantity": 2}]
+    assert len(read(tmp_path / "orders.json", None)) == 2
+
+
 def test_lines_in_a_file_called_json_are_read_by_line(tmp_path: Path) -> None:
     """Many exports are called so."""
     (tmp_path / "orders.json").write_text('{"idempotencyKey": "a"}\n{\n{"idempotencyKey": "b"}\n')
@@ -272,7 +294,7 @@ def test_a_parquet_file_holds_orders_with_nulls_for_what_is_left_out(tmp_path: P
     """Nested, as pandas and Spark write them; what Python has no value for is text or refuses its row."""
     place = {"city": "Ghent", "postcode": None}
     moments = pa.array([2**40, 2**40 + 1], pa.int64()).cast(pa.timestamp("ns"))
-    far = pa.array([10**12, 0], pa.int64()).cast(pa.timestamp("s"))
+    far = pa.array([4 * 10**11, 0], pa.int64()).cast(pa.timestamp("s"))
     columns = {"idempotencyKey": ["a", "b"], "shipTo": [place, None], "at": moments, "until": far}
     pq.write_table(pa.table(columns), tmp_path / "orders.parquet")
     first, second = told(read(tmp_path / "orders.parquet", None))
@@ -296,6 +318,26 @@ def test_a_value_that_cannot_be_read_refuses_its_row(tmp_path: Path) -> None:
     pq.write_table(pa.table({"idempotencyKey": ["a"], "at": nowhere}), tmp_path / "orders.parquet")
     ((_, _, reason),) = told(read(tmp_path / "orders.parquet", None))
     assert "column at: a timestamp" in reason
+
+
+def test_a_time_that_no_calendar_has_is_no_value(tmp_path: Path) -> None:
+    """Its row is refused: what Arrow says of it is not taken for text, and the rows beside it are read."""
+    times = pa.array([2**40, 0, -(2**40)], pa.timestamp("s"))
+    pq.write_table(pa.table({"order": times, "sku": ["s"] * 3, "n": [1] * 3}), tmp_path / "orders.parquet")
+    first, second, third = told(read(tmp_path / "orders.parquet", mapping(tmp_path, EACH)))
+    assert second[2]["idempotencyKey"].startswith("1970-01-01")
+    for refused in (first, third):
+        assert "a timestamp[ms] that cannot be read" in refused[2]
+
+
+@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary(), pa.binary_view()], ids=str)
+def test_bytes_that_are_text_are_text(tmp_path: Path, kind: pa.DataType) -> None:
+    """Old writers do not say which bytes are text, and newer ones keep them in other ways."""
+    table = pa.table({"order": pa.array([b"a", b"\xff"], kind), "sku": ["s"] * 2, "n": [1] * 2})
+    pq.write_table(table, tmp_path / "orders.parquet")
+    first, second = told(read(tmp_path / "orders.parquet", mapping(tmp_path, EACH)))
+    assert first[2]["idempotencyKey"] == "a"
+    assert "column order" in second[2]
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"PAR1" * 9, b"order,sku,n\n", bytes(2_000)])
