@@ -218,7 +218,8 @@ def parquet_file(random: Random, folder: Path) -> tuple[File, OrderMapping]:
         else:
             file.placed[f"k-{number}"] = {"lines": [{"sku": f"s{number}", "unitPrice": cents[number]}]}
     time = random.choice(TIMES)
-    moments = pa.array([random.choice((None, random.randrange(2**31))) for _ in raw], pa.int64())
+    latest = 10**7 if time == pa.date32() else 2**31  # days after that no calendar has
+    moments = pa.array([random.choice((None, random.randrange(latest))) for _ in raw], pa.int64())
     at = moments.cast(pa.int32()).cast(time) if time == pa.date32() else moments.cast(time)
     skus = [f"s{number}" for number in range(file.rows)]
     columns = {"no": column(raw, key), "sku": column(skus, pa.string()), "price": column(prices, price), "at": at}
