@@ -12,6 +12,7 @@ from confluent_kafka import KafkaError
 from support.api import Json
 from support.flows import changed, pair
 from support.kafka_rights import KafkaRights
+from support.pod_status import Fate
 from support.secure_kafka import ROOT, ROOT_PASSWORD, SecureKafka
 from support.stand import USABLE, Stand
 
@@ -73,6 +74,25 @@ async def test_each_service_gets_a_user_with_its_own_access(
     assert refused == KafkaError.TOPIC_AUTHORIZATION_FAILED
     watcher = await asyncio.to_thread(rights.rules, f"{entrusted.namespace}.{flow_name}")
     assert {operation for _, _, operation in watcher} == {"Describe"}
+
+
+async def test_pods_of_the_version_before_keep_their_rights(
+    entrusted: Stand, secure_kafka: SecureKafka, flow_name: str
+) -> None:
+    """While new pods do not start, the old ones may do what they could; then nobody may do more than is said."""
+    flow = changed(secure_pair(flow_name, secure_kafka), "spec.services.1.publishes", ["ANSWERED", "EXTRA"])
+    await entrusted.apply(changed(flow, "spec.events.2", {"name": "EXTRA"}))
+    await entrusted.until_ready(flow_name)
+    rights, user = KafkaRights(secure_kafka.bootstrap), f"{entrusted.namespace}.{flow_name}.answerer"
+    password = await password_of(entrusted, f"{flow_name}-answerer.kafka")
+    entrusted.kubelet.intend("answerer", Fate.STARTING)
+    await entrusted.apply(secure_pair(flow_name, secure_kafka))
+    await entrusted.until(flow_name, "Ready", "False")
+    await entrusted.settle(3)
+    assert await asyncio.to_thread(secure_kafka.attempt, user, password, f"{flow_name}.extra") is None
+    await entrusted.kubelet.decide("answerer", Fate.READY)
+    await entrusted.until_ready(flow_name)
+    assert ("topic", f"{flow_name}.extra", "Write") not in await asyncio.to_thread(rights.rules, user)
 
 
 async def test_access_follows_the_flow(entrusted: Stand, secure_kafka: SecureKafka, flow_name: str) -> None:

@@ -82,7 +82,8 @@ async def test_a_renamed_event_gets_its_topic_and_the_old_one_is_kept(ready: Sta
     made = await ready.made()
     assert ("KafkaTopic", "pair.replied") in made
     assert ("KafkaTopic", "pair.answered") in made, "deletionPolicy Retain"
-    assert "pair.replied" in made["ConfigMap", "pair-asker"]["data"]["service.json"]
+    told = {key: one for key, one in made.items() if key[0] == "ConfigMap" and key[1].startswith("pair-asker.")}
+    assert ["pair.replied" in one["data"]["service.json"] for one in told.values()] == [True], "and none of before"
     rules = made["KafkaUser", "pair-answerer"]["spec"]["authorization"]["acls"]
     assert "pair.answered" not in {rule["resource"]["name"] for rule in rules}
     status = (await ready.flow("pair") or {})["status"]

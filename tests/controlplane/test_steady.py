@@ -64,6 +64,7 @@ async def test_a_new_flow_takes_one_call_an_object(steady: Stand) -> None:
 )
 async def test_drift_in_an_owned_field_is_healed(steady: Stand, kind: str, name: str, change: Json) -> None:
     """What a person changes of ours is as it was within 5 s."""
+    name = await steady.named(kind, name)
     before = await steady.api.get(kind, steady.namespace, name)
     assert before
     await steady.api.patch(kind, steady.namespace, name, change)
@@ -80,7 +81,7 @@ async def test_drift_in_an_owned_field_is_healed(steady: Stand, kind: str, name:
 @pytest.mark.parametrize("kind", ["Deployment", "Service", "ConfigMap", "KafkaTopic", "ServiceAccount", "KafkaUser"])
 async def test_a_deleted_object_comes_back(steady: Stand, kind: str) -> None:
     """What a person deletes of ours is made again."""
-    name = "pair.asked" if kind == "KafkaTopic" else "pair-asker"
+    name = "pair.asked" if kind == "KafkaTopic" else await steady.named(kind, "pair-asker")
     before = await steady.api.get(kind, steady.namespace, name)
     assert before
     await steady.api.delete(kind, steady.namespace, name)
@@ -106,13 +107,14 @@ async def test_what_others_own_is_left_alone(steady: Stand) -> None:
 
 async def test_drift_while_the_operator_was_away_is_healed_at_its_start(steady: Stand) -> None:
     """What changed unseen is found: the operator compares, it does not remember."""
+    told = await steady.named("ConfigMap", "pair-asker")
     await asyncio.to_thread(steady.operator.kill)
     await steady.api.delete("Service", steady.namespace, "pair-asker")
-    await steady.api.patch("ConfigMap", steady.namespace, "pair-asker", {"data": {"service.json": "{}"}})
+    await steady.api.patch("ConfigMap", steady.namespace, told, {"data": {"service.json": "{}"}})
     await steady.start()
 
     async def healed() -> bool:
-        found = await steady.api.get("ConfigMap", steady.namespace, "pair-asker") or {}
+        found = await steady.api.get("ConfigMap", steady.namespace, told) or {}
         back = await steady.api.get("Service", steady.namespace, "pair-asker")
         return back is not None and found["data"]["service.json"] != "{}"
 

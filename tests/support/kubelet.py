@@ -61,6 +61,14 @@ class Kubelet:
             if owner(pod) == whose:
                 self._start(name, pod)
 
+    def intend(self, whose: str, fate: Fate) -> None:
+        """Let the pods to come of a service (or of its migration job, `SERVICE/migration`) fare so; others stay."""
+        self._fates[whose] = (fate, "")
+
+    def forget(self, whose: str) -> None:
+        """Let the pods to come fare as they do by themselves."""
+        self._fates.pop(whose, None)
+
     def address(self, service: str) -> str:
         """Give the address of a ready pod's process."""
         return next(process.address for process in self.processes.values() if owner(process.pod) == service)
@@ -136,8 +144,10 @@ class Kubelet:
 
 
 def owner(pod: Json) -> str:
-    """Give the name by which a test speaks of a pod: its service's, or its Job's."""
+    """Give the name by which a test speaks of a pod: its service's, `SERVICE/migration`, or its Job's."""
     labels = pod["metadata"].get("labels", {})
+    if labels.get("app.kubernetes.io/component") == "migration":
+        return f"{labels['app.kubernetes.io/name']}/migration"
     return str(labels.get(_JOB) or labels.get(SERVICE, ""))
 
 

@@ -135,6 +135,9 @@ class PodProcess:
     async def _files(self, volume: Json) -> dict[str, bytes]:
         files: dict[str, bytes] = {}
         for kind, source in _sources(volume):
+            if kind == "downwardAPI":
+                files |= {item["path"]: self._field(item["fieldRef"]["fieldPath"]).encode() for item in source["items"]}
+                continue
             name = source.get("secretName") or source.get("name")
             data = await self._data("Secret" if kind == "secret" else "ConfigMap", name, source) or {}
             chosen = {item["key"]: item["path"] for item in source.get("items", ())} or {key: key for key in data}

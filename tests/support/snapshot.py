@@ -12,12 +12,14 @@ _RUN = ("uid", "resourceVersion", "creationTimestamp", "managedFields", "generat
 _CLUSTER_IP = ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy")
 _COUNTED = ("deployment.kubernetes.io/revision", "orderflow.dev/hash", "orderflow.dev/owner-uid")
 _DASHBOARD_UID = r"orderflow-[0-9a-f]{12}(?![0-9a-f])"  # derived from namespace and name
+_VERSION = r"-[0-9a-f]{8}$"
 _JOB_LABELS = ("batch.kubernetes.io/controller-uid", "controller-uid", "batch.kubernetes.io/job-name", "job-name")
 
 
 def snapshot(objects: Objects, namespace: str) -> dict[str, Json]:
     """Give each object by `Kind name`, as it would be in another namespace and at another time."""
-    cleaned = {f"{kind} {name}": _clean(kind, item) for (kind, name), item in sorted(objects.items())}
+    items = [_clean(kind, item) for (kind, _), item in sorted(objects.items())]
+    cleaned = {f"{item['kind']} {item['metadata']['name']}": item for item in items}
     text = re.sub(_DASHBOARD_UID, "orderflow-UID", json.dumps(cleaned).replace(namespace, "NAMESPACE"))
     made: dict[str, Json] = json.loads(text)
     return made
@@ -40,6 +42,9 @@ def _clean(kind: str, item: Json) -> Json:
 
 
 def _clean_job(job: Json) -> None:
+    """Call a migration after its service: its name ends in a digest of all that is run, namespace included."""
+    metadata = job["metadata"]
+    metadata["name"] = re.sub(_VERSION, f"-{metadata['labels']['orderflow.dev/service']}", metadata["name"])
     job["spec"].pop("selector", None)
     for labels in (job["metadata"].get("labels", {}), job["spec"]["template"]["metadata"].get("labels", {})):
         for name in _JOB_LABELS:

@@ -96,6 +96,11 @@ class Stand:
         """Give what there is of the operator's making, by kind and name."""
         return await self.api.made(self.namespace, "app.kubernetes.io/managed-by=orderflow")
 
+    async def named(self, kind: str, stem: str) -> str:
+        """Give the name of an object of the operator's making, whose version may stand behind its stem."""
+        names = [name for found, name in await self.made() if found == kind]
+        return next(name for name in names if name == stem or name.startswith(f"{stem}."))
+
     def writes(self) -> list[dict[str, str]]:
         """Give the operator's writes so far, leases and events aside."""
         return [call for call in self.plane.writes(self.operator.user) if call["resource"] not in ("events", "leases")]

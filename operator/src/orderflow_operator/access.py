@@ -87,11 +87,12 @@ def permitted(rules: Iterable[Access], topics: Collection[str]) -> tuple[Access,
 
     A group goes with its dead letters: who has one name has the other.
     """
-    return tuple(rule for rule in rules if _bound_to(rule) in topics)
+    return tuple(rule for rule in rules if bound_to(rule.type, rule.name) in topics)
 
 
-def _bound_to(rule: Access) -> str:
-    return rule.name if rule.type is ResourceType.TOPIC else f"{rule.name}{DEAD_LETTERS}"
+def bound_to(kind: ResourceType, name: str) -> str:
+    """Return the topic that a right on a topic or a group goes with."""
+    return name if kind is ResourceType.TOPIC else f"{name}{DEAD_LETTERS}"
 
 
 def _on_topic(topic: str, reads: bool, writes: bool) -> Access:

@@ -13,8 +13,9 @@ from orderflow_operator.observation import fares
 from orderflow_operator.provisioning import needs_admin
 from orderflow_operator.prune import prune
 from orderflow_operator.resources import deployment, kafkatopic, migrationjob, networkpolicy
-from orderflow_operator.resources.metadata import Object
+from orderflow_operator.resources.metadata import SERVICE_LABEL, Object
 from orderflow_operator.rights import is_known, permitted
+from orderflow_operator.rollout import Rollout, is_in_question, needed, observe, widened
 from orderflow_operator.store import Objects, entry
 from orderflow_operator.teardown import add_finalizer
 from orderflow_operator.turn import Parts, Turn
@@ -22,36 +23,38 @@ from orderflow_operator.turn import Parts, Turn
 
 @dataclass(frozen=True)
 class Done:
-    """What apply and prune did: what was found at Kafka, what could not be, whether anything was written or removed."""
+    """What apply and prune did: what was found at Kafka, what could not be, whether anything was written or removed.
+
+    `ending`: all is as wanted but for what pods that are ending still need.
+    """
 
     provisioned: Provisioned = field(default_factory=Provisioned)
     problems: list[FlowError] = field(default_factory=list)
     applied: bool = False
     pruned: bool = False
+    ending: bool = False
 
 
 async def make_true(turn: Turn, parts: Parts) -> Done:
     """Write what differs and remove what is no longer wanted; what cannot be is among the problems."""
     if needs_admin(turn.flow):
         await add_finalizer(turn.key, turn.raw, parts.cluster)
+    outlive, objects = _outlives(turn.flow), parts.cluster.objects(turn.key)
+    asked = needs_admin(turn.flow) or is_in_question(turn, objects, outlive)
+    rollout = await observe(turn, parts.cluster) if asked else Rollout()
+    wanted = await widened(turn, parts.cluster, rollout)
     provisioned, credentials, (applied, refusals) = await asyncio.gather(
         # a broker that is away holds up nothing else
-        parts.provisioning.provision(turn.key, turn.flow, turn.around, turn.before, moved=_moved(turn, parts.cluster)),
+        parts.provisioning.provision(turn.key, turn.flow, turn.around, turn.before, rollout.under_way),
         _credentials(turn, parts),
-        _apply(turn, parts.cluster),
+        _apply(turn, wanted, parts.cluster),
     )
-    keep = {entry(one["kind"], one["metadata"]["name"]) for one in turn.wanted}
-    pruned, kept_back = await prune(turn.key, keep, _outlives(turn.flow), parts.cluster, parts.credentials.remove)
+    kept = needed(turn, parts.cluster.objects(turn.key), outlive, rollout)
+    keep = {entry(one["kind"], one["metadata"]["name"]) for one in turn.wanted} | kept
+    pruned, kept_back = await prune(turn.key, keep, outlive, parts.cluster, parts.credentials.remove)
     problems = [*provisioned.problems, *credentials, *refusals, *kept_back]
-    return Done(provisioned, problems, applied, pruned)
-
-
-def _moved(turn: Turn, cluster: Cluster) -> bool:
-    """Tell whether all pods are of the version that is wanted, and no Deployment is there besides."""
-    objects, prefix = cluster.objects(turn.key), entry(deployment.KIND, "")
-    wanted = {entry(one["kind"], one["metadata"]["name"]): one for one in turn.wanted if one["kind"] == deployment.KIND}
-    there = {name for name in objects if name.startswith(prefix)}
-    return there <= wanted.keys() and all(fares(one, objects).state is State.READY for one in wanted.values())
+    ending = bool(rollout.ending) and not rollout.waiting
+    return Done(provisioned, problems, applied, pruned or bool(kept or rollout.ending), ending)
 
 
 async def _credentials(turn: Turn, parts: Parts) -> list[FlowError]:
@@ -63,18 +66,18 @@ async def _credentials(turn: Turn, parts: Parts) -> list[FlowError]:
     return []
 
 
-async def _apply(turn: Turn, cluster: Cluster) -> tuple[bool, list[FlowError]]:
+async def _apply(turn: Turn, wanted: list[Object], cluster: Cluster) -> tuple[bool, list[FlowError]]:
     """Apply what can be by now; tell whether anything was written, and what was refused.
 
     Topics come first: rights are given on those alone that turn out to be the flow's.
     """
-    topics = [one for one in turn.wanted if one["kind"] == kafkatopic.KIND]
+    topics = [one for one in wanted if one["kind"] == kafkatopic.KIND]
     applied, refusals = await _apply_all(turn, cluster, topics)
     objects = cluster.objects(turn.key)
-    held = _held(turn, objects) | {kafkatopic.KIND}
-    rest = [one for one in permitted(turn.wanted, objects) if one["kind"] not in held and is_known(one, objects)]
-    more, others = await _apply_all(turn, cluster, rest)
-    return applied or more, [*refusals, *others]
+    others = (one for one in permitted(wanted, objects) if one["kind"] != kafkatopic.KIND)
+    rest = [one for one in others if is_known(one, objects) and not _waits(one, turn, objects)]
+    more, problems = await _apply_all(turn, cluster, rest)
+    return applied or more, [*refusals, *problems]
 
 
 async def _apply_all(turn: Turn, cluster: Cluster, wanted: Iterable[Object]) -> tuple[bool, list[FlowError]]:
@@ -86,13 +89,19 @@ async def _apply_all(turn: Turn, cluster: Cluster, wanted: Iterable[Object]) -> 
     return any(one is True for one in results), [one for one in results if isinstance(one, FlowError)]
 
 
-def _held(turn: Turn, objects: Objects) -> frozenset[str]:
-    """Return the kinds that wait: pods for their migration, and that for the database to be known."""
-    if turn.admin is None:
-        return frozenset({migrationjob.KIND, deployment.KIND, networkpolicy.KIND})
+def _waits(wanted: Object, turn: Turn, objects: Objects) -> bool:
+    """Tell whether an object is not to be made yet: pods wait for their migration, and that for the database."""
+    if turn.admin is None and wanted["kind"] in (migrationjob.KIND, deployment.KIND, networkpolicy.KIND):
+        return True
+    if wanted["kind"] != deployment.KIND:
+        return False
+    return not _is_migrated(wanted["metadata"]["labels"][SERVICE_LABEL], turn, objects)
+
+
+def _is_migrated(service: str, turn: Turn, objects: Objects) -> bool:
     jobs = (one for one in turn.wanted if one["kind"] == migrationjob.KIND)
-    migrated = all(fares(job, objects).state is State.READY for job in jobs)
-    return frozenset() if migrated else frozenset({deployment.KIND})
+    mine = (job for job in jobs if job["metadata"]["labels"][SERVICE_LABEL] == service)
+    return all(fares(job, objects).state is State.READY for job in mine)
 
 
 def _outlives(flow: OrderFlow) -> frozenset[str]:

@@ -128,6 +128,10 @@ class Cluster:
         self._store.add_applied(kind, answer)
         return True
 
+    async def current(self, key: FlowKey, kind: Kind, name: str) -> Object | None:
+        """Read an object of the flow as it is there; None when it is not."""
+        return await self._get(kind, key.namespace, name)
+
     async def remove(self, key: FlowKey, kind: Kind, name: str) -> None:
         """Delete an object of the flow, if it is still the one we know."""
         live = self.objects(key).get(entry(kind.name, name))

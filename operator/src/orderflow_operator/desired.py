@@ -30,12 +30,9 @@ from orderflow_operator.surroundings import Database, Surroundings
 
 def desired(flow: OrderFlow, around: Surroundings) -> list[Object]:
     """Return every object the flow wants, in the order in which they are best made: what is needed first, first."""
-    database = around.database or Database()
     return [
         *_kafka(flow, around),
-        networkpolicy.build(flow, database),
-        configmap.build_migration(flow, migrationjob.parts(flow)),
-        migrationjob.build(flow, database),
+        networkpolicy.build(flow, around.database or Database()),
         *(built for entry in flow.spec.services for built in _service(flow, entry, around)),
         *_monitoring(flow, around),
     ]
@@ -64,6 +61,7 @@ def _kafka(flow: OrderFlow, around: Surroundings) -> Iterator[Object]:
 def _service(flow: OrderFlow, entry: Service, around: Surroundings) -> Iterator[Object]:
     yield serviceaccount.build(flow, entry.name)
     yield configmap.build(flow, entry.name)
+    yield migrationjob.build(flow, entry, around.database or Database())
     yield service.build(flow, entry.name)
     if entry.scale.max > 1:
         yield poddisruptionbudget.build(flow, entry.name)

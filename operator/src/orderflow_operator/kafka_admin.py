@@ -45,11 +45,12 @@ Rules = tuple[access.Access, ...]
 
 @dataclass(frozen=True)
 class User:
-    """A user to be there: its password and what it may do."""
+    """A user to be there: its password and what it may do; with `keeps`, also what it may do by now with our topics."""
 
     name: str
     password: str = field(repr=False)
     rules: Rules = ()
+    keeps: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,8 @@ class KafkaAdmin:
                 if user.name in futures:
                     settled(futures[user.name])
                     self._passwords_set.add((login, user))
-                _set_access(client, user.name, access.permitted(user.rules, done.ours))
+                kept = done.ours if user.keeps else ()
+                _set_access(client, user.name, access.permitted(user.rules, done.ours), kept)
                 done.users[user.name] = Health(State.READY)
             except KafkaException as error:
                 raise_if_away(error)
@@ -181,7 +183,8 @@ def _known(futures: Mapping[str, "Future[Any]"]) -> dict[str, Any]:
     return found
 
 
-def _set_access(client: AdminClient, user: str, rules: Rules) -> None:
+def _set_access(client: AdminClient, user: str, rules: Rules, kept: Collection[str] = ()) -> None:
+    """Give a user these rights and no others, but for those that it has with topics whose rights are kept."""
     principal = f"User:{user}"
     anything = AclBindingFilter(
         ResourceType.ANY,
@@ -200,7 +203,8 @@ def _set_access(client: AdminClient, user: str, rules: Rules) -> None:
         raise
     wanted = {binding for rule in rules for binding in _bindings(principal, rule)}
     _settle(client.create_acls(list(wanted - has)) if wanted - has else {})
-    _settle(client.delete_acls([_exactly(one) for one in has - wanted]) if has - wanted else {})
+    stale = [one for one in has - wanted if _topic(one) not in kept]
+    _settle(client.delete_acls([_exactly(one) for one in stale]) if stale else {})
 
 
 def _bindings(principal: str, rule: access.Access) -> list[AclBinding]:
@@ -216,6 +220,12 @@ def _bindings(principal: str, rule: access.Access) -> list[AclBinding]:
         )
         for operation in rule.operations
     ]
+
+
+def _topic(binding: AclBinding) -> str:
+    """Return the topic that a right goes with."""
+    of = access.ResourceType.TOPIC if binding.restype is ResourceType.TOPIC else access.ResourceType.GROUP
+    return access.bound_to(of, binding.name)
 
 
 def _exactly(binding: AclBinding) -> AclBindingFilter:

@@ -46,7 +46,7 @@ class KafkaTopics:
         for topic in present:
             if topic.name in self.ours:
                 self._grow(topic)
-        self._configure(present)
+        self._configure([topic for topic in present if self._is_whole(topic)])
 
     def _create(self, missing: list[Topic]) -> None:
         if missing:
@@ -76,6 +76,10 @@ class KafkaTopics:
             future = self._client.create_partitions([NewPartitions(topic.name, topic.partitions)])[topic.name]
             if self._succeeds(topic, future):
                 self.health[topic.name] = Health(State.READY, wanted=topic.partitions)
+
+    def _is_whole(self, topic: Topic) -> bool:
+        """Tell whether nothing of an edit is impossible: one that cannot be done whole is not done in part."""
+        return topic.name not in self.ours or self.health[topic.name].state is State.READY
 
     def _configure(self, present: list[Topic]) -> None:
         resources = [ConfigResource(ConfigResource.Type.TOPIC, topic.name) for topic in present]

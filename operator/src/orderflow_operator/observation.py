@@ -8,7 +8,7 @@ from orderflow_operator.health import Health, State
 from orderflow_operator.kafka_admin import Provisioned
 from orderflow_operator.live import digest_of, written
 from orderflow_operator.resources import deployment, kafkatopic, kafkauser, migrationjob
-from orderflow_operator.resources.metadata import Object
+from orderflow_operator.resources.metadata import SERVICE_LABEL, Object
 from orderflow_operator.status import Seen
 from orderflow_operator.store import Objects, entry
 from orderflow_operator.turn import Turn
@@ -26,7 +26,7 @@ def look(turn: Turn, verdict: Verdict, objects: Objects, provisioned: Provisione
         users=_by_kind(found, kafkauser.KIND) | provisioned.users,
         services=_services(turn.flow, found),
         versions=_versions(turn.flow, turn.wanted),
-        migration=next(iter(_by_kind(found, migrationjob.KIND).values())),
+        migrations=_migrations(turn.wanted, objects),
         ours=provisioned.ours,
         settled=all(state is State.READY for state in states),
     )
@@ -37,9 +37,20 @@ def fares(wanted: Object, objects: Objects) -> Health:
     live = objects.get(entry(wanted["kind"], wanted["metadata"]["name"]))
     if live is None:
         return Health(State.PENDING, "NotApplied", "not written yet")
-    if not live.clean or live.applied != digest_of(wanted):
+    if not is_applied(wanted, objects):
         return live.health._replace(state=State.PENDING, reason="RollingOut", message="")
     return live.health
+
+
+def is_applied(wanted: Object, objects: Objects) -> bool:
+    """Tell whether an object is there as it is wanted."""
+    live = objects.get(entry(wanted["kind"], wanted["metadata"]["name"]))
+    return live is not None and live.clean and live.applied == digest_of(wanted)
+
+
+def _migrations(wanted: Iterable[Object], objects: Objects) -> dict[str, Health]:
+    jobs = (one for one in wanted if one["kind"] == migrationjob.KIND)
+    return {job["metadata"]["labels"][SERVICE_LABEL]: fares(job, objects) for job in jobs}
 
 
 def _by_kind(all_fares: Mapping[str, Health], kind: str) -> dict[str, Health]:

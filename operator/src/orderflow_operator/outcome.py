@@ -8,5 +8,6 @@ class Outcome(StrEnum):
 
     SETTLED = "settled"
     PENDING = "pending"
+    ENDING = "ending"
     TROUBLED = "troubled"
     GONE = "gone"

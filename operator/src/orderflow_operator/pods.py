@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from orderflow_operator.resources.metadata import COMPONENT_LABEL, SERVICE_LABEL, Object
+from orderflow_operator.resources import migrationjob
+from orderflow_operator.resources.metadata import COMPONENT_LABEL, NAME_LABEL, SERVICE_LABEL, Object
 
 # The worse, the earlier. What only takes time stands last.
 _RANK = (
@@ -19,7 +20,6 @@ _RANK = (
     "NotReady",
     "ContainerCreating",
 )
-MIGRATION = ""
 _LINE_MAX = 300
 
 
@@ -31,16 +31,22 @@ class Trouble(NamedTuple):
 
 
 def troubles(pods: Iterable[Object]) -> dict[str, Trouble]:
-    """Return, by service, what is wrong with its worst pod; under MIGRATION that of the migration job."""
+    """Return, by service, what is wrong with its worst pod; under `migration_of` it, with its migration."""
     worst: dict[str, Trouble] = {}
     for pod in pods:
         labels = pod["metadata"].get("labels") or {}
-        service = MIGRATION if labels.get(COMPONENT_LABEL) == "migration" else labels.get(SERVICE_LABEL)
+        migrates = labels.get(COMPONENT_LABEL) == migrationjob.COMPONENT
+        service = migration_of(labels.get(NAME_LABEL, "")) if migrates else labels.get(SERVICE_LABEL)
         if service is not None and not pod["metadata"].get("deletionTimestamp"):
             found = min((*_of(pod), *filter(None, [worst.get(service)])), key=_rank, default=None)
             if found:
                 worst[service] = found
     return worst
+
+
+def migration_of(service: str) -> str:
+    """Return what stands for the migration job of a service where services are told of."""
+    return f"{service}/migration"
 
 
 def _rank(trouble: Trouble) -> int:

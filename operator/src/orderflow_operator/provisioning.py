@@ -32,10 +32,15 @@ def needs_admin(flow: OrderFlow) -> bool:
 
 @dataclass(frozen=True)
 class _Identity:
-    """A user that the flow wants: the objects it belongs to, and what it may do."""
+    """A user that the flow wants: the objects it belongs to, what it may do, whose it is; None is the autoscaler."""
 
     owner: str
     rules: tuple[Access, ...]
+    service: str | None
+
+    def is_old_too(self, under_way: frozenset[str]) -> bool:
+        """Tell whether pods of an older version may use it."""
+        return bool(under_way) if self.service is None else self.service in under_way
 
 
 @dataclass(frozen=True)
@@ -63,18 +68,18 @@ class Provisioning:
         self._marks = Marks(cluster)
 
     async def provision(
-        self, key: FlowKey, flow: OrderFlow, around: Surroundings, before: FlowStatus, *, moved: bool
+        self, key: FlowKey, flow: OrderFlow, around: Surroundings, before: FlowStatus, under_way: frozenset[str]
     ) -> Provisioned:
         """Make topics and users as the flow wants them; nothing to do where Strimzi makes them.
 
-        `moved` says that no pod runs by an older version: users that it had are then of no more use.
+        `under_way` names services of which pods of an older version may run: nothing that these use is taken away.
         """
         if not needs_admin(flow):
             return Provisioned()
         try:
             identities = _identities(flow, around)
             view = await self._look(key, flow, identities, before)
-            return await self._make(key, flow, before, view, identities, moved=moved)
+            return await self._make(key, flow, before, view, identities, under_way)
         except SecretNotUsableError:  # told with the database's, whose check is the same
             return Provisioned(ours=before.ours())
         except FlowError as problem:
@@ -115,8 +120,7 @@ class Provisioning:
         before: FlowStatus,
         view: _View,
         identities: Mapping[str, _Identity],
-        *,
-        moved: bool,
+        under_way: frozenset[str],
     ) -> Provisioned:
         topics = {topic.name for topic in flow_topics(flow)}
         mine = view.mark.holding(view.found)
@@ -124,12 +128,14 @@ class Provisioning:
         foreign = (topics & view.found.topics.keys()) - mine.keys()
         granted = foreign & await self._marks.granted(key) if foreign else frozenset()
         mark = marked.mark
-        stale = set(mark.users) - identities.keys() if moved else set()
-        dropped = {} if flow.spec.deletion_policy is DeletionPolicy.RETAIN else mine.keys() - topics
+        stale = set() if under_way else set(mark.users) - identities.keys()
+        retained = under_way or flow.spec.deletion_policy is DeletionPolicy.RETAIN
+        dropped = {} if retained else mine.keys() - topics
         if stale or dropped:
             await self._kafka.remove(view.login, dropped, stale)
         taken = [user for user in identities if user in view.found.users and user not in view.mark.users]
-        users = await self._users(key, flow, {user: one for user, one in identities.items() if user not in taken})
+        free = {user: one for user, one in identities.items() if user not in taken}
+        users = await self._users(key, flow, free, under_way)
         ours = _ours(before, {*mine, *(mark.topics.keys() & topics)}, frozenset(granted))
         done = await self._kafka.provision(view.login, flow_topics(flow), users if view.login.mechanism else [], ours)
         made = (await self._kafka.look(view.login, done.created, [])).topics if done.created else {}
@@ -165,9 +171,14 @@ class Provisioning:
             raise KafkaSecretMissingError(name, item)
         return values[item]
 
-    async def _users(self, key: FlowKey, flow: OrderFlow, identities: Mapping[str, _Identity]) -> list[User]:
+    async def _users(
+        self, key: FlowKey, flow: OrderFlow, identities: Mapping[str, _Identity], under_way: frozenset[str]
+    ) -> list[User]:
         passwords = await self._credentials.kafka_passwords(key, flow, [one.owner for one in identities.values()])
-        return [User(name, passwords[one.owner], one.rules) for name, one in identities.items()]
+        return [
+            User(name, passwords[one.owner], one.rules, keeps=one.is_old_too(under_way))
+            for name, one in identities.items()
+        ]
 
 
 def _identities(flow: OrderFlow, around: Surroundings) -> dict[str, _Identity]:
@@ -176,11 +187,11 @@ def _identities(flow: OrderFlow, around: Surroundings) -> dict[str, _Identity]:
         return {}
     name = flow.metadata.name
     found = {
-        service_user(flow, one.name): _Identity(object_name(name, one.name), service_access(flow, one))
+        service_user(flow, one.name): _Identity(object_name(name, one.name), service_access(flow, one), one.name)
         for one in flow.spec.services
     }
     if scaled := by_lag(flow, around):
-        found[autoscaler_user(flow)] = _Identity(autoscaler_user_name(name), autoscaler_access(flow, scaled))
+        found[autoscaler_user(flow)] = _Identity(autoscaler_user_name(name), autoscaler_access(flow, scaled), None)
     return found
 
 

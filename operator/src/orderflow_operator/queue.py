@@ -29,8 +29,8 @@ PROGRESS_SECONDS = 0.3
 
 _DEBOUNCE_SECONDS = 0.05
 # Of what only takes its time the watches tell; of what is wrong, mostly nobody.
-_FIRST_RETRY = {Outcome.PENDING: 2.0, Outcome.TROUBLED: 0.5}
-_LAST_RETRY = {Outcome.PENDING: 60.0, Outcome.TROUBLED: 15.0}
+_FIRST_RETRY = {Outcome.PENDING: 2.0, Outcome.ENDING: 1.0, Outcome.TROUBLED: 0.5}
+_LAST_RETRY = {Outcome.PENDING: 60.0, Outcome.ENDING: 5.0, Outcome.TROUBLED: 15.0}
 
 
 class Queue:

@@ -81,7 +81,9 @@ async def reconcile(key: FlowKey, parts: Parts) -> Outcome:
         ERRORS.labels(problem.reason).inc()
     if problems:
         return Outcome.TROUBLED
-    return Outcome.SETTLED if seen.settled and not done.pruned else Outcome.PENDING
+    if seen.settled and not done.pruned:
+        return Outcome.SETTLED
+    return Outcome.ENDING if done.ending else Outcome.PENDING
 
 
 async def _forget(key: FlowKey, parts: Parts) -> Outcome:

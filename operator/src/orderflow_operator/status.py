@@ -4,7 +4,7 @@ A condition keeps its transition time while its status stays, so that an unchang
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -27,7 +27,7 @@ from orderflow_operator.flow_status import (
     Truth,
 )
 from orderflow_operator.health import PASSING, Health, State
-from orderflow_operator.pods import MIGRATION, Trouble
+from orderflow_operator.pods import Trouble, migration_of
 from orderflow_operator.verdict import Verdict
 
 PAUSED_ANNOTATION = "orderflow.dev/paused"
@@ -35,13 +35,16 @@ PAUSED_ANNOTATION = "orderflow.dev/paused"
 # 250 items must fit into one object beside all else.
 _ITEM_MESSAGE_MAX = 1024
 
+_MIGRATION_FAILED = "MigrationFailed"
+_LATER = "as wanted when no pod of a version before needs it otherwise"
 _NO_TROUBLE = Trouble("", "")
 _UNSEEN = Health(State.PENDING, "NotApplied", "not written yet")
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What a reconcile saw. `topics`, `users`, `pods` by name; `versions` are digests of what services should run.
+    """What a reconcile saw. `topics`, `users`, `services` and their `migrations` by name; `versions` are digests of
+    what services should run.
     `settled`: all that is wanted is there and ready.
     """
 
@@ -51,7 +54,7 @@ class Seen:
     users: Mapping[str, Health]
     services: Mapping[str, Health]
     versions: Mapping[str, str]
-    migration: Health
+    migrations: Mapping[str, Health]
     settled: bool
     troubles: Mapping[str, Trouble] = field(default_factory=dict)
     problems: tuple[FlowError, ...] = ()
@@ -129,7 +132,7 @@ def _from_objects(seen: Seen, condition: str, what: str, objects: Mapping[str, H
         return _Finding(Truth.TRUE, "Ready")
     name, worst = min(waiting.items(), key=lambda item: item[1].state is not State.FAILED)
     more = f"; {len(waiting)} of {len(objects)} are not ready" if len(waiting) > 1 else ""
-    return _Finding(Truth.FALSE, worst.reason, f"{what} {name}: {worst.message}{more}")
+    return _Finding(Truth.FALSE, worst.reason, f"{what} {name}: {worst.message or _LATER}{more}")
 
 
 def _from_problems(problems: list[FlowError]) -> _Finding:
@@ -144,30 +147,33 @@ def _services_ready(seen: Seen, services: tuple[ServiceStatus, ...]) -> _Finding
     waiting = [service for service in services if service.since]
     if not waiting:
         return _Finding(Truth.TRUE, "Ready")
-    if seen.migration.state is not State.READY:
-        return _migrating(seen, waiting)
     worst = min(waiting, key=lambda service: service.reason in PASSING)
     counts = f"{worst.ready} of {worst.desired} pods are ready"
     return _Finding(Truth.FALSE, worst.reason, f"service {worst.name}: {worst.message or counts}")
 
 
-def _migrating(seen: Seen, waiting: Sequence[ServiceStatus]) -> _Finding:
-    trouble = seen.troubles.get(MIGRATION, _NO_TROUBLE)
-    if seen.migration.state is State.FAILED:
-        words = trouble.message or seen.migration.message
-        return _Finding(
-            Truth.FALSE, "MigrationFailed", f"the migration job failed: {words}; mend it and delete the job"
-        )
+def _hindrance(seen: Seen, service: str, health: Health) -> Trouble:
+    """Return why a service is not ready: its migration until that is done, then its pods."""
+    migration = seen.migrations.get(service, _UNSEEN)
+    if migration.state is not State.READY:
+        return _migrating(migration, seen.troubles.get(migration_of(service), _NO_TROUBLE))
+    trouble = seen.troubles.get(service, _NO_TROUBLE)
+    return Trouble(trouble.reason or health.reason, trouble.message or health.message)
+
+
+def _migrating(migration: Health, trouble: Trouble) -> Trouble:
+    if migration.state is State.FAILED:
+        words = trouble.message or migration.message
+        return Trouble(_MIGRATION_FAILED, f"the migration job failed: {words}; mend it and delete the job")
     if trouble.reason not in PASSING:
-        return _Finding(Truth.FALSE, trouble.reason, f"the migration job: {trouble.message}")
-    names = ", ".join(service.name for service in waiting)
-    return _Finding(Truth.FALSE, "Migrating", f"new pods of {names} wait for the migration job of their version")
+        return Trouble(trouble.reason, f"the migration job: {trouble.message}")
+    return Trouble("Migrating", "new pods wait for the migration job of their version")
 
 
 def _degraded(seen: Seen, services: tuple[ServiceStatus, ...], now: datetime) -> _Finding:
-    if seen.migration.state is State.FAILED:
-        return _Finding(Truth.TRUE, "MigrationFailed", _migrating(seen, services).message)
     for service in services:
+        if service.reason == _MIGRATION_FAILED:
+            return _Finding(Truth.TRUE, service.reason, f"service {service.name}: {service.message}")
         failed = seen.services.get(service.name, _UNSEEN).state is State.FAILED
         late = service.since and (now - _time(service.since)).total_seconds() > seen.deadline
         if failed or late:
@@ -193,8 +199,9 @@ def _event(topic: Topic, event: str, topics: Mapping[str, Health]) -> EventStatu
 def _service(seen: Seen, service: Service, before: FlowStatus, now: datetime) -> ServiceStatus:
     health = seen.services.get(service.name, _UNSEEN)
     rollout = seen.versions.get(service.name, "")
-    ready = health.state is State.READY
-    trouble = _NO_TROUBLE if ready else seen.troubles.get(service.name, _NO_TROUBLE)
+    migrated = seen.migrations.get(service.name, _UNSEEN).state is State.READY
+    ready = health.state is State.READY and migrated
+    trouble = _NO_TROUBLE if ready else _hindrance(seen, service.name, health)
     earlier = next((one for one in before.services if one.name == service.name), None)
     waits = earlier.since if earlier and earlier.rollout == rollout and earlier.since else _text(now)
     return ServiceStatus(
@@ -202,8 +209,8 @@ def _service(seen: Seen, service: Service, before: FlowStatus, now: datetime) ->
         image=service.image,
         ready=min(health.ready, COUNT_MAX),
         desired=min(health.wanted, COUNT_MAX),
-        reason="" if ready else _word(trouble.reason or health.reason),
-        message="" if ready else (trouble.message or health.message)[:_ITEM_MESSAGE_MAX],
+        reason=_word(trouble.reason),
+        message=trouble.message[:_ITEM_MESSAGE_MAX],
         rollout=rollout,
         since=None if ready else waits,
     )

@@ -98,6 +98,22 @@ async def test_partitions_are_added_and_settings_follow(kafka: Kafka, login: Log
     await until_set(kafka, topic, retention_ms="90000")
 
 
+@pytest.mark.parametrize("impossible", [{"replicas": 2}, {"partitions": 1}])
+async def test_an_edit_that_cannot_be_done_whole_is_not_done_in_part(
+    kafka: Kafka, login: Login, topic: Topic, impossible: dict[str, int]
+) -> None:
+    """Settings that came with another number of replicas, or with fewer partitions, are not set."""
+    admin = KafkaAdmin()
+    done = await made(kafka, admin, login, topic)
+    await until_set(kafka, topic, retention_ms="60000")
+    edited = replace(topic, config=topic.config | {"retention.ms": "90000"}, **impossible)
+    done = await admin.provision(login, [edited], [], done.ours)
+    assert [problem.condition for problem in done.problems] == ["TopicsReady"]
+    follows = replace(topic, config=topic.config | {"segment.ms": "120000"})
+    await admin.provision(login, [follows], [], done.ours)
+    await until_set(kafka, topic, segment_ms="120000", retention_ms="60000")
+
+
 async def test_a_setting_that_leaves_goes_back_to_the_default(kafka: Kafka, login: Login, topic: Topic) -> None:
     """On a topic that we made, so does what somebody set by hand: what the flow does not name is the cluster's."""
     admin = KafkaAdmin()

@@ -198,26 +198,35 @@ def test_a_changed_matrix_rolls_only_the_pods_it_concerns(document: dict[str, An
 
 
 def test_another_image_is_another_migration(document: dict[str, Any], build: Build) -> None:
-    """The migration job's name changes with what it runs; each image migrates its own services."""
+    """Each service has a migration job of its own, whose name changes with what it runs; the others' stay."""
+    before = build(parse_flow(document))
     document["spec"]["services"][1]["image"] = "elsewhere/inventory:2"
-    jobs = [one for (kind, _), one in build(parse_flow(document)).items() if kind == "Job"]
-    containers = {one["image"]: one["name"] for one in jobs[0]["spec"]["template"]["spec"]["containers"]}
-    assert containers == {
-        "orderflow/services:dev": "migrate-order",
-        "elsewhere/inventory:2": "migrate-inventory",
-    }
-    document["spec"]["services"][1]["image"] = "elsewhere/inventory:3"
-    assert ("Job", jobs[0]["metadata"]["name"]) not in build(parse_flow(document))
+    gone = {key: one for key, one in before.items() if key[0] == "Job" and key not in build(parse_flow(document))}
+    assert [one["metadata"]["labels"]["orderflow.dev/service"] for one in gone.values()] == ["inventory"]
+    jobs = [one["spec"]["template"] for (kind, _), one in before.items() if kind == "Job"]
+    assert len(jobs) == len(document["spec"]["services"])
+    assert not [job for job in jobs if "orderflow.dev/service" in job["metadata"]["labels"]], "no Service finds its pod"
+
+
+def test_pods_of_the_version_before_find_what_they_were_told(document: dict[str, Any], build: Build) -> None:
+    """What a service is told has a name of its own in each version: an edit changes no file of a pod that runs."""
+    before = build(parse_flow(document))
+    document["spec"]["services"][1]["delivery"] = {"retries": 2}
+    after = build(parse_flow(document))
+    told = {key for key in before if key[0] == "ConfigMap"} - after.keys()
+    assert [before[key]["metadata"]["labels"]["orderflow.dev/service"] for key in told] == ["inventory"]
+    assert all(before[key] == after[key] for key in before.keys() & after.keys() if key[0] == "ConfigMap")
 
 
 def test_the_migration_is_told_whose_flow_it_is_and_where_files_are(document: dict[str, Any], build: Build) -> None:
-    """The owner tells it from a flow of that name elsewhere; saying where the files are makes another job of it."""
+    """The owner tells it from a flow of that name elsewhere; saying where files are makes its job another."""
     before = build(parse_flow(document))
     document["spec"]["services"][1]["migrations"] = "sql"
     after = build(parse_flow(document))
-    told = json.loads(after["ConfigMap", "shop.migrate"]["data"]["migrate-order.json"])
+    (job,) = (one for (kind, name), one in after.items() if kind == "Job" and (kind, name) not in before)
+    told = json.loads(job["spec"]["template"]["metadata"]["annotations"]["orderflow.dev/migration"])
     assert (told["owner"], told["migrations"]) == (f"{document['metadata']['namespace']}/shop", {"inventory": "sql"})
-    assert {name for kind, name in before if kind == "Job"}.isdisjoint(name for kind, name in after if kind == "Job")
+    assert list(told["services"]) == ["inventory"]
 
 
 def test_a_topic_with_a_name_kubernetes_refuses_gets_another(document: dict[str, Any], build: Build) -> None:

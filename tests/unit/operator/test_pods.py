@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from orderflow_operator.pods import MIGRATION, troubles
+from orderflow_operator.pods import migration_of, troubles
 
 
 def pod(name: str, service: str = "a", **status: Any) -> dict[str, Any]:
@@ -51,5 +51,5 @@ def test_pods_that_are_well_or_going_say_nothing() -> None:
 def test_the_migration_speaks_for_itself() -> None:
     """A failed migration container is told with its words."""
     failed = pod("m", containerStatuses=[container(terminated={"exitCode": 1, "message": "migration failed: x"})])
-    failed["metadata"]["labels"] = {"app.kubernetes.io/component": "migration"}
-    assert troubles([failed]) == {MIGRATION: ("Error", "pod m: migration failed: x")}
+    failed["metadata"]["labels"] = {"app.kubernetes.io/component": "migration", "app.kubernetes.io/name": "a"}
+    assert troubles([failed]) == {migration_of("a"): ("Error", "pod m: migration failed: x")}

@@ -14,7 +14,7 @@ from orderflow_operator.claims import Claims
 from orderflow_operator.errors import ConflictError, DatabaseSecretMissingError, KafkaUnavailableError
 from orderflow_operator.flow_status import Condition, FlowStatus
 from orderflow_operator.health import Health, State
-from orderflow_operator.pods import Trouble
+from orderflow_operator.pods import Trouble, migration_of
 from orderflow_operator.status import Seen, refused, status_of
 from orderflow_operator.verdict import Verdict, judge
 
@@ -34,7 +34,7 @@ def well(shop: OrderFlow) -> Seen:
         users={f"shop-{name}": READY for name in services},
         services=dict.fromkeys(services, READY),
         versions=dict.fromkeys(services, "v1"),
-        migration=READY,
+        migrations=dict.fromkeys(services, READY),
         settled=True,
     )
 
@@ -85,8 +85,7 @@ def test_a_status_survives_the_api_server(well: Seen) -> None:
 
 def test_what_needs_a_person_is_told_of_before_what_takes_time(well: Seen) -> None:
     """Ready names the missing Secret, though topics are not ready either."""
-    waiting = Health(State.PENDING, "WaitingForStrimzi", "Strimzi has not taken it up yet")
-    seen = replace(well, topics={}, problems=(DatabaseSecretMissingError("shop-db", "uri"),), migration=waiting)
+    seen = replace(well, topics={}, problems=(DatabaseSecretMissingError("shop-db", "uri"),), migrations={})
     status = status_of(seen, NONE, NOW)
     assert told(status)["Ready"] == ("False", "DatabaseSecretMissing")
     assert "create it with the admin URI" in said(status, "Ready")
@@ -135,8 +134,9 @@ def test_a_failed_migration_is_degraded_with_its_last_words(well: Seen) -> None:
     seen = replace(
         well,
         services=dict.fromkeys(well.services, waiting),
-        migration=Health(State.FAILED, "BackoffLimitExceeded", "Job has reached the specified backoff limit"),
-        troubles={"": Trouble("Error", "pod m: migration failed: InvalidPasswordError")},
+        migrations=dict(well.migrations)
+        | {"payment": Health(State.FAILED, "BackoffLimitExceeded", "Job has reached the specified backoff limit")},
+        troubles={migration_of("payment"): Trouble("Error", "pod m: migration failed: InvalidPasswordError")},
     )
     status = status_of(seen, NONE, NOW)
     assert told(status)["Degraded"] == ("True", "MigrationFailed")

@@ -13,19 +13,12 @@ from orderflow_operator.access import service_user
 from orderflow_operator.broker import PASSWORD_KEY, Broker, broker
 from orderflow_operator.resources import configmap, secret, serviceaccount
 from orderflow_operator.resources.autoscaling import Scaler, scaler
-from orderflow_operator.resources.metadata import (
-    Object,
-    digest,
-    new_object,
-    pod_selector,
-    service_labels,
-)
+from orderflow_operator.resources.metadata import Object, new_object, pod_selector, service_labels
 from orderflow_operator.resources.pod import SCRATCH, from_secret, hardened, plain, pod_spec, resources
 from orderflow_operator.resources.service import PORT_NAME
 from orderflow_operator.surroundings import Surroundings
 
 KIND = "Deployment"
-CONFIG_ANNOTATION = "orderflow.dev/config-hash"
 DATABASE_ANNOTATION = "orderflow.dev/database-hash"
 
 _ENDING_SECONDS = 55
@@ -60,17 +53,13 @@ def build(flow: OrderFlow, service: Service, around: Surroundings) -> Object:
 
 def _template(flow: OrderFlow, service: Service, around: Surroundings) -> Object:
     reach = broker(flow)
-    config = configmap.build(flow, service.name)["data"][configmap.SERVICE_KEY]
     spec = pod_spec(_container(flow, service, reach), _volumes(flow, service, reach))
     spec["serviceAccountName"] = serviceaccount.name(flow, service.name)
     spec["terminationGracePeriodSeconds"] = service.http_drain.seconds + _ENDING_SECONDS
     return {
         "metadata": {
             "labels": service_labels(flow, service.name) | pod_selector(flow, service.name),
-            "annotations": {
-                CONFIG_ANNOTATION: digest(config),
-                DATABASE_ANNOTATION: around.database.fingerprint if around.database else "",
-            },
+            "annotations": {DATABASE_ANNOTATION: around.database.fingerprint if around.database else ""},
         },
         "spec": spec,
     }
@@ -127,7 +116,8 @@ def _own_env(service: Service) -> list[Object]:
 
 
 def _volumes(flow: OrderFlow, service: Service, reach: Broker) -> list[Object]:
-    volumes: list[Object] = [{"name": "config", "configMap": {"name": configmap.name(flow, service.name)}}]
+    told = configmap.build(flow, service.name)["metadata"]["name"]
+    volumes: list[Object] = [{"name": "config", "configMap": {"name": told}}]
     if reach.authority:
         items = [{"key": reach.authority.key, "path": _CA_FILE}]
         volumes.append({"name": "kafka-ca", "secret": {"secretName": reach.authority.secret, "items": items}})

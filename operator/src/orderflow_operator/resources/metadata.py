@@ -8,6 +8,7 @@ from orderflow_model.flow import GROUP, KIND, VERSION, OrderFlow
 FLOW_LABEL = f"{GROUP}/flow"
 SERVICE_LABEL = f"{GROUP}/service"
 EVENT_LABEL = f"{GROUP}/event"
+NAME_LABEL = "app.kubernetes.io/name"
 COMPONENT_LABEL = "app.kubernetes.io/component"
 MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
 MANAGED_BY = "orderflow"
@@ -43,7 +44,7 @@ def common_labels(flow: OrderFlow) -> dict[str, str]:
 def service_labels(flow: OrderFlow, service: str, component: str = "service") -> dict[str, str]:
     """Return the labels of what belongs to one service."""
     return {
-        "app.kubernetes.io/name": service,
+        NAME_LABEL: service,
         "app.kubernetes.io/instance": f"{flow.metadata.name}-{service}",
         COMPONENT_LABEL: component,
         SERVICE_LABEL: service,
@@ -53,7 +54,7 @@ def service_labels(flow: OrderFlow, service: str, component: str = "service") ->
 def flow_labels(flow: OrderFlow, component: str) -> dict[str, str]:
     """Return the labels of what belongs to the flow as a whole."""
     return {
-        "app.kubernetes.io/name": component,
+        NAME_LABEL: component,
         "app.kubernetes.io/instance": flow.metadata.name,
         COMPONENT_LABEL: component,
     }

@@ -1,7 +1,7 @@
-"""The Job that brings the database up to date before new pods start: one per flow and version.
+"""The Job that brings a service's schema up to date before its new pods start: one per service and version.
 
-It alone holds the admin secret. Each image brings the migrations of its own services, so each distinct image is one
-container. The name ends in a digest of all that is run: another version is another Job.
+It alone holds the admin secret. Each service has its own, so that an image that is not there, or SQL that fails, holds
+up no other. The name ends in a digest of all that is run: another version is another Job.
 """
 
 import json
@@ -9,83 +9,82 @@ import json
 from orderflow_model import environment
 from orderflow_model.flow import OrderFlow
 from orderflow_model.services import Service
-from orderflow_operator.resources import configmap, secret
-from orderflow_operator.resources.metadata import Object, digest, flow_labels, new_object
-from orderflow_operator.resources.metadata import common_labels as _common
+from orderflow_operator.resources import secret
+from orderflow_operator.resources.metadata import (
+    SERVICE_LABEL,
+    Object,
+    common_labels,
+    digest,
+    new_object,
+    service_labels,
+)
 from orderflow_operator.resources.pod import SCRATCH, from_secret, hardened, plain, pod_spec, resources
 from orderflow_operator.surroundings import Database
 
 KIND = "Job"
+COMPONENT = "migration"
 COMMAND = ["python", "-m", "orderflow_runtime.migrate"]
+TASK_ANNOTATION = "orderflow.dev/migration"
 
-_TASKS = "/etc/orderflow"
-_PASSWORDS = "/etc/orderflow-passwords"
+_FOLDER = "/etc/orderflow"
+_TASK_FILE = "migration.json"
 _RETRIES = 6
 
 
-def parts(flow: OrderFlow) -> dict[str, dict[str, list[str]]]:
-    """Return, by container, the services it migrates and the command of each."""
-    found: dict[str, dict[str, list[str]]] = {}
-    for services in _by_image(flow).values():
-        found[_container_name(services)] = {service.name: list(service.command) for service in services}
-    return found
-
-
-def build(flow: OrderFlow, database: Database) -> Object:
+def build(flow: OrderFlow, service: Service, database: Database) -> Object:
     """Return the Job."""
-    template = {"metadata": {"labels": _common(flow) | flow_labels(flow, "migration")}, "spec": _pod(flow)}
-    said = {service.name: service.migrations for service in flow.spec.services if service.migrations}
-    all_of_it = [template, parts(flow), database.fingerprint, *([said] if said else [])]
-    version = digest(json.dumps(all_of_it, sort_keys=True))
+    template = {"metadata": _pod_metadata(flow, service), "spec": _pod(flow, service)}
+    version = digest(json.dumps([template, database.fingerprint], sort_keys=True))
     name = f"{flow.metadata.name}-migrate-{version}"
-    built = new_object("batch/v1", KIND, name, flow, flow_labels(flow, "migration"))
+    built = new_object("batch/v1", KIND, name, flow, service_labels(flow, service.name, COMPONENT))
     built["spec"] = {"backoffLimit": _RETRIES, "template": template}
     return built
 
 
-def _pod(flow: OrderFlow) -> Object:
-    sources = [_password(flow, service.name) for service in flow.spec.services]
-    tasks = {"name": "tasks", "configMap": {"name": configmap.migration_name(flow)}}
-    spec = pod_spec({}, [tasks, {"name": "passwords", "projected": {"sources": sources}}])
-    spec["containers"] = [_container(flow, image, services) for image, services in _by_image(flow).items()]
+def _pod_metadata(flow: OrderFlow, service: Service) -> Object:
+    """Return the pod's labels, by which no Service finds it, and what it is to do, which it reads as a file."""
+    labels = common_labels(flow) | service_labels(flow, service.name, COMPONENT)
+    del labels[SERVICE_LABEL]
+    return {"labels": labels, "annotations": {TASK_ANNOTATION: json.dumps(_task(flow, service))}}
+
+
+def _task(flow: OrderFlow, service: Service) -> Object:
+    """Return what is to be done; `owner` tells the flow from another of its name in another namespace."""
+    declared = {service.name: service.migrations} if service.migrations else {}
+    owner = f"{flow.metadata.namespace}/{flow.metadata.name}"
+    services = {service.name: list(service.command)}
+    return {"flow": flow.metadata.name, "owner": owner, "services": services, "migrations": declared}
+
+
+def _pod(flow: OrderFlow, service: Service) -> Object:
+    password = [{"key": secret.PASSWORD_KEY, "path": service.name}]
+    task = {
+        "path": _TASK_FILE,
+        "fieldRef": {"apiVersion": "v1", "fieldPath": f"metadata.annotations['{TASK_ANNOTATION}']"},
+    }
+    sources = [
+        {"secret": {"name": secret.database_name(flow, service.name), "items": password}},
+        {"downwardAPI": {"items": [task]}},
+    ]
+    spec = pod_spec(_container(flow, service), [{"name": "task", "projected": {"sources": sources}}])
     spec["restartPolicy"] = "Never"
     return spec
 
 
-def _container(flow: OrderFlow, image: str, services: list[Service]) -> Object:
+def _container(flow: OrderFlow, service: Service) -> Object:
     admin = flow.spec.database.secret_key_ref
-    name = _container_name(services)
     return hardened(
         {
-            "name": name,
-            "image": image,
+            "name": "migrate",
+            "image": service.image,
             "command": COMMAND,
             "env": [
                 from_secret(environment.DATABASE_URL, admin.name, admin.key),
-                plain(environment.MIGRATION, f"{_TASKS}/{name}.json"),
-                plain(environment.PASSWORDS, _PASSWORDS),
+                plain(environment.MIGRATION, f"{_FOLDER}/{_TASK_FILE}"),
+                plain(environment.PASSWORDS, _FOLDER),
                 SCRATCH,
             ],
-            "resources": resources(services[0]),
-            "volumeMounts": [
-                {"name": "tasks", "mountPath": _TASKS, "readOnly": True},
-                {"name": "passwords", "mountPath": _PASSWORDS, "readOnly": True},
-            ],
+            "resources": resources(service),
+            "volumeMounts": [{"name": "task", "mountPath": _FOLDER, "readOnly": True}],
         }
     )
-
-
-def _password(flow: OrderFlow, service: str) -> Object:
-    items = [{"key": secret.PASSWORD_KEY, "path": service}]
-    return {"secret": {"name": secret.database_name(flow, service), "items": items}}
-
-
-def _by_image(flow: OrderFlow) -> dict[str, list[Service]]:
-    images: dict[str, list[Service]] = {}
-    for service in flow.spec.services:
-        images.setdefault(service.image, []).append(service)
-    return images
-
-
-def _container_name(services: list[Service]) -> str:
-    return f"migrate-{services[0].name}"

@@ -1,0 +1,155 @@
+"""Every kind of edit while pods of the version before run and new ones never start: it widens before it narrows.
+
+Then it is taken back in its middle, which leaves all as it was, and at last it goes through, which leaves no more than
+it says.
+"""
+
+import pytest
+
+from orderflow_model.loading import parse_flow
+from orderflow_model.postgres_uri import PostgresUri
+from orderflow_operator.desired import desired
+from orderflow_operator.surroundings import Database, Surroundings
+from support.api import Json
+from support.facts import facts
+from support.fleet import until
+from support.flows import changed, pair, service
+from support.pod_status import Fate
+from support.stand import Stand
+
+URI = "postgresql://admin:pw@db.example:5432/shop"
+MOVED = "postgresql://admin:pw@elsewhere.example:6432/shop"
+
+
+def trio() -> Json:
+    """Give a flow whose topics go with their events: the pair, one event more, and somebody who only listens."""
+    flow = changed(changed(pair(), "spec.deletionPolicy", "Delete"), "spec.events.2", {"name": "EXTRA"})
+    flow = changed(flow, "spec.services.0.publishes", ["ASKED", "EXTRA"])
+    flow = changed(flow, "spec.services.1.subscribes", ["ASKED", "EXTRA"])
+    return changed(flow, "spec.services.2", service("watcher", subscribes=["ANSWERED", "EXTRA"]))
+
+
+def renamed() -> Json:
+    """Give the flow with an event renamed, which changes topics and rights of all three."""
+    flow = changed(changed(trio(), "spec.events.1.name", "REPLIED"), "spec.services.0.subscribes", ["REPLIED"])
+    flow = changed(flow, "spec.services.1.publishes", ["REPLIED"])
+    return changed(flow, "spec.services.2.subscribes", ["REPLIED", "EXTRA"])
+
+
+def without_extra() -> Json:
+    """Give the flow without one event, its topic, publisher's and subscribers' rights."""
+    flow = changed(changed(trio(), "spec.events", trio()["spec"]["events"][:2]), "spec.services.0.publishes", ["ASKED"])
+    return changed(changed(flow, "spec.services.1.subscribes", ["ASKED"]), "spec.services.2.subscribes", ["ANSWERED"])
+
+
+def replaced() -> Json:
+    """Give the flow with another service in the answerer's place."""
+    return changed(trio(), "spec.services.1", {**trio()["spec"]["services"][1], "name": "responder"})
+
+
+EDITS: dict[str, Json] = {
+    "an image": changed(trio(), "spec.services.0.image", "example/asker:2"),
+    "an event's name": renamed(),
+    "an event leaves": without_extra(),
+    "a subscription leaves": changed(trio(), "spec.services.1.subscribes", ["ASKED"]),
+    "a subscription comes": changed(trio(), "spec.services.0.subscribes", ["ANSWERED", "EXTRA"]),
+    "a publication comes": changed(trio(), "spec.services.2.publishes", ["EXTRA"]),
+    "all subscriptions leave": changed(trio(), "spec.services.0.subscribes", None),
+    "a service in another's place": replaced(),
+    "a service joins another": changed(replaced(), "spec.services", replaced()["spec"]["services"][:2]),
+    "a port": changed(trio(), "spec.services.0.httpPort", 9090),
+    "how events are delivered": changed(trio(), "spec.defaults", {"delivery": {"retries": 2}}),
+    "where traces go": changed(trio(), "spec.tracing", {"endpoint": "http://collector:4317"}),
+    "pods at most": changed(changed(trio(), "spec.services.1.scale.max", 9), "spec.services.1.image", "example/x:2"),
+    "where the database is": changed(trio(), "spec.database.secretKeyRef.name", "elsewhere"),
+}
+
+
+@pytest.mark.parametrize("where", ["pods", "migration"])
+@pytest.mark.parametrize("edit", EDITS)
+async def test_an_edit_takes_nothing_from_pods_that_run(stand: Stand, edit: str, where: str) -> None:
+    """While it is stuck all that old pods count on stays; taken back it leaves no trace; gone through, no surplus."""
+    flow = EDITS[edit] if where == "pods" else _of_new_images(EDITS[edit])
+    uri = MOVED if edit == "where the database is" else URI
+    await stand.start()
+    await stand.apply(trio())
+    await stand.until_ready("pair")
+    before, pods = await _facts(stand), await _pods(stand)
+    _hold(stand, where)
+
+    await _apply(stand, flow, uri)
+    await stand.until("pair", "Ready", "False", seconds=5)
+    assert before <= (stuck := await _facts(stand)), before - stuck
+    assert pods <= await _pods(stand)
+
+    _release(stand, where)
+    await _apply(stand, trio(), URI)
+    await stand.until_ready("pair")
+    await _until(stand, before)
+    assert await _pods(stand) == pods, "nothing was started anew"
+
+    await _apply(stand, flow, uri)
+    await stand.until_ready("pair")
+    await _until(stand, _pictured(stand, flow, uri))
+
+
+def _of_new_images(flow: Json) -> Json:
+    """Give a flow with images that need a migration each before their pods."""
+    made = flow
+    for index, entry in enumerate(flow["spec"]["services"]):
+        made = changed(made, f"spec.services.{index}.image", f"{entry['image']}.1")
+    return made
+
+
+async def _apply(stand: Stand, flow: Json, uri: str) -> None:
+    await stand.give_database(flow, uri)
+    await stand.apply(flow, database=False)
+    await stand.settle(3)
+
+
+def _hold(stand: Stand, where: str) -> None:
+    """Let no pod to come start, of services or of their migrations."""
+    for name in ("asker", "answerer", "watcher", "responder"):
+        stand.kubelet.intend(*((name, Fate.STARTING) if where == "pods" else (f"{name}/migration", Fate.IMAGE_PULL)))
+
+
+def _release(stand: Stand, where: str) -> None:
+    for name in ("asker", "answerer", "watcher", "responder"):
+        stand.kubelet.forget(name if where == "pods" else f"{name}/migration")
+
+
+async def _facts(stand: Stand) -> set[str]:
+    return facts((await stand.made()).values())
+
+
+async def _until(stand: Stand, wanted: set[str]) -> None:
+    """Wait until what there is is exactly this."""
+
+    async def holds() -> bool:
+        return await _facts(stand) == wanted
+
+    try:
+        await until(holds, "", 60)
+    except AssertionError:
+        found = await _facts(stand)
+        raise AssertionError(
+            f"missing: {wanted - found}, too much: {found - wanted}\n{stand.operator.tail()}"
+        ) from None
+
+
+def _pictured(stand: Stand, flow: Json, uri: str) -> set[str]:
+    metadata = {**flow["metadata"], "namespace": stand.namespace, "uid": "uid"}
+    around = Surroundings(keda=True, database=Database.of(PostgresUri.parse(uri)))
+    return facts(desired(parse_flow({**flow, "metadata": metadata}), around))
+
+
+async def _pods(stand: Stand) -> set[str]:
+    """Give the pods of services that run ready and are not ending."""
+    found = await stand.api.list("Pod", stand.namespace, "orderflow.dev/service")
+    alive = (pod for pod in found if "deletionTimestamp" not in pod["metadata"])
+    ready = {"type": "Ready", "status": "True"}
+    return {
+        pod["metadata"]["name"]
+        for pod in alive
+        if any(ready.items() <= one.items() for one in pod.get("status", {}).get("conditions", ()))
+    }
