@@ -119,6 +119,24 @@ async def test_partitions_are_added_and_never_taken_away(ready: Stand) -> None:
     await ready.until_ready("pair")
 
 
+@pytest.mark.parametrize("place", ["spec.events.0.topic", "spec.defaults.topic"])
+async def test_an_edit_that_strimzi_would_do_in_part_is_refused_whole(ready: Stand, place: str) -> None:
+    """Another number of replicas is refused with its place, and what else the edit says of the topic is not done."""
+    before = (await ready.made())["KafkaTopic", "pair.asked"]
+    more = {"replicas": 5, "config": {"min.insync.replicas": "3"}}
+    edited = changed(pair(), place, more)
+    await ready.apply(changed(edited, "spec.services.0.image", "example/asker:2"))
+    said = await ready.until("pair", "Valid", "False", "ReplicaChange")
+    assert f"{place.replace('.0.', '[0].')}.replicas: topic pair.asked has 3 replicas, not 5" in said["message"]
+    await ready.settle(3)
+    made = await ready.made()
+    assert made["KafkaTopic", "pair.asked"]["spec"] == before["spec"]
+    assert not await _runs(ready, "example/asker:2")
+    await ready.apply(changed(pair(), "spec.services.0.image", "example/asker:2"))
+    await ready.until_ready("pair")
+    assert await _runs(ready, "example/asker:2")
+
+
 async def partitions(stand: Stand, topic: str) -> int:
     """Give the partitions that a KafkaTopic asks for."""
     found = await stand.api.get("KafkaTopic", stand.namespace, topic)

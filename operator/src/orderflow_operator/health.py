@@ -16,7 +16,7 @@ class State(StrEnum):
 
 
 class Health(NamedTuple):
-    """`ready` and `wanted` count pods of a Deployment; `wanted` are the partitions of a KafkaTopic."""
+    """`ready` and `wanted` count pods of a Deployment; of a KafkaTopic they are its replicas and partitions."""
 
     state: State
     reason: str = ""
@@ -94,12 +94,12 @@ def _deployment(generation: int, spec: _Spec, status: _Status) -> Health:
 
 
 def _strimzi(generation: int, spec: _Spec, status: _Status) -> Health:
-    ready, partitions = status.condition("Ready"), spec.partitions or 0
+    ready, sizes = status.condition("Ready"), (spec.replicas or 0, spec.partitions or 0)
     if status.observed_generation < generation or not ready.status:
-        return Health(State.PENDING, "WaitingForStrimzi", "Strimzi has not taken it up yet", 0, partitions)
+        return Health(State.PENDING, "WaitingForStrimzi", "Strimzi has not taken it up yet", *sizes)
     if ready.status == "True":
-        return Health(State.READY, "", "", 0, partitions)
-    return Health(State.FAILED, ready.reason or "NotReady", ready.message, 0, partitions)
+        return Health(State.READY, "", "", *sizes)
+    return Health(State.FAILED, ready.reason or "NotReady", ready.message, *sizes)
 
 
 def _job(generation: int, spec: _Spec, status: _Status) -> Health:

@@ -3,15 +3,16 @@
 What the API server's own rules refuse is refused here too, so that the operator is as strict without them.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from orderflow_model.findings import Finding, InvalidResource, Severity
 from orderflow_model.flow import OrderFlow
 from orderflow_model.lint import lint
 from orderflow_model.loading import parse_flow
-from orderflow_model.topics import event_topic
+from orderflow_model.topics import Topic, event_topic, flow_topics
 from orderflow_operator.claims import Claims
+from orderflow_operator.health import Health, State
 from orderflow_operator.resources import kafkatopic
 from orderflow_operator.resources.metadata import Object
 from orderflow_operator.store import FlowKey, Objects, entry
@@ -59,7 +60,10 @@ def judge(raw: Object, claims: Claims, objects: Objects) -> Verdict:
     if claimed:
         return Verdict(flow, claimed[0].reason, tuple(one.finding for one in claimed), warnings)
     fewer = tuple(_fewer_partitions(flow, objects))
-    return Verdict(flow, "PartitionDecrease" if fewer else "", fewer, warnings)
+    if fewer:
+        return Verdict(flow, "PartitionDecrease", fewer, warnings)
+    other = tuple(_other_replicas(flow, objects))
+    return Verdict(flow, "ReplicaChange" if other else "", other, warnings)
 
 
 def made_at(raw: Object) -> str:
@@ -85,16 +89,25 @@ def _same_objects(flow: OrderFlow) -> Iterator[Finding]:
             )
 
 
-def _fewer_partitions(flow: OrderFlow, objects: Objects) -> Iterable[Finding]:
-    live = _partitions(objects)
-    for index, event in enumerate(flow.spec.events):
-        topic = event_topic(flow, event)
-        has = live.get(kafkatopic.name(topic.name), 0)
-        if topic.partitions < has:
-            message = f"topic {topic.name} has {has} partitions and cannot shrink to {topic.partitions}"
-            yield Finding(f"spec.events[{index}].topic.partitions", f"{message}: Kafka takes no partition away")
+def _fewer_partitions(flow: OrderFlow, objects: Objects) -> Iterator[Finding]:
+    for topic, has in _present(flow, objects):
+        if topic.partitions < has.wanted:
+            message = f"topic {topic.name} has {has.wanted} partitions and cannot shrink to {topic.partitions}"
+            yield Finding(f"{topic.place}.partitions", f"{message}: Kafka takes no partition away")
 
 
-def _partitions(objects: Objects) -> Mapping[str, int]:
-    prefix = entry(kafkatopic.KIND, "")
-    return {name.removeprefix(prefix): one.health.wanted for name, one in objects.items() if name.startswith(prefix)}
+def _other_replicas(flow: OrderFlow, objects: Objects) -> Iterator[Finding]:
+    """Yield topics that Strimzi would refuse, and do in part. Of one that it refuses by now it is not known."""
+    said = {f"spec.events[{index}].topic" for index, event in enumerate(flow.spec.events) if event.topic.replicas}
+    for topic, has in _present(flow, objects):
+        if has.state is State.READY and has.ready not in (0, topic.replicas):
+            message = f"topic {topic.name} has {has.ready} replicas, not {topic.replicas}"
+            place = topic.place if topic.place in said else "spec.defaults.topic"
+            yield Finding(f"{place}.replicas", f"{message}; reassign its partitions first, or give back the number")
+
+
+def _present(flow: OrderFlow, objects: Objects) -> Iterator[tuple[Topic, Health]]:
+    for topic in flow_topics(flow):
+        live = objects.get(entry(kafkatopic.KIND, kafkatopic.name(topic.name)))
+        if live is not None:
+            yield topic, live.health
