@@ -39,6 +39,16 @@ class Model(BaseModel):
         allow_inf_nan=False,
     )
 
+    @classmethod
+    def read(cls, value: bytes) -> Self:
+        """Read it from JSON, strictly, with whole numbers in any form (`2`, `2.0`, `2E0`); raise `ValueError`."""
+        try:
+            return cls.model_validate_json(value, strict=True, by_alias=True, by_name=False)
+        except ValidationError as error:
+            if not any(found["type"] in _NO_WHOLE_NUMBER for found in error.errors(include_input=False)):
+                raise
+        return cls.model_validate_json(_with_whole_numbers(value), strict=True, by_alias=True, by_name=False)
+
 
 class Event(Model):
     """One thing that happened. Subclasses set `TYPE`, and `VERSION` with an upcaster for each older one."""
@@ -64,18 +74,9 @@ class Event(Model):
                 value = to_json(cls._upcast(_parsed(value), version))
             elif b"NaN" in value or b"Infinity" in value:
                 _parsed(value)  # pydantic does not refuse these in a field that it does not read
-            return cls._read(value)
+            return cls.read(value)
         except ValueError as error:
             raise Undecodable(_reason(cls.TYPE, error)) from None
-
-    @classmethod
-    def _read(cls, value: bytes) -> Self:
-        try:
-            return cls.model_validate_json(value, strict=True, by_alias=True, by_name=False)
-        except ValidationError as error:
-            if not any(found["type"] in _NO_WHOLE_NUMBER for found in error.errors(include_input=False)):
-                raise
-        return cls.model_validate_json(_with_whole_numbers(value), strict=True, by_alias=True, by_name=False)
 
     @classmethod
     def _upcast(cls, data: Any, version: int) -> Any:

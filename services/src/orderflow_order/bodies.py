@@ -1,6 +1,7 @@
 """Reads request bodies for the API: bounded, by content type and coding, each order of a batch on its own."""
 
 import zlib
+from codecs import BOM_UTF8
 from collections.abc import Iterable
 from typing import TypeVar
 
@@ -83,13 +84,14 @@ def content_type(request: Request) -> str:
 def order(model: type[R], body: bytes) -> R:
     """Read one order; raise the problem that names every wrong place."""
     try:
-        return model.model_validate_json(body)
+        return model.read(body.removeprefix(BOM_UTF8))
     except ValidationError as error:
         raise invalid_body(error) from None
 
 
 def batch(body: bytes, media: str) -> list[Item]:
     """Read a batch; an item that is wrong becomes its problem and leaves the others alone."""
+    body = body.removeprefix(BOM_UTF8)
     items = _lines(body) if media in NDJSON else _array(body)
     if not 0 < len(items) <= MAX_BATCH:
         raise BatchTooLarge(f"the batch holds {len(items)} orders; send 1 to {MAX_BATCH}")

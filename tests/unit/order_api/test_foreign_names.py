@@ -133,3 +133,41 @@ async def test_a_street_that_is_none_is_refused(door, order, street) -> None:
     order["shipTo"]["street"] = street
     answer = await place(door, order)
     assert (answer.status, [error["place"] for error in answer.json["errors"]]) == (422, ["/shipTo/street"])
+
+
+@pytest.mark.parametrize("written", ["2", "2.0", "2.000", "2E0", "0.2e1", "20e-1"])
+@pytest.mark.parametrize("batch", [False, True])
+async def test_a_whole_number_may_be_written_in_any_way(door, order, written, batch) -> None:
+    """JSON has one kind of number: some languages write all alike, and the order is the same."""
+    text = json.dumps(order | ({"idempotencyKey": "k1"} if batch else {})).replace(
+        '"quantity": 2', f'"quantity": {written}'
+    )
+    if batch:
+        answer = await door.post("/orders/batch", f"[{text}]".encode())
+        placed = answer.json["results"][0]
+    else:
+        answer = await door.post("/orders", text.encode(), idempotency_key="k1")
+        placed = answer.json | {"status": answer.status}
+    assert placed["status"] == 201, answer.body
+    assert door.desk.placed(placed["id"]).lines[0].quantity == 2
+    assert (await place(door, order)).status == 200
+
+
+@pytest.mark.parametrize("written", ["2.5", '"2"', "true", "1e400", "2.0000000000000000001", "null"])
+async def test_what_is_no_whole_number_is_refused_at_its_place(door, order, written) -> None:
+    """Nothing is rounded, and no text is taken for a number."""
+    text = json.dumps(order).replace('"quantity": 2', f'"quantity": {written}')
+    answer = await door.post("/orders", text.encode(), idempotency_key="k1")
+    assert answer.status == 422
+    assert [wrong["place"] for wrong in answer.json["errors"]] == ["/lines/0/quantity"]
+
+
+@pytest.mark.parametrize("media", ["application/json", "application/x-ndjson"])
+async def test_a_body_may_begin_with_a_byte_order_mark(door, order, media) -> None:
+    """As .NET and PowerShell write text."""
+    mark, keyed = b"\xef\xbb\xbf", json.dumps(order | {"idempotencyKey": "k1"}).encode()
+    body = keyed if media.endswith("ndjson") else b"[" + keyed + b"]"
+    answer = await door.post("/orders/batch", mark + body, content_type=media)
+    assert [result["status"] for result in answer.json["results"]] == [201], answer.body
+    again = await door.post("/orders", mark + json.dumps(order).encode(), idempotency_key="k1")
+    assert again.status == 200
