@@ -5,6 +5,7 @@ tolerates fields it does not know and lifts old versions by `UPCASTERS`, so a pr
 """
 
 import json
+from codecs import BOM_UTF8
 from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any, ClassVar, Self
@@ -41,7 +42,11 @@ class Model(BaseModel):
 
     @classmethod
     def read(cls, value: bytes) -> Self:
-        """Read it from JSON, strictly, with whole numbers in any form (`2`, `2.0`, `2E0`); raise `ValueError`."""
+        """Read it from JSON, strictly; raise `ValueError`.
+
+        Whole numbers may be written in any form (`2`, `2.0`, `2E0`), and a byte order mark may stand before.
+        """
+        value = value.removeprefix(BOM_UTF8)
         try:
             return cls.model_validate_json(value, strict=True, by_alias=True, by_name=False)
         except ValidationError as error:
@@ -70,6 +75,7 @@ class Event(Model):
     def decode(cls, value: bytes, version: int) -> Self:
         """Read the event from JSON of any `version`; raise `Undecodable` with the place and reason."""
         try:
+            value = value.removeprefix(BOM_UTF8)
             if version < cls.VERSION:
                 value = to_json(cls._upcast(_parsed(value), version))
             elif b"NaN" in value or b"Infinity" in value:

@@ -6,6 +6,7 @@ event format 1.0.2 (null means that an attribute is not set; `data` is JSON, `da
 
 import base64
 import re
+from codecs import BOM_UTF8
 from typing import NamedTuple
 
 import msgspec
@@ -58,7 +59,7 @@ def read_structured(value: bytes) -> Structured:
 
 def _members(value: bytes) -> dict[str, msgspec.Raw]:
     try:
-        return _decoder.decode(value)
+        return _decoder.decode(value.removeprefix(BOM_UTF8))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Undecodable(f"the event is no JSON object: {error}"[:500]) from None
 

@@ -84,9 +84,11 @@ def content_type(request: Request) -> str:
 def order(model: type[R], body: bytes) -> R:
     """Read one order; raise the problem that names every wrong place."""
     try:
-        return model.read(body.removeprefix(BOM_UTF8))
+        return model.read(body)
     except ValidationError as error:
         raise invalid_body(error) from None
+    except ValueError as error:
+        raise MalformedJson(f"{error}; send one JSON document in UTF-8") from None
 
 
 def batch(body: bytes, media: str) -> list[Item]:

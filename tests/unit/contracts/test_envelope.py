@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from orderflow_contracts.envelope import Content, Envelope, Header, read_content
 from orderflow_contracts.event import Undecodable
+from orderflow_contracts.events import PaymentRefunded
 
 WHEN = datetime(2026, 5, 4, 3, 2, 1, 7, tzinfo=UTC)
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -290,3 +291,18 @@ def test_forms_that_are_not_read_are_refused_by_name(content_type: str, reason: 
     """A producer's owner reads in the dead letter what to change."""
     with pytest.raises(Undecodable, match=reason):
         structured(MEMBERS, content_type)
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_an_event_may_begin_with_a_byte_order_mark(mark: bytes) -> None:
+    """As .NET writes text: in structured mode, in its data, and in a value of binary mode."""
+    value = PaymentRefunded(order_id="o1", currency="EUR", amount=5).encode()
+    whole = MEMBERS | {"data_base64": base64.b64encode(mark + value).decode()}
+    del whole["data"]
+    read = read_content([("content-type", b"application/cloudevents+json")], mark + json.dumps(whole).encode())
+    assert read.envelope.id == MEMBERS["id"]
+    assert (
+        PaymentRefunded.decode(read.data, 1)
+        == PaymentRefunded.decode(mark + value, 1)
+        == PaymentRefunded.decode(value, 1)
+    )

@@ -162,6 +162,14 @@ async def test_what_is_no_whole_number_is_refused_at_its_place(door, order, writ
     assert [wrong["place"] for wrong in answer.json["errors"]] == ["/lines/0/quantity"]
 
 
+@pytest.mark.parametrize("depth", [100, 190, 500, 30_000])
+async def test_depth_beside_a_whole_number_is_refused(door, order, depth) -> None:
+    """As any other body that is none."""
+    text = json.dumps(order).replace('"quantity": 2', '"quantity": 2.0, "x": ' + "[" * depth + "]" * depth)
+    answer = await door.post("/orders", text.encode(), idempotency_key="k1")
+    assert answer.status in (400, 422)
+
+
 @pytest.mark.parametrize("media", ["application/json", "application/x-ndjson"])
 async def test_a_body_may_begin_with_a_byte_order_mark(door, order, media) -> None:
     """As .NET and PowerShell write text."""
