@@ -13,7 +13,7 @@ from support.api import Json
 from support.flows import changed, pair
 from support.kafka_rights import KafkaRights
 from support.pod_status import Fate
-from support.secure_kafka import ROOT, ROOT_PASSWORD, SecureKafka
+from support.secure_kafka import ROOT, SecureKafka
 from support.stand import USABLE, Stand
 
 
@@ -49,7 +49,7 @@ async def password_of(stand: Stand, name: str) -> str:
 async def entrusted(stand: Stand, secure_kafka: SecureKafka) -> Stand:
     """An operator that has been given the Kafka's password and certificate."""
     await asyncio.to_thread(secure_kafka.make_root)
-    await give(stand, "kafka-root", {"password": ROOT_PASSWORD})
+    await give(stand, "kafka-root", secure_kafka.login)
     await give(stand, "kafka-ca", {"ca.crt": secure_kafka.ca})
     await stand.start()
     return stand
@@ -121,8 +121,8 @@ async def test_a_wrong_password_is_told_of_and_mended(
     await entrusted.apply(secure_pair(flow_name, secure_kafka))
     said = await entrusted.until(flow_name, "TopicsReady", "False", "KafkaSecretMissing")
     assert "kafka-root" in said["message"]
-    await give(entrusted, "kafka-root", {"password": "wrong"})
+    await give(entrusted, "kafka-root", secure_kafka.login | {"password": "wrong"})
     said = await entrusted.until(flow_name, "TopicsReady", "False", "KafkaUnavailable")
     assert secure_kafka.secure_bootstrap in said["message"]
-    await give(entrusted, "kafka-root", {"password": ROOT_PASSWORD})
+    await give(entrusted, "kafka-root", secure_kafka.login)
     await entrusted.until_ready(flow_name)

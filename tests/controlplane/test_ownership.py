@@ -14,13 +14,13 @@ from confluent_kafka import TopicCollection
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
 
 from orderflow_cli.kafka import Kafka
-from support.api import Json
+from support.api import ApiError, Json
 from support.author import author_of
 from support.controlplane import ControlPlane
 from support.fleet import until
 from support.flows import changed, pair
 from support.kafka_rights import KafkaRights
-from support.secure_kafka import ROOT, ROOT_PASSWORD, SecureKafka
+from support.secure_kafka import ROOT, SecureKafka
 from support.stand import USABLE, Stand, condition, stand_of
 from support.strimzi import Refused
 
@@ -105,7 +105,7 @@ async def trust(kafka: SecureKafka, *stands: Stand) -> None:
     """Give namespaces the password and certificate of a Kafka."""
     await asyncio.to_thread(kafka.make_root)
     for stand in stands:
-        await give(stand, "kafka-root", {"password": ROOT_PASSWORD})
+        await give(stand, "kafka-root", kafka.login)
         await give(stand, "kafka-ca", {"ca.crt": kafka.ca})
 
 
@@ -313,6 +313,85 @@ async def test_a_login_that_is_not_for_flows_is_not_used_to_clean_up_either(
     await stand.start()
     await end(author, flow_name)
     assert f"{author.namespace}.{flow_name}.asker" in await asyncio.to_thread(KafkaRights(secure_kafka.bootstrap).users)
+
+
+async def test_a_login_goes_to_no_address_that_its_owner_does_not_list(
+    author: Stand, stand: Stand, secure_kafka: SecureKafka, flow_name: str
+) -> None:
+    """Whoever answers at an author's address hears nothing of the login, also when the flow goes; its own is given."""
+    await trust(secure_kafka, stand)
+    heard: list[bytes] = []
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(await reader.read(4096))
+        writer.close()
+
+    async with await asyncio.start_server(listen, "127.0.0.1", 0) as trap:
+        address = f"127.0.0.1:{trap.sockets[0].getsockname()[1]}"
+        flow = changed(secure(flow_name, secure_kafka), "spec.kafka.bootstrapServers", [address])
+        await stand.give_database(flow)
+        for servers in ([address], [secure_kafka.secure_bootstrap, address]):
+            await author.apply(changed(flow, "spec.kafka.bootstrapServers", servers), database=False)
+            said = await author.until(flow_name, "TopicsReady", "False", "LoginNotForAddress")
+            assert address in said["message"]
+        await end(author, flow_name)
+        assert heard == []
+    await author.apply(secure(flow_name, secure_kafka), database=False)
+    await author.until_ready(flow_name)
+    await end(author, flow_name)
+
+
+PLACES: dict[str, tuple[str, Any]] = {
+    "spec.database.secretKeyRef": ("spec.database.secretKeyRef", {"name": "kafka-root", "key": "password"}),
+    "spec.kafka.tls.certificateAuthority.secretKeyRef": (
+        "spec.kafka",
+        {
+            "provisioner": "Admin",
+            "bootstrapServers": ["nobody.invalid:9092"],
+            "tls": {"certificateAuthority": {"secretKeyRef": {"name": "kafka-root", "key": "password"}}},
+        },
+    ),
+    "spec.services[0].env[0].valueFrom.secretKeyRef": (
+        "spec.services.0.env",
+        [{"name": "X", "valueFrom": {"secretKeyRef": {"name": "kafka-root", "key": "password"}}}],
+    ),
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+async def test_a_login_of_the_operators_reaches_no_pod(author: Stand, stand: Stand, place: str) -> None:
+    """What is for flows to log in with is named nowhere else: not as a variable, a certificate or a database."""
+    await give(stand, "kafka-root", {"password": "root-password", "bootstrap-servers": "kafka.example:9092"})
+    flow = pair()
+    await stand.give_database(flow)
+    await author.apply(changed(flow, *PLACES[place]), database=False)
+    said = await author.until("pair", "IdentitiesReady", "False", "SecretNotUsable")
+    assert said["message"].startswith(f"{place}: Secret kafka-root holds the operator's login")
+    await stand.settle()
+    for kind in ("Deployment", "Job"):
+        assert await stand.api.list(kind, stand.namespace) == []
+
+
+FORGED = {
+    ("ConfigMap", "pair.kafka", ""): {"data": {"any": "{}"}},
+    ("ConfigMap", "orderflow.adoptions", ""): {"data": {"pair": "theirs"}},
+    ("Secret", "kafka-root", ""): {"stringData": {"bootstrap-servers": "mine.example:9092"}},
+    ("KafkaTopic", "theirs", ""): {"metadata": {"labels": {"orderflow.dev/flow": "pair"}}},
+    ("OrderFlow", "pair", "status"): {"status": {"topics": []}},
+}
+
+
+@pytest.mark.parametrize(("kind", "name", "part"), FORGED)
+async def test_marks_and_grants_are_not_an_authors_to_write(
+    author: Stand, stand: Stand, kind: str, name: str, part: str
+) -> None:
+    """What tells whose a topic is, or where a login may go, cannot be forged with the right to write OrderFlows."""
+    flow = pair()
+    await stand.give_database(flow)
+    await author.apply(flow, database=False)
+    with pytest.raises(ApiError) as refused:
+        await author.api.patch(kind, author.namespace, name, FORGED[kind, name, part], part)
+    assert refused.value.status == 403
 
 
 async def test_a_flow_of_an_older_operator_goes_on(

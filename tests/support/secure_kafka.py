@@ -60,6 +60,11 @@ class SecureKafka(Kafka):
         """Make the user ROOT, who may do everything: with its password the operator comes in."""
         KafkaRights(self.bootstrap).ensure_user(ROOT, ROOT_PASSWORD, _EVERYTHING)
 
+    @property
+    def login(self) -> dict[str, str]:
+        """What stands in the Secret by which the operator comes in."""
+        return {"password": ROOT_PASSWORD, "bootstrap-servers": self.secure_bootstrap}
+
     def attempt(self, user: str, password: str, topic: str) -> int | None:
         """Send one event as a user; give the code of the error, None when it was taken."""
         told: list[KafkaError | None] = []

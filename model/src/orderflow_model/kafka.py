@@ -39,7 +39,11 @@ class Authentication(Part):
     username: Annotated[PlainText, Field(min_length=1, max_length=256)] | None = Field(
         None, description="User name for SCRAM."
     )
-    secret_key_ref: SecretKeyRef | None = Field(None, description="The Secret's key that holds the password.")
+    secret_key_ref: SecretKeyRef | None = Field(
+        None,
+        description="The Secret's key that holds the password. "
+        "Its key bootstrap-servers lists the brokers that this may be sent to.",
+    )
 
     rules = (
         Rule(

@@ -23,6 +23,11 @@ from orderflow_model.services import Service
 USABLE_LABEL = f"{GROUP}/usable-by-flows"
 """Label, with the value "true", of a Secret that any flow of its namespace may name."""
 
+ADDRESSES_KEY = "bootstrap-servers"
+"""Key of a Secret with a login at Kafka: the brokers it may be sent to, as host:port with commas or blanks between."""
+
+LOGIN_PLACE = "spec.kafka.authentication.secretKeyRef"
+
 
 @dataclass(frozen=True)
 class NamedSecret:
@@ -45,7 +50,7 @@ def named_secrets(flow: OrderFlow) -> Iterator[NamedSecret]:
     spec = flow.spec
     yield NamedSecret("spec.database.secretKeyRef", spec.database.secret_key_ref)
     if spec.kafka.authentication and spec.kafka.authentication.secret_key_ref:
-        yield NamedSecret("spec.kafka.authentication.secretKeyRef", spec.kafka.authentication.secret_key_ref)
+        yield NamedSecret(LOGIN_PLACE, spec.kafka.authentication.secret_key_ref)
     if spec.kafka.tls and spec.kafka.tls.certificate_authority:
         place = "spec.kafka.tls.certificateAuthority.secretKeyRef"
         yield NamedSecret(place, spec.kafka.tls.certificate_authority.secret_key_ref)
@@ -66,9 +71,9 @@ def foreign_secrets(flow: OrderFlow) -> Iterator[NamedSecret]:
 def _why_not(flow: OrderFlow, named: NamedSecret) -> str:
     name, authentication = named.reference.name, flow.spec.kafka.authentication
     if named.service is not None:
-        if named.reference == flow.spec.database.secret_key_ref:
+        if name == flow.spec.database.secret_key_ref.name:
             return "the database's admin secret is the migration job's alone; a service has a role of its own"
-        if authentication and named.reference == authentication.secret_key_ref:
+        if authentication and authentication.secret_key_ref and name == authentication.secret_key_ref.name:
             return "with this Secret the operator rules over Kafka; a service has a user of its own"
         if name in _secrets_of(flow, named.service):
             return ""

@@ -146,10 +146,12 @@ class Cluster:
         found = await self._get(SECRET, namespace, name)
         return None if found is None else _values(found)
 
-    async def secret_labels(self, namespace: str, name: str) -> dict[str, str] | None:
-        """Read the labels of a Secret; None when it is not there."""
+    async def secret_outline(self, namespace: str, name: str) -> tuple[dict[str, str], frozenset[str]] | None:
+        """Read the labels of a Secret, and which keys it has; None when it is not there."""
         found = await self._get(SECRET, namespace, name)
-        return None if found is None else dict(found["metadata"].get("labels") or {})
+        if found is None:
+            return None
+        return dict(found["metadata"].get("labels") or {}), frozenset(found.get("data") or {})
 
     async def check_user_secret(self, key: FlowKey, name: str) -> None:
         """Raise SecretTakenError where Strimzi would overwrite a Secret that no KafkaUser of this name has."""

@@ -11,10 +11,14 @@ from dataclasses import dataclass, field
 
 from orderflow_model.flow import OrderFlow
 from orderflow_model.postgres_uri import PostgresUri
-from orderflow_model.secret_lint import USABLE_LABEL, foreign_secrets
+from orderflow_model.secret_lint import ADDRESSES_KEY, LOGIN_PLACE, USABLE_LABEL, foreign_secrets
 from orderflow_operator.broker import broker
 from orderflow_operator.cluster import Cluster
-from orderflow_operator.errors import DatabaseSecretInvalidError, DatabaseSecretMissingError, SecretNotUsableError
+from orderflow_operator.errors import (
+    DatabaseSecretInvalidError,
+    DatabaseSecretMissingError,
+    SecretNotUsableError,
+)
 from orderflow_operator.resources import secret
 from orderflow_operator.resources.metadata import digest
 from orderflow_operator.store import FlowKey
@@ -55,19 +59,19 @@ class Credentials:
             raise DatabaseSecretInvalidError(reference.name, reference.key, str(error)) from None
 
     async def check_named(self, key: FlowKey, flow: OrderFlow) -> None:
-        """Make sure that each Secret the flow names is for flows to name; raise SecretNotUsableError.
+        """Make sure that each Secret the flow names is for flows to name, and there; raise FlowError.
 
         One that is not there is told of by whoever needs it.
         """
-        named = {one.reference.name: one.place for one in foreign_secrets(flow)}
-        state = digest(f"{flow.metadata.uid} {sorted(named)}")
+        named = {one.place: one.reference.name for one in foreign_secrets(flow)}
+        state = digest(f"{flow.metadata.uid} {sorted(named.items())}")
         known, until = self._allowed.get(key, ("", 0.0))
         if known == state and self._now() < until:
             return
-        for name, place in named.items():
-            labels = await self._cluster.secret_labels(key.namespace, name)
-            if labels is not None and labels.get(USABLE_LABEL) != "true":
-                raise SecretNotUsableError(place, name, USABLE_LABEL)
+        outlines = {name: await self._cluster.secret_outline(key.namespace, name) for name in set(named.values())}
+        for place, name in named.items():
+            if why := _why_not(place, outlines[name]):
+                raise SecretNotUsableError(place, name, why)
         self._allowed[key] = (state, self._now() + VERIFIED_SECONDS)
 
     async def ensure(self, key: FlowKey, flow: OrderFlow, admin: Admin) -> None:
@@ -109,3 +113,13 @@ class Credentials:
             found = {secret.PASSWORD_KEY: secrets.token_urlsafe(_PASSWORD_BYTES)}
             await self._cluster.write_secret(key, secret.build_kafka(flow, name, found[secret.PASSWORD_KEY]))
         return found[secret.PASSWORD_KEY]
+
+
+def _why_not(place: str, outline: tuple[dict[str, str], frozenset[str]] | None) -> str:
+    """Return why a flow may not name a Secret there, if it may not; with a login in a pod one could rule over Kafka."""
+    labels, keys = outline or ({USABLE_LABEL: "true"}, frozenset())
+    if labels.get(USABLE_LABEL) != "true":
+        return f"is not for flows to name; its owner can say so by the label {USABLE_LABEL}=true"
+    if ADDRESSES_KEY in keys and place != LOGIN_PLACE:
+        return f"holds the operator's login at a Kafka, which only {LOGIN_PLACE} may name"
+    return ""

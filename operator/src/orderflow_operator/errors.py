@@ -3,6 +3,8 @@
 Whoever finds one raises it or hands it on; `status.py` turns it into a condition, the work queue decides on retries.
 """
 
+from collections.abc import Iterable
+
 from orderflow_model.conditions import IDENTITIES_READY, SERVICES_READY, TOPICS_READY
 
 _CONDITION_OF = {
@@ -53,11 +55,10 @@ class NotServedError(FlowError):
 
 
 class SecretNotUsableError(FlowError):
-    """A Secret that the flow names is not for flows: nothing of it reaches a pod."""
+    """A Secret that the flow names is not for flows, or not there: nothing of it reaches a pod."""
 
-    def __init__(self, place: str, name: str, label: str) -> None:
-        words = f"{place}: Secret {name} is not for flows to name; its owner can say so by the label {label}=true"
-        super().__init__(IDENTITIES_READY, "SecretNotUsable", words)
+    def __init__(self, place: str, name: str, why: str) -> None:
+        super().__init__(IDENTITIES_READY, "SecretNotUsable", f"{place}: Secret {name} {why}")
 
 
 class SecretTakenError(FlowError):
@@ -89,6 +90,19 @@ class KafkaSecretMissingError(FlowError):
     def __init__(self, name: str, key: str) -> None:
         words = f"Secret {name} with key {key} is not there; the flow's spec.kafka names it; create it"
         super().__init__(TOPICS_READY, "KafkaSecretMissing", words)
+
+
+class LoginNotForAddressError(FlowError):
+    """The flow's brokers are not among those to which the login's owner lets it go."""
+
+    def __init__(self, name: str, key: str, servers: Iterable[str]) -> None:
+        brokers = ",".join(servers)
+        patch = f'{{"stringData":{{"{key}":"{brokers}"}}}}'
+        words = (
+            f"the login in Secret {name} is not sent to {brokers}: its key {key} does not list them; if they are the "
+            f"brokers it is for, its owner says so: kubectl patch secret {name} --type merge -p '{patch}'"
+        )
+        super().__init__(TOPICS_READY, "LoginNotForAddress", words)
 
 
 class KafkaUnavailableError(FlowError):

@@ -3,12 +3,13 @@
 Nothing there is changed or deleted that is not marked as the flow's (`marks.py`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from orderflow_model.flow import DeletionPolicy, OrderFlow
 from orderflow_model.kafka import Provisioner
 from orderflow_model.names import autoscaler_user_name, dead_letter_topic_name, object_name
+from orderflow_model.secret_lint import ADDRESSES_KEY
 from orderflow_model.topic_changes import Ours
 from orderflow_model.topics import flow_topics
 from orderflow_operator.access import Access, autoscaler_access, autoscaler_user, service_access, service_user
@@ -16,7 +17,13 @@ from orderflow_operator.broker import broker
 from orderflow_operator.cluster import Cluster
 from orderflow_operator.credentials import Credentials
 from orderflow_operator.desired import by_lag
-from orderflow_operator.errors import FlowError, KafkaSecretMissingError, SecretNotUsableError, UserTakenError
+from orderflow_operator.errors import (
+    FlowError,
+    KafkaSecretMissingError,
+    LoginNotForAddressError,
+    SecretNotUsableError,
+    UserTakenError,
+)
 from orderflow_operator.flow_status import FlowStatus, Truth
 from orderflow_operator.kafka_admin import Found, KafkaAdmin, Provisioned, User
 from orderflow_operator.kafka_client import Login
@@ -156,20 +163,21 @@ class Provisioning:
         reach, authentication = broker(flow), flow.spec.kafka.authentication
         login = Login(reach.bootstrap, reach.protocol)
         if reach.authority:
-            authority = await self._value(key, reach.authority.secret, reach.authority.key)
-            login = replace(login, authority=authority)
+            values = await self._values(key, reach.authority.secret, reach.authority.key)
+            login = replace(login, authority=values[reach.authority.key])
         if reach.mechanism and authentication and authentication.secret_key_ref:
             reference = authentication.secret_key_ref
-            password = (await self._value(key, reference.name, reference.key)).strip()
-            user = authentication.username or ""
+            values = await self._values(key, reference.name, reference.key)
+            _check_goes_to(flow.spec.kafka.bootstrap_servers, reference.name, values.get(ADDRESSES_KEY, ""))
+            password, user = values[reference.key].strip(), authentication.username or ""
             login = replace(login, mechanism=reach.mechanism, username=user, password=password)
         return login
 
-    async def _value(self, key: FlowKey, name: str, item: str) -> str:
+    async def _values(self, key: FlowKey, name: str, item: str) -> dict[str, str]:
         values = await self._cluster.secret(key.namespace, name) or {}
         if item not in values:
             raise KafkaSecretMissingError(name, item)
-        return values[item]
+        return values
 
     async def _users(
         self, key: FlowKey, flow: OrderFlow, identities: Mapping[str, _Identity], under_way: frozenset[str]
@@ -179,6 +187,13 @@ class Provisioning:
             User(name, passwords[one.owner], one.rules, keeps=one.is_old_too(under_way))
             for name, one in identities.items()
         ]
+
+
+def _check_goes_to(servers: Collection[str], name: str, allowed: str) -> None:
+    """Raise LoginNotForAddressError unless the login's owner lists all brokers: who answers may pass a login on."""
+    listed = {one.lower() for one in allowed.replace(",", " ").split()}
+    if not {one.lower() for one in servers} <= listed:
+        raise LoginNotForAddressError(name, ADDRESSES_KEY, servers)
 
 
 def _identities(flow: OrderFlow, around: Surroundings) -> dict[str, _Identity]:
