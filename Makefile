@@ -44,7 +44,7 @@ test-unit: install ## tests that need nothing but Python
 	@$(PYTEST) -n $(WORKERS) tests/unit $(PYTEST_ARGS)
 
 test-integration: install ## tests on real Kafka and Postgres, which they start themselves (Java 17 and Maven)
-	@$(PYTEST) tests/integration $(PYTEST_ARGS)
+	@$(PYTEST) -n $(WORKERS) --dist loadscope tests/integration $(PYTEST_ARGS)
 
 test-controlplane: install ## tests of the operator on a real API server, compiled from Go modules at the first run
 	@$(PYTEST) -n $(WAITERS) tests/controlplane $(PYTEST_ARGS)
@@ -53,7 +53,7 @@ test-observability: install ## tests of traces, metrics, dashboards and alerts, 
 	@$(PYTEST) -n $(WORKERS) --dist loadscope tests/observability $(PYTEST_ARGS)
 
 charts: install ## render the charts, judge them with Helm, kube-score (Go) and checkov, try them on an API server
-	@$(RUN) pytest tests/charts $(PYTEST_ARGS)
+	@$(RUN) pytest -n $(WORKERS) --dist loadscope tests/charts $(PYTEST_ARGS)
 
 workflows: install ## read the GitHub workflows with actionlint (compiled from Go modules at the first run) and zizmor
 	@$(RUN) pytest tests/workflows $(PYTEST_ARGS)

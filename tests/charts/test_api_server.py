@@ -165,3 +165,4 @@ async def test_an_uninstall_leaves_the_definition_the_flows_and_the_data(api: Ap
     after = await secrets(api)
     assert {name: after[name] for name in kept} == kept
     assert await api.get("OrderFlow", SHOP, "shop") is not None
+    await api.delete("OrderFlow", SHOP, "shop")  # the next Helm begins without it
