@@ -45,12 +45,24 @@ transaction.state.log.min.isr=1
 PROPERTIES
     java -cp "$work/jars/*" kafka.tools.StorageTool format --cluster-id 5L6g3nShT-eMCtK--X86sw \
         --config "$work/server.properties" >/dev/null 2>&1
+    start
+}
+
+# start: the node, again where `halt` has stopped it; its data is in $work/data
+start() {
     java -Xmx512m -cp "$work/jars/*" kafka.Kafka "$work/server.properties" >"$work/broker.log" 2>&1 &
     broker=$!
     for _ in $(seq 60); do
-        ! (exec 3<>"/dev/tcp/127.0.0.1/${ports% *}") 2>/dev/null || return 0
+        ! (exec 3<>"/dev/tcp/${bootstrap/:/\/}") 2>/dev/null || return 0
         sleep 1
     done
     tail "$work/broker.log" >&2
     return 1
+}
+
+# halt: the node, in order
+halt() {
+    kill -TERM "$broker"
+    wait "$broker" || true
+    broker=
 }
