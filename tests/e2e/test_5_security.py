@@ -74,7 +74,8 @@ def test_a_stranger_does_not_reach_the_database(fleet: ShopInCluster, stranger: 
 
 def _has_token(spec: Json) -> bool:
     """Whether a pod is given a token of the API server, by itself or by the cluster's default."""
-    sources = [source for volume in spec["volumes"] for source in volume.get("projected", {}).get("sources", ())]
+    projected = (volume.get("projected", {}) for volume in spec.get("volumes", ()))
+    sources = [source for one in projected for source in one.get("sources", ())]
     return any("serviceAccountToken" in source for source in sources)
 
 
