@@ -82,7 +82,7 @@ class Marks:
         data = {kafka: msgspec.json.encode(mark, order="sorted").decode() for kafka, mark in marks.items() if mark}
         if data:
             await self._cluster.write_config(key, _built(key, data))
-        else:
+        elif await self.of(key) is not None:
             await self._cluster.delete_config(key, _name(key))
 
     async def granted(self, key: FlowKey) -> frozenset[str]:
