@@ -12,6 +12,7 @@ from collections import Counter as Tally
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import uvloop
 from pydantic import ValidationError
@@ -31,7 +32,7 @@ from orderflow_runtime.gather import Gatherer
 from orderflow_runtime.http import HttpSettings, Probes, health_app, listen, serve
 from orderflow_runtime.intake import GroupIntake
 from orderflow_runtime.kafka import KafkaLog, KafkaSettings
-from orderflow_runtime.log import Log, LogUnavailable
+from orderflow_runtime.log import Log, LogRefuses, LogUnavailable
 from orderflow_runtime.measures import Measures
 from orderflow_runtime.metrics import Metrics
 from orderflow_runtime.postgres import PostgresStore
@@ -42,7 +43,7 @@ from orderflow_runtime.runs import Runs
 from orderflow_runtime.service import Service
 from orderflow_runtime.shards import LockedShards
 from orderflow_runtime.spans import Spans
-from orderflow_runtime.store import Conflict, Store, StoreUnavailable
+from orderflow_runtime.store import Conflict, Store, StoreRefuses, StoreUnavailable
 from orderflow_runtime.traced_messages import TracedDispatcher, TracedLog
 from orderflow_runtime.traced_requests import TracedApp, traced_calls
 from orderflow_runtime.tracing import Tracer
@@ -51,7 +52,7 @@ from orderflow_runtime.worker import Parts, Worker
 
 logger = logging.getLogger(__name__)
 
-EX_CONFIG = 78
+EX_NOPERM, EX_CONFIG = 77, 78
 STALLED_AFTER = 120.0
 """Seconds that one batch may take before the process counts as not alive."""
 _HOUSEKEEPING_SECONDS = 10.0
@@ -120,7 +121,10 @@ def required(env: Mapping[str, str], name: str) -> str:
 
 
 def main(build: Callable[[Settings], Service]) -> None:
-    """Run a service until SIGTERM or SIGINT; exit with 78 when it is configured wrongly."""
+    """Run a service until SIGTERM or SIGINT; exit with 78 when it is configured wrongly, with 77 when it is not let in.
+
+    Its last line says why, and becomes the pod's last words.
+    """
     try:
         settings = Settings.read(os.environ)
         service = build(settings)
@@ -133,8 +137,14 @@ def main(build: Callable[[Settings], Service]) -> None:
         _spare_collector()
         uvloop.run(_run_and_close(service, settings, log, store))
     except Misconfigured as error:
-        print(f"orderflow: {error}", file=sys.stderr)
-        sys.exit(EX_CONFIG)
+        _end(error, EX_CONFIG)
+    except (LogRefuses, StoreRefuses) as error:
+        _end(error, EX_NOPERM)
+
+
+def _end(error: Exception, code: int) -> NoReturn:
+    print(f"orderflow: {error}", file=sys.stderr)
+    sys.exit(code)
 
 
 def _store(service: Service) -> PostgresStore:

@@ -8,6 +8,7 @@ reckons with OSError alone, and the task that keeps the consumer in its group wo
 
 import asyncio
 import logging
+import ssl
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
@@ -15,7 +16,16 @@ from contextvars import ContextVar
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, conn
-from aiokafka.errors import KafkaConnectionError, KafkaError
+from aiokafka.errors import (
+    AuthenticationFailedError,
+    AuthenticationMethodNotSupported,
+    GroupAuthorizationFailedError,
+    IllegalSaslStateError,
+    KafkaConnectionError,
+    KafkaError,
+    SaslAuthenticationFailed,
+    UnsupportedSaslMechanismError,
+)
 
 from orderflow_model.kafka_reasons import unreachable_reason
 
@@ -23,6 +33,15 @@ logger = logging.getLogger(__name__)
 
 _CLOSE_SECONDS = 5.0
 
+_REFUSALS = (
+    AuthenticationFailedError,
+    AuthenticationMethodNotSupported,
+    GroupAuthorizationFailedError,
+    IllegalSaslStateError,
+    SaslAuthenticationFailed,
+    UnsupportedSaslMechanismError,
+    ssl.SSLCertVerificationError,
+)
 _MOST_HEARD = 20
 _heard: ContextVar[deque[Exception] | None] = ContextVar("heard", default=None)
 """Why connections failed that were made within `hearing`."""
@@ -49,12 +68,16 @@ class Connection(conn.AIOKafkaConnection):  # type: ignore[misc]  # aiokafka has
 
     async def connect(self) -> Any:
         """Connect, and authenticate where asked to."""
+        heard = _heard.get()
         try:
-            return await super().connect()
+            connected = await super().connect()
         except (OSError, KafkaError) as error:
-            if (heard := _heard.get()) is not None:
+            if heard is not None:
                 heard.append(error)
             raise
+        if heard is not None:
+            heard.clear()
+        return connected
 
     send = _or_lost(conn.AIOKafkaConnection.send)
     _send_sasl_token = _or_lost(conn.AIOKafkaConnection._send_sasl_token)
@@ -62,7 +85,10 @@ class Connection(conn.AIOKafkaConnection):  # type: ignore[misc]  # aiokafka has
 
 @contextmanager
 def hearing() -> Iterator[deque[Exception]]:
-    """Give what goes wrong with the connections of clients that are started within."""
+    """Give what goes wrong with the connections of clients that are started within, for as long as they live.
+
+    A connection that is made clears it: what stands there has gone wrong since.
+    """
     heard: deque[Exception] = deque(maxlen=_MOST_HEARD)
     token = _heard.set(heard)
     try:
@@ -71,10 +97,17 @@ def hearing() -> Iterator[deque[Exception]]:
         _heard.reset(token)
 
 
+def refuses(heard: Iterable[Exception]) -> bool:
+    """Tell whether Kafka is there and a person has to mend how a client comes in."""
+    return any(isinstance(error, _REFUSALS) for error in heard)
+
+
 def reason(error: Exception, heard: Iterable[Exception]) -> str:
     """Return why a client could not be started, in words."""
     if isinstance(error, FileNotFoundError | PermissionError):
         return f"{error.filename} cannot be read: {error.strerror}"
+    if isinstance(error, GroupAuthorizationFailedError):
+        return f"this service's user may not join its group {error}: give it Read on that group"
     if isinstance(error, KafkaConnectionError | OSError):
         return unreachable_reason(f"{type(one).__name__}: {one}" for one in (*heard, error))
     return repr(error)

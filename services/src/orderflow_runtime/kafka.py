@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.errors import KafkaError, NoOffsetForPartitionError
+from aiokafka.errors import KafkaConnectionError, KafkaError, NoOffsetForPartitionError
 
 from orderflow_runtime import clients, records
-from orderflow_runtime.log import LogUnavailable, Message, Partition, Position, Revoked, Stretch
+from orderflow_runtime.log import LogRefuses, LogUnavailable, Message, Partition, Position, Revoked, Stretch
 from orderflow_runtime.reading import Reader
 from orderflow_runtime.writing import Writer
 
@@ -82,6 +82,8 @@ class KafkaLog(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
         self._joined = False
         self._reader: Reader | None = None
         self._on_revoked: Revoked | None = None
+        self._heard: Collection[Exception] = ()
+        """what goes wrong with the consumer's connections, which are made anew beside its calls"""
 
     async def start(self, on_revoked: Revoked) -> None:
         """Join the group; raise `LogUnavailable` when the cluster does not answer."""
@@ -89,7 +91,7 @@ class KafkaLog(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
         try:
             await self._writer.producer()
             if self._settings.topics:
-                with self._reaching():
+                with self._reaching() as self._heard:
                     await self._join()
         except LogUnavailable:
             await self.stop()
@@ -141,7 +143,9 @@ class KafkaLog(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
             raise LogUnavailable(f"offsets of {len(mine)} partitions: {error!r}") from error
 
     async def fetch(self, limit: int, wait: float) -> Sequence[Stretch]:
-        """Give up to `limit` records as soon as there are any."""
+        """Give up to `limit` records as soon as there are any; raise `LogRefuses` when new connections are refused."""
+        if clients.refuses(self._heard):
+            raise self._unavailable(KafkaConnectionError(), self._heard)
         if self._reader is None:
             await asyncio.sleep(wait)
             return ()
@@ -193,7 +197,7 @@ class KafkaLog(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
 
     async def stop(self) -> None:
         """Leave the group at once, static members too, and close."""
-        consumer, self._consumer, self._reader = self._consumer, None, None
+        consumer, self._consumer, self._reader, self._heard = self._consumer, None, None, ()
         self._assigned, self._joined = frozenset(), False
         if consumer is not None:
             await clients.close_consumer(consumer)
@@ -232,10 +236,13 @@ class KafkaLog(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
             return producer
 
     @contextmanager
-    def _reaching(self) -> Iterator[None]:
+    def _reaching(self) -> Iterator[Collection[Exception]]:
         with clients.hearing() as heard:
             try:
-                yield
+                yield heard
             except (KafkaError, OSError) as error:
-                why = clients.reason(error, heard)
-                raise LogUnavailable(f"Kafka at {self._settings.bootstrap}: {why}") from error
+                raise self._unavailable(error, heard) from error
+
+    def _unavailable(self, error: Exception, heard: Collection[Exception]) -> LogUnavailable:
+        kind = LogRefuses if clients.refuses((*heard, error)) else LogUnavailable
+        return kind(f"Kafka at {self._settings.bootstrap}: {clients.reason(error, heard)}")

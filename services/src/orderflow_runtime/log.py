@@ -130,6 +130,10 @@ class LogUnavailable(Exception):  # noqa: N818  (it is a state, and passes)
     """Kafka does not answer or refuses for now; what was to be published must be published again."""
 
 
+class LogRefuses(LogUnavailable):
+    """Kafka does not let this service in, or shows a certificate that is not trusted: somebody has to mend that."""
+
+
 class Refusal(NamedTuple):
     """A message that was not written: its place among those to publish, whether it is to blame itself, and why."""
 

@@ -26,6 +26,7 @@ from orderflow_runtime.store import (
     Due,
     Lease,
     OutboxRow,
+    StoreRefuses,
     StoreUnavailable,
 )
 from orderflow_runtime.transaction import PostgresTransaction
@@ -49,8 +50,9 @@ _SESSION = {
 def translate(error: BaseException) -> Exception | None:
     """Return the store's own error for one of asyncpg's, or None where the event or its handler is to blame."""
     if isinstance(error, CannotConnect):
-        lasts = fault(error.sqlstate) is Fault.LASTING
-        return StoreUnavailable(f"{error}; {advice(error.sqlstate)}" if lasts else str(error))
+        if fault(error.sqlstate) is Fault.LASTING:
+            return StoreRefuses(f"{error}; {advice(error.sqlstate)}")
+        return StoreUnavailable(str(error))
     if isinstance(error, SharedSession):
         return StoreUnavailable(str(error))
     if isinstance(error, asyncpg.InvalidCachedStatementError):

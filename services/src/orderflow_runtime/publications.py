@@ -13,7 +13,7 @@ from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import islice
 
-from orderflow_runtime.log import Log, LogUnavailable, Message, Refusal, Refused, unpack
+from orderflow_runtime.log import Log, LogRefuses, LogUnavailable, Message, Refusal, Refused, unpack
 from orderflow_runtime.store import OutboxRow
 
 logger = logging.getLogger(__name__)
@@ -46,6 +46,7 @@ class Publications:
         self._held: dict[str, deque[_Part]] = {}
         self._reasons: dict[str, str] = {}
         self._held_bytes = 0
+        self._shut_out = ""
         self._published: list[int] = []
         self._room = asyncio.Event()
         self._room.set()
@@ -62,7 +63,9 @@ class Publications:
 
     @property
     def obstacle(self) -> str:
-        """Return why nothing more is taken, or nothing."""
+        """Return why nothing is published or nothing more is taken, or nothing."""
+        if self._shut_out:
+            return self._shut_out
         return "" if self._room.is_set() else f"too much waits for more to be taken: {self.hindrance}"
 
     @property
@@ -119,13 +122,16 @@ class Publications:
             try:
                 await self._log.publish(messages)
             except Refused as refused:
+                self._shut_out = ""
                 return {refusal.place: refusal for refusal in refused.refusals}
             except LogUnavailable as error:
                 logger.warning("cannot publish %d messages, trying again in %.1f s: %s", len(messages), wait, error)
+                self._shut_out = str(error) if isinstance(error, LogRefuses) else ""
                 await asyncio.sleep(wait)
                 wait = min(wait * 2, _LONGEST_WAIT)
             else:
                 break
+        self._shut_out = ""
         return {}
 
     async def _give_up_part(self, part: _Part, reason: str) -> None:

@@ -17,6 +17,10 @@ class StoreUnavailable(Exception):  # noqa: N818  (it is a state, and passes)
     """Postgres does not answer; whether a commit under way happened is not known."""
 
 
+class StoreRefuses(StoreUnavailable):
+    """Postgres does not let this service in: somebody has to mend that."""
+
+
 class Fenced(Exception):  # noqa: N818  (it says who we are not)
     """Another instance has taken one of our leases; the transaction changed nothing."""
 

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from orderflow_runtime.calls import Caller
 from orderflow_runtime.dispatch import Batch, Committed, Dispatcher
 from orderflow_runtime.gather import Gatherer
-from orderflow_runtime.log import Log, LogUnavailable, Partition
+from orderflow_runtime.log import Log, LogRefuses, LogUnavailable, Partition
 from orderflow_runtime.metrics import Metrics
 from orderflow_runtime.outbox import Outbox
 from orderflow_runtime.publications import Publications
-from orderflow_runtime.store import Conflict, Fenced, Lease, Store, StoreUnavailable
+from orderflow_runtime.store import Conflict, Fenced, Lease, Store, StoreRefuses, StoreUnavailable
 from orderflow_runtime.telling import tell
 
 logger = logging.getLogger(__name__)
@@ -28,6 +28,8 @@ _ADOPT_EVERY = 30.0
 _STOP_SECONDS, _FLUSH_SECONDS = 5.0, 5.0
 """For the batch under way and for what is to be published; together less than the grace of a pod (30 s)."""
 _CONFLICTS = 20
+PATIENCE_SECONDS = 30.0
+"""For who does not let us in; then the process ends, and its next start reads its credentials anew."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ class Worker:
         self._reporting: asyncio.Task[None] | None = None
         self._handling_since: float | None = None
         self._trouble = ""
+        self._refused_since: float | None = None
 
     @property
     def ready(self) -> bool:
@@ -111,7 +114,10 @@ class Worker:
         return {p: max(0, ends[p] - lease.next.offset) for p, lease in self._leases.items() if p in ends}
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Work until `stopping`; then finish the batch, publish, and give the leases back."""
+        """Work until `stopping`; then finish the batch, publish, and give the leases back.
+
+        Raises `LogRefuses` or `StoreRefuses` when the service has not been let in for `PATIENCE_SECONDS`.
+        """
         self._outbox.start()
         working = asyncio.create_task(self._work(stopping))
         told = asyncio.create_task(stopping.wait())
@@ -135,7 +141,7 @@ class Worker:
         while not stopping.is_set():
             try:
                 await self._step()
-                wait, self._trouble = _FIRST_WAIT, ""
+                wait, self._trouble, self._refused_since = _FIRST_WAIT, "", None
             except (Fenced, Conflict, StoreUnavailable, LogUnavailable) as error:
                 logger.warning("taking everything anew in %.2f s: %s: %s", wait, type(error).__name__, error)
                 self._trouble = str(error)
@@ -143,8 +149,18 @@ class Worker:
                 await self._forget()
                 if isinstance(error, LogUnavailable):
                     await self._leave()
+                self._bear(error)
                 await asyncio.sleep(wait)
                 wait = min(wait * 2, _LONGEST_WAIT)
+
+    def _bear(self, error: Exception) -> None:
+        """Raise an error by which we are not let in once it has lasted."""
+        if not isinstance(error, LogRefuses | StoreRefuses):
+            self._refused_since = None
+            return
+        self._refused_since = self._refused_since or time.monotonic()
+        if time.monotonic() - self._refused_since > PATIENCE_SECONDS:
+            raise error
 
     async def give_back(self, lost: Collection[Partition]) -> None:
         """Let go of partitions, between two batches: publish what they owe and free their leases."""

@@ -1,4 +1,4 @@
-"""A service whose user may not read one of its topics, on a real Kafka with an authorizer: it reads the others."""
+"""A service whose user may not read a topic, or is not let in any more, on a real Kafka with an authorizer."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -10,6 +10,8 @@ from orderflow_model import environment
 from orderflow_model.flow import OrderFlow
 from orderflow_operator.access import service_access, service_user
 from orderflow_runtime import reading
+from orderflow_runtime.kafka import KafkaLog
+from orderflow_runtime.log import Log
 from support.fleet import until
 from support.kafka_rights import Json, KafkaRights
 from support.real import Site, tiny_flow
@@ -26,6 +28,7 @@ class Entrusted(Site):
         super().__init__(flow, kafka.bootstrap, admin_url, folder)
         self._rights = KafkaRights(kafka.bootstrap)
         self._user = service_user(flow, "tiny")
+        self._rules: list[Json] = []
         self.put = self.config.subscribes[0].topic
         (authority := folder / "ca.pem").write_text(kafka.ca)
         self.fleet.extra_env |= {
@@ -41,10 +44,14 @@ class Entrusted(Site):
         access = service_access(self.fleet.flow, self.fleet.flow.spec.service("tiny"))
         given = {(one.type.value, one.name): [*map(str, one.operations)] for one in access}
         given["topic", self.put] = [*on_put]
-        rules: list[Json] = [
+        self._rules = [
             {"resource": {"type": kind, "name": name}, "operations": verbs} for (kind, name), verbs in given.items()
         ]
-        await asyncio.to_thread(self._rights.ensure_user, self._user, PASSWORD, rules)
+        await self.let_in_by(PASSWORD)
+
+    async def let_in_by(self, password: str) -> None:
+        """Set the user's password, and leave its rights as they are."""
+        await asyncio.to_thread(self._rights.ensure_user, self._user, password, self._rules)
 
     async def withdraw(self) -> None:
         """End, and leave no user behind."""
@@ -89,3 +96,44 @@ async def test_one_topic_that_may_not_be_read_leaves_the_others(
         await entrusted.entrust(("Read",))
         await entrusted.until_effects(4)
     assert len(await entrusted.effects()) == 4
+
+
+def cut(log: Log) -> None:
+    """Break all connections that a service reads by; it makes others."""
+    assert isinstance(log, KafkaLog)
+    for connection in [*log._consumer._client._conns.values()]:  # type: ignore[union-attr]  # it has one while it runs
+        connection.close()
+
+
+async def test_a_password_that_changes_while_it_runs_makes_it_not_ready(entrusted: Entrusted) -> None:
+    """Connections live on; as soon as a new one is refused that is told, and with the old password back it goes on."""
+    await entrusted.entrust(("Read",))
+    logs: list[Log] = []
+
+    def remember(log: Log) -> Log:
+        logs.append(log)
+        return log
+
+    async with entrusted.running(wrap_log=remember) as process:
+        await entrusted.send(Put(thing="k", n=1))
+        await entrusted.until_effects(1)
+        await entrusted.let_in_by("another-password")
+        cut(logs[0])
+        await until(lambda: "authentication failed" in process._obstacle(), "it is told")
+        await entrusted.send(Put(thing="k", n=2))
+        await entrusted.let_in_by(PASSWORD)
+        await until(lambda: not process._obstacle(), "it is ready")
+        await entrusted.until_effects(2)
+
+
+async def test_a_service_that_is_not_let_in_ends_and_says_why(entrusted: Entrusted) -> None:
+    """Its last line is what the pod leaves; the platform starts it again, with what its Secret holds by then."""
+    await entrusted.entrust(("Read",))
+    await entrusted.let_in_by("another-password")
+    name = entrusted.fleet.start("tiny")
+    process = entrusted.fleet.processes[name]
+    await until(lambda: process.poll() is not None, "it ends", 90)
+    assert process.poll() == 77
+    last = (entrusted.fleet.folder / f"{name}.log").read_text().splitlines()[-1]
+    assert last.startswith("orderflow: Kafka at ")
+    assert "authentication failed" in last

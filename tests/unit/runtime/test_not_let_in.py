@@ -1,0 +1,64 @@
+"""A service that Kafka or Postgres does not let in says so, and ends when that lasts: a new start reads its Secrets."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from orderflow_runtime import worker
+from orderflow_runtime.log import LogRefuses, LogUnavailable
+from orderflow_runtime.store import StoreRefuses
+from support.running import Bench
+from support.tiny import Put
+
+REFUSALS = [
+    pytest.param("start", LogRefuses("Kafka at k:9092: authentication failed"), id="Kafka"),
+    pytest.param("acquire", StoreRefuses("Postgres at db refuses the user or the password"), id="Postgres"),
+]
+
+
+def ever(error: Exception) -> Sequence[Exception]:
+    """Give an error for each time that somebody tries."""
+    return [error] * 1000
+
+
+@pytest.mark.parametrize(("point", "error"), REFUSALS)
+async def test_who_is_not_let_in_for_long_ends_with_the_reason(
+    point: str, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process hands its reason on, which becomes the pod's last words."""
+    monkeypatch.setattr(worker, "PATIENCE_SECONDS", 0.3)
+    bench = Bench()
+    bench.faults.add(point, *ever(error))
+    running = asyncio.create_task(bench.instance().worker.run(asyncio.Event()))
+    with pytest.raises(type(error), match=str(error)):
+        await asyncio.wait_for(running, 20)
+
+
+@pytest.mark.parametrize(("point", "error"), REFUSALS)
+async def test_a_refusal_that_passes_is_told_and_borne(point: str, error: Exception) -> None:
+    """Readiness names it meanwhile, and the work goes on by itself."""
+    bench = Bench()
+    bench.faults.add(point, *[error] * 3)
+    async with bench.running() as instance:
+        await bench.until(lambda: str(error) in instance.worker.obstacle, "it is told")
+        await bench.until(lambda: instance.worker.ready, "it is ready")
+
+
+async def test_a_kafka_that_is_only_away_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new start would find it away too."""
+    monkeypatch.setattr(worker, "PATIENCE_SECONDS", 0.1)
+    bench = Bench()
+    bench.faults.add("start", *[LogUnavailable("away")] * 4)
+    async with bench.running() as instance:
+        await bench.until(lambda: instance.worker.ready, "it is ready")
+
+
+async def test_who_may_not_publish_is_not_ready() -> None:
+    """What is read still waits to be told on: nothing of the work is done."""
+    bench = Bench()
+    bench.faults.add("publish", *[LogRefuses("Kafka at k:9092: authentication failed")] * 4)
+    async with bench.running() as instance:
+        bench.send(Put(thing="k", n=1))
+        await bench.until(lambda: "authentication failed" in instance.worker.obstacle, "it is told")
+        await bench.until(lambda: instance.worker.ready, "it goes on")
