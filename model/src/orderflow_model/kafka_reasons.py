@@ -12,6 +12,10 @@ _NO_LOGIN = "that listener asks for no login, and one is given"
 _WRONG_NAME = "the broker's certificate is for another host name than this address has"
 _OUT_OF_DATE = "the broker's certificate has expired, or does not hold yet"
 _UNKNOWN_AUTHORITY = "the broker's certificate is not signed by the authority that is given, or by the system's"
+_TOO_PLAIN = (
+    "the broker's certificate or its authority's lacks what X.509 asks for (key usage, critical basic constraints, key"
+    " identifiers): have both issued anew; Strimzi does it when its cluster CA is renewed"
+)
 _NO_CERTIFICATE = "the certificate authority is no certificate in PEM"
 _PLAIN = "that port speaks no TLS: it is a plain listener, or no Kafka"
 _CLOSED = "the broker closes the connection without a word: the port may ask for TLS or for a login, or be no Kafka's"
@@ -22,6 +26,7 @@ _HEARD = (
     (r"SaslAuthenticationFailed|SASL authentication error|_AUTHENTICATION", _WRONG_LOGIN),
     (r"(hostname|IP address) mismatch|certificate is not valid for", _WRONG_NAME),
     (r"certificate has expired|certificate is not yet valid", _OUT_OF_DATE),
+    (r"(?i)key usage|key identifier|basic constraints", _TOO_PLAIN),
     (r"PEM|NO_CERTIFICATE_OR_CRL_FOUND|NO_START_LINE", _NO_CERTIFICATE),
     (r"certificate verify failed|CERTIFICATE_VERIFY_FAILED", _UNKNOWN_AUTHORITY),
     (r"PLAINTEXT broker listener|WRONG_VERSION_NUMBER|RECORD_LAYER_FAILURE|SSL\w*EOF|SSL handshake failed|"
