@@ -10,6 +10,7 @@ import pytest
 from confluent_kafka import KafkaError
 
 from support.api import Json
+from support.fleet import until
 from support.flows import changed, pair
 from support.kafka_rights import KafkaRights
 from support.pod_status import Fate
@@ -126,3 +127,19 @@ async def test_a_wrong_password_is_told_of_and_mended(
     assert secure_kafka.secure_bootstrap in said["message"]
     await give(entrusted, "kafka-root", secure_kafka.login)
     await entrusted.until_ready(flow_name)
+
+
+async def test_a_user_deleted_in_kafka_is_made_again(
+    entrusted: Stand, secure_kafka: SecureKafka, flow_name: str
+) -> None:
+    """Nobody tells of it: it is looked for within a minute, and its Secret's password opens the door again."""
+    await entrusted.apply(secure_pair(flow_name, secure_kafka))
+    await entrusted.until_ready(flow_name)
+    rights, user = KafkaRights(secure_kafka.bootstrap), f"{entrusted.namespace}.{flow_name}.asker"
+    await asyncio.to_thread(rights.forget, user)
+    password = await password_of(entrusted, f"{flow_name}-asker.kafka")
+
+    async def let_in() -> bool:
+        return await asyncio.to_thread(secure_kafka.attempt, user, password, f"{flow_name}.asked") is None
+
+    await until(let_in, f"{user} is let in", 60, every=2)

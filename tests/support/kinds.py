@@ -18,6 +18,7 @@ _PLURALS: Final = {
     "PodDisruptionBudget": ("apis/policy/v1", "poddisruptionbudgets"),
     "NetworkPolicy": ("apis/networking.k8s.io/v1", "networkpolicies"),
     "HorizontalPodAutoscaler": ("apis/autoscaling/v2", "horizontalpodautoscalers"),
+    "ResourceQuota": (_CORE, "resourcequotas"),
     "RoleBinding": (_RBAC, "rolebindings"),
     "Role": (_RBAC, "roles"),
     "KafkaTopic": (_STRIMZI, "kafkatopics"),
@@ -43,7 +44,7 @@ _CLUSTER_WIDE: Final = {
         "mutatingwebhookconfigurations",
     ),
 }
-_OF_OTHERS = ("OrderFlow", "Pod", "ReplicaSet", "Event", "Role", "RoleBinding")
+_OF_OTHERS = ("OrderFlow", "Pod", "ReplicaSet", "ResourceQuota", "Event", "Role", "RoleBinding")
 MADE = tuple(kind for kind in _PLURALS if kind not in _OF_OTHERS)
 """The kinds that an operator may make for a flow."""
 

@@ -55,10 +55,10 @@ class Kubelet:
             await asyncio.gather(*(asyncio.to_thread(process.stop) for process in self.processes.values()))
 
     async def decide(self, whose: str, fate: Fate, said: str = "") -> None:
-        """Let the pods of a service (or of a Job, by its name) fare so, those that are there and those to come."""
+        """Let the pods of a service, Job or component (by its name) fare so, those that are there and those to come."""
         self._fates[whose] = (fate, said)
         for name, pod in list(self.pods.items()):
-            if owner(pod) == whose:
+            if whose in (owner(pod), _component(pod)):
                 self._start(name, pod)
 
     def intend(self, whose: str, fate: Fate) -> None:
@@ -94,7 +94,7 @@ class Kubelet:
                 raise error
 
     async def _play(self, name: str, pod: Json) -> None:
-        fate, said = self._fates.get(owner(pod), (None, ""))
+        fate, said = self._fates.get(owner(pod)) or self._fates.get(_component(pod), (None, ""))
         if fate is None and self._machine is not None:
             await self._run_process(name, pod, self._machine)
             return
@@ -149,6 +149,10 @@ def owner(pod: Json) -> str:
     if labels.get("app.kubernetes.io/component") == "migration":
         return f"{labels['app.kubernetes.io/name']}/migration"
     return str(labels.get(_JOB) or labels.get(SERVICE, ""))
+
+
+def _component(pod: Json) -> str:
+    return str(pod["metadata"].get("labels", {}).get("app.kubernetes.io/component", ""))
 
 
 def _is_of_job(pod: Json) -> bool:

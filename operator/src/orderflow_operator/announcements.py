@@ -5,8 +5,10 @@ from datetime import datetime
 
 from orderflow_model.conditions import READY, VALID
 from orderflow_model.flow import GROUP, KIND, VERSION
+from orderflow_operator import pods
 from orderflow_operator.api import USER_AGENT
 from orderflow_operator.flow_status import DEGRADED, Condition, FlowStatus, Truth
+from orderflow_operator.health import PASSING
 from orderflow_operator.resources.metadata import Object
 from orderflow_operator.status import changed
 
@@ -23,7 +25,10 @@ def announcements(raw: Object, before: FlowStatus, after: FlowStatus, now: datet
 
 
 def _kind(condition: Condition) -> str | None:
-    """Return the type of Event, or None: what only takes its time while a flow is rolled out is no news."""
+    """Return the type of Event, or None: what only takes its time while a flow is rolled out is no news.
+
+    Pods come and go with a reason each; of those Degraded tells.
+    """
     match condition.type, condition.status:
         case "Ready", Truth.TRUE:
             return "Normal"
@@ -31,7 +36,7 @@ def _kind(condition: Condition) -> str | None:
             return "Warning"
         case "Degraded", Truth.TRUE:
             return "Warning"
-        case "Ready", Truth.FALSE if condition.reason.endswith(("Missing", "Invalid", "Conflict", "Unavailable")):
+        case "Ready", Truth.FALSE if condition.reason not in PASSING and condition.reason not in pods.REASONS:
             return "Warning"
     return None
 

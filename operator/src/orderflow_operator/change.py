@@ -43,27 +43,17 @@ async def make_true(turn: Turn, parts: Parts) -> Done:
     asked = needs_admin(turn.flow) or is_in_question(turn, objects, outlive)
     rollout = await observe(turn, parts.cluster) if asked else Rollout()
     wanted = await widened(turn, parts.cluster, rollout)
-    provisioned, credentials, (applied, refusals) = await asyncio.gather(
+    provisioned, (applied, refusals) = await asyncio.gather(
         # a broker that is away holds up nothing else
         parts.provisioning.provision(turn.key, turn.flow, turn.around, turn.before, rollout.under_way),
-        _credentials(turn, parts),
         _apply(turn, wanted, parts.cluster),
     )
     kept = needed(turn, parts.cluster.objects(turn.key), outlive, rollout)
     keep = {entry(one["kind"], one["metadata"]["name"]) for one in turn.wanted} | kept
     pruned, kept_back = await prune(turn.key, keep, outlive, parts.cluster, parts.credentials.remove)
-    problems = [*provisioned.problems, *credentials, *refusals, *kept_back]
+    problems = [*provisioned.problems, *refusals, *kept_back]
     ending = bool(rollout.ending) and not rollout.waiting
     return Done(provisioned, problems, applied, pruned or bool(kept or rollout.ending), ending)
-
-
-async def _credentials(turn: Turn, parts: Parts) -> list[FlowError]:
-    try:
-        if turn.admin:
-            await parts.credentials.ensure(turn.key, turn.flow, turn.admin)
-    except FlowError as problem:
-        return [problem]
-    return []
 
 
 async def _apply(turn: Turn, wanted: list[Object], cluster: Cluster) -> tuple[bool, list[FlowError]]:
@@ -90,12 +80,13 @@ async def _apply_all(turn: Turn, cluster: Cluster, wanted: Iterable[Object]) -> 
 
 
 def _waits(wanted: Object, turn: Turn, objects: Objects) -> bool:
-    """Tell whether an object is not to be made yet: pods wait for their migration, and that for the database."""
+    """Tell whether an object is not to be made yet: pods wait for migration and password, that for the database."""
     if turn.admin is None and wanted["kind"] in (migrationjob.KIND, deployment.KIND, networkpolicy.KIND):
         return True
     if wanted["kind"] != deployment.KIND:
         return False
-    return not _is_migrated(wanted["metadata"]["labels"][SERVICE_LABEL], turn, objects)
+    service = wanted["metadata"]["labels"][SERVICE_LABEL]
+    return service in turn.around.proofs.missing or not _is_migrated(service, turn, objects)
 
 
 def _is_migrated(service: str, turn: Turn, objects: Objects) -> bool:

@@ -4,7 +4,6 @@ An object is applied only where its digest or what is there of it differs from w
 written is counted by kind.
 """
 
-import base64
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -32,6 +31,7 @@ from orderflow_operator.resources.metadata import (
     Object,
 )
 from orderflow_operator.store import FlowKey, Objects, Store, entry
+from orderflow_operator.stored import Stored
 from orderflow_operator.watch import Watch
 
 
@@ -143,8 +143,13 @@ class Cluster:
 
     async def secret(self, namespace: str, name: str) -> dict[str, str] | None:
         """Read a Secret's values; None when it is not there."""
+        found = await self.stored(namespace, name)
+        return None if found is None else dict(found.values)
+
+    async def stored(self, namespace: str, name: str) -> Stored | None:
+        """Read a Secret; None when it is not there."""
         found = await self._get(SECRET, namespace, name)
-        return None if found is None else _values(found)
+        return None if found is None else Stored.of(found)
 
     async def secret_outline(self, namespace: str, name: str) -> tuple[dict[str, str], frozenset[str]] | None:
         """Read the labels of a Secret, and which keys it has; None when it is not there."""
@@ -162,14 +167,14 @@ class Cluster:
         if ("KafkaUser", name) not in owners:
             raise SecretTakenError(name, _owner(found))
 
-    async def own_secret(self, key: FlowKey, uid: str, name: str) -> dict[str, str] | None:
+    async def own_secret(self, key: FlowKey, uid: str, name: str) -> Stored | None:
         """Read a Secret of the flow; None when it is not there. Raise ConflictError when it is somebody else's."""
         found = await self._own(SECRET, key, uid, name)
-        return None if found is None else _values(found)
+        return None if found is None else Stored.of(found)
 
-    async def write_secret(self, key: FlowKey, wanted: Object) -> None:
-        """Apply a Secret of the flow."""
-        await self._write(SECRET, key, wanted["metadata"]["name"], wanted)
+    async def write_secret(self, key: FlowKey, wanted: Object) -> Stored:
+        """Apply a Secret of the flow; return it as it is now."""
+        return Stored.of(_decoded(await self._write(SECRET, key, wanted["metadata"]["name"], wanted)))
 
     async def delete_secret(self, key: FlowKey, name: str) -> None:
         """Delete a Secret of the flow."""
@@ -192,6 +197,13 @@ class Cluster:
         """Read the pods of a flow."""
         query = {"labelSelector": f"{FLOW_LABEL}={key.name}"}
         return list(_decoded(await self._api.get(POD.path(key.namespace), **query))["items"])
+
+    async def creation_refused(self, key: FlowKey, owner: str) -> str:
+        """Return why the pods of an object are refused, by its newest Event that says so; empty when none does."""
+        query = {"fieldSelector": f"involvedObject.name={owner},reason=FailedCreate"}
+        found = _decoded(await self._api.get(EVENT.path(key.namespace), **query))["items"]
+        newest: Object = max(found, key=lambda one: str(one.get("lastTimestamp") or ""), default={})
+        return str(newest.get("message", ""))
 
     async def write_status(self, key: FlowKey, uid: str, status: Object) -> None:
         """Write the flow's status, unless it is another flow of the same name by now."""
@@ -313,11 +325,6 @@ def _owner(found: Object) -> str:
         return f"{owner.get('kind')} {owner.get('name')}"
     makers: list[Any] = [one.get("manager") for one in metadata.get("managedFields") or ()]
     return f"somebody else ({makers[0]})" if makers else "somebody else"
-
-
-def _values(secret: Object) -> dict[str, str]:
-    data = secret.get("data") or {}
-    return {key: base64.b64decode(value).decode(errors="replace") for key, value in data.items()}
 
 
 def _as_flow_error(error: ApiError, kind: Kind, name: str) -> Exception:

@@ -61,7 +61,7 @@ def _kafka(flow: OrderFlow, around: Surroundings) -> Iterator[Object]:
 def _service(flow: OrderFlow, entry: Service, around: Surroundings) -> Iterator[Object]:
     yield serviceaccount.build(flow, entry.name)
     yield configmap.build(flow, entry.name)
-    yield migrationjob.build(flow, entry, around.database or Database())
+    yield migrationjob.build(flow, entry, around.database or Database(), around.proofs.migrations.get(entry.name, ""))
     yield service.build(flow, entry.name)
     if entry.scale.max > 1:
         yield poddisruptionbudget.build(flow, entry.name)

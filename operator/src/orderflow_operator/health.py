@@ -25,6 +25,7 @@ class Health(NamedTuple):
     wanted: int = 0
 
 
+WAITING = "WaitingForStrimzi"
 PASSING = frozenset(
     {
         "",
@@ -34,10 +35,17 @@ PASSING = frozenset(
         "NotReady",
         "PodInitializing",
         "RollingOut",
-        "WaitingForStrimzi",
+        WAITING,
     }
 )
 """Reasons that pass by themselves."""
+
+HELPERS = {
+    "HorizontalPodAutoscaler": "the number of pods stays as it is; its metrics come from a metrics-server",
+    "ScaledObject": "the number of pods stays as it is; KEDA's log says more",
+    "PodDisruptionBudget": "pods are not guarded while nodes are drained",
+}
+"""Kinds without which a flow still works, and what it then lacks."""
 
 _HEALTHY = Health(State.READY)
 
@@ -80,6 +88,15 @@ def _shared(*values: Any) -> Health:
     return Health(*values)
 
 
+_TAKE_OFF = "remove its annotation {} for the flow to go on"
+_LEFT_ALONE = {
+    "ReconciliationPaused": f"Strimzi is told to leave it alone: {_TAKE_OFF.format('strimzi.io/pause-reconciliation')}",
+    "Unmanaged": f"Strimzi is told that it is somebody else's: {_TAKE_OFF.format('strimzi.io/managed')}",
+}
+"""Conditions that Strimzi writes in the place of Ready, and what to do."""
+_NO_PODS = "a quota, a limit range or a policy of the namespace may say so: ask who keeps it, or ask for less"
+
+
 def _deployment(generation: int, spec: _Spec, status: _Status) -> Health:
     wanted = spec.replicas if spec.replicas is not None else 1
     progress = status.condition("Progressing")
@@ -88,6 +105,9 @@ def _deployment(generation: int, spec: _Spec, status: _Status) -> Health:
     ready = min(status.updated_replicas, status.available_replicas)
     if ready >= wanted and status.replicas <= status.updated_replicas:
         return Health(State.READY, "", "", ready, wanted)
+    refused = status.condition("ReplicaFailure")
+    if refused.status == "True":
+        return Health(State.FAILED, refused.reason or "FailedCreate", f"{refused.message}; {_NO_PODS}", ready, wanted)
     if progress.reason == "ProgressDeadlineExceeded":
         return Health(State.FAILED, "ProgressDeadlineExceeded", "", ready, wanted)
     return Health(State.PENDING, "RollingOut", "", ready, wanted)
@@ -95,8 +115,14 @@ def _deployment(generation: int, spec: _Spec, status: _Status) -> Health:
 
 def _strimzi(generation: int, spec: _Spec, status: _Status) -> Health:
     ready, sizes = status.condition("Ready"), (spec.replicas or 0, spec.partitions or 0)
+    for reason, words in _LEFT_ALONE.items():
+        if status.condition(reason).status == "True":
+            return Health(State.FAILED, reason, words, *sizes)
+    broken = status.condition("NotReady")  # how its user operator says it
+    if broken.status == "True" and status.observed_generation >= generation:
+        return Health(State.FAILED, broken.reason or "NotReady", broken.message, *sizes)
     if status.observed_generation < generation or not ready.status:
-        return Health(State.PENDING, "WaitingForStrimzi", "Strimzi has not taken it up yet", *sizes)
+        return Health(State.PENDING, WAITING, "Strimzi has not taken it up yet", *sizes)
     if ready.status == "True":
         return Health(State.READY, "", "", *sizes)
     return Health(State.FAILED, ready.reason or "NotReady", ready.message, *sizes)
@@ -109,7 +135,38 @@ def _job(generation: int, spec: _Spec, status: _Status) -> Health:
     return Health(State.READY if status.condition("Complete").status == "True" else State.PENDING)
 
 
-_JUDGES = {"Deployment": _deployment, "KafkaTopic": _strimzi, "KafkaUser": _strimzi, "Job": _job}
+def _autoscaler(generation: int, spec: _Spec, status: _Status) -> Health:
+    """Judge a HorizontalPodAutoscaler: one that has not looked yet says nothing."""
+    for kind in ("AbleToScale", "ScalingActive"):
+        if (said := status.condition(kind)).status == "False" and said.reason != "ScalingDisabled":
+            return Health(State.FAILED, said.reason or kind, said.message)
+    return _HEALTHY
+
+
+def _scaled_object(generation: int, spec: _Spec, status: _Status) -> Health:
+    """Judge KEDA's: not to be active is to have nothing to do, and not to be ready is not to scale."""
+    ready = status.condition("Ready")
+    if ready.status == "False":
+        return Health(State.FAILED, ready.reason or "NotReady", ready.message)
+    return _HEALTHY
+
+
+def _budget(generation: int, spec: _Spec, status: _Status) -> Health:
+    allowed = status.condition("DisruptionAllowed")
+    if allowed.reason == "SyncFailed":  # else it only says that no pod can be spared now
+        return Health(State.FAILED, allowed.reason, allowed.message)
+    return _HEALTHY
+
+
+_JUDGES = {
+    "Deployment": _deployment,
+    "KafkaTopic": _strimzi,
+    "KafkaUser": _strimzi,
+    "Job": _job,
+    "HorizontalPodAutoscaler": _autoscaler,
+    "ScaledObject": _scaled_object,
+    "PodDisruptionBudget": _budget,
+}
 
 
 def _lenient(data: msgspec.Raw, shape: type[Any]) -> Any:

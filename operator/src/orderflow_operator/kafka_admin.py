@@ -77,7 +77,7 @@ class Provisioned:
 
 
 class KafkaAdmin:
-    """Clients by login, and which passwords have been set: Kafka does not tell whether it has the right one."""
+    """Clients by login, and which passwords have been set: Kafka tells who has one, and not which."""
 
     def __init__(self, connect: Callable[[dict[str, Any]], AdminClient] = AdminClient) -> None:
         self._connect = connect
@@ -132,7 +132,8 @@ class KafkaAdmin:
         return done
 
     def _provision_users(self, client: AdminClient, login: Login, users: tuple[User, ...], done: Provisioned) -> None:
-        new = [user for user in users if (login, user) not in self._passwords_set]
+        there = _scram_users(client, login, users)
+        new = [user for user in users if user.name not in there or (login, user) not in self._passwords_set]
         futures = client.alter_user_scram_credentials([_upsertion(login, user) for user in new]) if new else {}
         for user in users:
             try:
@@ -181,6 +182,14 @@ def _known(futures: Mapping[str, "Future[Any]"]) -> dict[str, Any]:
         except KafkaException as error:
             raise_if_away(error)
     return found
+
+
+def _scram_users(client: AdminClient, login: Login, users: tuple[User, ...]) -> set[str]:
+    """Return which of the users Kafka lets in by a password of the login's mechanism, as far as it shows us."""
+    mechanism = _MECHANISMS[login.mechanism or ""]
+    futures: Any = client.describe_user_scram_credentials([user.name for user in users]) if users else {}
+    kept = {name: found.scram_credential_infos for name, found in _known(futures).items()}
+    return {name for name, infos in kept.items() if any(one.mechanism == mechanism for one in infos)}
 
 
 def _set_access(client: AdminClient, user: str, rules: Rules, kept: Collection[str] = ()) -> None:

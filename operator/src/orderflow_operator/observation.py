@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from orderflow_model.flow import OrderFlow
 from orderflow_model.topics import flow_topics
-from orderflow_operator.health import Health, State
+from orderflow_operator.health import HELPERS, Health, State
 from orderflow_operator.kafka_admin import Provisioned
 from orderflow_operator.live import digest_of, written
 from orderflow_operator.resources import deployment, kafkatopic, kafkauser, migrationjob
@@ -18,7 +18,9 @@ from orderflow_operator.verdict import Verdict
 def look(turn: Turn, verdict: Verdict, objects: Objects, provisioned: Provisioned) -> Seen:
     """Return what is there of all that the flow wants."""
     found = {entry(one["kind"], one["metadata"]["name"]): fares(one, objects) for one in turn.wanted}
-    states = [health.state for health in (*found.values(), *provisioned.topics.values())]
+    helpers = {name: health for name, health in found.items() if name.partition("/")[0] in HELPERS}
+    needed = (health for name, health in found.items() if name not in helpers)
+    states = [health.state for health in (*needed, *provisioned.topics.values())]
     return Seen(
         flow=turn.flow,
         verdict=verdict,
@@ -27,6 +29,7 @@ def look(turn: Turn, verdict: Verdict, objects: Objects, provisioned: Provisione
         services=_services(turn.flow, found),
         versions=_versions(turn.flow, turn.wanted),
         migrations=_migrations(turn.wanted, objects),
+        helpers=helpers,
         ours=provisioned.ours,
         settled=all(state is State.READY for state in states),
     )

@@ -6,8 +6,7 @@ from typing import NamedTuple
 from orderflow_operator.resources import migrationjob
 from orderflow_operator.resources.metadata import COMPONENT_LABEL, NAME_LABEL, SERVICE_LABEL, Object
 
-# The worse, the earlier. What only takes time stands last.
-_RANK = (
+REASONS = (  # the worse, the earlier; what only takes time stands last
     "ImagePullBackOff",
     "ErrImagePull",
     "InvalidImageName",
@@ -21,6 +20,7 @@ _RANK = (
     "ContainerCreating",
 )
 _LINE_MAX = 300
+_ASK_IT = "it runs, and says at /readyz and in its log why it is not ready"
 
 
 class Trouble(NamedTuple):
@@ -35,8 +35,8 @@ def troubles(pods: Iterable[Object]) -> dict[str, Trouble]:
     worst: dict[str, Trouble] = {}
     for pod in pods:
         labels = pod["metadata"].get("labels") or {}
-        migrates = labels.get(COMPONENT_LABEL) == migrationjob.COMPONENT
-        service = migration_of(labels.get(NAME_LABEL, "")) if migrates else labels.get(SERVICE_LABEL)
+        migrated = migrating(pod)
+        service = labels.get(SERVICE_LABEL) if migrated is None else migration_of(migrated)
         if service is not None and not pod["metadata"].get("deletionTimestamp"):
             found = min((*_of(pod), *filter(None, [worst.get(service)])), key=_rank, default=None)
             if found:
@@ -49,8 +49,14 @@ def migration_of(service: str) -> str:
     return f"{service}/migration"
 
 
+def migrating(pod: Object) -> str | None:
+    """Return the service whose migration a pod carries out, if it does."""
+    labels = pod["metadata"].get("labels") or {}
+    return labels.get(NAME_LABEL, "") if labels.get(COMPONENT_LABEL) == migrationjob.COMPONENT else None
+
+
 def _rank(trouble: Trouble) -> int:
-    return _RANK.index(trouble.reason) if trouble.reason in _RANK else len(_RANK) // 2
+    return REASONS.index(trouble.reason) if trouble.reason in REASONS else len(REASONS) // 2
 
 
 def _of(pod: Object) -> Iterator[Trouble]:
@@ -73,7 +79,7 @@ def _of_container(pod: str, container: Object) -> Iterator[Trouble]:
     elif ended and ended.get("exitCode"):
         yield Trouble(ended.get("reason") or "Error", _told(pod, words or f"exit code {ended['exitCode']}"))
     elif not ended and not container.get("ready"):
-        yield Trouble("NotReady", _told(pod, words))
+        yield Trouble("NotReady", _told(pod, words or _ASK_IT))
 
 
 def _told(pod: str, words: str) -> str:

@@ -22,7 +22,10 @@ logger = logging.getLogger(__name__)
 Work = Callable[[FlowKey], Awaitable[Outcome]]
 """Reconciles a flow."""
 
-RESYNC_SECONDS = 300.0
+# Nobody tells of Secrets and of what a Kafka holds: a flow at rest is looked at all the same, often enough that what
+# breaks is told of within a minute. Many flows share so many turns a second.
+RESYNC_SECONDS, _LONGEST_RESYNC_SECONDS = 40.0, 300.0
+RESYNCS_PER_SECOND = 4
 
 # What gets ready, gets ready one after another: one turn speaks of many.
 PROGRESS_SECONDS = 0.3
@@ -30,7 +33,7 @@ PROGRESS_SECONDS = 0.3
 _DEBOUNCE_SECONDS = 0.05
 # Of what only takes its time the watches tell; of what is wrong, mostly nobody.
 _FIRST_RETRY = {Outcome.PENDING: 2.0, Outcome.ENDING: 1.0, Outcome.TROUBLED: 0.5}
-_LAST_RETRY = {Outcome.PENDING: 60.0, Outcome.ENDING: 5.0, Outcome.TROUBLED: 15.0}
+_LAST_RETRY = {Outcome.PENDING: 15.0, Outcome.ENDING: 5.0, Outcome.TROUBLED: 15.0}
 
 
 class Queue:
@@ -123,11 +126,14 @@ class Queue:
         RECONCILES.labels(outcome).inc()
         attempt = self._attempts.pop(key, 0)
         if outcome is Outcome.SETTLED:
-            self.add(key, RESYNC_SECONDS * self._draw.uniform(0.8, 1.2))
+            self.add(key, self._resync_seconds() * self._draw.uniform(0.8, 1.2))
         elif outcome is not Outcome.GONE:
             self._attempts[key] = attempt + 1
             wait = min(_LAST_RETRY[outcome], _FIRST_RETRY[outcome] * 2 ** min(attempt, 10))
             self.add(key, wait * self._draw.uniform(0.8, 1.2))
+
+    def _resync_seconds(self) -> float:
+        return min(_LONGEST_RESYNC_SECONDS, max(RESYNC_SECONDS, len(self._due) / RESYNCS_PER_SECOND))
 
     async def _outcome(self, key: FlowKey) -> Outcome:
         try:

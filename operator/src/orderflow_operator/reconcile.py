@@ -16,20 +16,21 @@ from orderflow_operator.credentials import Admin
 from orderflow_operator.desired import desired
 from orderflow_operator.errors import FlowError
 from orderflow_operator.flow_status import FlowStatus
+from orderflow_operator.health import State
 from orderflow_operator.kinds import POD_MONITOR, PROMETHEUS_RULE, SCALED_OBJECT
 from orderflow_operator.metrics import ERRORS
 from orderflow_operator.observation import look
 from orderflow_operator.outcome import Outcome
-from orderflow_operator.pods import troubles
+from orderflow_operator.pods import Trouble, migrating, migration_of, troubles
 from orderflow_operator.prune import prune
-from orderflow_operator.resources import kafkatopic
-from orderflow_operator.resources.metadata import Object
+from orderflow_operator.resources import kafkatopic, migrationjob
+from orderflow_operator.resources.metadata import SERVICE_LABEL, Object
 from orderflow_operator.rights import permitted
-from orderflow_operator.status import refused, status_of
+from orderflow_operator.status import Seen, refused, status_of
 from orderflow_operator.store import FlowKey
-from orderflow_operator.surroundings import Surroundings
+from orderflow_operator.surroundings import Proofs, Surroundings
 from orderflow_operator.teardown import tear_down
-from orderflow_operator.turn import Parts, Turn
+from orderflow_operator.turn import Parts, Turn, is_paused
 from orderflow_operator.verdict import INVALID, Verdict, judge, made_at
 
 logger = logging.getLogger(__name__)
@@ -50,12 +51,14 @@ async def reconcile(key: FlowKey, parts: Parts) -> Outcome:
     parts.claims.put(key, verdict.flow, made_at(raw))
 
     # 2 observe
-    admin, problems = await _database(key, verdict.flow, parts)
+    paused = is_paused(raw)
+    admin, proofs, problems = await _credentials(key, verdict.flow, parts, write=not paused)
     around = Surroundings(
         keda=parts.cluster.served(SCALED_OBJECT),
         database=admin.database if admin else None,
         rollout_deadline=parts.rollout_deadline,
         monitoring=parts.monitoring if all(map(parts.cluster.served, (POD_MONITOR, PROMETHEUS_RULE))) else None,
+        proofs=proofs,
     )
 
     # 3 desired
@@ -63,7 +66,7 @@ async def reconcile(key: FlowKey, parts: Parts) -> Outcome:
     turn = Turn(key, raw, verdict.flow, admin, around, wanted, FlowStatus.of(raw.get("status")))
 
     # 4 apply, 5 prune
-    done = Done() if turn.paused else await make_true(turn, parts)
+    done = Done() if paused else await make_true(turn, parts)
 
     # 6 status
     problems += done.problems
@@ -71,9 +74,9 @@ async def reconcile(key: FlowKey, parts: Parts) -> Outcome:
     seen = look(replace(turn, wanted=permitted(wanted, objects)), verdict, objects, done.provisioned)
     looked = replace(
         seen,
-        troubles={} if seen.settled or done.applied else troubles(await parts.cluster.pods(key)),
+        troubles={} if seen.settled or done.applied else await _troubles(turn, seen, parts),
         problems=tuple(problems),
-        paused=turn.paused,
+        paused=paused,
         deadline=parts.rollout_deadline,
     )
     await _write_status(key, raw, turn.before, status_of(looked, turn.before, parts.now()), parts)
@@ -84,6 +87,18 @@ async def reconcile(key: FlowKey, parts: Parts) -> Outcome:
     if seen.settled and not done.pruned:
         return Outcome.SETTLED
     return Outcome.ENDING if done.ending else Outcome.PENDING
+
+
+async def _troubles(turn: Turn, seen: Seen, parts: Parts) -> dict[str, Trouble]:
+    """Return what is wrong with pods, or keeps the migration job from having one: only an Event tells that."""
+    pods = await parts.cluster.pods(turn.key)
+    found, begun = troubles(pods), set(map(migrating, pods))
+    for job in (one for one in turn.wanted if one["kind"] == migrationjob.KIND):
+        service = job["metadata"]["labels"][SERVICE_LABEL]
+        lacks_pod = seen.migrations[service].state is State.PENDING and service not in begun
+        if lacks_pod and (words := await parts.cluster.creation_refused(turn.key, job["metadata"]["name"])):
+            found[migration_of(service)] = Trouble("FailedCreate", words)
+    return found
 
 
 async def _forget(key: FlowKey, parts: Parts) -> Outcome:
@@ -111,12 +126,17 @@ async def _refuse(key: FlowKey, raw: Object, verdict: Verdict, parts: Parts) -> 
     return Outcome.SETTLED
 
 
-async def _database(key: FlowKey, flow: OrderFlow, parts: Parts) -> tuple[Admin | None, list[FlowError]]:
+async def _credentials(
+    key: FlowKey, flow: OrderFlow, parts: Parts, *, write: bool
+) -> tuple[Admin | None, Proofs, list[FlowError]]:
+    """Return who the database's admin is, and what services prove themselves with; what needs them waits for both."""
     try:
         await parts.credentials.check_named(key, flow)
-        return await parts.credentials.admin(key, flow), []
+        admin = await parts.credentials.admin(key, flow)
+        proofs = await parts.credentials.ensure(key, flow, admin, parts.cluster.objects(key), write=write)
+        return admin, proofs, []
     except FlowError as problem:
-        return None, [problem]
+        return None, Proofs(), [problem]
 
 
 async def _write_status(key: FlowKey, raw: Object, before: FlowStatus, after: FlowStatus, parts: Parts) -> None:

@@ -26,7 +26,7 @@ from orderflow_operator.flow_status import (
     TopicStatus,
     Truth,
 )
-from orderflow_operator.health import PASSING, Health, State
+from orderflow_operator.health import HELPERS, PASSING, WAITING, Health, State
 from orderflow_operator.pods import Trouble, migration_of
 from orderflow_operator.verdict import Verdict
 
@@ -37,6 +37,9 @@ _ITEM_MESSAGE_MAX = 1024
 
 _MIGRATION_FAILED = "MigrationFailed"
 _LATER = "as wanted when no pod of a version before needs it otherwise"
+_TAKE_UP_SECONDS = 40
+"""Strimzi was seen to need 25 s for 17 topics; it looks at everything every 120 s."""
+
 _NO_TROUBLE = Trouble("", "")
 _UNSEEN = Health(State.PENDING, "NotApplied", "not written yet")
 
@@ -45,7 +48,7 @@ _UNSEEN = Health(State.PENDING, "NotApplied", "not written yet")
 class Seen:
     """What a reconcile saw. `topics`, `users`, `services` and their `migrations` by name; `versions` are digests of
     what services should run.
-    `settled`: all that is wanted is there and ready.
+    `helpers` by kind and name are what the flow also works without. `settled`: all else is there and ready.
     """
 
     flow: OrderFlow
@@ -61,6 +64,7 @@ class Seen:
     paused: bool = False
     deadline: int = 600
     ours: Mapping[str, Ours] = field(default_factory=dict)
+    helpers: Mapping[str, Health] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,7 @@ def status_of(seen: Seen, before: FlowStatus, now: datetime) -> FlowStatus:
     generation = seen.flow.metadata.generation or 0
     return FlowStatus(
         observed_generation=generation,
-        conditions=_merged(_findings(seen, topics, services, now), generation, before, now),
+        conditions=_merged(_findings(seen, topics, services, before, now), generation, before, now),
         summary=Summary(
             services=f"{ready_services}/{len(services)}",
             topics=f"{ready_topics}/{len(topics)}",
@@ -102,19 +106,21 @@ def status_of(seen: Seen, before: FlowStatus, now: datetime) -> FlowStatus:
 
 
 def _findings(
-    seen: Seen, topics: Mapping[str, Health], services: tuple[ServiceStatus, ...], now: datetime
+    seen: Seen, topics: Mapping[str, Health], services: tuple[ServiceStatus, ...], before: FlowStatus, now: datetime
 ) -> dict[str, _Finding]:
     parts = {
         VALID: _Finding(Truth.TRUE, "Valid", "; ".join(map(str, seen.verdict.warnings))),
-        TOPICS_READY: _from_objects(seen, TOPICS_READY, "topic", topics),
-        IDENTITIES_READY: _from_objects(seen, IDENTITIES_READY, "user", seen.users),
+        TOPICS_READY: _overdue(_from_objects(seen, TOPICS_READY, "topic", topics), seen, TOPICS_READY, before, now),
+        IDENTITIES_READY: _overdue(
+            _from_objects(seen, IDENTITIES_READY, "user", seen.users), seen, IDENTITIES_READY, before, now
+        ),
         SERVICES_READY: _services_ready(seen, services),
     }
     missing = min((one for one in parts.values() if one.status is not Truth.TRUE), key=_passes, default=None)
     if seen.paused:
         ready = _Finding(Truth.UNKNOWN, "Paused", f"remove the annotation {PAUSED_ANNOTATION} to go on")
     else:
-        ready = missing or _Finding(Truth.TRUE, "Ready", "all of the flow runs as it says")
+        ready = missing or _Finding(Truth.TRUE, "Ready", _running(seen))
     return parts | {READY: ready, DEGRADED: _degraded(seen, services, now)}
 
 
@@ -133,6 +139,35 @@ def _from_objects(seen: Seen, condition: str, what: str, objects: Mapping[str, H
     name, worst = min(waiting.items(), key=lambda item: item[1].state is not State.FAILED)
     more = f"; {len(waiting)} of {len(objects)} are not ready" if len(waiting) > 1 else ""
     return _Finding(Truth.FALSE, worst.reason, f"{what} {name}: {worst.message or _LATER}{more}")
+
+
+def _overdue(finding: _Finding, seen: Seen, condition: str, before: FlowStatus, now: datetime) -> _Finding:
+    """Name what may be wrong where Strimzi has left something lying for long; users are made after topics."""
+    since = [one.last_transition_time for kind in (TOPICS_READY, condition) if (one := before.condition(kind))]
+    earlier = before.condition(condition)
+    waits = finding.reason == WAITING and earlier is not None and earlier.status is Truth.FALSE
+    if not waits or (now - _time(max(since))).total_seconds() < _TAKE_UP_SECONDS:
+        return finding
+    asked = (
+        f"is its operator running, does it watch namespace {seen.flow.metadata.namespace}, "
+        f"and does it serve the Kafka {seen.flow.spec.kafka.cluster} (spec.kafka.cluster)?"
+    )
+    return _Finding(finding.status, "NotTakenUp", f"{finding.message} in {_TAKE_UP_SECONDS} s: {asked}")
+
+
+def _running(seen: Seen) -> str:
+    lacks = _lacks(seen)
+    return f"all of the flow works, but: {lacks.message}" if lacks else "all of the flow runs as it says"
+
+
+def _lacks(seen: Seen) -> _Finding | None:
+    """Return what the flow works without and has not got."""
+    for what, health in seen.helpers.items():
+        if health.state is State.FAILED:
+            kind, _, name = what.partition("/")
+            words = f"{kind} {name} does not act: {health.message or health.reason}; {HELPERS[kind]}"
+            return _Finding(Truth.TRUE, health.reason, words)
+    return None
 
 
 def _from_problems(problems: list[FlowError]) -> _Finding:
@@ -167,7 +202,7 @@ def _migrating(migration: Health, trouble: Trouble) -> Trouble:
         return Trouble(_MIGRATION_FAILED, f"the migration job failed: {words}; mend it and delete the job")
     if trouble.reason not in PASSING:
         return Trouble(trouble.reason, f"the migration job: {trouble.message}")
-    return Trouble("Migrating", "new pods wait for the migration job of their version")
+    return Trouble("Migrating", "new pods wait for the migration job of their version and credentials")
 
 
 def _degraded(seen: Seen, services: tuple[ServiceStatus, ...], now: datetime) -> _Finding:
@@ -177,10 +212,11 @@ def _degraded(seen: Seen, services: tuple[ServiceStatus, ...], now: datetime) ->
         failed = seen.services.get(service.name, _UNSEEN).state is State.FAILED
         late = service.since and (now - _time(service.since)).total_seconds() > seen.deadline
         if failed or late:
-            counts = f"{service.ready} of {service.desired} pods are ready after {seen.deadline} s"
+            counts = f"{service.ready} of {service.desired} pods are ready"
+            after = f" after {seen.deadline} s" if late else ""
             words = f"; {service.message}" if service.message else ""
-            return _Finding(Truth.TRUE, service.reason, f"service {service.name}: {counts}{words}")
-    return _Finding(Truth.FALSE, "AsExpected")
+            return _Finding(Truth.TRUE, service.reason, f"service {service.name}: {counts}{after}{words}")
+    return _lacks(seen) or _Finding(Truth.FALSE, "AsExpected")
 
 
 def _event(topic: Topic, event: str, topics: Mapping[str, Health]) -> EventStatus:

@@ -1,6 +1,7 @@
 """What `desired` must know besides the flow: which optional APIs there are, and where the database stands."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from orderflow_model.postgres_uri import PORT, PostgresUri
 from orderflow_operator.monitoring.settings import Monitoring
@@ -30,6 +31,20 @@ class Database:
 
 
 @dataclass(frozen=True)
+class Proofs:
+    """What a flow proves itself with, as it stands: a mark each, which is another when the Secret is.
+
+    `services`: by service, of its role and its Kafka user; pods start anew with another. `migrations`: by service, of
+    the database's admin and its role; with another the role is set again. `missing`: services that have no Kafka
+    password yet.
+    """
+
+    services: Mapping[str, str] = field(default_factory=dict)
+    migrations: Mapping[str, str] = field(default_factory=dict)
+    missing: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
 class Surroundings:
     """`keda`: its API is served. `database`: None while its Secret is missing. `rollout_deadline` in seconds.
     `monitoring`: None where the Prometheus operator's APIs are not served.
@@ -39,3 +54,4 @@ class Surroundings:
     database: Database | None = None
     rollout_deadline: int = ROLLOUT_DEADLINE
     monitoring: Monitoring | None = None
+    proofs: Proofs = field(default_factory=Proofs)

@@ -48,7 +48,7 @@ class Turn:
         """Which flow of that name it is."""
         return str(self.raw["metadata"]["uid"])
 
-    @property
-    def paused(self) -> bool:
-        """Whether a person asked to leave the flow alone."""
-        return bool((self.raw["metadata"].get("annotations") or {}).get(PAUSED_ANNOTATION) == "true")
+
+def is_paused(raw: Object) -> bool:
+    """Tell whether a person asked to leave the flow alone."""
+    return bool((raw["metadata"].get("annotations") or {}).get(PAUSED_ANNOTATION) == "true")

@@ -143,6 +143,35 @@ def test_a_failed_migration_is_degraded_with_its_last_words(well: Seen) -> None:
     assert "InvalidPasswordError" in said(status, "ServicesReady")
 
 
+def test_what_a_flow_works_without_is_degraded_and_told_beside_ready(well: Seen) -> None:
+    """An autoscaler that cannot act takes no pod away; why it cannot stands where people look."""
+    broken = Health(State.FAILED, "FailedGetResourceMetric", "no metrics returned from resource metrics API")
+    status = status_of(replace(well, helpers={"HorizontalPodAutoscaler/shop-order": broken}), NONE, NOW)
+    assert told(status)["Ready"] == ("True", "Ready")
+    assert told(status)["Degraded"] == ("True", "FailedGetResourceMetric")
+    for kind in ("Ready", "Degraded"):
+        assert "HorizontalPodAutoscaler shop-order does not act: no metrics returned" in said(status, kind)
+    assert "metrics-server" in said(status, "Degraded")
+
+
+def test_what_strimzi_leaves_lying_is_told_with_what_may_be_wrong(well: Seen) -> None:
+    """It needs its time; after that its operator, the namespace and the Kafka's name are to be looked at."""
+    waiting = Health(State.PENDING, "WaitingForStrimzi", "Strimzi has not taken it up yet")
+    seen = replace(well, topics=dict.fromkeys(well.topics, waiting), users=dict.fromkeys(well.users, waiting))
+    began = status_of(seen, NONE, NOW)
+    assert told(began)["TopicsReady"] == ("False", "WaitingForStrimzi")
+    late = status_of(seen, began, NOW + timedelta(seconds=41))
+    assert told(late)["TopicsReady"] == told(late)["IdentitiesReady"] == ("False", "NotTakenUp")
+    assert told(late)["Ready"] == ("False", "NotTakenUp")
+    for words in ("namespace team-a", "Kafka events", "spec.kafka.cluster"):
+        assert words in said(late, "TopicsReady")
+    slow = status_of(replace(seen, topics=well.topics), began, NOW + timedelta(seconds=39))
+    assert told(status_of(replace(seen, topics=well.topics), slow, NOW + timedelta(seconds=70)))["IdentitiesReady"] == (
+        "False",
+        "WaitingForStrimzi",
+    ), "users are made after topics, and have their own time"
+
+
 def test_a_refused_edit_leaves_what_runs_as_it_was_told(well: Seen, document: dict[str, Any]) -> None:
     """Valid and Ready turn; services and topics keep what was last seen of them."""
     before = status_of(well, NONE, NOW)
@@ -182,6 +211,9 @@ def test_people_are_told_of_turns_and_not_of_progress(well: Seen, document: dict
     assert reasons(under_way, ready) == [("Normal", "Ready")]
     assert reasons(ready, ready) == []
     assert reasons(ready, lacking) == [("Warning", "DatabaseSecretMissing")]
+    for why in ("NotSupported", "KafkaError", "ReconciliationPaused", "Forbidden"):
+        stands = replace(well, topics=dict(well.topics) | {"shop.order-created": Health(State.FAILED, why, "no")})
+        assert reasons(ready, status_of(stands, ready, NOW)) == [("Warning", why)]
     assert reasons(NONE, refused(judge({**document, "spec": {}}, Claims(), {}), 1, NONE, NOW)) == [
         ("Warning", "Invalid")
     ]

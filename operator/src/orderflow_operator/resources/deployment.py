@@ -20,6 +20,7 @@ from orderflow_operator.surroundings import Surroundings
 
 KIND = "Deployment"
 DATABASE_ANNOTATION = "orderflow.dev/database-hash"
+CREDENTIALS_ANNOTATION = "orderflow.dev/credentials-hash"
 
 _ENDING_SECONDS = 55
 """What a process has, after it has drained, to finish requests and its batch and to close what it has open."""
@@ -59,7 +60,10 @@ def _template(flow: OrderFlow, service: Service, around: Surroundings) -> Object
     return {
         "metadata": {
             "labels": service_labels(flow, service.name) | pod_selector(flow, service.name),
-            "annotations": {DATABASE_ANNOTATION: around.database.fingerprint if around.database else ""},
+            "annotations": {
+                DATABASE_ANNOTATION: around.database.fingerprint if around.database else "",
+                CREDENTIALS_ANNOTATION: around.proofs.services.get(service.name, ""),
+            },
         },
         "spec": spec,
     }

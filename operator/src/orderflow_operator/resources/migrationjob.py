@@ -1,7 +1,8 @@
 """The Job that brings a service's schema up to date before its new pods start: one per service and version.
 
 It alone holds the admin secret. Each service has its own, so that an image that is not there, or SQL that fails, holds
-up no other. The name ends in a digest of all that is run: another version is another Job.
+up no other. The name ends in a digest of all that is run, credentials among it: another version, or another password,
+is another Job.
 """
 
 import json
@@ -31,10 +32,10 @@ _TASK_FILE = "migration.json"
 _RETRIES = 6
 
 
-def build(flow: OrderFlow, service: Service, database: Database) -> Object:
-    """Return the Job."""
+def build(flow: OrderFlow, service: Service, database: Database, proof: str) -> Object:
+    """Return the Job; `proof` marks the credentials it comes in by and those that it sets."""
     template = {"metadata": _pod_metadata(flow, service), "spec": _pod(flow, service)}
-    version = digest(json.dumps([template, database.fingerprint], sort_keys=True))
+    version = digest(json.dumps([template, database.fingerprint, proof], sort_keys=True))
     name = f"{flow.metadata.name}-migrate-{version}"
     built = new_object("batch/v1", KIND, name, flow, service_labels(flow, service.name, COMPONENT))
     built["spec"] = {"backoffLimit": _RETRIES, "template": template}

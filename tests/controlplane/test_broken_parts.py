@@ -1,0 +1,214 @@
+"""Ready is falsified by each single part that is broken, and Degraded by what a flow works without; both heal."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+import pytest
+
+from support.api import Json, background
+from support.flows import changed, pair, service
+from support.pod_status import Fate
+from support.stand import Stand
+from support.strimzi import Refused, Strimzi
+
+SECONDS = 60
+TOPIC, USER = "pair.asked", "pair-asker"
+PAUSE, MANAGED = "strimzi.io/pause-reconciliation", "strimzi.io/managed"
+
+Act = Callable[[Stand], Awaitable[object]]
+
+
+class Case(NamedTuple):
+    """What is broken and mended, and what is to be said meanwhile: condition, status, reason, words."""
+
+    breaks: Act
+    said: tuple[str, str, str, str]
+    heals: Act
+
+
+def annotated(kind: str, name: str, annotation: str, value: str | None) -> Act:
+    """Put an annotation on an object, or take it off."""
+    change = {"metadata": {"annotations": {annotation: value}}}
+    return lambda stand: stand.api.patch(kind, stand.namespace, name, change)
+
+
+def fares(whose: str, fate: Fate, said: str = "") -> Act:
+    """Let pods fare so."""
+    return lambda stand: stand.kubelet.decide(whose, fate, said)
+
+
+def refuses(topic: str, refused: Refused | None) -> Act:
+    """Let Strimzi refuse something, or do it again."""
+
+    async def act(stand: Stand) -> None:
+        if refused:
+            stand.strimzi.refusals[topic] = refused
+        else:
+            del stand.strimzi.refusals[topic]
+        await stand.strimzi.round()
+
+    return act
+
+
+def database(uri: str) -> Act:
+    """Write the database's admin URI."""
+    return lambda stand: stand.give_database(pair(), uri)
+
+
+def scaled(status: str, reason: str, message: str = "") -> Act:
+    """Let KEDA say so of its object."""
+
+    async def act(stand: Stand) -> None:
+        found = await stand.api.get("ScaledObject", stand.namespace, "pair-answerer") or {}
+        told = {"type": "Ready", "status": status, "reason": reason, "message": message}
+        await stand.api.set_status(found, {"conditions": [told]})
+
+    return act
+
+
+def short_of_pods(flow: Json) -> Act:
+    """Edit the flow where a quota lets nobody have another pod."""
+
+    async def act(stand: Stand) -> None:
+        quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "few"}}
+        await stand.api.apply(quota | {"spec": {"hard": {"pods": "1"}}}, stand.namespace)
+        await asyncio.sleep(2)  # the quota's own controller counts first
+        await stand.apply(flow, database=False)
+
+    return act
+
+
+async def delete_quota(stand: Stand) -> None:
+    """Let everybody have pods again."""
+    await stand.api.delete("ResourceQuota", stand.namespace, "few")
+
+
+async def delete_database(stand: Stand) -> None:
+    """Take the admin's Secret away."""
+    await stand.api.delete("Secret", stand.namespace, "pair-db")
+
+
+NEW_IMAGE = changed(pair(), "spec.services.0.image", "example/asker:2")
+NEW_ENV = changed(pair(), "spec.services.0.env", [{"name": "X", "value": "1"}])
+OTHER_KAFKA = changed(pair(), "spec.kafka.cluster", "elsewhere")
+
+
+async def fail_migration(stand: Stand) -> None:
+    """Bring a version whose migration fails."""
+    await stand.kubelet.decide("migration", Fate.FAILED, "migration failed: no such column")
+    await stand.apply(NEW_IMAGE, database=False)
+
+
+async def mend_migration(stand: Stand) -> None:
+    """Mend what it failed of, and delete the job as the message says."""
+    await stand.kubelet.decide("migration", Fate.SUCCEEDED)
+    for job in await stand.api.list("Job", stand.namespace):
+        await stand.api.delete("Job", stand.namespace, job["metadata"]["name"])
+
+
+RIGHT = "postgresql://admin:pw@db.example:5432/shop"
+CASES = {
+    "a service's pods crash": Case(
+        fares("asker", Fate.CRASH_LOOP, "orderflow: Kafka at k:9092: authentication failed"),
+        ("Ready", "False", "CrashLoopBackOff", "service asker: pod pair-asker"),
+        fares("asker", Fate.READY),
+    ),
+    "a migration fails": Case(
+        fail_migration, ("Ready", "False", "Error", "the migration job: pod pair-migrate-"), mend_migration
+    ),
+    "a quota refuses a service's pods": Case(
+        short_of_pods(NEW_ENV), ("Ready", "False", "FailedCreate", "exceeded quota: few"), delete_quota
+    ),
+    "a quota refuses the migration's pod": Case(
+        short_of_pods(NEW_IMAGE), ("Ready", "False", "FailedCreate", "exceeded quota: few"), delete_quota
+    ),
+    "KEDA cannot scale": Case(
+        scaled("False", "ScaledObjectCheckFailed", "no such broker"),
+        ("Degraded", "True", "ScaledObjectCheckFailed", "ScaledObject pair-answerer does not act: no such broker"),
+        scaled("True", "ScaledObjectReady"),
+    ),
+    "a topic is refused": Case(
+        refuses(TOPIC, Refused("NotSupported", "Decreasing partitions is not supported")),
+        ("Ready", "False", "NotSupported", "topic pair.asked: Decreasing partitions"),
+        refuses(TOPIC, None),
+    ),
+    "a topic is paused": Case(
+        annotated("KafkaTopic", TOPIC, PAUSE, "true"),
+        ("Ready", "False", "ReconciliationPaused", PAUSE),
+        annotated("KafkaTopic", TOPIC, PAUSE, None),
+    ),
+    "a topic is unmanaged": Case(
+        annotated("KafkaTopic", TOPIC, MANAGED, "false"),
+        ("Ready", "False", "Unmanaged", MANAGED),
+        annotated("KafkaTopic", TOPIC, MANAGED, None),
+    ),
+    "a user is refused": Case(
+        refuses(USER, Refused("KafkaError", "too many users")),
+        ("Ready", "False", "ExecutionException", "user pair-asker: too many users"),
+        refuses(USER, None),
+    ),
+    "a user is paused": Case(
+        annotated("KafkaUser", USER, PAUSE, "true"),
+        ("Ready", "False", "ReconciliationPaused", PAUSE),
+        annotated("KafkaUser", USER, PAUSE, None),
+    ),
+    "the admin's Secret is gone": Case(
+        delete_database, ("Ready", "False", "DatabaseSecretMissing", "Secret pair-db"), database(RIGHT)
+    ),
+    "the admin's URI is none": Case(
+        database("mysql://x"), ("Ready", "False", "DatabaseSecretInvalid", "Secret pair-db"), database(RIGHT)
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=list(CASES))
+async def test_each_broken_part_is_told_within_a_minute_and_heals(stand: Stand, case: Case) -> None:
+    """The condition names the part and why; when it is mended, the flow is as before by itself."""
+    await stand.start()
+    await stand.apply(pair())
+    await stand.until_ready("pair")
+    await case.breaks(stand)
+    kind, status, reason, words = case.said
+    said = await stand.until("pair", kind, status, reason, SECONDS)
+    assert words in said["message"]
+    await case.heals(stand)
+    await stand.until_ready("pair")
+    await stand.until("pair", "Degraded", "False", seconds=SECONDS)
+
+
+async def test_what_strimzi_does_not_take_up_is_told_and_heals(stand: Stand) -> None:
+    """Its operators know no Kafka of that name, or look elsewhere: both are named, for nobody can tell them apart."""
+    await stand.start()
+    await stand.apply(OTHER_KAFKA)
+    said = await stand.until("pair", "Ready", "False", "NotTakenUp", SECONDS)
+    assert "the Kafka elsewhere" in said["message"]
+    assert f"namespace {stand.namespace}" in said["message"]
+    async with background(Strimzi(stand.api, stand.namespace, cluster="elsewhere").run()):
+        await stand.until_ready("pair")
+
+
+async def test_an_autoscaler_without_metrics_is_told_beside_ready(stand: Stand) -> None:
+    """The cluster's own controller says that nobody measures; the flow works, and is not what it says to be."""
+    ticker = service("ticker", publishes=["ASKED"], scale={"min": 1, "max": 3})
+    await stand.start()
+    await stand.apply(changed(pair(), "spec.services.2", ticker))
+    said = await stand.until("pair", "Degraded", "True", "FailedGetResourceMetric", SECONDS)
+    assert "HorizontalPodAutoscaler pair-ticker does not act" in said["message"]
+    assert "metrics-server" in (await stand.until_ready("pair"))["message"]
+    await stand.apply(pair(), database=False)
+    await stand.until("pair", "Degraded", "False", seconds=SECONDS)
+
+
+@pytest.mark.parametrize("kind", ["KafkaTopic", "KafkaUser"])
+async def test_a_broken_part_is_an_event_too(stand: Stand, kind: str) -> None:
+    """Whoever describes the flow sees when it turned, once a reason."""
+    name = {"KafkaTopic": TOPIC, "KafkaUser": USER}[kind]
+    await stand.start()
+    await stand.apply(pair())
+    await stand.until_ready("pair")
+    await annotated(kind, name, PAUSE, "true")(stand)
+    await stand.until("pair", "Ready", "False", "ReconciliationPaused", SECONDS)
+    events = await stand.api.list("Event", stand.namespace)
+    told = [one for one in events if one["involvedObject"]["kind"] == "OrderFlow"]
+    assert [one["type"] for one in told if one["reason"] == "ReconciliationPaused"] == ["Warning"]
