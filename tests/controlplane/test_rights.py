@@ -1,5 +1,7 @@
 """What the operator may do: exactly what it does. Every test of this tier runs it with these rights and no others."""
 
+import asyncio
+
 from orderflow_cli.kafka import Kafka
 from support.api import Json
 from support.fleet import until
@@ -30,6 +32,7 @@ def test_no_right_reaches_further_than_its_name() -> None:
 async def test_every_right_is_used_and_none_is_missed(stand: Stand, kafka: Kafka, flow_name: str) -> None:
     """Flows of either provisioner are made, edited, shrunk and deleted; rights and calls are the same set."""
     await stand.start()
+    await _starve(stand, _rich(pair("rich")))
     await _live_through(stand, _rich(pair("rich")))
     admin = {"provisioner": "Admin", "bootstrapServers": [kafka.bootstrap]}
     plain = changed(changed(pair(flow_name), "spec.kafka", admin), "spec.defaults", {"topic": {"replicas": 1}})
@@ -52,6 +55,16 @@ def _rich(flow: Json) -> Json:
     extra = service("crowd", publishes=["EXTRA"], scale={"min": 2, "max": 4})
     flow = changed(flow, "spec.events.2", {"name": "EXTRA"})
     return changed(changed(flow, "spec.services.2", extra), "spec.deletionPolicy", "Delete")
+
+
+async def _starve(stand: Stand, flow: Json) -> None:
+    """Let nobody have a pod until the flow says why: that is asked of the Events of its migration jobs."""
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"}}
+    await stand.api.apply(quota | {"spec": {"hard": {"pods": "0"}}}, stand.namespace)
+    await asyncio.sleep(2)  # the quota's own controller counts first
+    await stand.apply(flow)
+    await stand.until(flow["metadata"]["name"], "Ready", "False", "FailedCreate")
+    await stand.api.delete("ResourceQuota", stand.namespace, "none")
 
 
 async def _live_through(stand: Stand, flow: Json) -> None:

@@ -102,7 +102,9 @@ class Reader:
             found: Mapping[TopicPartition, Sequence[Any]]
             found = await self._consumer.getmany(timeout_ms=int(wait * 1000), max_records=limit)
         except TopicAuthorizationFailedError as error:
-            if not (refused := [partition for partition in self._positions if partition.topic in error.args]):
+            refused = [partition for partition in self._positions if partition.topic in error.args]
+            # one that was under way may be refused once more
+            if not refused and not any(topic in error.args for topic in self._held):
                 raise
             self._refuse(refused)
             return {}
