@@ -53,13 +53,7 @@ async def reconcile(key: FlowKey, parts: Parts) -> Outcome:
     # 2 observe
     paused = is_paused(raw)
     admin, proofs, problems = await _credentials(key, verdict.flow, parts, write=not paused)
-    around = Surroundings(
-        keda=parts.cluster.served(SCALED_OBJECT),
-        database=admin.database if admin else None,
-        rollout_deadline=parts.rollout_deadline,
-        monitoring=parts.monitoring if all(map(parts.cluster.served, (POD_MONITOR, PROMETHEUS_RULE))) else None,
-        proofs=proofs,
-    )
+    around = _surroundings(admin, proofs, parts)
 
     # 3 desired
     wanted = desired(verdict.flow, around)
@@ -87,6 +81,16 @@ async def reconcile(key: FlowKey, parts: Parts) -> Outcome:
     if seen.settled and not done.pruned:
         return Outcome.SETTLED
     return Outcome.ENDING if done.ending else Outcome.PENDING
+
+
+def _surroundings(admin: Admin | None, proofs: Proofs, parts: Parts) -> Surroundings:
+    return Surroundings(
+        keda=parts.cluster.served(SCALED_OBJECT),
+        database=admin.database if admin else None,
+        rollout_deadline=parts.rollout_deadline,
+        monitoring=parts.monitoring if all(map(parts.cluster.served, (POD_MONITOR, PROMETHEUS_RULE))) else None,
+        proofs=proofs,
+    )
 
 
 async def _troubles(turn: Turn, seen: Seen, parts: Parts) -> dict[str, Trouble]:
