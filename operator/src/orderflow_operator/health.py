@@ -25,13 +25,13 @@ class Health(NamedTuple):
     wanted: int = 0
 
 
-WAITING = "WaitingForStrimzi"
+NOT_APPLIED, WAITING = "NotApplied", "WaitingForStrimzi"
 PASSING = frozenset(
     {
         "",
         "ContainerCreating",
         "Migrating",
-        "NotApplied",
+        NOT_APPLIED,
         "NotReady",
         "PodInitializing",
         "RollingOut",

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from orderflow_model.flow import OrderFlow
 from orderflow_model.topics import flow_topics
-from orderflow_operator.health import HELPERS, Health, State
+from orderflow_operator.health import HELPERS, NOT_APPLIED, Health, State
 from orderflow_operator.kafka_admin import Provisioned
 from orderflow_operator.live import digest_of, written
 from orderflow_operator.resources import deployment, kafkatopic, kafkauser, migrationjob
@@ -39,7 +39,7 @@ def fares(wanted: Object, objects: Objects) -> Health:
     """Return how an object fares as far as it is the one wanted; an older version of it is never ready."""
     live = objects.get(entry(wanted["kind"], wanted["metadata"]["name"]))
     if live is None:
-        return Health(State.PENDING, "NotApplied", "not written yet")
+        return Health(State.PENDING, NOT_APPLIED, "not written yet")
     if not is_applied(wanted, objects):
         return live.health._replace(state=State.PENDING, reason="RollingOut", message="")
     return live.health

@@ -16,7 +16,7 @@ from orderflow_operator.credentials import Admin
 from orderflow_operator.desired import desired
 from orderflow_operator.errors import FlowError
 from orderflow_operator.flow_status import FlowStatus
-from orderflow_operator.health import State
+from orderflow_operator.health import NOT_APPLIED, State
 from orderflow_operator.kinds import POD_MONITOR, PROMETHEUS_RULE, SCALED_OBJECT
 from orderflow_operator.metrics import ERRORS
 from orderflow_operator.observation import look
@@ -99,7 +99,8 @@ async def _troubles(turn: Turn, seen: Seen, parts: Parts) -> dict[str, Trouble]:
     found, begun = troubles(pods), set(map(migrating, pods))
     for job in (one for one in turn.wanted if one["kind"] == migrationjob.KIND):
         service = job["metadata"]["labels"][SERVICE_LABEL]
-        lacks_pod = seen.migrations[service].state is State.PENDING and service not in begun
+        health = seen.migrations[service]
+        lacks_pod = health.state is State.PENDING and health.reason != NOT_APPLIED and service not in begun
         if lacks_pod and (words := await parts.cluster.creation_refused(turn.key, job["metadata"]["name"])):
             found[migration_of(service)] = Trouble("FailedCreate", words)
     return found

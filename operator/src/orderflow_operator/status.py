@@ -26,7 +26,7 @@ from orderflow_operator.flow_status import (
     TopicStatus,
     Truth,
 )
-from orderflow_operator.health import HELPERS, PASSING, WAITING, Health, State
+from orderflow_operator.health import HELPERS, NOT_APPLIED, PASSING, WAITING, Health, State
 from orderflow_operator.pods import Trouble, migration_of
 from orderflow_operator.verdict import Verdict
 
@@ -41,7 +41,7 @@ _TAKE_UP_SECONDS = 40
 """Strimzi was seen to need 25 s for 17 topics; it looks at everything every 120 s."""
 
 _NO_TROUBLE = Trouble("", "")
-_UNSEEN = Health(State.PENDING, "NotApplied", "not written yet")
+_UNSEEN = Health(State.PENDING, NOT_APPLIED, "not written yet")
 
 
 @dataclass(frozen=True)
