@@ -352,9 +352,10 @@ class _Process:
         await intake.run()
 
     async def _keep_house(self) -> None:
-        """Forget old events every hour, and measure what only the database knows."""
+        """Forget old events every hour, measure what only the database knows; end where nothing can be published."""
         rotate_at = 0.0
         while True:
+            self._relay.check()
             try:
                 if time.monotonic() >= rotate_at:
                     await self._store.rotate_inbox(self._settings.config.inbox_days)

@@ -130,6 +130,10 @@ class LogUnavailable(Exception):  # noqa: N818  (it is a state, and passes)
     """Kafka does not answer or refuses for now; what was to be published must be published again."""
 
 
+PATIENCE_SECONDS = 30.0
+"""For who does not let us in; then the process ends, and its next start reads its credentials anew."""
+
+
 class LogRefuses(LogUnavailable):
     """Kafka does not let this service in, or shows a certificate that is not trusted: somebody has to mend that."""
 

@@ -9,11 +9,12 @@ A row counts as published when all its messages are.
 
 import asyncio
 import logging
+import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import islice
 
-from orderflow_runtime.log import Log, LogRefuses, LogUnavailable, Message, Refusal, Refused, unpack
+from orderflow_runtime.log import PATIENCE_SECONDS, Log, LogRefuses, LogUnavailable, Message, Refusal, Refused, unpack
 from orderflow_runtime.store import OutboxRow
 
 logger = logging.getLogger(__name__)
@@ -46,7 +47,8 @@ class Publications:
         self._held: dict[str, deque[_Part]] = {}
         self._reasons: dict[str, str] = {}
         self._held_bytes = 0
-        self._shut_out = ""
+        self._shut_out: LogRefuses | None = None
+        self._shut_out_since = 0.0
         self._published: list[int] = []
         self._room = asyncio.Event()
         self._room.set()
@@ -65,13 +67,18 @@ class Publications:
     def obstacle(self) -> str:
         """Return why nothing is published or nothing more is taken, or nothing."""
         if self._shut_out:
-            return self._shut_out
+            return str(self._shut_out)
         return "" if self._room.is_set() else f"too much waits for more to be taken: {self.hindrance}"
 
     @property
     def hindrance(self) -> str:
         """Return what is refused and why, while all else goes on; or nothing."""
         return "; ".join(f"{self._reasons[topic]} ({len(parts)} messages wait)" for topic, parts in self._held.items())
+
+    def check(self) -> None:
+        """Raise `LogRefuses` where Kafka has not let us in for `PATIENCE_SECONDS`."""
+        if self._shut_out and time.monotonic() - self._shut_out_since > PATIENCE_SECONDS:
+            raise self._shut_out
 
     def take_published(self) -> list[int]:
         """Return the rows published since the last call."""
@@ -122,17 +129,24 @@ class Publications:
             try:
                 await self._log.publish(messages)
             except Refused as refused:
-                self._shut_out = ""
+                self._note(None)
                 return {refusal.place: refusal for refusal in refused.refusals}
             except LogUnavailable as error:
                 logger.warning("cannot publish %d messages, trying again in %.1f s: %s", len(messages), wait, error)
-                self._shut_out = str(error) if isinstance(error, LogRefuses) else ""
+                self._note(error)
                 await asyncio.sleep(wait)
                 wait = min(wait * 2, _LONGEST_WAIT)
             else:
                 break
-        self._shut_out = ""
+        self._note(None)
         return {}
+
+    def _note(self, error: LogUnavailable | None) -> None:
+        """Remember since when Kafka has not let us in."""
+        refusal = error if isinstance(error, LogRefuses) else None
+        if refusal is None or self._shut_out is None:
+            self._shut_out_since = time.monotonic()
+        self._shut_out = refusal
 
     async def _give_up_part(self, part: _Part, reason: str) -> None:
         """Let a dead letter take the message's place; a letter that is refused itself waits."""

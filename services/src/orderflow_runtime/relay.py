@@ -43,6 +43,10 @@ class Relay:
         """Return what Kafka refuses now, or nothing."""
         return self._publications.hindrance
 
+    def check(self) -> None:
+        """Raise `LogRefuses` where Kafka has not let us in for long: a service that only publishes has nobody else."""
+        self._publications.check()
+
     def wake(self) -> None:
         """Look now: this process has committed something."""
         self._woken.set()

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from orderflow_runtime.calls import Caller
 from orderflow_runtime.dispatch import Batch, Committed, Dispatcher
 from orderflow_runtime.gather import Gatherer
-from orderflow_runtime.log import Log, LogRefuses, LogUnavailable, Partition
+from orderflow_runtime.log import PATIENCE_SECONDS, Log, LogRefuses, LogUnavailable, Partition
 from orderflow_runtime.metrics import Metrics
 from orderflow_runtime.outbox import Outbox
 from orderflow_runtime.publications import Publications
@@ -28,8 +28,6 @@ _ADOPT_EVERY = 30.0
 _STOP_SECONDS, _FLUSH_SECONDS = 5.0, 5.0
 """For the batch under way and for what is to be published; together less than the grace of a pod (30 s)."""
 _CONFLICTS = 20
-PATIENCE_SECONDS = 30.0
-"""For who does not let us in; then the process ends, and its next start reads its credentials anew."""
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,11 @@ from collections.abc import Sequence
 
 import pytest
 
-from orderflow_runtime import worker
-from orderflow_runtime.log import LogRefuses, LogUnavailable
-from orderflow_runtime.store import StoreRefuses
+from orderflow_runtime import publications, worker
+from orderflow_runtime.log import LogRefuses, LogUnavailable, Message, Partition, pack
+from orderflow_runtime.relay import Relay
+from orderflow_runtime.store import OutboxRow, StoreRefuses
+from support.memory_log import MemoryLog
 from support.running import Bench
 from support.tiny import Put
 
@@ -62,3 +64,20 @@ async def test_who_may_not_publish_is_not_ready() -> None:
         bench.send(Put(thing="k", n=1))
         await bench.until(lambda: "authentication failed" in instance.worker.obstacle, "it is told")
         await bench.until(lambda: instance.worker.ready, "it goes on")
+
+
+async def test_a_service_that_only_publishes_ends_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It joins no group that would refuse it: what it has to publish is what tells."""
+    monkeypatch.setattr(publications, "PATIENCE_SECONDS", 0.1)
+    bench = Bench()
+    bench.faults.add("publish", *ever(LogRefuses("Kafka at k:9092: authentication failed")))
+    publishing = bench.publications(MemoryLog(bench.cluster, "g", (), bench.faults))
+    relay = Relay(publishing, bench.store, lambda: [Partition("first", 0)])
+    row = OutboxRow(1, pack([Message(bench.config.publishes[0].topic, b"k", [], b"x")]))
+    under_way = asyncio.create_task(publishing.publish([row]))
+    relay.check()
+    await bench.until(lambda: "authentication failed" in relay.obstacle, "it is told")
+    await asyncio.sleep(0.2)
+    with pytest.raises(LogRefuses, match="authentication failed"):
+        relay.check()
+    under_way.cancel()
