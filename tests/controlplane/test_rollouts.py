@@ -93,6 +93,31 @@ async def test_an_edit_takes_nothing_from_pods_that_run(stand: Stand, edit: str,
     await _until(stand, _pictured(stand, flow, uri))
 
 
+@pytest.mark.parametrize("fate", [Fate.IMAGE_PULL, Fate.FAILED])
+async def test_a_migration_that_gets_nowhere_holds_up_its_own_service_alone(stand: Stand, fate: Fate) -> None:
+    """By a wrong image or by its SQL: the condition names the service, and edits of all others go through."""
+    await stand.start()
+    await stand.apply(trio())
+    await stand.until_ready("pair")
+    stand.kubelet.intend("asker/migration", fate)
+    flow = changed(trio(), "spec.services.0.image", "example/asker:2")
+    await stand.apply(flow)
+    await stand.until("pair", "ServicesReady", "False")
+    await stand.apply(changed(flow, "spec.services.1.image", "example/answerer:2"))
+    await until(lambda: _runs(stand, "answerer", "example/answerer:2"), "the other service is of the new version", 60)
+    said = await stand.until("pair", "ServicesReady", "False")
+    assert "service asker: the migration job" in said["message"]
+    assert not await _runs(stand, "asker", "example/asker:2")
+
+
+async def _runs(stand: Stand, name: str, image: str) -> bool:
+    """Tell whether a service's pods, all of them, are ready and of an image."""
+    pods = await stand.api.list("Pod", stand.namespace, f"orderflow.dev/service={name}")
+    ready = await _pods(stand)
+    images = {pod["spec"]["containers"][0]["image"] for pod in pods if pod["metadata"]["name"] in ready}
+    return images == {image} and all(pod["metadata"]["name"] in ready for pod in pods)
+
+
 def _of_new_images(flow: Json) -> Json:
     """Give a flow with images that need a migration each before their pods."""
     made = flow
@@ -129,7 +154,7 @@ async def _until(stand: Stand, wanted: set[str]) -> None:
         return await _facts(stand) == wanted
 
     try:
-        await until(holds, "", 60)
+        await until(holds, "", 120)
     except AssertionError:
         found = await _facts(stand)
         raise AssertionError(

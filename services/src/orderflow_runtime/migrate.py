@@ -1,4 +1,4 @@
-"""The migration job of a cluster: `python -m orderflow_runtime.migrate`, one container per image.
+"""The migration job of a cluster: `python -m orderflow_runtime.migrate`, one job per service and version.
 
 ORDERFLOW_MIGRATION names a JSON file `{"flow": ..., "owner": NAMESPACE/FLOW, "services": {service: command},
 "migrations": {service: folder, where the resource names it}}`, ORDERFLOW_PASSWORDS a folder with a file per service,
