@@ -27,6 +27,8 @@ MIGRATION = "ORDERFLOW_MIGRATION"
 """Path of the JSON file that says which services a migration container migrates."""
 PASSWORDS = "ORDERFLOW_PASSWORDS"
 """Path of the folder with a file per service: the password of its database role."""
+REMOVAL = "ORDERFLOW_REMOVAL"
+"""What the removal job is to remove, and what not, as JSON."""
 
 OTLP_ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 """OpenTelemetry's own variable, over the resource's endpoint: a laptop is not where the cluster's collector is."""

@@ -21,5 +21,9 @@ class OwnedElsewhere(MigrationFailed):
     """A schema or role of the wanted name belongs to another flow; nothing has been changed."""
 
 
+class StillUsed(MigrationFailed):
+    """A schema or role cannot go, for somebody else uses it."""
+
+
 class NotGranted(MigrationFailed):
     """The admin may not give a service a right that it needs."""

@@ -16,6 +16,8 @@ from orderflow_runtime.quoting import run_quoted
 _MARK = "OrderFlow: "
 _COMMENT_ON_SCHEMA = "SELECT obj_description(oid, 'pg_namespace') FROM pg_namespace WHERE nspname = $1"
 _ROLE = "SELECT shobj_description(oid, 'pg_authid') AS comment FROM pg_roles WHERE rolname = $1"
+_SCHEMAS_OF = "SELECT nspname FROM pg_namespace WHERE obj_description(oid, 'pg_namespace') = $1 ORDER BY 1"
+_ROLES_OF = "SELECT rolname FROM pg_roles WHERE shobj_description(oid, 'pg_authid') = $1 ORDER BY 1"
 _USERS_OF_SCHEMA = """
 SELECT r.rolname FROM pg_namespace AS n, aclexplode(n.nspacl) AS a JOIN pg_roles AS r ON r.oid = a.grantee
 WHERE n.nspname = $1 AND a.privilege_type = 'USAGE' AND a.grantee <> n.nspowner
@@ -80,6 +82,16 @@ async def mark_owner(connection: asyncpg.Connection, role: Role) -> None:
     if role.owner is not None:
         await run_quoted(connection, "COMMENT ON SCHEMA %I IS %L", role.schema, _MARK + role.owner)
         await run_quoted(connection, "COMMENT ON ROLE %I IS %L", role.name, _MARK + role.owner)
+
+
+async def owned_schemas(connection: asyncpg.Connection, owner: str) -> list[str]:
+    """Return the schemas of this database that are marked as the owner's."""
+    return [row[0] for row in await connection.fetch(_SCHEMAS_OF, _MARK + owner)]
+
+
+async def owned_roles(connection: asyncpg.Connection, owner: str) -> list[str]:
+    """Return the roles that are marked as the owner's; those of other databases of this Postgres are among them."""
+    return [row[0] for row in await connection.fetch(_ROLES_OF, _MARK + owner)]
 
 
 def _owner(comment: str | None) -> str | None:
