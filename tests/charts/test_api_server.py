@@ -25,7 +25,7 @@ pytestmark = pytest.mark.timeout(1800)  # the first run compiles Helm
 def installed(request: pytest.FixtureRequest, plane: ControlPlane, scratch: Path) -> Helm:
     """Helm, and with it both charts installed; the newer one finds the releases of the older, and takes them over."""
     helm = Helm(scratch, request.param, plane.kubeconfig)
-    install(helm, OPERATOR, SYSTEM, {"webhook": {"enabled": True, "failurePolicy": "Ignore"}})
+    install(helm, OPERATOR, SYSTEM, {"webhook": {"failurePolicy": "Ignore"}})
     install(helm, PLATFORM, SHOP, {"kafka": {"type": "Broker"}})
     asyncio.run(prepare(plane))
     return helm
@@ -115,14 +115,14 @@ async def secrets(api: Api) -> dict[str, Json]:
 async def test_an_upgrade_keeps_what_was_drawn(api: Api, installed: Helm) -> None:
     """Passwords and the webhook's certificate are those of the first installation, and trusted as before."""
     before = await secrets(api)
-    install(installed, OPERATOR, SYSTEM, {"webhook": {"enabled": True, "failurePolicy": "Fail"}, "logLevel": "DEBUG"})
+    install(installed, OPERATOR, SYSTEM, {"webhook": {"failurePolicy": "Fail"}, "logLevel": "DEBUG"})
     install(installed, PLATFORM, SHOP, {"kafka": {"type": "Broker"}, "collector": {"enabled": True}})
     assert await secrets(api) == before
     hook = await api.get("ValidatingWebhookConfiguration", "", "orderflow-operator")
     assert hook is not None
     assert hook["webhooks"][0]["failurePolicy"] == "Fail"
     assert hook["webhooks"][0]["clientConfig"]["caBundle"] == before["orderflow-operator-webhook"]["ca.crt"]
-    install(installed, OPERATOR, SYSTEM, {"webhook": {"enabled": True, "failurePolicy": "Ignore"}})
+    install(installed, OPERATOR, SYSTEM, {"webhook": {"failurePolicy": "Ignore"}})
 
 
 async def test_an_upgrade_to_secrets_of_ones_own_takes_none_away(api: Api, installed: Helm) -> None:
@@ -160,7 +160,7 @@ async def test_an_uninstall_leaves_the_definition_the_flows_and_the_data(api: Ap
         if name != "orderflow-operator-webhook"
     }
     assert kept == {name: before[name] for name in kept}
-    install(installed, OPERATOR, SYSTEM, {"webhook": {"enabled": True, "failurePolicy": "Ignore"}})
+    install(installed, OPERATOR, SYSTEM, {"webhook": {"failurePolicy": "Ignore"}})
     install(installed, PLATFORM, SHOP, {"kafka": {"type": "Broker"}})
     after = await secrets(api)
     assert {name: after[name] for name in kept} == kept

@@ -14,7 +14,7 @@ from support.judges import ACCEPTED, findings
 pytestmark = pytest.mark.timeout(3600)  # the first run compiles Helm and kube-score, and installs checkov
 
 _ALL_ON = {
-    OPERATOR: {"webhook": {"enabled": True}, "podDisruptionBudget": {"enabled": True}},
+    OPERATOR: {"podDisruptionBudget": {"enabled": True}},
     PLATFORM: {"collector": {"enabled": True}},
 }
 

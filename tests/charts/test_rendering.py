@@ -139,6 +139,16 @@ def test_rights_end_at_the_namespaces_that_are_watched(helm: Helm) -> None:
     assert there == {"shop", "warehouse"}
 
 
+def test_wrong_flows_are_refused_by_default(helm: Helm) -> None:
+    """The webhook is there unasked, before what makes or edits a flow; without the operator it holds up nobody."""
+    (found,) = [item for item in helm.render(OPERATOR) if item["kind"] == "ValidatingWebhookConfiguration"]
+    (webhook,) = found["webhooks"]
+    assert webhook["failurePolicy"] == "Ignore"
+    assert [sorted(rule["operations"]) for rule in webhook["rules"]] == [["CREATE", "UPDATE"]]
+    off = helm.render(OPERATOR, {"webhook": {"enabled": False}})
+    assert not [item for item in off if "webhook" in item["metadata"]["name"] or "Webhook" in item["kind"]]
+
+
 @pytest.mark.parametrize(("chart", "name"), CASES, ids=[f"{chart.name} {name}" for chart, name in CASES])
 def test_every_helm_makes_the_same(scratch: Path, chart: Path, name: str) -> None:
     """What is rendered does not depend on Helm's version but for what is drawn anew each time."""

@@ -23,10 +23,10 @@ MATRIX: dict[Path, dict[str, Json]] = {
     OPERATOR: {
         "as it comes": {},
         "of two namespaces": {"watchNamespaces": ["shop", "warehouse"], "logLevel": "DEBUG"},
-        "with a webhook": {"webhook": {"enabled": True}},
-        "with a webhook, by cert-manager": {"webhook": {"enabled": True, "certificate": "CertManager"}},
-        "with a webhook, by an issuer": {
-            "webhook": {"enabled": True, "certificate": "CertManager", "failurePolicy": "Fail"}
+        "without the webhook": {"webhook": {"enabled": False}},
+        "with a webhook by cert-manager": {"webhook": {"certificate": "CertManager"}},
+        "with a webhook by an issuer": {
+            "webhook": {"certificate": "CertManager", "failurePolicy": "Fail"}
             | {"issuerRef": {"kind": "ClusterIssuer", "name": "ca"}}
         },
         "with all there is": {

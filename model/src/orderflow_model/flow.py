@@ -24,7 +24,7 @@ PLURAL = "orderflows"
 
 
 class DeletionPolicy(StrEnum):
-    """What becomes of topics and data when the resource is deleted."""
+    """What becomes of events and data when the resource is deleted, or a service leaves it."""
 
     RETAIN = "Retain"
     DELETE = "Delete"
@@ -64,7 +64,10 @@ class Spec(Part):
     tracing: Tracing = Field(default_factory=Tracing, description="How runs of the flow are traced.")
     deletion_policy: DeletionPolicy = Field(
         DeletionPolicy.RETAIN,
-        description="Retain: topics and data outlive the resource. Delete: they go with it.",
+        description="What becomes of events and data when the resource is deleted; for those of one service, when it "
+        "leaves the flow. Retain: topics, dead letters, consumer groups, database schemas and roles stay. Delete: they "
+        "go, as far as they are marked as the flow's; what has to be left is told by an Event. Users at Kafka go "
+        "always.",
     )
 
     @property

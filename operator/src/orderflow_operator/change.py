@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import partial
 
 from orderflow_model.flow import DeletionPolicy, OrderFlow
 from orderflow_operator.cluster import Cluster
@@ -12,12 +13,13 @@ from orderflow_operator.kafka_admin import Provisioned
 from orderflow_operator.observation import fares
 from orderflow_operator.provisioning import needs_admin
 from orderflow_operator.prune import prune
+from orderflow_operator.removal import at_work, called_off, retire_data
 from orderflow_operator.resources import deployment, kafkatopic, migrationjob, networkpolicy
 from orderflow_operator.resources.metadata import SERVICE_LABEL, Object
 from orderflow_operator.rights import is_known, permitted
 from orderflow_operator.rollout import Rollout, is_in_question, needed, observe, widened
-from orderflow_operator.store import Objects, entry
-from orderflow_operator.teardown import add_finalizer
+from orderflow_operator.store import FlowKey, Objects, entry
+from orderflow_operator.teardown import add_finalizers
 from orderflow_operator.turn import Parts, Turn
 
 
@@ -37,8 +39,7 @@ class Done:
 
 async def make_true(turn: Turn, parts: Parts) -> Done:
     """Write what differs and remove what is no longer wanted; what cannot be is among the problems."""
-    if needs_admin(turn.flow):
-        await add_finalizer(turn.key, turn.raw, parts.cluster)
+    await add_finalizers(turn.key, turn.raw, turn.flow, parts.cluster)
     outlive, objects = _outlives(turn.flow), parts.cluster.objects(turn.key)
     asked = needs_admin(turn.flow) or is_in_question(turn, objects, outlive)
     rollout = await observe(turn, parts.cluster) if asked else Rollout()
@@ -50,10 +51,17 @@ async def make_true(turn: Turn, parts: Parts) -> Done:
     )
     kept = needed(turn, parts.cluster.objects(turn.key), outlive, rollout)
     keep = {entry(one["kind"], one["metadata"]["name"]) for one in turn.wanted} | kept
-    pruned, kept_back = await prune(turn.key, keep, outlive, parts.cluster, parts.credentials.remove)
+    keep |= at_work(turn.flow, parts.cluster.objects(turn.key))
+    pruned, kept_back = await prune(turn.key, keep, outlive, parts.cluster, partial(_retire, turn, parts))
     problems = [*provisioned.problems, *refusals, *kept_back]
     ending = bool(rollout.ending) and not rollout.waiting
     return Done(provisioned, problems, applied, pruned or bool(kept or rollout.ending), ending)
+
+
+async def _retire(turn: Turn, parts: Parts, key: FlowKey, owner: str) -> None:
+    """Take what a service had besides objects; raise FlowError, or NotYetGone."""
+    await retire_data(key, turn.flow, parts.cluster)
+    await parts.credentials.remove(key, owner)
 
 
 async def _apply(turn: Turn, wanted: list[Object], cluster: Cluster) -> tuple[bool, list[FlowError]]:
@@ -80,8 +88,11 @@ async def _apply_all(turn: Turn, cluster: Cluster, wanted: Iterable[Object]) -> 
 
 
 def _waits(wanted: Object, turn: Turn, objects: Objects) -> bool:
-    """Tell whether an object is not to be made yet: pods wait for migration and password, that for the database."""
-    if turn.admin is None and wanted["kind"] in (migrationjob.KIND, deployment.KIND, networkpolicy.KIND):
+    """Tell whether an object is not to be made yet: pods wait for migration and password, that for what is dropped to be
+    gone, and all of them for the database.
+    """
+    needs_database = wanted["kind"] in (migrationjob.KIND, deployment.KIND, networkpolicy.KIND)
+    if needs_database and (turn.admin is None or called_off(turn.flow, objects)):
         return True
     if wanted["kind"] != deployment.KIND:
         return False

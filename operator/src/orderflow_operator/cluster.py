@@ -137,7 +137,8 @@ class Cluster:
         live = self.objects(key).get(entry(kind.name, name))
         if live is None:
             return
-        body = {"propagationPolicy": "Background", "preconditions": {"resourceVersion": str(live.version)}}
+        waiting = "Foreground" if kind.name == "Job" else "Background"  # what is left of a Job still works
+        body = {"propagationPolicy": waiting, "preconditions": {"resourceVersion": str(live.version)}}
         if await self._delete(kind, key, name, body):
             self._store.remove(key, kind.name, name)
 

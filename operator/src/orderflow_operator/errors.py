@@ -84,6 +84,14 @@ class DatabaseSecretInvalidError(FlowError):
         super().__init__(IDENTITIES_READY, "DatabaseSecretInvalid", f"Secret {name}, key {key}: {why}")
 
 
+class DataLeftError(FlowError):
+    """What deletionPolicy Delete should drop is left in the database, for the reason given."""
+
+    def __init__(self, why: str, owner: str) -> None:
+        words = f'not all is dropped of what the database has of it under the comment "OrderFlow: {owner}": {why}'
+        super().__init__(IDENTITIES_READY, "DataLeft", words)
+
+
 class KafkaSecretMissingError(FlowError):
     """The Secret with the operator's own password at Kafka, or with its certificate, is not there."""
 

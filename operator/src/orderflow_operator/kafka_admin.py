@@ -38,6 +38,7 @@ from orderflow_operator.kafka_topics import KafkaTopics
 _ITERATIONS = 4096
 _MECHANISMS = {"SCRAM-SHA-256": ScramMechanism.SCRAM_SHA_256, "SCRAM-SHA-512": ScramMechanism.SCRAM_SHA_512}
 _TYPES = {access.ResourceType.TOPIC: ResourceType.TOPIC, access.ResourceType.GROUP: ResourceType.GROUP}
+_GONE = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.RESOURCE_NOT_FOUND, KafkaError.GROUP_ID_NOT_FOUND)
 _NO_AUTHORIZER = (KafkaError.SECURITY_DISABLED, KafkaError.UNSUPPORTED_VERSION)
 
 Rules = tuple[access.Access, ...]
@@ -102,9 +103,14 @@ class KafkaAdmin:
         """
         return await asyncio.to_thread(self._provision, login, tuple(topics), tuple(users), ours)
 
-    async def remove(self, login: Login, topics: Iterable[str], users: Iterable[str]) -> None:
-        """Remove topics and users with their access; raise KafkaUnavailableError."""
-        await asyncio.to_thread(self._remove, login, tuple(topics), tuple(users))
+    async def remove(
+        self, login: Login, topics: Iterable[str], users: Iterable[str], groups: Iterable[str] = ()
+    ) -> None:
+        """Remove topics, users with their access, and consumer groups; raise KafkaUnavailableError.
+
+        A group that has members is there until they have left: it is an error of the kind that passes.
+        """
+        await asyncio.to_thread(self._remove, login, tuple(topics), tuple(users), tuple(groups))
 
     def _look(self, login: Login, topics: list[str], users: list[str]) -> Found:
         with self._reached(login) as client:
@@ -147,8 +153,10 @@ class KafkaAdmin:
                 raise_if_away(error)
                 done.problems.append(UserRefusedError(user.name, refusal(error)))
 
-    def _remove(self, login: Login, topics: tuple[str, ...], users: tuple[str, ...]) -> None:
+    def _remove(self, login: Login, topics: tuple[str, ...], users: tuple[str, ...], groups: tuple[str, ...]) -> None:
         with self._reached(login) as client:
+            if groups:
+                _settle(client.delete_consumer_groups(list(groups)))
             there = client.list_topics(timeout=SECONDS).topics
             if left := [name for name in topics if name in there]:
                 _settle(client.delete_topics(left))
@@ -257,5 +265,5 @@ def _settle(futures: Mapping[Any, "Future[Any]"]) -> None:
         try:
             settled(future)
         except KafkaException as error:
-            if error.args[0].code() not in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.RESOURCE_NOT_FOUND):
+            if error.args[0].code() not in _GONE:
                 raise

@@ -55,6 +55,12 @@ def migrating(pod: Object) -> str | None:
     return labels.get(NAME_LABEL, "") if labels.get(COMPONENT_LABEL) == migrationjob.COMPONENT else None
 
 
+def trouble_of(pods: Iterable[Object], component: str) -> Trouble | None:
+    """Return what is wrong with the worst pod of a component, None where nothing is."""
+    of_it = (pod for pod in pods if (pod["metadata"].get("labels") or {}).get(COMPONENT_LABEL) == component)
+    return min((trouble for pod in of_it for trouble in _of(pod)), key=_rank, default=None)
+
+
 def _rank(trouble: Trouble) -> int:
     return REASONS.index(trouble.reason) if trouble.reason in REASONS else len(REASONS) // 2
 

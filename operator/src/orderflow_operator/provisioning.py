@@ -3,12 +3,12 @@
 Nothing there is changed or deleted that is not marked as the flow's (`marks.py`).
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from orderflow_model.flow import DeletionPolicy, OrderFlow
 from orderflow_model.kafka import Provisioner
-from orderflow_model.names import autoscaler_user_name, dead_letter_topic_name, object_name
+from orderflow_model.names import DEAD_LETTERS, autoscaler_user_name, dead_letter_topic_name, object_name
 from orderflow_model.secret_lint import ADDRESSES_KEY
 from orderflow_model.topic_changes import Ours
 from orderflow_model.topics import flow_topics
@@ -20,6 +20,7 @@ from orderflow_operator.desired import by_lag
 from orderflow_operator.errors import (
     FlowError,
     KafkaSecretMissingError,
+    KafkaUnavailableError,
     LoginNotForAddressError,
     SecretNotUsableError,
     UserTakenError,
@@ -65,6 +66,11 @@ class _View:
         return self.marks.get(self.kafka, Mark())
 
 
+def drops_data(flow: OrderFlow) -> bool:
+    """Tell whether events and data of the flow go with it."""
+    return flow.spec.deletion_policy is DeletionPolicy.DELETE
+
+
 class Provisioning:
     """Brings together the flow, its Secrets, its marks and the admin API."""
 
@@ -93,12 +99,14 @@ class Provisioning:
             return Provisioned(ours=before.ours(), problems=[problem])
 
     async def remove(self, key: FlowKey, flow: OrderFlow, before: FlowStatus) -> None:
-        """Remove the flow's users, and its topics if it says so; raise FlowError."""
+        """Remove the flow's users, and its topics and groups if it says so; raise FlowError."""
         if not (await self._marks.of(key) or _former(flow, before)):
             return
         view = await self._look(key, flow, {}, before)
-        gone = flow.spec.deletion_policy is DeletionPolicy.DELETE
+        gone = drops_data(flow)
         topics = view.mark.holding(view.found) if gone else {}
+        if used := await self._kafka.remove_groups(view.login, _groups(topics)):
+            raise KafkaUnavailableError(view.login.bootstrap, f"groups {', '.join(sorted(used))} have members yet")
         await self._kafka.remove(view.login, topics, view.mark.users)
         left = view.mark.without([*view.mark.topics, *view.mark.making] if gone else [], view.mark.users)
         await self._marks.write(key, view.marks | {view.kafka: left})
@@ -136,10 +144,13 @@ class Provisioning:
         granted = foreign & await self._marks.granted(key) if foreign else frozenset()
         mark = marked.mark
         stale = set() if under_way else set(mark.users) - identities.keys()
-        retained = under_way or flow.spec.deletion_policy is DeletionPolicy.RETAIN
-        dropped = {} if retained else mine.keys() - topics
+        dropped = mine.keys() - topics if drops_data(flow) and not under_way else set()
+        used = await self._kafka.remove_groups(view.login, _groups(dropped))
+        dropped -= {f"{group}{DEAD_LETTERS}" for group in used}  # they tell whose the group is
         if stale or dropped:
             await self._kafka.remove(view.login, dropped, stale)
+        if autoscaler_user(flow) in stale:
+            await self._credentials.remove(key, autoscaler_user_name(flow.metadata.name))
         taken = [user for user in identities if user in view.found.users and user not in view.mark.users]
         free = {user: one for user, one in identities.items() if user not in taken}
         users = await self._users(key, flow, free, under_way)
@@ -194,6 +205,11 @@ def _check_goes_to(servers: Collection[str], name: str, allowed: str) -> None:
     listed = {one.lower() for one in allowed.replace(",", " ").split()}
     if not {one.lower() for one in servers} <= listed:
         raise LoginNotForAddressError(name, ADDRESSES_KEY, servers)
+
+
+def _groups(topics: Iterable[str]) -> list[str]:
+    """Return the consumer groups whose dead letters are among the topics."""
+    return [name.removesuffix(DEAD_LETTERS) for name in topics if name.endswith(DEAD_LETTERS)]
 
 
 def _identities(flow: OrderFlow, around: Surroundings) -> dict[str, _Identity]:

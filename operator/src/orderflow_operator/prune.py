@@ -10,7 +10,12 @@ from orderflow_operator.resources import serviceaccount
 from orderflow_operator.store import FlowKey
 
 Retire = Callable[[FlowKey, str], Awaitable[None]]
-"""Takes what a service has besides objects, given their name: Secrets, which are never listed, and Kafka users."""
+"""Takes what a service has besides objects, given their name. Raises FlowError when it cannot, NotYetGone when that
+takes more than this turn."""
+
+
+class NotYetGone(Exception):  # noqa: N818 - a state that passes
+    """What a service has is still going."""
 
 
 async def prune(
@@ -23,18 +28,17 @@ async def prune(
         if object_key not in keep and kind not in outlive:
             stale.setdefault(BY_NAME[kind].stage, []).append((BY_NAME[kind], name))
     first = stale[min(stale)] if stale else []
-    problems = [problem for kind, name in first if (problem := await _retired(kind, key, name, retire))]
-    going = [(kind, name) for kind, name in first if not (problems and kind.name == serviceaccount.KIND)]
-    await asyncio.gather(*(cluster.remove(key, kind, name) for kind, name in going))
-    return bool(stale), problems
+    held = {(kind, name): problem for kind, name in first if (problem := await _retired(kind, key, name, retire))}
+    await asyncio.gather(*(cluster.remove(key, kind, name) for kind, name in first if (kind, name) not in held))
+    return bool(stale), [problem for problem in held.values() if isinstance(problem, FlowError)]
 
 
-async def _retired(kind: Kind, key: FlowKey, name: str, retire: Retire) -> FlowError | None:
-    """Take what goes with a service's account; the account stays as a reminder while that fails."""
+async def _retired(kind: Kind, key: FlowKey, name: str, retire: Retire) -> FlowError | NotYetGone | None:
+    """Take what goes with a service's account; the account stays as a reminder until that is done."""
     if kind.name != serviceaccount.KIND:
         return None
     try:
         await retire(key, name)
-    except FlowError as problem:
+    except (FlowError, NotYetGone) as problem:
         return problem
     return None

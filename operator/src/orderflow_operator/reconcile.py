@@ -45,7 +45,7 @@ async def reconcile(key: FlowKey, parts: Parts) -> Outcome:
     # 1 parse
     verdict = judge(raw, parts.claims, parts.cluster.objects(key))
     if raw["metadata"].get("deletionTimestamp"):
-        return await tear_down(key, raw, verdict.flow, parts.cluster, parts.provisioning, parts.now())
+        return await tear_down(key, raw, verdict.flow, parts)
     if verdict.flow is None or not verdict.valid:
         return await _refuse(key, raw, verdict, parts)
     parts.claims.put(key, verdict.flow, made_at(raw))

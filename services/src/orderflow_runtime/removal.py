@@ -29,7 +29,8 @@ _LOCK_TIMEOUT = "SET LOCAL lock_timeout = '15s'"  # a session that was left open
 _USERS_OF_SCHEMA = """
 SELECT DISTINCT v.oid::regclass::text FROM pg_depend AS d
 JOIN pg_rewrite AS r ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
-JOIN pg_class AS v ON v.oid = r.ev_class JOIN pg_class AS t ON d.refclassid = 'pg_class'::regclass AND d.refobjid = t.oid
+JOIN pg_class AS v ON v.oid = r.ev_class
+JOIN pg_class AS t ON d.refclassid = 'pg_class'::regclass AND d.refobjid = t.oid
 WHERE t.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = $1) AND v.relnamespace <> t.relnamespace
 UNION SELECT c.conrelid::regclass::text FROM pg_constraint AS c
 JOIN pg_class AS t ON t.oid = c.confrelid JOIN pg_class AS o ON o.oid = c.conrelid
@@ -53,7 +54,9 @@ async def remove(admin_uri: str, owner: str, keep: Sequence[str]) -> list[str]:
     schemas, roles = {schema_name(name) for name in keep}, {role_name(flow, name) for name in keep}
     connection = await connect(PostgresUri.parse(admin_uri))
     try:
-        going = [("schema", _drop_schema, name) for name in await owned_schemas(connection, owner) if name not in schemas]
+        going = [
+            ("schema", _drop_schema, name) for name in await owned_schemas(connection, owner) if name not in schemas
+        ]
         going += [("role", _drop_role, name) for name in await owned_roles(connection, owner) if name not in roles]
         left = [why for kind, drop, name in going if (why := await _left(connection, kind, drop, name))]
     finally:

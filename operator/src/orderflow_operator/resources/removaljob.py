@@ -1,0 +1,67 @@
+"""The Job that drops what a flow no longer has in its database, under `deletionPolicy: Delete`: see `removal.py`.
+
+The flow does not own it, for it works while the flow goes, however that was asked for. It runs in the image of a
+service, as migrations do, and holds the admin's Secret. All it is told is in its name: something else is another Job.
+"""
+
+import json
+from collections.abc import Sequence
+
+from orderflow_model import environment
+from orderflow_model.flow import OrderFlow
+from orderflow_operator.resources.metadata import (
+    OWNER_ANNOTATION,
+    Object,
+    common_labels,
+    digest,
+    flow_labels,
+    new_object,
+)
+from orderflow_operator.resources.pod import TMP_MOUNT, from_secret, hardened, plain, pod_spec, resources
+
+KIND = "Job"
+COMPONENT = "removal"
+COMMAND = ["python", "-m", "orderflow_runtime.removal"]
+SECONDS = 90
+
+_RETRIES = 3
+_KEPT_SECONDS = 3600
+
+
+def prefix(flow: str) -> str:
+    """Return what the names of all such Jobs of a flow begin with."""
+    return f"{flow}-remove-"
+
+
+def build(flow: OrderFlow, keep: Sequence[str]) -> Object:
+    """Return the Job that drops all that is marked as the flow's but what the services to keep have."""
+    template = {"metadata": {"labels": common_labels(flow) | flow_labels(flow, COMPONENT)}, "spec": _pod(flow, keep)}
+    name = f"{prefix(flow.metadata.name)}{digest(json.dumps(template, sort_keys=True))}"
+    built = new_object("batch/v1", KIND, name, flow, flow_labels(flow, COMPONENT))
+    del built["metadata"]["ownerReferences"]
+    built["metadata"]["annotations"] = {OWNER_ANNOTATION: flow.metadata.uid or ""}
+    built["spec"] = {
+        "backoffLimit": _RETRIES,
+        "activeDeadlineSeconds": SECONDS,
+        "ttlSecondsAfterFinished": _KEPT_SECONDS,
+        "template": template,
+    }
+    return built
+
+
+def _pod(flow: OrderFlow, keep: Sequence[str]) -> Object:
+    service, admin = flow.spec.services[0], flow.spec.database.secret_key_ref
+    given = {"owner": f"{flow.metadata.namespace}/{flow.metadata.name}", "keep": list(keep)}
+    container = {
+        "name": COMPONENT,
+        "image": service.image,
+        "command": COMMAND,
+        "env": [
+            from_secret(environment.DATABASE_URL, admin.name, admin.key),
+            plain(environment.REMOVAL, json.dumps(given)),
+        ],
+        "resources": resources(service),
+        "volumeMounts": [TMP_MOUNT],
+    }
+    # it may be called off, and has then to end at once
+    return pod_spec(hardened(container), []) | {"restartPolicy": "Never", "terminationGracePeriodSeconds": 0}

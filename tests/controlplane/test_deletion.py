@@ -1,0 +1,251 @@
+"""What `deletionPolicy` says of data, on a real Postgres: the jobs of pods really run, services are played."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from orderflow_cli.kafka import Kafka
+from orderflow_model.flow import OrderFlow
+from orderflow_operator.resources import removaljob
+from support.api import Api, Json
+from support.controlplane import ControlPlane
+from support.fleet import until
+from support.flows import changed, pair, service
+from support.kubelet import Kubelet, Machine
+from support.operator_process import make_account
+from support.pod_status import Fate
+from support.stand import Stand, operator_of
+
+SERVICES = ("asker", "answerer", "third")
+
+
+@pytest.fixture
+async def working(api: Api, namespace: str, served: ControlPlane, scratch: Path) -> AsyncIterator[Stand]:
+    """A stand whose jobs are processes."""
+    token = await make_account(api, namespace)
+    stand = Stand(api, namespace, operator_of(served, namespace, token, scratch), served)
+    stand.kubelet = Kubelet(api, namespace, Machine(scratch / f"pods-{namespace}"))
+    for name in SERVICES:
+        await stand.kubelet.decide(name, Fate.READY)
+    async with stand.open():
+        await stand.start()
+        yield stand
+
+
+def flow_of(name: str, policy: str, *services: str) -> Json:
+    """Give the small flow with these services besides asker and answerer, all in one image and without tables."""
+    flow = changed(pair(name), "spec.deletionPolicy", policy)
+    for number, extra in enumerate(services, start=2):
+        flow = changed(flow, f"spec.services.{number}", service(extra, subscribes=["ASKED"]))
+    for number in range(2 + len(services)):
+        flow = changed(flow, f"spec.services.{number}.migrations", "None")
+        flow = changed(flow, f"spec.services.{number}.image", "example/all:1")
+    return flow
+
+
+async def begin(stand: Stand, flow: Json, uri: str) -> None:
+    """Apply a flow on a database, and wait until it is ready."""
+    await stand.give_database(flow, uri)
+    await stand.apply(flow, database=False)
+    await stand.until_ready(flow["metadata"]["name"])
+
+
+async def data(uri: str, flow: str) -> set[str]:
+    """Give the schemas of services, and the flow's roles, that are there."""
+    connection = await asyncpg.connect(uri)
+    schemas = "SELECT nspname FROM pg_namespace WHERE nspname !~ '^(pg_|information_|public)'"
+    roles = "SELECT rolname FROM pg_roles WHERE starts_with(rolname, $1)"
+    found = {*await connection.fetch(schemas), *await connection.fetch(roles, f"{flow}_")}
+    await connection.close()
+    return {row[0] for row in found}
+
+
+async def told(stand: Stand, reason: str) -> str:
+    """Give the words of the Event with that reason, wanted to be there."""
+    words: list[str] = []
+
+    async def found() -> bool:
+        words[:] = [one["message"] for one in await stand.api.list("Event", stand.namespace) if one["reason"] == reason]
+        return bool(words)
+
+    await until(found, f"an Event {reason}\n{stand.operator.tail()}", 20)
+    return words[0]
+
+
+async def end(stand: Stand, name: str, seconds: float = 60) -> None:
+    """Delete a flow and wait until it is gone, with its jobs."""
+    await stand.api.delete("OrderFlow", stand.namespace, name)
+    await stand.until_gone("OrderFlow", name, seconds)
+
+    async def clean() -> bool:
+        return {kind for kind, _ in await stand.made()} <= {"KafkaTopic"}
+
+    await until(clean, f"nothing is left\n{stand.operator.tail()}", 60)
+
+
+async def test_delete_takes_schemas_and_roles_along(working: Stand, database: str, flow_name: str) -> None:
+    """All of it goes with the flow, which an Event tells; the schema of another flow in that database stays."""
+    connection = await asyncpg.connect(database)
+    await connection.execute("CREATE SCHEMA others; COMMENT ON SCHEMA others IS 'OrderFlow: elsewhere/other'")
+    await connection.close()
+    await begin(working, flow_of(flow_name, "Delete"), database)
+    ours = {"asker", "answerer", f"{flow_name}_asker", f"{flow_name}_answerer"}
+    assert await data(database, flow_name) == ours | {"others"}
+    await end(working, flow_name)
+    assert await data(database, flow_name) == {"others"}
+    assert "schemas and roles are gone" in await told(working, "DataRemoved")
+
+
+async def test_retain_leaves_schemas_and_roles(working: Stand, database: str, flow_name: str) -> None:
+    """A flow that comes back under its name has its rows again, though it was gone."""
+    flow = flow_of(flow_name, "Retain")
+    await begin(working, flow, database)
+    connection = await asyncpg.connect(database)
+    await connection.execute("CREATE TABLE asker.kept AS SELECT 7 AS rows")
+    await end(working, flow_name)
+    assert await connection.fetchval("SELECT rows FROM asker.kept") == 7
+    await begin(working, flow, database)
+    assert await connection.fetchval("SELECT rows FROM asker.kept") == 7
+    await connection.close()
+
+
+@pytest.mark.parametrize("policy", ["Retain", "Delete"])
+async def test_a_service_that_leaves_takes_its_data_by_the_policy(
+    working: Stand, database: str, flow_name: str, policy: str
+) -> None:
+    """Under Delete its schema and role go, once its pods have; what the others have stays, and it may come back."""
+    await begin(working, flow_of(flow_name, policy, "third"), database)
+    rest = {"asker", "answerer", f"{flow_name}_asker", f"{flow_name}_answerer"}
+    for _ in range(2):
+        assert await data(database, flow_name) == rest | {"third", f"{flow_name}_third"}
+        await working.apply(flow_of(flow_name, policy), database=False)
+        await working.until_gone("ServiceAccount", f"{flow_name}-third")
+        kept = {"third", f"{flow_name}_third"} if policy == "Retain" else set()
+        assert await data(database, flow_name) == rest | kept
+        await working.apply(flow_of(flow_name, policy, "third"), database=False)
+        await working.until_ready(flow_name)
+
+
+async def test_a_service_that_comes_back_at_once_has_its_tables(working: Stand, database: str, flow_name: str) -> None:
+    """Taken out and put back at every moment of its removal, it ends with schema and role, and the flow ready."""
+    flow = flow_of(flow_name, "Delete", "third")
+    await begin(working, flow, database)
+    for pause in (0.2, 1, 2, 3, 4):
+        await working.apply(flow_of(flow_name, "Delete"), database=False)
+        await asyncio.sleep(pause)
+        await working.apply(flow, database=False)
+        await working.until_ready(flow_name)
+        await working.settle(2)
+        assert {"third", f"{flow_name}_third"} <= await data(database, flow_name), f"after {pause} s"
+
+
+async def test_what_cannot_be_dropped_is_told_and_heals(working: Stand, database: str, flow_name: str) -> None:
+    """A report of somebody else's depends on a schema: the flow says which; without the report it is dropped."""
+    await begin(working, flow_of(flow_name, "Delete", "third"), database)
+    connection = await asyncpg.connect(database)
+    await connection.execute("CREATE VIEW public.report AS SELECT * FROM third.dead_letters")
+    await working.apply(flow_of(flow_name, "Delete"), database=False)
+    said = await working.until(flow_name, "Ready", "False", "DataLeft", seconds=150)
+    assert "schema third is left" in said["message"]
+    assert "report" in said["message"]
+    await connection.execute("DROP VIEW public.report")
+    for job in await working.api.list("Job", working.namespace, "app.kubernetes.io/component=removal"):
+        await working.api.delete("Job", working.namespace, job["metadata"]["name"])
+    await working.until_ready(flow_name)
+    await working.until_gone("ServiceAccount", f"{flow_name}-third")
+    assert not await data(database, flow_name) & {"third", f"{flow_name}_third"}
+    await connection.close()
+
+
+async def test_a_deletion_that_cannot_be_whole_ends_and_says_what_is_left(
+    working: Stand, database: str, flow_name: str
+) -> None:
+    """The report stays, and the schema that it needs; the Event names it, and how it is removed."""
+    await begin(working, flow_of(flow_name, "Delete"), database)
+    connection = await asyncpg.connect(database)
+    await connection.execute("CREATE VIEW public.report AS SELECT * FROM asker.dead_letters")
+    await end(working, flow_name, 180)
+    words = await told(working, "TeardownIncomplete")
+    assert "schema asker is left" in words
+    assert "DROP SCHEMA" in words
+    assert f"{flow_name}_asker" in words
+    assert await data(database, flow_name) == {"asker"}
+    await connection.execute("DROP VIEW public.report")
+    await connection.close()
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("what", ["database", "Secret", "image"])
+async def test_a_deletion_ends_without_the_database(working: Stand, database: str, flow_name: str, what: str) -> None:
+    """The database, its Secret or the image is gone: the flow goes, and an Event names what may be left."""
+    flow = flow_of(flow_name, "Delete")
+    await begin(working, flow, database)
+    if what == "database":
+        await working.give_database(flow, "postgresql://admin:pw@127.0.0.1:1/gone")
+    elif what == "Secret":
+        await working.api.delete("Secret", working.namespace, f"{flow_name}-db")
+    else:
+        await stall_removal(working, flow_name)
+    await end(working, flow_name, 200)
+    words = await told(working, "TeardownIncomplete")
+    assert f"{flow_name}_asker" in words
+    assert {"database": "127.0.0.1:1", "Secret": f"{flow_name}-db", "image": "ImagePullBackOff"}[what] in words
+    assert "pw@" not in words
+
+
+async def stall_removal(stand: Stand, name: str) -> None:
+    """Have the pods of the removal job never start."""
+    live = await stand.flow(name) or {}
+    job = removaljob.build(OrderFlow.model_validate(live), [])["metadata"]["name"]
+    await stand.kubelet.decide(job, Fate.IMAGE_PULL, "no such image")
+
+
+def groups(kafka: Kafka, flow: str) -> set[str]:
+    """Give the flow's consumer groups that are there."""
+    listed = AdminClient({"bootstrap.servers": kafka.bootstrap}).list_consumer_groups().result(30)
+    return {one.group_id for one in listed.valid if one.group_id.startswith(f"{flow}.")}
+
+
+def join(kafka: Kafka, flow: str, *services: str) -> None:
+    """Leave an offset of each service's group, as its pods do."""
+    for name in services:
+        consumer = Consumer({"bootstrap.servers": kafka.bootstrap, "group.id": f"{flow}.{name}"})
+        consumer.commit(offsets=[TopicPartition(f"{flow}.asked", 0, 1)], asynchronous=False)
+        consumer.close()
+
+
+@pytest.mark.parametrize("policy", ["Retain", "Delete"])
+async def test_consumer_groups_follow_the_policy(
+    working: Stand, database: str, kafka: Kafka, flow_name: str, policy: str
+) -> None:
+    """On a Kafka without Strimzi a service's group goes when it leaves, all others with the flow; or they stay."""
+    kafka_of = {"provisioner": "Admin", "bootstrapServers": [kafka.bootstrap]}
+    flow, less = (
+        changed(changed(one, "spec.kafka", kafka_of), "spec.defaults", {"topic": {"partitions": 3, "replicas": 1}})
+        for one in (flow_of(flow_name, policy, "third"), flow_of(flow_name, policy))
+    )
+    await begin(working, flow, database)
+    await asyncio.to_thread(join, kafka, flow_name, *SERVICES)
+    every = {f"{flow_name}.{name}" for name in SERVICES}
+    assert groups(kafka, flow_name) == every
+    await working.apply(less, database=False)
+    await working.until_gone("ServiceAccount", f"{flow_name}-third")
+    assert groups(kafka, flow_name) == (every - {f"{flow_name}.third"} if policy == "Delete" else every)
+    await end(working, flow_name)
+    assert groups(kafka, flow_name) == (set() if policy == "Delete" else every)
+
+
+async def test_a_namespace_is_not_held_up_by_data(working: Stand, database: str, flow_name: str) -> None:
+    """Nothing can be made in a namespace that goes: the flow lets go, and the log says what is left."""
+    await begin(working, flow_of(flow_name, "Delete"), database)
+    await working.api.delete("Namespace", "", working.namespace)
+
+    async def gone() -> bool:
+        return await working.api.get("Namespace", "", working.namespace) is None
+
+    await until(gone, f"the namespace is gone\n{working.operator.tail()}", 120)
