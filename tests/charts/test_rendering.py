@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from orderflow_operator.options import parse
 from support.helm import CASES, CHARTS, KUBERNETES, MAJORS, MATRIX, OPERATOR, PLATFORM, Helm, Json, pod_templates
 from support.openapi import faults
 
@@ -147,6 +148,17 @@ def test_wrong_flows_are_refused_by_default(helm: Helm) -> None:
     assert [sorted(rule["operations"]) for rule in webhook["rules"]] == [["CREATE", "UPDATE"]]
     off = helm.render(OPERATOR, {"webhook": {"enabled": False}})
     assert not [item for item in off if "webhook" in item["metadata"]["name"] or "Webhook" in item["kind"]]
+
+
+def test_the_operator_reads_what_the_chart_says_of_the_network(helm: Helm) -> None:
+    """Rules and ports are the operator's options; a range of ports is one in its own policy."""
+    objects = helm.render(OPERATOR, MATRIX[OPERATOR]["with all there is"])
+    (pod,) = pod_templates(objects).values()
+    options = parse(pod["spec"]["containers"][0]["args"])
+    assert options.network.egress == tuple(MATRIX[OPERATOR]["with all there is"]["flowEgress"])
+    assert options.network.dns_ports == (1053,)
+    (policy,) = [item for item in objects if item["kind"] == "NetworkPolicy"]
+    assert {"protocol": "TCP", "port": 19092, "endPort": 19099} in policy["spec"]["egress"][1]["ports"]
 
 
 @pytest.mark.parametrize(("chart", "name"), CASES, ids=[f"{chart.name} {name}" for chart, name in CASES])

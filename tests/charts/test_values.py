@@ -18,6 +18,8 @@ WRONG: list[tuple[Path, Json, str]] = [
     (OPERATOR, {"watchNamespaces": ["Shop"]}, "'/watchNamespaces/0'"),
     (OPERATOR, {"rolloutDeadline": 0}, "'/rolloutDeadline'"),
     (OPERATOR, {"webhook": {"certificate": "certManager"}}, "'/webhook/certificate'"),
+    (OPERATOR, {"networkPolicy": {"kafkaPorts": ["9092:9094"]}}, "'/networkPolicy/kafkaPorts/0'"),
+    (OPERATOR, {"flowEgress": [{"too": []}]}, "'/flowEgress/0': additional properties 'too'"),
     (OPERATOR, {"webhook": {"issuerRef": {"nam": "ca"}}}, "'/webhook/issuerRef': additional properties 'nam'"),
     (OPERATOR, {"networkPolicy": {"kafkaPorts": ["9092"]}}, "'/networkPolicy/kafkaPorts/0'"),
     (OPERATOR, {"resources": {"limits": {"cpu": "lots"}}}, "'/resources/limits/cpu'"),

@@ -33,6 +33,12 @@ MATRIX: dict[Path, dict[str, Json]] = {
             "image": {"digest": _IMAGE, "pullPolicy": "Always"},
             "imagePullSecrets": [{"name": "registry"}],
             "nameOverride": "flows",
+            "flowEgress": [
+                {"to": [{"ipBlock": {"cidr": "10.0.0.0/8"}}], "ports": [{"protocol": "TCP", "port": 5432}]},
+                {"to": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kafka"}}}]},
+            ],
+            "dnsPorts": [1053],
+            "networkPolicy": {"kafkaPorts": [9092, "19092-19099"]},
             "podMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
             "podDisruptionBudget": {"enabled": True},
             "extraEnv": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}],

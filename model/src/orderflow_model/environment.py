@@ -15,6 +15,8 @@ KAFKA_PASSWORD = "ORDERFLOW_KAFKA_PASSWORD"  # noqa: S105 - the variable's name,
 KAFKA_CA_FILE = "ORDERFLOW_KAFKA_CA_FILE"
 HTTP_HOST = "ORDERFLOW_HTTP_HOST"
 HTTP_PORT = "ORDERFLOW_HTTP_PORT"
+METRICS_PORT = "ORDERFLOW_METRICS_PORT"
+"""Where /metrics is served, apart from the service's own interface; on the HTTP port where it is not set."""
 HTTP_KEEP_ALIVE = "ORDERFLOW_HTTP_KEEP_ALIVE"
 """Whole seconds that an idle connection is kept."""
 HTTP_DRAIN = "ORDERFLOW_HTTP_DRAIN"

@@ -110,6 +110,7 @@ class Tracing(Part):
     )
 
     @property
-    def port(self) -> int | None:
-        """The port of the collector."""
-        return urlsplit(self.endpoint).port if self.endpoint else None
+    def address(self) -> tuple[str, int] | None:
+        """Host and port of the collector."""
+        parts = urlsplit(self.endpoint or "")
+        return (parts.hostname, parts.port) if parts.hostname and parts.port else None

@@ -145,9 +145,7 @@ class Service(Part):
         default_factory=DeliveryOverride, description="Where this service differs from the delivery defaults."
     )
     resources: Resources = Field(default_factory=Resources, description="Processors and memory of one pod.")
-    http_port: Annotated[int, _bound(1024, 65_535, "Port of health, metrics and the service's own HTTP interface.")] = (
-        8080
-    )
+    http_port: Annotated[int, _bound(1024, 65_535, "Port of health and the service's own HTTP interface.")] = 8080
     http_keep_alive: Annotated[Duration, between("1s", "1h")] = Field(
         Duration("75s"),
         description="How long an idle HTTP connection is kept: longer than the load balancer before it keeps one.",

@@ -88,8 +88,8 @@ async def _apply_all(turn: Turn, cluster: Cluster, wanted: Iterable[Object]) -> 
 
 
 def _waits(wanted: Object, turn: Turn, objects: Objects) -> bool:
-    """Tell whether an object is not to be made yet: pods wait for migration and password, that for what is dropped to be
-    gone, and all of them for the database.
+    """Tell whether an object is not to be made yet: pods wait for migration and password, that for what is dropped,
+    and all of them for the database.
     """
     needs_database = wanted["kind"] in (migrationjob.KIND, deployment.KIND, networkpolicy.KIND)
     if needs_database and (turn.admin is None or called_off(turn.flow, objects)):

@@ -142,6 +142,10 @@ class Cluster:
         if await self._delete(kind, key, name, body):
             self._store.remove(key, kind.name, name)
 
+    async def service(self, namespace: str, name: str) -> Object | None:
+        """Read a Service; None when it is not there."""
+        return await self._get(BY_NAME["Service"], namespace, name)
+
     async def secret(self, namespace: str, name: str) -> dict[str, str] | None:
         """Read a Secret's values; None when it is not there."""
         found = await self.stored(namespace, name)

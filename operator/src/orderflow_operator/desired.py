@@ -32,7 +32,7 @@ def desired(flow: OrderFlow, around: Surroundings) -> list[Object]:
     """Return every object the flow wants, in the order in which they are best made: what is needed first, first."""
     return [
         *_kafka(flow, around),
-        networkpolicy.build(flow, around.database or Database()),
+        networkpolicy.build(flow, around),
         *(built for entry in flow.spec.services for built in _service(flow, entry, around)),
         *_monitoring(flow, around),
     ]

@@ -103,14 +103,13 @@ class KafkaAdmin:
         """
         return await asyncio.to_thread(self._provision, login, tuple(topics), tuple(users), ours)
 
-    async def remove(
-        self, login: Login, topics: Iterable[str], users: Iterable[str], groups: Iterable[str] = ()
-    ) -> None:
-        """Remove topics, users with their access, and consumer groups; raise KafkaUnavailableError.
+    async def remove(self, login: Login, topics: Iterable[str], users: Iterable[str]) -> None:
+        """Remove topics and users with their access; raise KafkaUnavailableError."""
+        await asyncio.to_thread(self._remove, login, tuple(topics), tuple(users))
 
-        A group that has members is there until they have left: it is an error of the kind that passes.
-        """
-        await asyncio.to_thread(self._remove, login, tuple(topics), tuple(users), tuple(groups))
+    async def remove_groups(self, login: Login, groups: Collection[str]) -> frozenset[str]:
+        """Remove consumer groups; return those that are left, for they have members. Raise KafkaUnavailableError."""
+        return await asyncio.to_thread(self._remove_groups, login, list(groups)) if groups else frozenset()
 
     def _look(self, login: Login, topics: list[str], users: list[str]) -> Found:
         with self._reached(login) as client:
@@ -153,10 +152,20 @@ class KafkaAdmin:
                 raise_if_away(error)
                 done.problems.append(UserRefusedError(user.name, refusal(error)))
 
-    def _remove(self, login: Login, topics: tuple[str, ...], users: tuple[str, ...], groups: tuple[str, ...]) -> None:
+    def _remove_groups(self, login: Login, groups: list[str]) -> frozenset[str]:
+        used = set()
         with self._reached(login) as client:
-            if groups:
-                _settle(client.delete_consumer_groups(list(groups)))
+            for group, future in client.delete_consumer_groups(groups).items():
+                try:
+                    _settle({group: future})
+                except KafkaException as error:
+                    if error.args[0].code() != KafkaError.NON_EMPTY_GROUP:
+                        raise
+                    used.add(group)
+        return frozenset(used)
+
+    def _remove(self, login: Login, topics: tuple[str, ...], users: tuple[str, ...]) -> None:
+        with self._reached(login) as client:
             there = client.list_topics(timeout=SECONDS).topics
             if left := [name for name in topics if name in there]:
                 _settle(client.delete_topics(left))

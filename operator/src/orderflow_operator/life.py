@@ -58,6 +58,7 @@ class Life:
             now=lambda: datetime.now(UTC),
             rollout_deadline=options.rollout_deadline,
             monitoring=options.monitoring,
+            network=options.network,
         )
         self._started = asyncio.Event()
         QUEUE.set_function(self._queue.waiting)

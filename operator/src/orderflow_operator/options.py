@@ -1,13 +1,15 @@
 """The operator's command line; `__main__` reads it and puts the parts together by it."""
 
 import argparse
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from orderflow_model.flow import GROUP
 from orderflow_operator.monitoring.settings import RUNBOOKS, Monitoring
-from orderflow_operator.surroundings import ROLLOUT_DEADLINE
+from orderflow_operator.resources.metadata import Object
+from orderflow_operator.surroundings import ROLLOUT_DEADLINE, Network
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,7 @@ class Options:
     webhook_port: int | None
     webhook_certificates: Path
     monitoring: Monitoring
+    network: Network
     log_level: str
 
 
@@ -46,6 +49,20 @@ def parse(arguments: Sequence[str] | None) -> Options:
         metavar="NAME=VALUE",
         help="label on PodMonitors and PrometheusRules, by which your Prometheus finds them; may be repeated",
     )
+    parser.add_argument(
+        "--dns-port",
+        action="append",
+        default=[],
+        type=int,
+        help="port of the pods of the cluster's DNS; may be repeated; 53 and 5353 without it",
+    )
+    parser.add_argument(
+        "--flow-egress",
+        default=(),
+        type=_rules,
+        metavar="JSON",
+        help="egress rules of a NetworkPolicy, as a JSON list: where flows may go beyond their own namespaces",
+    )
     parser.add_argument("--log-level", default="INFO")
     given = parser.parse_args(arguments)
     return Options(
@@ -55,8 +72,19 @@ def parse(arguments: Sequence[str] | None) -> Options:
         webhook_port=given.webhook_port,
         webhook_certificates=given.webhook_certificates,
         monitoring=Monitoring(given.runbooks, dict(given.monitoring_label)),
+        network=Network(tuple(given.dns_port) or Network.dns_ports, given.flow_egress),
         log_level=given.log_level,
     )
+
+
+def _rules(text: str) -> tuple[Object, ...]:
+    try:
+        rules = json.loads(text)
+    except ValueError:
+        rules = None
+    if not isinstance(rules, list) or not all(isinstance(rule, dict) for rule in rules):
+        raise argparse.ArgumentTypeError(f"{text!r} is no JSON list of egress rules")
+    return tuple(rules)
 
 
 def _label(text: str) -> tuple[str, str]:

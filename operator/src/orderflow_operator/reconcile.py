@@ -19,6 +19,7 @@ from orderflow_operator.flow_status import FlowStatus
 from orderflow_operator.health import NOT_APPLIED, State
 from orderflow_operator.kinds import POD_MONITOR, PROMETHEUS_RULE, SCALED_OBJECT
 from orderflow_operator.metrics import ERRORS
+from orderflow_operator.network import addresses, pod_ports
 from orderflow_operator.observation import look
 from orderflow_operator.outcome import Outcome
 from orderflow_operator.pods import Trouble, migrating, migration_of, troubles
@@ -28,7 +29,7 @@ from orderflow_operator.resources.metadata import SERVICE_LABEL, Object
 from orderflow_operator.rights import permitted
 from orderflow_operator.status import Seen, refused, status_of
 from orderflow_operator.store import FlowKey
-from orderflow_operator.surroundings import Proofs, Surroundings
+from orderflow_operator.surroundings import Port, Proofs, Surroundings
 from orderflow_operator.teardown import tear_down
 from orderflow_operator.turn import Parts, Turn, is_paused
 from orderflow_operator.verdict import INVALID, Verdict, judge, made_at
@@ -53,7 +54,8 @@ async def reconcile(key: FlowKey, parts: Parts) -> Outcome:
     # 2 observe
     paused = is_paused(raw)
     admin, proofs, problems = await _credentials(key, verdict.flow, parts, write=not paused)
-    around = _surroundings(admin, proofs, parts)
+    ports = await pod_ports(key.namespace, addresses(verdict.flow, admin.uri if admin else None), parts.cluster)
+    around = _surroundings(admin, proofs, ports, parts)
 
     # 3 desired
     wanted = desired(verdict.flow, around)
@@ -83,13 +85,15 @@ async def reconcile(key: FlowKey, parts: Parts) -> Outcome:
     return Outcome.ENDING if done.ending else Outcome.PENDING
 
 
-def _surroundings(admin: Admin | None, proofs: Proofs, parts: Parts) -> Surroundings:
+def _surroundings(admin: Admin | None, proofs: Proofs, ports: tuple[Port, ...], parts: Parts) -> Surroundings:
     return Surroundings(
         keda=parts.cluster.served(SCALED_OBJECT),
         database=admin.database if admin else None,
         rollout_deadline=parts.rollout_deadline,
         monitoring=parts.monitoring if all(map(parts.cluster.served, (POD_MONITOR, PROMETHEUS_RULE))) else None,
         proofs=proofs,
+        network=parts.network,
+        ports=ports,
     )
 
 

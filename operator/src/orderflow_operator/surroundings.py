@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from orderflow_model.postgres_uri import PORT, PostgresUri
+from orderflow_model.postgres_uri import PostgresUri
 from orderflow_operator.monitoring.settings import Monitoring
-from orderflow_operator.resources.metadata import digest
+from orderflow_operator.resources.metadata import Object, digest
 
 ROLLOUT_DEADLINE = 600
 
@@ -14,7 +14,6 @@ ROLLOUT_DEADLINE = 600
 class Database:
     """Where the flow's database stands, without credentials; pods start anew when it moves."""
 
-    ports: tuple[int, ...] = (PORT,)
     fingerprint: str = ""
 
     @classmethod
@@ -27,7 +26,19 @@ class Database:
         if uri.database is None:
             raise ValueError("names no database: postgresql://user:password@host/database")
         place = uri.place if uri.parameters else f"{uri.place}?"  # as it was written before: no pod starts anew for it
-        return cls(tuple(sorted({host.port for host in uri.hosts})), digest(place))
+        return cls(digest(place))
+
+
+Port = int | str
+"""A port of pods: its number, or the name that they have for it."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """Where the administrator lets pods of flows go: the ports of DNS, and egress rules as a NetworkPolicy has them."""
+
+    dns_ports: tuple[int, ...] = (53, 5353)
+    egress: tuple[Object, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -47,7 +58,8 @@ class Proofs:
 @dataclass(frozen=True)
 class Surroundings:
     """`keda`: its API is served. `database`: None while its Secret is missing. `rollout_deadline` in seconds.
-    `monitoring`: None where the Prometheus operator's APIs are not served.
+    `monitoring`: None where the Prometheus operator's APIs are not served. `ports`: of the pods in the flow's namespace
+    that it talks to.
     """
 
     keda: bool = False
@@ -55,3 +67,5 @@ class Surroundings:
     rollout_deadline: int = ROLLOUT_DEADLINE
     monitoring: Monitoring | None = None
     proofs: Proofs = field(default_factory=Proofs)
+    network: Network = field(default_factory=Network)
+    ports: tuple[Port, ...] = ()

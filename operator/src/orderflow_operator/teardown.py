@@ -17,6 +17,7 @@ from orderflow_operator.announcements import event
 from orderflow_operator.api import ApiError
 from orderflow_operator.cluster import Cluster
 from orderflow_operator.errors import FlowError, KafkaUnavailableError
+from orderflow_operator.flow_status import FlowStatus
 from orderflow_operator.kinds import BY_NAME
 from orderflow_operator.outcome import Outcome
 from orderflow_operator.provisioning import drops_data, needs_admin
@@ -115,7 +116,7 @@ async def _end_data(key: FlowKey, flow: OrderFlow, parts: Parts, waited: float) 
 
 async def _end_kafka(key: FlowKey, raw: Object, flow: OrderFlow, parts: Parts) -> bool:
     if needs_admin(flow):
-        await parts.provisioning.remove(key, flow)
+        await parts.provisioning.remove(key, flow, FlowStatus.of(raw.get("status")))
     return True
 
 

@@ -14,7 +14,7 @@ from orderflow_operator.provisioning import Provisioning
 from orderflow_operator.resources.metadata import Object
 from orderflow_operator.status import PAUSED_ANNOTATION
 from orderflow_operator.store import FlowKey
-from orderflow_operator.surroundings import Surroundings
+from orderflow_operator.surroundings import Network, Surroundings
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class Parts:
     now: Callable[[], datetime]
     rollout_deadline: int
     monitoring: Monitoring
+    network: Network
 
 
 @dataclass(frozen=True)

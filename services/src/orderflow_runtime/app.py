@@ -29,7 +29,7 @@ from orderflow_runtime.calls import Caller
 from orderflow_runtime.effects import Clock, Publisher
 from orderflow_runtime.ending import Ending
 from orderflow_runtime.gather import Gatherer
-from orderflow_runtime.http import HttpSettings, Probes, health_app, listen, serve
+from orderflow_runtime.http import HttpSettings, Probes, health_app, listen, metrics_app, serve
 from orderflow_runtime.intake import GroupIntake
 from orderflow_runtime.kafka import KafkaLog, KafkaSettings
 from orderflow_runtime.log import Log, LogRefuses, LogUnavailable
@@ -102,6 +102,7 @@ class Settings:
         return HttpSettings(
             host=self.env.get(environment.HTTP_HOST, environment.DEFAULT_HTTP_HOST),
             port=self._whole(environment.HTTP_PORT, environment.DEFAULT_HTTP_PORT, 65_535),
+            metrics_port=self._whole(environment.METRICS_PORT, 0, 65_535) or None,
             keep_alive=self._whole(environment.HTTP_KEEP_ALIVE, environment.DEFAULT_HTTP_KEEP_ALIVE, 86_400),
             drain=self._whole(environment.HTTP_DRAIN, environment.DEFAULT_HTTP_DRAIN, 3_600),
         )
@@ -292,14 +293,16 @@ class _Process:
     async def run(self, http: HttpSettings, ending: Ending) -> None:
         """Serve and work; when the end is due, finish what is under way."""
         intake = self._make_intake()
-        listener = listen(http.host, http.port)
         probes = Probes(self._alive, lambda: ending.obstacle or self._obstacle(), self._hindrance, self._render)
-        app = health_app(probes, self._make_app(intake))
+        api = health_app(probes, self._make_app(intake), metrics=not http.metrics_port)
+        served = [(listen(http.host, http.port), api)]
+        if http.metrics_port:
+            served.append((listen(http.host, http.metrics_port), metrics_app(probes)))
         helpers = [asyncio.create_task(self._keep_house())]
         if intake is not None:
             helpers += [asyncio.create_task(self._take_commands(intake)), asyncio.create_task(self._relay.run())]
         main_tasks = [
-            asyncio.create_task(serve(app, listener, ending, http.keep_alive)),
+            *(asyncio.create_task(serve(app, listener, ending, http.keep_alive)) for listener, app in served),
             asyncio.create_task(self._worker.run(ending.due)),
         ]
         waking = asyncio.create_task(self._wake_at(ending.due))

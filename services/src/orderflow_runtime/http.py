@@ -1,4 +1,4 @@
-"""A service's HTTP server: health and metrics for the platform, and the service's own API, on one port.
+"""A service's HTTP server: health for the platform and the service's own API on one port, metrics there or on another.
 
 It keeps idle connections for longer than the load balancers before it do: who closes first must not be the side that is
 about to be sent a request. When the process is to end it answers until that is due, and closes the connection of each
@@ -26,10 +26,14 @@ _CLOSE = (b"connection", b"close")
 
 @dataclass(frozen=True)
 class HttpSettings:
-    """Where a process listens, how many seconds an idle connection is kept, and how many its end takes to begin."""
+    """Where a process listens, how many seconds an idle connection is kept, and how many its end takes to begin.
+
+    Without a `metrics_port` metrics are on the other.
+    """
 
     host: str
     port: int
+    metrics_port: int | None
     keep_alive: int
     drain: int
 
@@ -56,8 +60,13 @@ class _Server(uvicorn.Server):
         yield
 
 
-def health_app(probes: Probes, app: ASGIApp | None) -> Starlette:
-    """Make the ASGI application."""
+def metrics_app(probes: Probes) -> Starlette:
+    """Make the ASGI application of a port that serves nothing but metrics."""
+    return Starlette(routes=[_metrics_route(probes)])
+
+
+def health_app(probes: Probes, app: ASGIApp | None, *, metrics: bool) -> Starlette:
+    """Make the ASGI application of a service's HTTP port, with its metrics or without."""
 
     async def livez(_: Request) -> Response:
         return _verdict("" if probes.alive() else "no progress")
@@ -65,14 +74,20 @@ def health_app(probes: Probes, app: ASGIApp | None) -> Starlette:
     async def readyz(_: Request) -> Response:
         return _verdict(probes.obstacle(), probes.hindrance())
 
+    routes: list[Route | Mount] = [Route("/livez", livez), Route("/readyz", readyz)]
+    if metrics:
+        routes.append(_metrics_route(probes))
+    if app is not None:
+        routes.append(Mount("/", app))
+    return Starlette(routes=routes)
+
+
+def _metrics_route(probes: Probes) -> Route:
     async def metrics(request: Request) -> Response:
         body, media_type = probes.metrics(request.headers.get("accept", ""))
         return Response(body, headers={"content-type": media_type})
 
-    routes: list[Route | Mount] = [Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", metrics)]
-    if app is not None:
-        routes.append(Mount("/", app))
-    return Starlette(routes=routes)
+    return Route("/metrics", metrics)
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -40,7 +40,7 @@ def shop(document: dict[str, Any]) -> OrderFlow:
 @pytest.fixture
 def around() -> Surroundings:
     """A cluster with KEDA, and a database that is known."""
-    return Surroundings(keda=True, database=Database((5432,), "abcdef01"))
+    return Surroundings(keda=True, database=Database("abcdef01"), ports=(5432,))
 
 
 @pytest.fixture

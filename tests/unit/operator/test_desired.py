@@ -17,7 +17,7 @@ from orderflow_model.loading import parse_flow
 from orderflow_operator.desired import desired
 from orderflow_operator.monitoring.settings import Monitoring
 from orderflow_operator.resources.pod import SCRATCH
-from orderflow_operator.surroundings import Database, Surroundings
+from orderflow_operator.surroundings import Database, Network, Surroundings
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -244,15 +244,24 @@ def test_only_the_migration_holds_the_admin_secret(shop: OrderFlow, build: Build
     assert holders == {"Job"}
 
 
-@pytest.mark.parametrize(("endpoint", "ports"), [(None, []), ("http://collector.tracing:4317", [4317])])
-def test_pods_reach_the_collector_and_only_where_there_is_one(
-    document: dict[str, Any], endpoint: str | None, ports: list[int]
-) -> None:
-    """The network opens the port of the traces' collector, and none where spans go nowhere."""
-    document["spec"]["tracing"] = {"endpoint": endpoint} if endpoint else {}
-    flow = parse_flow(document)
-    policy = of_kind(desired(flow, Surroundings(database=Database())), "NetworkPolicy")[0]
-    assert [port["port"] for rule in policy["spec"]["egress"][3:] for port in rule["ports"]] == ports
+def test_a_flow_opens_no_way_out_of_its_namespace(document: dict[str, Any]) -> None:
+    """Whatever brokers and collector it names: but for DNS each rule is for pods of its own namespace."""
+    document["spec"]["kafka"] = {"provisioner": "Admin", "bootstrapServers": ["203.0.113.9:22", "kafka.other.svc:6379"]}
+    document["spec"]["tracing"] = {"endpoint": "http://metadata.example:80"}
+    around = Surroundings(database=Database(), ports=(22, 80, 6379))
+    policy = of_kind(desired(parse_flow(document), around), "NetworkPolicy")[0]
+    dns, *others = policy["spec"]["egress"]
+    assert {port["port"] for port in dns["ports"]} == {53, 5353}
+    assert [rule["to"] for rule in others] == [[{"podSelector": {}}]]
+
+
+def test_the_administrator_says_where_flows_may_go_besides(shop: OrderFlow) -> None:
+    """Rules of the operator's options stand in each flow's policy as they are; so do the ports of DNS."""
+    rule = {"to": [{"ipBlock": {"cidr": "10.1.0.0/16"}}], "ports": [{"protocol": "TCP", "port": 5432}]}
+    around = Surroundings(database=Database(), network=Network((1053,), (rule,)))
+    policy = of_kind(desired(shop, around), "NetworkPolicy")[0]
+    assert rule in policy["spec"]["egress"]
+    assert {port["port"] for port in policy["spec"]["egress"][0]["ports"]} == {1053}
 
 
 @pytest.mark.parametrize("kind", ["Deployment", "KafkaUser", "KafkaTopic", "ScaledObject", "NetworkPolicy", "Job"])

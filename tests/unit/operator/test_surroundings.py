@@ -4,7 +4,7 @@ import pytest
 
 from orderflow_model.flow import OrderFlow
 from orderflow_model.postgres_uri import PostgresUri
-from orderflow_operator.resources import networkpolicy, secret
+from orderflow_operator.resources import secret
 from orderflow_operator.surroundings import Database
 
 
@@ -36,12 +36,6 @@ def test_another_admin_moves_nobody() -> None:
     one = database_at("postgresql://a:1@db/shop")
     assert one == database_at("postgresql://db:5432/shop?user=b&password=2&options=-crole%3Dc")
     assert one != database_at("postgresql://a:1@elsewhere/shop")
-
-
-def test_pods_may_reach_every_host_of_the_database(shop: OrderFlow) -> None:
-    """Each port that the URI names is open to the flow's pods, once."""
-    policy = networkpolicy.build(shop, database_at("postgresql://a@one:5433,two,[::1]:5433/shop"))
-    assert {"ports": [{"protocol": "TCP", "port": 5432}, {"protocol": "TCP", "port": 5433}]} in policy["spec"]["egress"]
 
 
 @pytest.mark.parametrize(

@@ -118,10 +118,11 @@ class Started:
         log = MemoryLog(bench.cluster, "g", topics, bench.faults)
         self.task = asyncio.create_task(run(service, told, log, bench.store, Clock()))
 
-    async def get(self, path: str) -> tuple[int, str]:
-        """Ask the HTTP port; status 0 while nobody answers."""
+    async def get(self, path: str, port: str = "") -> tuple[int, str]:
+        """Ask the HTTP port, or another; status 0 while nobody answers."""
+        url = f"http://127.0.0.1:{port or self.port}{path}"
         try:
-            async with aiohttp.ClientSession() as http, http.get(f"http://127.0.0.1:{self.port}{path}") as answer:
+            async with aiohttp.ClientSession() as http, http.get(url) as answer:
                 return answer.status, await answer.text()
         except aiohttp.ClientError:
             return 0, ""
@@ -138,6 +139,18 @@ class Started:
         """End it by a signal."""
         os.kill(os.getpid(), number)
         await asyncio.wait_for(self.task, 15)
+
+
+async def test_metrics_are_not_where_the_api_is_when_they_have_a_port() -> None:
+    """What is exposed of a service is its own interface; the other port serves metrics and nothing else."""
+    bench, told, port = Bench(), settings(), str(free_port())
+    told = replace(told, env={**told.env, environment.METRICS_PORT: port})
+    started = Started(bench, told)
+    await started.until_status("/readyz", 200)
+    assert (await started.get("/metrics"))[0] == 404
+    assert "orderflow_batch_size" in (await started.get("/metrics", port))[1]
+    assert (await started.get("/readyz", port))[0] == 404
+    await started.stop()
 
 
 async def test_a_process_serves_health_metrics_and_its_own_api() -> None:

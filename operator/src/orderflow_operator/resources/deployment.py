@@ -14,7 +14,16 @@ from orderflow_operator.broker import PASSWORD_KEY, Broker, broker
 from orderflow_operator.resources import configmap, secret, serviceaccount
 from orderflow_operator.resources.autoscaling import Scaler, scaler
 from orderflow_operator.resources.metadata import Object, new_object, pod_selector, service_labels
-from orderflow_operator.resources.pod import SCRATCH, from_secret, hardened, plain, pod_spec, resources
+from orderflow_operator.resources.pod import (
+    METRICS_PORT_NAME,
+    SCRATCH,
+    from_secret,
+    hardened,
+    metrics_port,
+    plain,
+    pod_spec,
+    resources,
+)
 from orderflow_operator.resources.service import PORT_NAME
 from orderflow_operator.surroundings import Surroundings
 
@@ -74,7 +83,10 @@ def _container(flow: OrderFlow, service: Service, reach: Broker) -> Object:
         "name": service.name,
         "image": service.image,
         "env": [*_platform_env(flow, service, reach), *_own_env(service)],
-        "ports": [{"name": PORT_NAME, "containerPort": service.http_port, "protocol": "TCP"}],
+        "ports": [
+            {"name": PORT_NAME, "containerPort": service.http_port, "protocol": "TCP"},
+            {"name": METRICS_PORT_NAME, "containerPort": metrics_port(service), "protocol": "TCP"},
+        ],
         "resources": resources(service),
         "startupProbe": _probe("/livez", period=2, failures=60),
         "livenessProbe": _probe("/livez", period=10, failures=3),
@@ -93,6 +105,7 @@ def _platform_env(flow: OrderFlow, service: Service, reach: Broker) -> list[Obje
         from_secret(environment.DATABASE_URL, database, secret.URL_KEY),
         plain(environment.HTTP_HOST, "0.0.0.0"),  # noqa: S104 - within the pod's own network
         plain(environment.HTTP_PORT, str(service.http_port)),
+        plain(environment.METRICS_PORT, str(metrics_port(service))),
         plain(environment.HTTP_KEEP_ALIVE, str(service.http_keep_alive.seconds)),
         plain(environment.HTTP_DRAIN, str(service.http_drain.seconds)),
         {"name": environment.INSTANCE, "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.name"}}},

@@ -1,7 +1,9 @@
 """The NetworkPolicy of a flow: its pods talk to DNS, Kafka, Postgres and the traces' collector, and are talked to on
-their HTTP ports.
+their HTTP ports, by pods of the cluster on their metrics ports.
 
-What one service needs beyond that (a payment provider) is a policy of its own, which Kubernetes adds to this one.
+What a flow names it can reach in its own namespace alone: whoever may write flows opens no way out. Beyond it leads
+what the administrator says of all flows, and what one service needs besides (a payment provider) is a policy of its
+own, which Kubernetes adds to this one.
 """
 
 from orderflow_model.flow import OrderFlow
@@ -9,7 +11,8 @@ from orderflow_model.kafka import Provisioner
 from orderflow_operator.broker import STRIMZI_PORT
 from orderflow_operator.resources.kafkatopic import CLUSTER_LABEL
 from orderflow_operator.resources.metadata import FLOW_LABEL, Object, flow_labels, new_object
-from orderflow_operator.surroundings import Database
+from orderflow_operator.resources.pod import metrics_port
+from orderflow_operator.surroundings import Port, Surroundings
 
 KIND = "NetworkPolicy"
 
@@ -19,37 +22,42 @@ def name(flow: OrderFlow) -> str:
     return flow.metadata.name
 
 
-def build(flow: OrderFlow, database: Database) -> Object:
+def build(flow: OrderFlow, around: Surroundings) -> Object:
     """Return the policy, which selects every pod of the flow and denies what it does not name."""
     built = new_object("networking.k8s.io/v1", KIND, name(flow), flow, flow_labels(flow, "network"))
     ports = sorted({service.http_port for service in flow.spec.services})
+    metrics = sorted({metrics_port(service) for service in flow.spec.services})
     built["spec"] = {
         "podSelector": {"matchLabels": {FLOW_LABEL: flow.metadata.name}},
         "policyTypes": ["Ingress", "Egress"],
-        "ingress": [{"ports": [_tcp(port) for port in ports]}],
+        "ingress": [
+            {"ports": [_tcp(port) for port in ports]},
+            {"from": [{"namespaceSelector": {}}], "ports": [_tcp(port) for port in metrics]},
+        ],
         "egress": [
-            {"ports": [{"protocol": "UDP", "port": 53}, _tcp(53)]},
-            {"ports": [_tcp(port) for port in database.ports]},
-            _kafka(flow),
-            *_collector(flow),
+            {"ports": [rule for port in around.network.dns_ports for rule in (_udp(port), _tcp(port))]},
+            *_strimzi(flow),
+            *_neighbours(around.ports),
+            *around.network.egress,
         ],
     }
     return built
 
 
-def _kafka(flow: OrderFlow) -> Object:
-    kafka = flow.spec.kafka
-    if kafka.provisioner is Provisioner.STRIMZI:
-        brokers = {"matchLabels": {CLUSTER_LABEL: kafka.cluster, "strimzi.io/kind": "Kafka"}}
-        return {"to": [{"podSelector": brokers}], "ports": [_tcp(STRIMZI_PORT)]}
-    ports = sorted({int(server.rpartition(":")[2]) for server in kafka.bootstrap_servers})
-    return {"ports": [_tcp(port) for port in ports]}
+def _strimzi(flow: OrderFlow) -> list[Object]:
+    if flow.spec.kafka.provisioner is not Provisioner.STRIMZI:
+        return []
+    brokers = {"matchLabels": {CLUSTER_LABEL: flow.spec.kafka.cluster, "strimzi.io/kind": "Kafka"}}
+    return [{"to": [{"podSelector": brokers}], "ports": [_tcp(STRIMZI_PORT)]}]
 
 
-def _collector(flow: OrderFlow) -> list[Object]:
-    port = flow.spec.tracing.port
-    return [{"ports": [_tcp(port)]}] if port else []
+def _neighbours(ports: tuple[Port, ...]) -> list[Object]:
+    return [{"to": [{"podSelector": {}}], "ports": [_tcp(port) for port in ports]}] if ports else []
 
 
-def _tcp(port: int) -> Object:
+def _tcp(port: Port) -> Object:
     return {"protocol": "TCP", "port": port}
+
+
+def _udp(port: Port) -> Object:
+    return {"protocol": "UDP", "port": port}

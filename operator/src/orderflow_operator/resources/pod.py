@@ -5,6 +5,8 @@ from orderflow_operator.resources.metadata import Object
 
 SCRATCH = {"name": "TMPDIR", "value": "/dev/shm"}  # noqa: S108 - the pod's own, empty at each start
 """Where programs put temporary files: memory that runtimes mount. A volume for them would stop `kubectl drain`."""
+METRICS_PORT_NAME = "metrics"
+_METRICS_PORTS = (9464, 9465)
 _DISK = {"requests": "64Mi", "limits": "1Gi"}
 
 
@@ -35,6 +37,11 @@ def resources(service: Service) -> Object:
     """Return what a pod of the service is sure to get and gets at most; of its node's disk for its log."""
     given = service.resources.model_dump(mode="json", exclude_none=True)
     return {part: amounts | {"ephemeral-storage": _DISK[part]} for part, amounts in given.items()}
+
+
+def metrics_port(service: Service) -> int:
+    """Return the port of a service's metrics, which is not that of its own interface."""
+    return next(port for port in _METRICS_PORTS if port != service.http_port)
 
 
 def plain(name: str, value: str) -> Object:

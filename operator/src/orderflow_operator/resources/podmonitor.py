@@ -7,7 +7,7 @@ from orderflow_model.flow import OrderFlow
 from orderflow_operator.monitoring.settings import Monitoring
 from orderflow_operator.resources.metadata import COMPONENT_LABEL, FLOW_LABEL, SERVICE_LABEL, Object, new_object
 from orderflow_operator.resources.metadata import flow_labels as _labels
-from orderflow_operator.resources.service import PORT_NAME
+from orderflow_operator.resources.pod import METRICS_PORT_NAME
 
 API_VERSION = "monitoring.coreos.com/v1"
 KIND = "PodMonitor"
@@ -26,7 +26,7 @@ def build(flow: OrderFlow, monitoring: Monitoring) -> Object:
     built = new_object(API_VERSION, KIND, name(flow), flow, _labels(flow, "monitoring") | monitoring.labels)
     built["spec"] = {
         "selector": {"matchLabels": {FLOW_LABEL: flow.metadata.name, COMPONENT_LABEL: "service"}},
-        "podMetricsEndpoints": [{"port": PORT_NAME, "path": PATH, "relabelings": _relabelings()}],
+        "podMetricsEndpoints": [{"port": METRICS_PORT_NAME, "path": PATH, "relabelings": _relabelings()}],
     }
     return built
 

@@ -17,12 +17,12 @@ from orderflow_operator.resources.metadata import (
     flow_labels,
     new_object,
 )
-from orderflow_operator.resources.pod import TMP_MOUNT, from_secret, hardened, plain, pod_spec, resources
+from orderflow_operator.resources.pod import SCRATCH, from_secret, hardened, plain, pod_spec, resources
 
 KIND = "Job"
 COMPONENT = "removal"
 COMMAND = ["python", "-m", "orderflow_runtime.removal"]
-SECONDS = 90
+SECONDS = 300
 
 _RETRIES = 3
 _KEPT_SECONDS = 3600
@@ -59,9 +59,9 @@ def _pod(flow: OrderFlow, keep: Sequence[str]) -> Object:
         "env": [
             from_secret(environment.DATABASE_URL, admin.name, admin.key),
             plain(environment.REMOVAL, json.dumps(given)),
+            SCRATCH,
         ],
         "resources": resources(service),
-        "volumeMounts": [TMP_MOUNT],
     }
     # it may be called off, and has then to end at once
     return pod_spec(hardened(container), []) | {"restartPolicy": "Never", "terminationGracePeriodSeconds": 0}

@@ -1,4 +1,4 @@
-"""The Kubernetes Service before a service's pods: health, metrics and its own HTTP interface."""
+"""The Kubernetes Service before a service's pods: health and its own HTTP interface. Metrics are read from pods."""
 
 from orderflow_model.flow import OrderFlow
 from orderflow_model.names import object_name
