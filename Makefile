@@ -34,8 +34,9 @@ test: install ## lint and all tests that this machine can run, the time of each 
 	@MAKE='$(MAKE)' tools/parts --beside programs lint test-unit workflows \
 	  test-integration test-observability test-controlplane charts
 
-test-chaos: install ## the long tests whole, of which CHAOS in `make test` is a tenth, or slice:K/10 from 0 to 9
-	@$(RUN) pytest --chaos=whole -m chaos tests/unit tests/integration tests/controlplane tests/observability $(PYTEST_ARGS)
+test-chaos: install ## the long tests whole, after `make kind-up` those of the cluster too; CHAOS in `make test` is a tenth of them, or slice:K/10
+	@tools/kind run $(RUN) pytest --chaos=whole -m chaos tests/unit tests/integration tests/controlplane tests/observability \
+	  tests/e2e $(PYTEST_ARGS)
 
 programs: install ## compile what tests need, from Go modules, each once; `make test` does it beside its first parts
 	@PYTHONPATH=tests $(RUN) support.ahead
