@@ -10,12 +10,15 @@ import pytest
 from confluent_kafka import KafkaError
 
 from support.api import Json
+from support.controlplane import ControlPlane
+from support.crd_install import install
+from support.crds import keda_crds
 from support.fleet import until
 from support.flows import changed, pair
 from support.kafka_rights import KafkaRights
 from support.pod_status import Fate
 from support.secure_kafka import ROOT, SecureKafka
-from support.stand import USABLE, Stand
+from support.stand import USABLE, Stand, stand_of
 
 
 def secure_pair(name: str, kafka: SecureKafka) -> Json:
@@ -49,6 +52,11 @@ async def password_of(stand: Stand, name: str) -> str:
 @pytest.fixture
 async def entrusted(stand: Stand, secure_kafka: SecureKafka) -> Stand:
     """An operator that has been given the Kafka's password and certificate."""
+    return await entrust(stand, secure_kafka)
+
+
+async def entrust(stand: Stand, secure_kafka: SecureKafka) -> Stand:
+    """Give an operator the Kafka's password and certificate, and start it."""
     await asyncio.to_thread(secure_kafka.make_root)
     await give(stand, "kafka-root", secure_kafka.login)
     await give(stand, "kafka-ca", {"ca.crt": secure_kafka.ca})
@@ -94,6 +102,45 @@ async def test_pods_of_the_version_before_keep_their_rights(
     await entrusted.kubelet.decide("answerer", Fate.READY)
     await entrusted.until_ready(flow_name)
     assert ("topic", f"{flow_name}.extra", "Write") not in await asyncio.to_thread(rights.rules, user)
+
+
+async def test_nothing_is_left_of_an_autoscaler_that_is_not_wanted(
+    entrusted: Stand, secure_kafka: SecureKafka, flow_name: str
+) -> None:
+    """No service scales any more: the user that looked at its lag goes, and the Secret with its password."""
+    await entrusted.apply(secure_pair(flow_name, secure_kafka))
+    await entrusted.until_ready(flow_name)
+    await check_autoscaler(entrusted, secure_kafka, flow_name)
+    await entrusted.apply(changed(secure_pair(flow_name, secure_kafka), "spec.services.1.scale", {"min": 1, "max": 1}))
+    await until_without_autoscaler(entrusted, secure_kafka, flow_name)
+
+
+async def test_nothing_is_left_of_an_autoscaler_when_keda_goes(
+    private_plane: ControlPlane, secure_kafka: SecureKafka, flow_name: str
+) -> None:
+    """KEDA's definitions are deleted under a running flow."""
+    await install(private_plane, keda_crds())
+    async with stand_of(private_plane) as stand:
+        await entrust(stand, secure_kafka)
+        await stand.apply(secure_pair(flow_name, secure_kafka))
+        await stand.until_ready(flow_name)
+        await check_autoscaler(stand, secure_kafka, flow_name)
+        for name in ("scaledobjects", "triggerauthentications"):
+            await stand.api.delete("CustomResourceDefinition", "", f"{name}.keda.sh")
+        await until_without_autoscaler(stand, secure_kafka, flow_name)
+
+
+async def check_autoscaler(stand: Stand, kafka: SecureKafka, flow: str) -> None:
+    """Make sure that the autoscaler's user and Secret are there."""
+    assert await stand.api.get("Secret", stand.namespace, f"{flow}.autoscaler.kafka")
+    rights = KafkaRights(kafka.bootstrap)
+    await until(lambda: asyncio.to_thread(rights.rules, f"{stand.namespace}.{flow}"), "the broker knows of its rights")
+
+
+async def until_without_autoscaler(stand: Stand, kafka: SecureKafka, flow: str) -> None:
+    """Wait until they are gone."""
+    await stand.until_gone("Secret", f"{flow}.autoscaler.kafka", 90)
+    assert not await asyncio.to_thread(KafkaRights(kafka.bootstrap).rules, f"{stand.namespace}.{flow}")
 
 
 async def test_access_follows_the_flow(entrusted: Stand, secure_kafka: SecureKafka, flow_name: str) -> None:

@@ -49,7 +49,7 @@ async def has_pods(key: FlowKey, keep: Sequence[str], cluster: Cluster) -> bool:
 async def remove_data(key: FlowKey, flow: OrderFlow, keep: Sequence[str], cluster: Cluster) -> bool:
     """Have all dropped but what the services to keep have; tell whether that is done. Raise FlowError.
 
-    Done stays done until `forget_job`.
+    Done stays done until `forget_jobs`.
     """
     wanted = removaljob.build(flow, keep)
     live = cluster.objects(key).get(entry(removaljob.KIND, wanted["metadata"]["name"]))
@@ -61,10 +61,10 @@ async def remove_data(key: FlowKey, flow: OrderFlow, keep: Sequence[str], cluste
     return live.health.state is State.READY
 
 
-async def forget_job(key: FlowKey, flow: OrderFlow, keep: Sequence[str], cluster: Cluster) -> None:
-    """Take the Job away, so that the next time it runs again."""
-    kind, _, name = _job(flow, keep).partition("/")
-    await cluster.remove(key, BY_NAME[kind], name)
+async def forget_jobs(key: FlowKey, flow: OrderFlow, cluster: Cluster) -> None:
+    """Take the Jobs away, so that the next time one runs again."""
+    for kind, _, name in (job.partition("/") for job in _jobs(flow, cluster.objects(key))):
+        await cluster.remove(key, BY_NAME[kind], name)
 
 
 async def retire_data(key: FlowKey, flow: OrderFlow, cluster: Cluster) -> None:
@@ -74,7 +74,7 @@ async def retire_data(key: FlowKey, flow: OrderFlow, cluster: Cluster) -> None:
     keep = service_names(flow)
     if await has_pods(key, keep, cluster) or not await remove_data(key, flow, keep, cluster):
         raise NotYetGone
-    await forget_job(key, flow, keep, cluster)
+    await forget_jobs(key, flow, cluster)
 
 
 async def left(key: FlowKey, cluster: Cluster, why: str) -> DataLeftError:

@@ -21,7 +21,7 @@ from orderflow_operator.flow_status import FlowStatus
 from orderflow_operator.kinds import BY_NAME
 from orderflow_operator.outcome import Outcome
 from orderflow_operator.provisioning import drops_data, needs_admin
-from orderflow_operator.removal import forget_job, has_pods, left, remove_data, what_is_left
+from orderflow_operator.removal import forget_jobs, has_pods, left, remove_data, what_is_left
 from orderflow_operator.resources import deployment, migrationjob
 from orderflow_operator.resources.metadata import Object
 from orderflow_operator.store import FlowKey, entry
@@ -79,7 +79,7 @@ async def _ended(key: FlowKey, raw: Object, flow: OrderFlow, parts: Parts) -> bo
         await _tell(raw, "Normal", "DataRemoved", "the flow's schemas and roles are gone from its database", parts)
     if isinstance(kafka, FlowError):
         await _tell(raw, "Warning", "TeardownIncomplete", f"{kafka.message}; {_LEFT_AT_KAFKA}", parts)
-    await forget_job(key, flow, [], parts.cluster)
+    await forget_jobs(key, flow, parts.cluster)
     return True
 
 
