@@ -6,7 +6,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from orderflow_cli.kafka import Kafka
@@ -213,10 +213,11 @@ def groups(kafka: Kafka, flow: str) -> set[str]:
 
 def join(kafka: Kafka, flow: str, *services: str) -> None:
     """Leave an offset of each service's group, as its pods do."""
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
     for name in services:
-        consumer = Consumer({"bootstrap.servers": kafka.bootstrap, "group.id": f"{flow}.{name}"})
-        consumer.commit(offsets=[TopicPartition(f"{flow}.asked", 0, 1)], asynchronous=False)
-        consumer.close()
+        offsets = ConsumerGroupTopicPartitions(f"{flow}.{name}", [TopicPartition(f"{flow}.asked", 0, 1)])
+        (future,) = admin.alter_consumer_group_offsets([offsets]).values()
+        future.result(30)
 
 
 @pytest.mark.parametrize("policy", ["Retain", "Delete"])
@@ -248,4 +249,8 @@ async def test_a_namespace_is_not_held_up_by_data(working: Stand, database: str,
     async def gone() -> bool:
         return await working.api.get("Namespace", "", working.namespace) is None
 
-    await until(gone, f"the namespace is gone\n{working.operator.tail()}", 120)
+    try:
+        await until(gone, "the namespace is gone", 120)
+    except AssertionError:
+        left = [(kind, name) for kind, name in await working.made()]
+        raise AssertionError(f"left: {left}\n{working.operator.tail()}") from None

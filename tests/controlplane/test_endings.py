@@ -82,7 +82,10 @@ async def test_a_deleted_namespace_goes(stand: Stand) -> None:
     """With the operator watching and Strimzi's double at work, nothing holds the namespace back."""
     await begin(stand, "Delete")
     await stand.api.delete("Namespace", "", stand.namespace)
-    await until(lambda: _gone(stand.api, stand.namespace), "the namespace is gone", 120)
+    try:
+        await until(lambda: _gone(stand.api, stand.namespace), "the namespace is gone", 120)
+    except AssertionError:
+        raise AssertionError(f"left: {sorted(await stand.made())}\n{stand.operator.tail()}") from None
 
 
 async def test_a_namespace_goes_though_the_operator_is_gone(stand: Stand) -> None:

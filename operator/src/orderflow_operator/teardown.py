@@ -57,7 +57,7 @@ async def tear_down(key: FlowKey, raw: Object, flow: OrderFlow | None, parts: Pa
     if flow is None:
         await _tell(raw, "Warning", "TeardownIncomplete", _UNREADABLE, parts)
     elif not await _ended(key, raw, flow, parts):
-        return Outcome.PENDING
+        return Outcome.ENDING
     await parts.cluster.write_finalizers(key, raw["metadata"]["resourceVersion"], rest)
     return Outcome.SETTLED
 
