@@ -154,7 +154,11 @@ async def test_access_follows_the_flow(entrusted: Stand, secure_kafka: SecureKaf
     assert extra in await asyncio.to_thread(rights.rules, user)
     await entrusted.apply(secure_pair(flow_name, secure_kafka))
     await entrusted.until_ready(flow_name)
-    assert extra not in await asyncio.to_thread(rights.rules, user)
+
+    async def narrowed() -> bool:
+        return extra not in await asyncio.to_thread(rights.rules, user)
+
+    await until(narrowed, "once the old pods have ended the right goes")
     await entrusted.api.delete("OrderFlow", entrusted.namespace, flow_name)
     await entrusted.until_gone("OrderFlow", flow_name)
     assert not {one for one in await asyncio.to_thread(rights.users) if flow_name in one}
@@ -190,3 +194,26 @@ async def test_a_user_deleted_in_kafka_is_made_again(
         return await asyncio.to_thread(secure_kafka.attempt, user, password, f"{flow_name}.asked") is None
 
     await until(let_in, f"{user} is let in", 60, every=2)
+
+
+async def test_whoever_keeps_taking_users_away_is_told_of(
+    entrusted: Stand, secure_kafka: SecureKafka, flow_name: str
+) -> None:
+    """As Strimzi's user operator does where it keeps the users: once is mended, the second time is a clash, named."""
+    flow = secure_pair(flow_name, secure_kafka)
+    await entrusted.apply(flow)
+    await entrusted.until_ready(flow_name)
+    rights, user = KafkaRights(secure_kafka.bootstrap), f"{entrusted.namespace}.{flow_name}.asker"
+
+    async def is_there() -> bool:
+        return user in await asyncio.to_thread(rights.users)
+
+    for hours in (100, 200):
+        await entrusted.settle()
+        await asyncio.to_thread(rights.forget, user)
+        for edit in (hours, hours + 1):  # each gives a turn, which else is a while away
+            retention = {"topic": {"partitions": 3, "replicas": 1, "retention": f"{edit}h"}}
+            await entrusted.apply(changed(flow, "spec.defaults", retention))
+            await until(is_there, "it is made anew")
+    said = await entrusted.until(flow_name, "IdentitiesReady", "False", "UsersTakenAway")
+    assert user in said["message"]

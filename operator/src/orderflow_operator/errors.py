@@ -136,6 +136,17 @@ class UserTakenError(FlowError):
         super().__init__(IDENTITIES_READY, "UserConflict", words)
 
 
+class UsersTakenAwayError(FlowError):
+    """Somebody else at this Kafka keeps deleting the flow's users; they are made anew each time."""
+
+    def __init__(self, users: Iterable[str]) -> None:
+        words = (
+            f"somebody else keeps deleting {', '.join(users)} at this Kafka. Strimzi's user operator does so with "
+            "users that have no KafkaUser: use provisioner Strimzi there, another Kafka, or take the user operator out"
+        )
+        super().__init__(IDENTITIES_READY, "UsersTakenAway", words)
+
+
 class UserRefusedError(FlowError):
     """Kafka refuses a user or its access."""
 

@@ -53,7 +53,7 @@ class Life:
             cluster=self._cluster,
             claims=Claims(),
             credentials=credentials,
-            provisioning=Provisioning(self._cluster, credentials, KafkaAdmin()),
+            provisioning=Provisioning(self._cluster, credentials, KafkaAdmin(), time.monotonic),
             wake=self._queue.add,
             now=lambda: datetime.now(UTC),
             rollout_deadline=options.rollout_deadline,

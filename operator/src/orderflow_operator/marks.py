@@ -60,10 +60,10 @@ class Mark:
 def kafka_of(found: Found, login: Login) -> str:
     """Return what tells a Kafka from all others: its id.
 
-    Without a password or a certificate anybody may have answered: what such a one said is no mark at the real one.
+    Without a password anybody may have answered, for a certificate's authority may sign an author's own too: what such
+    a one said is no mark at the real one. A login goes only where its owner lets it.
     """
-    proven = login.mechanism or login.authority
-    return found.cluster if proven else f"{found.cluster}.unproven"
+    return found.cluster if login.mechanism else f"{found.cluster}.unproven"
 
 
 class Marks:

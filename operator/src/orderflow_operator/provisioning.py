@@ -3,7 +3,7 @@
 Nothing there is changed or deleted that is not marked as the flow's (`marks.py`).
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from orderflow_model.flow import DeletionPolicy, OrderFlow
@@ -23,11 +23,13 @@ from orderflow_operator.errors import (
     KafkaUnavailableError,
     LoginNotForAddressError,
     SecretNotUsableError,
+    UsersTakenAwayError,
     UserTakenError,
 )
 from orderflow_operator.flow_status import FlowStatus, Truth
 from orderflow_operator.kafka_admin import Found, KafkaAdmin, Provisioned, User
 from orderflow_operator.kafka_client import Login
+from orderflow_operator.losses import Losses
 from orderflow_operator.marks import Mark, Marks, kafka_of
 from orderflow_operator.store import FlowKey
 from orderflow_operator.surroundings import Surroundings
@@ -74,11 +76,12 @@ def drops_data(flow: OrderFlow) -> bool:
 class Provisioning:
     """Brings together the flow, its Secrets, its marks and the admin API."""
 
-    def __init__(self, cluster: Cluster, credentials: Credentials, kafka: KafkaAdmin) -> None:
+    def __init__(self, cluster: Cluster, credentials: Credentials, kafka: KafkaAdmin, now: Callable[[], float]) -> None:
         self._cluster = cluster
         self._credentials = credentials
         self._kafka = kafka
         self._marks = Marks(cluster)
+        self._losses = Losses(now)
 
     async def provision(
         self, key: FlowKey, flow: OrderFlow, around: Surroundings, before: FlowStatus, under_way: frozenset[str]
@@ -100,6 +103,7 @@ class Provisioning:
 
     async def remove(self, key: FlowKey, flow: OrderFlow, before: FlowStatus) -> None:
         """Remove the flow's users, and its topics and groups if it says so; raise FlowError."""
+        self._losses.forget(key)
         if not (await self._marks.of(key) or _former(flow, before)):
             return
         view = await self._look(key, flow, {}, before)
@@ -160,6 +164,8 @@ class Provisioning:
         unanswered = (topics - done.topics.keys()) | (done.created - made.keys())
         await self._note(key, marked, mark.settled(made, unanswered).without(dropped, stale))
         done.problems += [UserTakenError(user) for user in taken]
+        if lost := self._losses.note(key, identities.keys() & view.mark.users, view.found.users):
+            done.problems.append(UsersTakenAwayError(lost))
         return done
 
     async def _note(self, key: FlowKey, view: _View, mark: Mark) -> _View:
