@@ -101,7 +101,11 @@ async def test_pods_of_the_version_before_keep_their_rights(
     assert await asyncio.to_thread(secure_kafka.attempt, user, password, f"{flow_name}.extra") is None
     await entrusted.kubelet.decide("answerer", Fate.READY)
     await entrusted.until_ready(flow_name)
-    assert ("topic", f"{flow_name}.extra", "Write") not in await asyncio.to_thread(rights.rules, user)
+
+    async def narrowed() -> bool:
+        return ("topic", f"{flow_name}.extra", "Write") not in await asyncio.to_thread(rights.rules, user)
+
+    await until(narrowed, "the right has gone, once the last pod that had it has ended", 30)
 
 
 async def test_nothing_is_left_of_an_autoscaler_that_is_not_wanted(
