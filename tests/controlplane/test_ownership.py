@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from confluent_kafka import TopicCollection
+from confluent_kafka import Consumer, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
 
 from orderflow_cli.kafka import Kafka
@@ -257,6 +257,25 @@ async def test_no_right_is_given_on_a_topic_that_could_not_be_made(
     await author.until(flow_name, "TopicsReady", "False", "TopicConflict")
     await end(author, flow_name)
     assert topics.state(theirs) == before
+
+
+async def test_a_group_is_not_deleted_by_an_event_that_is_called_after_it(
+    author: Stand, stand: Stand, kafka: Kafka, flow_name: str
+) -> None:
+    """Dead letters tell whose a group is only among the flow's own names: another's keeps its position."""
+    group = f"billing-of-{flow_name}"
+    Topics(kafka).make(group)
+    flow = named(plain(flow_name, kafka.bootstrap), f"{group}.dead-letters")
+    await stand.give_database(flow)
+    await author.apply(flow, database=False)
+    await author.until_ready(flow_name)
+    consumer = Consumer({"bootstrap.servers": kafka.bootstrap, "group.id": group})
+    consumer.commit(offsets=[TopicPartition(group, 0, 0)], asynchronous=False)
+    consumer.close()
+    await end(author, flow_name)
+    client = AdminClient({"bootstrap.servers": kafka.bootstrap})
+    groups = client.list_consumer_groups().result(20)
+    assert group in {one.group_id for one in groups.valid}
 
 
 async def test_a_topic_made_anew_by_somebody_else_is_theirs(

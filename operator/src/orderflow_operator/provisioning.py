@@ -109,7 +109,7 @@ class Provisioning:
         view = await self._look(key, flow, {}, before)
         gone = drops_data(flow)
         topics = view.mark.holding(view.found) if gone else {}
-        if used := await self._kafka.remove_groups(view.login, _groups(topics)):
+        if used := await self._kafka.remove_groups(view.login, _groups(flow, topics)):
             raise KafkaUnavailableError(view.login.bootstrap, f"groups {', '.join(sorted(used))} have members yet")
         await self._kafka.remove(view.login, topics, view.mark.users)
         left = view.mark.without([*view.mark.topics, *view.mark.making] if gone else [], view.mark.users)
@@ -149,7 +149,7 @@ class Provisioning:
         mark = marked.mark
         stale = set() if under_way else set(mark.users) - identities.keys()
         dropped = mine.keys() - topics if drops_data(flow) and not under_way else set()
-        used = await self._kafka.remove_groups(view.login, _groups(dropped))
+        used = await self._kafka.remove_groups(view.login, _groups(flow, dropped))
         dropped -= {f"{group}{DEAD_LETTERS}" for group in used}  # they tell whose the group is
         if stale or dropped:
             await self._kafka.remove(view.login, dropped, stale)
@@ -213,9 +213,10 @@ def _check_goes_to(servers: Collection[str], name: str, allowed: str) -> None:
         raise LoginNotForAddressError(name, ADDRESSES_KEY, servers)
 
 
-def _groups(topics: Iterable[str]) -> list[str]:
-    """Return the consumer groups whose dead letters are among the topics."""
-    return [name.removesuffix(DEAD_LETTERS) for name in topics if name.endswith(DEAD_LETTERS)]
+def _groups(flow: OrderFlow, topics: Iterable[str]) -> list[str]:
+    """Return the flow's consumer groups whose dead letters are among the topics, which events may be called alike."""
+    mine = f"{flow.metadata.name}."
+    return [name.removesuffix(DEAD_LETTERS) for name in topics if name.startswith(mine) and name.endswith(DEAD_LETTERS)]
 
 
 def _identities(flow: OrderFlow, around: Surroundings) -> dict[str, _Identity]:
