@@ -6,7 +6,10 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
 
+from orderflow_cli.kafka import Kafka
 from orderflow_model.flow import OrderFlow
 from orderflow_operator.resources import removaljob
 from support.api import Api, Json
@@ -200,6 +203,54 @@ async def stall_removal(stand: Stand, name: str) -> None:
     live = await stand.flow(name) or {}
     job = removaljob.build(OrderFlow.model_validate(live), [])["metadata"]["name"]
     await stand.kubelet.decide(job, Fate.IMAGE_PULL, "no such image")
+
+
+def groups(kafka: Kafka, flow: str) -> set[str]:
+    """Give those of the services' consumer groups that have an offset: a group that is gone has none."""
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
+    found = set()
+    for group in (f"{flow}.{name}" for name in SERVICES):
+        asked = ConsumerGroupTopicPartitions(group, [TopicPartition(f"{flow}.asked", 0)])
+        (future,) = admin.list_consumer_group_offsets([asked]).values()
+        found |= {group for one in future.result(30).topic_partitions if one.offset >= 0}
+    return found
+
+
+async def join(kafka: Kafka, flow: str, *services: str) -> None:
+    """Leave an offset of each service's group, as its pods do, once the broker is ready to keep any."""
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
+
+    async def kept() -> bool:
+        for name in services:
+            offsets = ConsumerGroupTopicPartitions(f"{flow}.{name}", [TopicPartition(f"{flow}.asked", 0, 1)])
+            (future,) = admin.alter_consumer_group_offsets([offsets]).values()
+            future.result(30)
+        try:
+            return groups(kafka, flow) == {f"{flow}.{name}" for name in services}
+        except KafkaException:  # it has only begun to look for what it has kept
+            return False
+
+    await until(kept, "the broker keeps offsets", 60)
+
+
+@pytest.mark.parametrize("policy", ["Retain", "Delete"])
+async def test_consumer_groups_follow_the_policy(
+    working: Stand, database: str, kafka: Kafka, flow_name: str, policy: str
+) -> None:
+    """On a Kafka without Strimzi a service's group goes when it leaves, all others with the flow; or they stay."""
+    kafka_of = {"provisioner": "Admin", "bootstrapServers": [kafka.bootstrap]}
+    flow, less = (
+        changed(changed(one, "spec.kafka", kafka_of), "spec.defaults", {"topic": {"partitions": 3, "replicas": 1}})
+        for one in (flow_of(flow_name, policy, "third"), flow_of(flow_name, policy))
+    )
+    await begin(working, flow, database)
+    await join(kafka, flow_name, *SERVICES)
+    every = {f"{flow_name}.{name}" for name in SERVICES}
+    await working.apply(less, database=False)
+    await working.until_gone("ServiceAccount", f"{flow_name}-third")
+    assert groups(kafka, flow_name) == (every - {f"{flow_name}.third"} if policy == "Delete" else every)
+    await end(working, flow_name)
+    assert groups(kafka, flow_name) == (set() if policy == "Delete" else every)
 
 
 async def test_a_namespace_is_not_held_up_by_data(working: Stand, database: str, flow_name: str) -> None:
