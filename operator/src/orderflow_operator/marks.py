@@ -73,16 +73,18 @@ class Marks:
         self._cluster = cluster
 
     async def of(self, key: FlowKey) -> dict[str, Mark] | None:
-        """Read the marks of a flow, by Kafka; None where none were ever written."""
+        """Read the marks of a flow, by Kafka; None where none were ever written, empty where nothing is left."""
         data = await self._cluster.config(key.namespace, _name(key))
         return None if data is None else {kafka: msgspec.json.decode(text, type=Mark) for kafka, text in data.items()}
 
     async def write(self, key: FlowKey, marks: Mapping[str, Mark]) -> None:
-        """Write all marks of a flow; without any, none are kept."""
+        """Write all marks of a flow; that there are none is written too, else its status would tell what it had."""
         data = {kafka: msgspec.json.encode(mark, order="sorted").decode() for kafka, mark in marks.items() if mark}
-        if data:
-            await self._cluster.write_config(key, _built(key, data))
-        elif await self.of(key) is not None:
+        await self._cluster.write_config(key, _built(key, data))
+
+    async def forget(self, key: FlowKey) -> None:
+        """Let go of marks that say nothing any more, once the flow is let go."""
+        if await self.of(key) == {}:
             await self._cluster.delete_config(key, _name(key))
 
     async def granted(self, key: FlowKey) -> frozenset[str]:

@@ -103,8 +103,8 @@ class Provisioning:
 
     async def remove(self, key: FlowKey, flow: OrderFlow, before: FlowStatus) -> None:
         """Remove the flow's users, and its topics and groups if it says so; raise FlowError."""
-        self._losses.forget(key)
-        if not (await self._marks.of(key) or _former(flow, before)):
+        marks = await self._marks.of(key)
+        if not (_former(flow, before) if marks is None else marks):
             return
         view = await self._look(key, flow, {}, before)
         gone = drops_data(flow)
@@ -114,6 +114,11 @@ class Provisioning:
         await self._kafka.remove(view.login, topics, view.mark.users)
         left = view.mark.without([*view.mark.topics, *view.mark.making] if gone else [], view.mark.users)
         await self._marks.write(key, view.marks | {view.kafka: left})
+
+    async def forget(self, key: FlowKey) -> None:
+        """Let go of what is remembered of a flow that has nothing at its Kafka any more."""
+        self._losses.forget(key)
+        await self._marks.forget(key)
 
     async def _look(
         self, key: FlowKey, flow: OrderFlow, identities: Mapping[str, _Identity], before: FlowStatus
@@ -171,7 +176,7 @@ class Provisioning:
     async def _note(self, key: FlowKey, view: _View, mark: Mark) -> _View:
         """Write the mark if it is another than before."""
         noted = replace(view, marks=view.marks | {view.kafka: mark})
-        if await self._marks.of(key) != noted.marks:
+        if await self._marks.of(key) != {kafka: one for kafka, one in noted.marks.items() if one}:
             await self._marks.write(key, noted.marks)
         return noted
 

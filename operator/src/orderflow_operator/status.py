@@ -260,8 +260,9 @@ def _topics(seen: Seen) -> dict[str, Health]:
 
 
 def _ours(seen: Seen, topics: Iterable[str], before: FlowStatus) -> tuple[TopicStatus, ...]:
-    """Return what of the flow's topics is ours; what was not looked at this time is as it was."""
-    ours = {**before.ours(), **seen.ours}
+    """Return what of the flow's topics is ours; what was not looked at is as it was, what is another's is not ours."""
+    foreign = {name for name, health in seen.topics.items() if health.reason == "TopicConflict"}
+    ours = {name: one for name, one in before.ours().items() if name not in foreign} | dict(seen.ours)
     return tuple(
         TopicStatus(name=name, made=_truth(ours[name].made), settings=tuple(sorted(ours[name].settings)))
         for name in topics

@@ -59,6 +59,7 @@ async def tear_down(key: FlowKey, raw: Object, flow: OrderFlow | None, parts: Pa
     elif not await _ended(key, raw, flow, parts):
         return Outcome.ENDING
     await parts.cluster.write_finalizers(key, raw["metadata"]["resourceVersion"], rest)
+    await parts.provisioning.forget(key)
     return Outcome.SETTLED
 
 

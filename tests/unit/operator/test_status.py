@@ -8,6 +8,7 @@ import pytest
 
 from orderflow_model.flow import OrderFlow
 from orderflow_model.loading import parse_flow
+from orderflow_model.topic_changes import Ours
 from orderflow_model.topics import flow_topics
 from orderflow_operator.announcements import announcements
 from orderflow_operator.claims import Claims
@@ -224,3 +225,13 @@ def test_generations_are_those_of_the_resource(document: dict[str, Any], well: S
     document["metadata"]["generation"] = 9
     status = status_of(replace(well, flow=parse_flow(document)), NONE, NOW)
     assert {one.observed_generation for one in status.conditions} == {9}
+
+
+def test_a_topic_that_turned_out_to_be_anothers_is_not_remembered_as_ours(well: Seen) -> None:
+    """What the status says was made here is believed where nothing better is known: it says no more than is true."""
+    mine = {name: Ours(True, frozenset()) for name in well.topics}
+    before = status_of(replace(well, ours=mine), NONE, NOW)
+    theirs = next(iter(well.topics))
+    taken = well.topics | {theirs: Health(State.FAILED, "TopicConflict")}
+    after = status_of(replace(well, topics=taken, ours={}), before, NOW)
+    assert before.ours().keys() - after.ours().keys() == {theirs}
