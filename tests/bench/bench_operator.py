@@ -22,9 +22,9 @@ import psutil
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for `support`, as pytest has it
 
 from orderflow_model.loading import parse_flow
-from orderflow_operator.desired import desired
+from orderflow_operator.resources.build_context import Database, Surroundings
+from orderflow_operator.resources.desired import desired
 from orderflow_operator.resources.secret import build_database
-from orderflow_operator.surroundings import Database, Surroundings
 from support.api import Api, Json, background
 from support.controlplane import ControlPlane
 from support.crd_install import install, our_crds

@@ -6,8 +6,8 @@ import pytest
 import yaml
 
 from orderflow_model.loading import parse_flow
-from orderflow_operator.desired import desired
-from orderflow_operator.surroundings import Database, Surroundings
+from orderflow_operator.resources.build_context import Database, Surroundings
+from orderflow_operator.resources.desired import desired
 from support.helm import OPERATOR, PLATFORM, ROOT, Helm, Json
 from support.judges import ACCEPTED, findings
 

@@ -8,8 +8,8 @@ import pytest
 
 from orderflow_model.loading import parse_flow
 from orderflow_model.postgres_uri import PostgresUri
-from orderflow_operator.desired import desired
-from orderflow_operator.surroundings import Database, Surroundings
+from orderflow_operator.resources.build_context import Database, Surroundings
+from orderflow_operator.resources.desired import desired
 from support.api import Json
 from support.facts import facts
 from support.fleet import until

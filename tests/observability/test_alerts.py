@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from orderflow_model.loading import parse_flow
-from orderflow_operator.monitoring.rules import all_alerts
+from orderflow_operator.monitoring.alerts.rules import all_alerts
 from orderflow_operator.monitoring.settings import Monitoring
 from orderflow_operator.resources import prometheusrule
 from support.flows import changed, service, shop

@@ -14,7 +14,7 @@ import pytest
 from orderflow_cli.kafka import Kafka
 from orderflow_cli.postgres import Postgres
 from orderflow_model.flow import OrderFlow
-from orderflow_operator.monitoring import dashboard
+from orderflow_operator.monitoring.dashboard import dashboard
 from orderflow_operator.monitoring.settings import Monitoring
 from orderflow_operator.resources import podmonitor, prometheusrule
 from support.fleet import Fleet, until

@@ -4,8 +4,8 @@ import asyncio
 import logging
 
 from orderflow_operator import logs
-from orderflow_operator.api import Api
-from orderflow_operator.life import Life
+from orderflow_operator.kubernetes.client import Api
+from orderflow_operator.manager import Life
 from orderflow_operator.options import Options, parse
 
 logger = logging.getLogger(__name__)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orderflow_model.flow import GROUP
+from orderflow_operator.kubernetes.labels import Object
 from orderflow_operator.monitoring.settings import RUNBOOKS, Monitoring
-from orderflow_operator.resources.metadata import Object
-from orderflow_operator.surroundings import ROLLOUT_DEADLINE, Network
+from orderflow_operator.resources.build_context import ROLLOUT_DEADLINE, Network
 
 
 @dataclass(frozen=True)

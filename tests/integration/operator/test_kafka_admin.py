@@ -18,10 +18,10 @@ from orderflow_cli.ports import free_port
 from orderflow_model.topic_changes import FOUND
 from orderflow_model.topic_settings import SETTINGS, SINCE_4_4
 from orderflow_model.topics import Topic
-from orderflow_operator.errors import KafkaUnavailableError
-from orderflow_operator.health import State
-from orderflow_operator.kafka_admin import KafkaAdmin, Provisioned
-from orderflow_operator.kafka_client import Login
+from orderflow_operator.kafka.admin import KafkaAdmin, Provisioned
+from orderflow_operator.kafka.client import Login
+from orderflow_operator.kubernetes.errors import KafkaUnavailableError
+from orderflow_operator.kubernetes.health import State
 from support.fleet import until
 
 

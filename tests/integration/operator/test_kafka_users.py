@@ -10,11 +10,11 @@ from confluent_kafka.admin import AdminClient
 
 from orderflow_cli.ports import free_port
 from orderflow_model.topics import Topic
-from orderflow_operator.access import Access, Operation
-from orderflow_operator.access import ResourceType as Type
-from orderflow_operator.errors import KafkaUnavailableError
-from orderflow_operator.kafka_admin import KafkaAdmin, User
-from orderflow_operator.kafka_client import Login
+from orderflow_operator.kafka.acls import Access, Operation
+from orderflow_operator.kafka.acls import ResourceType as Type
+from orderflow_operator.kafka.admin import KafkaAdmin, User
+from orderflow_operator.kafka.client import Login
+from orderflow_operator.kubernetes.errors import KafkaUnavailableError
 from support.certificates import certificates
 from support.kafka_rights import KafkaRights
 from support.secure_kafka import ROOT, ROOT_PASSWORD, SecureKafka

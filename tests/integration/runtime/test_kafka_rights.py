@@ -8,7 +8,7 @@ import pytest
 
 from orderflow_model import environment
 from orderflow_model.flow import OrderFlow
-from orderflow_operator.access import service_access, service_user
+from orderflow_operator.kafka.acls import service_access, service_user
 from orderflow_runtime import reading
 from orderflow_runtime.kafka import KafkaLog
 from orderflow_runtime.log import Log

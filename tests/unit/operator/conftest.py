@@ -9,8 +9,8 @@ import yaml
 
 from orderflow_model.flow import OrderFlow
 from orderflow_model.loading import parse_flow
-from orderflow_operator.desired import desired
-from orderflow_operator.surroundings import Database, Surroundings
+from orderflow_operator.resources.build_context import Database, Surroundings
+from orderflow_operator.resources.desired import desired
 
 SHOP = Path(__file__).parents[3] / "manifests" / "flows" / "shop.yaml"
 

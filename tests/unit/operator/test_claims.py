@@ -7,8 +7,8 @@ import pytest
 
 from orderflow_model.flow import OrderFlow
 from orderflow_model.loading import parse_flow
-from orderflow_operator.claims import Claims
-from orderflow_operator.store import FlowKey
+from orderflow_operator.kubernetes.cache import FlowKey
+from orderflow_operator.reconciler.ownership import Claims
 
 
 def flow(document: dict[str, Any], name: str, namespace: str = "team-a", topic: str = "") -> OrderFlow:

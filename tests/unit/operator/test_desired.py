@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from orderflow_model import environment
 from orderflow_model.flow import OrderFlow
 from orderflow_model.loading import parse_flow
-from orderflow_operator.desired import desired
 from orderflow_operator.monitoring.settings import Monitoring
+from orderflow_operator.resources.build_context import Database, Network, Surroundings
+from orderflow_operator.resources.desired import desired
 from orderflow_operator.resources.pod import SCRATCH
-from orderflow_operator.surroundings import Database, Network, Surroundings
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from orderflow_operator.health import Health, State, health_of
+from orderflow_operator.kubernetes.health import Health, State, health_of
 
 SPEC = {"replicas": 2, "partitions": 3}
 

@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from orderflow_operator.kinds import BY_NAME
-from orderflow_operator.live import Live, after_apply, after_watch, digest_of, owned, written
+from orderflow_operator.kubernetes.cached_object import Live, after_apply, after_watch, digest_of, owned, written
+from orderflow_operator.kubernetes.kinds import BY_NAME
 
 KIND = BY_NAME["Deployment"]
 WANTED = {

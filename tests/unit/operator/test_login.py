@@ -8,7 +8,7 @@ from typing import Any
 import kopf
 import pytest
 
-from orderflow_operator.login import login
+from orderflow_operator.kubernetes.login import login
 
 
 @pytest.fixture(autouse=True)

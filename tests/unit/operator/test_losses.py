@@ -1,7 +1,7 @@
 """Who takes a flow's users away is told once it is no single mistake, and no longer than it goes on."""
 
-from orderflow_operator.losses import LATELY_SECONDS, Losses
-from orderflow_operator.store import FlowKey
+from orderflow_operator.kubernetes.cache import FlowKey
+from orderflow_operator.reconciler.losses import LATELY_SECONDS, Losses
 
 KEY = FlowKey("team", "shop")
 USERS = frozenset({"asker", "answerer"})

@@ -2,9 +2,9 @@
 
 import pytest
 
-from orderflow_operator.kafka_admin import Found
-from orderflow_operator.kafka_client import Login
-from orderflow_operator.marks import Mark, kafka_of
+from orderflow_operator.kafka.admin import Found
+from orderflow_operator.kafka.client import Login
+from orderflow_operator.reconciler.marks import Mark, kafka_of
 
 FRESH = Found("kafka", {}, frozenset())
 

@@ -10,9 +10,9 @@ import yaml
 
 from orderflow_model.flow import OrderFlow
 from orderflow_model.loading import parse_flow
-from orderflow_operator.desired import desired
 from orderflow_operator.monitoring.settings import Monitoring
-from orderflow_operator.surroundings import Database, Surroundings
+from orderflow_operator.resources.build_context import Database, Surroundings
+from orderflow_operator.resources.desired import desired
 
 RUNBOOKS = Path(__file__).parents[3] / "docs" / "runbooks"
 GOLDEN = Path(__file__).parent / "golden"

@@ -6,7 +6,7 @@ import pytest
 
 from orderflow_model.loading import parse_flow
 from orderflow_model.postgres_uri import PostgresUri
-from orderflow_operator.network import addresses, pod_ports
+from orderflow_operator.reconciler.network import addresses, pod_ports
 
 
 class Services:

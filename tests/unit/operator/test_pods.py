@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from orderflow_operator.pods import migration_of, troubles
+from orderflow_operator.reconciler.pod_problems import migration_of, troubles
 
 
 def pod(name: str, service: str = "a", **status: Any) -> dict[str, Any]:

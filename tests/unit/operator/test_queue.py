@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
-from orderflow_operator.api import ApiError
-from orderflow_operator.outcome import Outcome
-from orderflow_operator.queue import Queue
-from orderflow_operator.store import FlowKey
+from orderflow_operator.kubernetes.cache import FlowKey
+from orderflow_operator.kubernetes.client import ApiError
+from orderflow_operator.reconciler.outcome import Outcome
+from orderflow_operator.reconciler.workqueue import Queue
 
 A, B = FlowKey("n", "a"), FlowKey("n", "b")
 

@@ -10,14 +10,14 @@ from orderflow_model.flow import OrderFlow
 from orderflow_model.loading import parse_flow
 from orderflow_model.topic_changes import Ours
 from orderflow_model.topics import flow_topics
-from orderflow_operator.announcements import announcements
-from orderflow_operator.claims import Claims
-from orderflow_operator.errors import ConflictError, DatabaseSecretMissingError, KafkaUnavailableError
 from orderflow_operator.flow_status import Condition, FlowStatus
-from orderflow_operator.health import Health, State
-from orderflow_operator.pods import Trouble, migration_of
-from orderflow_operator.status import Seen, refused, status_of
-from orderflow_operator.verdict import Verdict, judge
+from orderflow_operator.kubernetes.errors import ConflictError, DatabaseSecretMissingError, KafkaUnavailableError
+from orderflow_operator.kubernetes.health import Health, State
+from orderflow_operator.reconciler.events import announcements
+from orderflow_operator.reconciler.ownership import Claims
+from orderflow_operator.reconciler.pod_problems import Trouble, migration_of
+from orderflow_operator.reconciler.status import Seen, refused, status_of
+from orderflow_operator.reconciler.validation import Verdict, judge
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 READY = Health(State.READY, ready=1, wanted=1)

@@ -5,8 +5,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from orderflow_operator.kinds import BY_NAME
-from orderflow_operator.store import FlowKey, Store
+from orderflow_operator.kubernetes.cache import FlowKey, Store
+from orderflow_operator.kubernetes.kinds import BY_NAME
 
 KIND = BY_NAME["KafkaTopic"]
 SHOP = FlowKey("team-a", "shop")

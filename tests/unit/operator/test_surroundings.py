@@ -5,7 +5,7 @@ import pytest
 from orderflow_model.flow import OrderFlow
 from orderflow_model.postgres_uri import PostgresUri
 from orderflow_operator.resources import secret
-from orderflow_operator.surroundings import Database
+from orderflow_operator.resources.build_context import Database
 
 
 def database_at(uri: str) -> Database:

@@ -5,12 +5,12 @@ from typing import Any
 import kopf
 import pytest
 
-from orderflow_operator.admission import review
-from orderflow_operator.claims import Claims
-from orderflow_operator.health import Health, State
-from orderflow_operator.live import Live
+from orderflow_operator.entrypoints.admission import review
+from orderflow_operator.kubernetes.cached_object import Live
+from orderflow_operator.kubernetes.health import Health, State
+from orderflow_operator.reconciler.ownership import Claims
+from orderflow_operator.reconciler.validation import judge
 from orderflow_operator.resources import kafkatopic
-from orderflow_operator.verdict import judge
 
 
 def test_the_reference_flow_can_be(document: dict[str, Any]) -> None:

@@ -4,8 +4,8 @@ A grafana-operator reads the same ConfigMap by the `configMapRef` of a GrafanaDa
 """
 
 from orderflow_model.flow import OrderFlow
-from orderflow_operator.monitoring import dashboard
-from orderflow_operator.resources.metadata import Object, flow_labels, new_object
+from orderflow_operator.kubernetes.labels import Object, flow_labels, new_object
+from orderflow_operator.monitoring.dashboard import dashboard
 
 LABEL = {"grafana_dashboard": "1"}
 

@@ -9,11 +9,12 @@ from orderflow_model import environment
 from orderflow_model.flow import OrderFlow
 from orderflow_model.names import object_name
 from orderflow_model.services import Service
-from orderflow_operator.access import service_user
-from orderflow_operator.broker import PASSWORD_KEY, Broker, broker
+from orderflow_operator.kafka.acls import service_user
+from orderflow_operator.kafka.connection import PASSWORD_KEY, Broker, broker
+from orderflow_operator.kubernetes.labels import Object, new_object, pod_selector, service_labels
 from orderflow_operator.resources import configmap, secret, serviceaccount
 from orderflow_operator.resources.autoscaling import Scaler, scaler
-from orderflow_operator.resources.metadata import Object, new_object, pod_selector, service_labels
+from orderflow_operator.resources.build_context import Surroundings
 from orderflow_operator.resources.pod import (
     METRICS_PORT_NAME,
     SCRATCH,
@@ -25,7 +26,6 @@ from orderflow_operator.resources.pod import (
     resources,
 )
 from orderflow_operator.resources.service import PORT_NAME
-from orderflow_operator.surroundings import Surroundings
 
 KIND = "Deployment"
 DATABASE_ANNOTATION = "orderflow.dev/database-hash"

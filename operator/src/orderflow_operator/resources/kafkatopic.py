@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from orderflow_model.flow import DeletionPolicy, OrderFlow
 from orderflow_model.topics import Topic, dead_letter_topic, event_topic
-from orderflow_operator.resources.metadata import (
+from orderflow_operator.kubernetes.labels import (
     EVENT_LABEL,
     OWNER_ANNOTATION,
     Object,

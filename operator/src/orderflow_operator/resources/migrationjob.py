@@ -10,8 +10,7 @@ import json
 from orderflow_model import environment
 from orderflow_model.flow import OrderFlow
 from orderflow_model.services import Service
-from orderflow_operator.resources import secret
-from orderflow_operator.resources.metadata import (
+from orderflow_operator.kubernetes.labels import (
     SERVICE_LABEL,
     Object,
     common_labels,
@@ -19,8 +18,9 @@ from orderflow_operator.resources.metadata import (
     new_object,
     service_labels,
 )
+from orderflow_operator.resources import secret
+from orderflow_operator.resources.build_context import Database
 from orderflow_operator.resources.pod import SCRATCH, from_secret, hardened, plain, pod_spec, resources
-from orderflow_operator.surroundings import Database
 
 KIND = "Job"
 COMPONENT = "migration"

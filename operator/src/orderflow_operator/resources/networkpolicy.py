@@ -8,11 +8,11 @@ own, which Kubernetes adds to this one.
 
 from orderflow_model.flow import OrderFlow
 from orderflow_model.kafka import Provisioner
-from orderflow_operator.broker import STRIMZI_PORT
+from orderflow_operator.kafka.connection import STRIMZI_PORT
+from orderflow_operator.kubernetes.labels import FLOW_LABEL, Object, flow_labels, new_object
+from orderflow_operator.resources.build_context import Port, Surroundings
 from orderflow_operator.resources.kafkatopic import CLUSTER_LABEL
-from orderflow_operator.resources.metadata import FLOW_LABEL, Object, flow_labels, new_object
 from orderflow_operator.resources.pod import metrics_port
-from orderflow_operator.surroundings import Port, Surroundings
 
 KIND = "NetworkPolicy"
 

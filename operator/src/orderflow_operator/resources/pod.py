@@ -1,7 +1,7 @@
 """What every pod of a flow has: Pod Security `restricted`, a read-only root, no token, its last words kept."""
 
 from orderflow_model.services import Service
-from orderflow_operator.resources.metadata import Object
+from orderflow_operator.kubernetes.labels import Object
 
 SCRATCH = {"name": "TMPDIR", "value": "/dev/shm"}  # noqa: S108 - the pod's own, empty at each start
 """Where programs put temporary files: memory that runtimes mount. A volume for them would stop `kubectl drain`."""

@@ -4,9 +4,9 @@ The processes themselves say neither flow nor service: the pods' labels do.
 """
 
 from orderflow_model.flow import OrderFlow
+from orderflow_operator.kubernetes.labels import COMPONENT_LABEL, FLOW_LABEL, SERVICE_LABEL, Object, new_object
+from orderflow_operator.kubernetes.labels import flow_labels as _labels
 from orderflow_operator.monitoring.settings import Monitoring
-from orderflow_operator.resources.metadata import COMPONENT_LABEL, FLOW_LABEL, SERVICE_LABEL, Object, new_object
-from orderflow_operator.resources.metadata import flow_labels as _labels
 from orderflow_operator.resources.pod import METRICS_PORT_NAME
 
 API_VERSION = "monitoring.coreos.com/v1"

@@ -1,9 +1,9 @@
 """The PrometheusRule of a flow: what is recorded of it, and when a person is called."""
 
 from orderflow_model.flow import OrderFlow
-from orderflow_operator.monitoring import rules
+from orderflow_operator.kubernetes.labels import Object, flow_labels, new_object
+from orderflow_operator.monitoring.alerts import rules
 from orderflow_operator.monitoring.settings import Monitoring
-from orderflow_operator.resources.metadata import Object, flow_labels, new_object
 
 API_VERSION = "monitoring.coreos.com/v1"
 KIND = "PrometheusRule"

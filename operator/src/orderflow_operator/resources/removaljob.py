@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from orderflow_model import environment
 from orderflow_model.flow import OrderFlow
-from orderflow_operator.resources.metadata import (
+from orderflow_operator.kubernetes.labels import (
     OWNER_ANNOTATION,
     Object,
     common_labels,

@@ -7,9 +7,9 @@ from orderflow_model.flow import OrderFlow
 from orderflow_model.names import group_name, object_name
 from orderflow_model.services import Service
 from orderflow_model.topics import event_topic
-from orderflow_operator.broker import broker
+from orderflow_operator.kafka.connection import broker
+from orderflow_operator.kubernetes.labels import Object, new_object, service_labels
 from orderflow_operator.resources import triggerauthentication
-from orderflow_operator.resources.metadata import Object, new_object, service_labels
 
 API_VERSION = "keda.sh/v1alpha1"
 KIND = "ScaledObject"

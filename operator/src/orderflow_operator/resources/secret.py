@@ -8,7 +8,7 @@ import base64
 from orderflow_model.flow import OrderFlow
 from orderflow_model.names import database_secret_name, kafka_secret_name, object_name, role_name
 from orderflow_model.postgres_uri import PostgresUri
-from orderflow_operator.resources.metadata import Object, flow_labels, new_object, service_labels
+from orderflow_operator.kubernetes.labels import Object, flow_labels, new_object, service_labels
 
 URL_KEY = "url"
 PASSWORD_KEY = "password"  # noqa: S105 - the key's name, not a password

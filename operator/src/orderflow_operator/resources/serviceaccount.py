@@ -2,7 +2,7 @@
 
 from orderflow_model.flow import OrderFlow
 from orderflow_model.names import object_name
-from orderflow_operator.resources.metadata import Object, new_object, service_labels
+from orderflow_operator.kubernetes.labels import Object, new_object, service_labels
 
 KIND = "ServiceAccount"
 

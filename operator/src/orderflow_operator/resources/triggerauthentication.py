@@ -2,9 +2,9 @@
 
 from orderflow_model.flow import OrderFlow
 from orderflow_model.names import autoscaler_user_name
-from orderflow_operator.broker import PASSWORD_KEY, Broker
+from orderflow_operator.kafka.connection import PASSWORD_KEY, Broker
+from orderflow_operator.kubernetes.labels import Object, flow_labels, new_object
 from orderflow_operator.resources import configmap
-from orderflow_operator.resources.metadata import Object, flow_labels, new_object
 
 API_VERSION = "keda.sh/v1alpha1"
 KIND = "TriggerAuthentication"

@@ -1,0 +1,1 @@
+"""Where the cluster comes in: watched flows, reviews of the webhook, and probes."""

@@ -1,0 +1,55 @@
+"""The validating webhook: what the API server's own rules cannot see is refused before it is stored.
+
+It judges by the very function whose verdict becomes Valid, so that the operator does the same without it, later.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import kopf
+
+from orderflow_model.comparison import lint_change
+from orderflow_model.findings import Finding, InvalidResource
+from orderflow_model.flow import GROUP, PLURAL, VERSION
+from orderflow_model.loading import parse_flow
+from orderflow_operator.kubernetes.labels import Object
+from orderflow_operator.reconciler.validation import Verdict
+
+Judge = Callable[[Object], Verdict]
+
+_REFUSED = 422
+_MOST_WARNINGS = 20
+
+
+def register(registry: kopf.OperatorRegistry, judge: Judge) -> None:
+    """Have kopf serve the webhook by that judgement."""
+
+    @kopf.on.validate(GROUP, VERSION, PLURAL, operations=["CREATE", "UPDATE"], registry=registry, id="orderflow")
+    def validate(warnings: list[str], new: Any = None, old: Any = None, **_: Any) -> None:
+        """Refuse what cannot be, warn of what is odd."""
+        warnings.extend(review(dict(new), dict(old) if old else None, judge))
+
+
+def review(new: Object, old: Object | None, judge: Judge) -> list[str]:
+    """Return warnings for a new version of a resource; raise AdmissionError when it is refused."""
+    if new["metadata"].get("deletionTimestamp"):
+        return []
+    verdict = judge(new)
+    if not verdict.valid:
+        raise kopf.AdmissionError(f"{verdict.reason}: {verdict.message}", code=_REFUSED)
+    if verdict.flow is not None and old is not None:
+        changes = _changes(old, new)
+        if changes:
+            raise kopf.AdmissionError("; ".join(map(str, changes)), code=_REFUSED)
+    return [str(finding) for finding in verdict.warnings[:_MOST_WARNINGS]]
+
+
+def _changes(old: Object, new: Object) -> Iterable[Finding]:
+    try:
+        return lint_change(parse_flow(_plain(old)), parse_flow(_plain(new)))
+    except InvalidResource:
+        return ()  # the old one was never valid: whatever is sound now is better
+
+
+def _plain(raw: Object) -> Object:
+    return {key: value for key, value in raw.items() if key != "status"}

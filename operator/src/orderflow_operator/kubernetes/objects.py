@@ -1,0 +1,343 @@
+"""Kubernetes as the reconcile sees it: what is there of a flow, and how it is written. Nothing else writes.
+
+An object is applied only where its digest or what is there of it differs from what is wanted; everything that is
+written is counted by kind.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import msgspec
+
+from orderflow_model.flow import GROUP
+from orderflow_operator.kubernetes.cache import FlowKey, Objects, Store, entry
+from orderflow_operator.kubernetes.cached_object import digest_of, owns, written
+from orderflow_operator.kubernetes.client import FIELD_MANAGER, Api, ApiError
+from orderflow_operator.kubernetes.errors import (
+    ConflictError,
+    FlowError,
+    NotServedError,
+    RejectedError,
+    SecretTakenError,
+    condition_of,
+)
+from orderflow_operator.kubernetes.kinds import BY_NAME, CONFIG_MAP, CRD, EVENT, ORDER_FLOW, POD, SECRET, Kind
+from orderflow_operator.kubernetes.labels import (
+    FLOW_LABEL,
+    HASH_ANNOTATION,
+    MANAGED_BY,
+    MANAGED_BY_LABEL,
+    OWNER_ANNOTATION,
+    Object,
+)
+from orderflow_operator.kubernetes.reflector import Watch
+from orderflow_operator.kubernetes.stored import Stored
+from orderflow_operator.metrics import WRITES
+
+
+class _HeadMetadata(msgspec.Struct):
+    name: str
+    namespace: str = ""
+    generation: int = 0
+
+
+class _HeadStatus(msgspec.Struct, rename="camel", frozen=True):
+    observed_generation: int = 0
+
+
+class _Head(msgspec.Struct):
+    metadata: _HeadMetadata
+    status: _HeadStatus = _HeadStatus()
+
+
+class Cluster:
+    """The API server and what is remembered of it."""
+
+    def __init__(self, api: Api, store: Store, watches: Sequence[Watch]) -> None:
+        self._api = api
+        self._store = store
+        self._watches = watches
+
+    async def listed(self) -> None:
+        """Wait until what is there is known."""
+        for watch in self._watches:
+            await watch.listed.wait()
+
+    def served(self, kind: Kind) -> bool:
+        """Tell whether the API of a kind is there."""
+        return any(watch.served for watch in self._watches if watch.kind is kind)
+
+    def objects(self, key: FlowKey) -> Objects:
+        """Return what is there of a flow."""
+        return self._store.objects(key)
+
+    async def flow(self, key: FlowKey) -> Object | None:
+        """Read the flow itself; None when it is gone."""
+        try:
+            return _decoded(await self._api.get(ORDER_FLOW.path(key.namespace, key.name)))
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    async def defined(self) -> bool:
+        """Tell whether the resource OrderFlow is there to stay: its CRD is, and is not being deleted."""
+        try:
+            crd = _decoded(await self._api.get(CRD.path(None, f"{ORDER_FLOW.plural}.{GROUP}")))
+        except ApiError as error:
+            return error.status != 404
+        return "deletionTimestamp" not in crd["metadata"]
+
+    async def flows(self, namespace: str | None) -> AsyncIterator[Object]:
+        """Read all flows of a namespace, or of all, one at a time: together they would fill the memory."""
+        async for item in self._flows(namespace):
+            yield _decoded(item)
+
+    async def unobserved(self, namespace: str | None) -> AsyncIterator[FlowKey]:
+        """Tell which flows have an edit that no status speaks of yet."""
+        async for item in self._flows(namespace):
+            found = msgspec.json.decode(item, type=_Head)
+            if found.status.observed_generation != found.metadata.generation:
+                yield FlowKey(found.metadata.namespace, found.metadata.name)
+
+    async def _flows(self, namespace: str | None) -> AsyncIterator[msgspec.Raw]:
+        try:
+            async for item in self._api.items(ORDER_FLOW.path(namespace)):
+                yield item
+        except ApiError as error:
+            if error.status != 404:  # without the CRD there are none
+                raise
+
+    async def apply(self, key: FlowKey, uid: str, wanted: Object) -> bool:
+        """Make an object as it is wanted; tell whether that took a write. Raise FlowError when it cannot be."""
+        kind, name = BY_NAME[wanted["kind"]], wanted["metadata"]["name"]
+        if kind.optional and not self.served(kind):
+            raise NotServedError(kind.name, kind.api_version)
+        live, digest = self.objects(key).get(entry(kind.name, name)), digest_of(wanted)
+        if live is not None and live.clean and live.applied == digest:
+            return False
+        body = _with_hash(wanted, digest)
+        if live is None:
+            if kind.name == "KafkaUser":
+                await self.check_user_secret(key, name)
+            answer = await self._create(kind, key, uid, name, body)
+        else:
+            if _leaves_replicas(wanted):
+                await self._hand_over_replicas(kind, key, name)
+            answer = await self._write(kind, key, name, body)
+        self._store.add_applied(kind, answer)
+        return True
+
+    async def current(self, key: FlowKey, kind: Kind, name: str) -> Object | None:
+        """Read an object of the flow as it is there; None when it is not."""
+        return await self._get(kind, key.namespace, name)
+
+    async def remove(self, key: FlowKey, kind: Kind, name: str) -> None:
+        """Delete an object of the flow, if it is still the one we know."""
+        live = self.objects(key).get(entry(kind.name, name))
+        if live is None:
+            return
+        waiting = "Foreground" if kind.name == "Job" else "Background"  # what is left of a Job still works
+        body = {"propagationPolicy": waiting, "preconditions": {"resourceVersion": str(live.version)}}
+        if await self._delete(kind, key, name, body):
+            self._store.remove(key, kind.name, name)
+
+    async def service(self, namespace: str, name: str) -> Object | None:
+        """Read a Service; None when it is not there."""
+        return await self._get(BY_NAME["Service"], namespace, name)
+
+    async def secret(self, namespace: str, name: str) -> dict[str, str] | None:
+        """Read a Secret's values; None when it is not there."""
+        found = await self.stored(namespace, name)
+        return None if found is None else dict(found.values)
+
+    async def stored(self, namespace: str, name: str) -> Stored | None:
+        """Read a Secret; None when it is not there."""
+        found = await self._get(SECRET, namespace, name)
+        return None if found is None else Stored.of(found)
+
+    async def secret_outline(self, namespace: str, name: str) -> tuple[dict[str, str], frozenset[str]] | None:
+        """Read the labels of a Secret, and which keys it has; None when it is not there."""
+        found = await self._get(SECRET, namespace, name)
+        if found is None:
+            return None
+        return dict(found["metadata"].get("labels") or {}), frozenset(found.get("data") or {})
+
+    async def check_user_secret(self, key: FlowKey, name: str) -> None:
+        """Raise SecretTakenError where Strimzi would overwrite a Secret that no KafkaUser of this name has."""
+        found = await self._get(SECRET, key.namespace, name)
+        if found is None:
+            return
+        owners = [(one.get("kind"), one.get("name")) for one in found["metadata"].get("ownerReferences") or ()]
+        if ("KafkaUser", name) not in owners:
+            raise SecretTakenError(name, _owner(found))
+
+    async def own_secret(self, key: FlowKey, uid: str, name: str) -> Stored | None:
+        """Read a Secret of the flow; None when it is not there. Raise ConflictError when it is somebody else's."""
+        found = await self._own(SECRET, key, uid, name)
+        return None if found is None else Stored.of(found)
+
+    async def write_secret(self, key: FlowKey, wanted: Object) -> Stored:
+        """Apply a Secret of the flow; return it as it is now."""
+        return Stored.of(_decoded(await self._write(SECRET, key, wanted["metadata"]["name"], wanted)))
+
+    async def delete_secret(self, key: FlowKey, name: str) -> None:
+        """Delete a Secret of the flow."""
+        await self._delete(SECRET, key, name, {})
+
+    async def config(self, namespace: str, name: str) -> dict[str, str] | None:
+        """Read a ConfigMap's values; None when it is not there."""
+        found = await self._get(CONFIG_MAP, namespace, name)
+        return None if found is None else dict(found.get("data") or {})
+
+    async def write_config(self, key: FlowKey, wanted: Object) -> None:
+        """Apply a ConfigMap that no watch follows."""
+        await self._write(CONFIG_MAP, key, wanted["metadata"]["name"], wanted)
+
+    async def delete_config(self, key: FlowKey, name: str) -> None:
+        """Delete such a ConfigMap."""
+        await self._delete(CONFIG_MAP, key, name, {})
+
+    async def pods(self, key: FlowKey) -> list[Object]:
+        """Read the pods of a flow."""
+        query = {"labelSelector": f"{FLOW_LABEL}={key.name}"}
+        return list(_decoded(await self._api.get(POD.path(key.namespace), **query))["items"])
+
+    async def creation_refused(self, key: FlowKey, owner: str) -> str:
+        """Return why the pods of an object are refused, by its newest Event that says so; empty when none does."""
+        query = {"fieldSelector": f"involvedObject.name={owner},reason=FailedCreate"}
+        found = _decoded(await self._api.get(EVENT.path(key.namespace), **query))["items"]
+        newest: Object = max(found, key=lambda one: str(one.get("lastTimestamp") or ""), default={})
+        return str(newest.get("message", ""))
+
+    async def write_status(self, key: FlowKey, uid: str, status: Object) -> None:
+        """Write the flow's status, unless it is another flow of the same name by now."""
+        await self._merge_flow(key, "status", {"metadata": {"uid": uid}, "status": status})
+
+    async def write_finalizers(self, key: FlowKey, version: str, finalizers: Sequence[str]) -> None:
+        """Write the flow's finalizers, unless it has changed since it was read."""
+        metadata = {"resourceVersion": version, "finalizers": list(finalizers)}
+        await self._merge_flow(key, "", {"metadata": metadata}, conflicts_pass=False)
+
+    async def post_event(self, event: Object) -> None:
+        """Post a Kubernetes Event; one that is refused is not worth an error."""
+        try:
+            await self._api.post(EVENT.path(event["metadata"]["namespace"]), event)
+            WRITES.labels(EVENT.name, "create").inc()
+        except ApiError as error:
+            if error.passing:
+                raise
+
+    async def _merge_flow(self, key: FlowKey, subresource: str, body: Object, *, conflicts_pass: bool = True) -> None:
+        path = ORDER_FLOW.path(key.namespace, key.name, subresource)
+        try:
+            await self._api.merge(path, body, conflicts_pass=conflicts_pass)
+            WRITES.labels(ORDER_FLOW.name, subresource or "patch").inc()
+        except ApiError as error:
+            if error.status != 404:
+                raise
+
+    async def _delete(self, kind: Kind, key: FlowKey, name: str, body: Object) -> bool:
+        try:
+            await self._api.delete(kind.path(key.namespace, name), body)
+        except ApiError as error:
+            if error.status not in (404, 409):
+                raise
+            return error.status == 404  # otherwise it has changed: the next turn sees how
+        WRITES.labels(kind.name, "delete").inc()
+        return True
+
+    async def _create(self, kind: Kind, key: FlowKey, uid: str, name: str, body: Object) -> bytes:
+        """Make an object that is not known; take up one that is the flow's. Raise FlowError when it is another's."""
+        try:
+            answer = await self._api.create(kind.path(key.namespace, name), body)
+        except ApiError as error:
+            if error.status != 409:
+                raise _as_flow_error(error, kind, name) from error
+            await self._own(kind, key, uid, name)
+            return await self._write(kind, key, name, body)
+        WRITES.labels(kind.name, "create").inc()
+        return answer
+
+    async def _write(self, kind: Kind, key: FlowKey, name: str, body: Object) -> bytes:
+        try:
+            answer = await self._api.apply(kind.path(key.namespace, name), body)
+        except ApiError as error:
+            raise _as_flow_error(error, kind, name) from error
+        WRITES.labels(kind.name, "apply").inc()
+        return answer
+
+    async def _hand_over_replicas(self, kind: Kind, key: FlowKey, name: str) -> None:
+        """Keep the number of pods while it passes from us to an autoscaler.
+
+        A field that its only owner no longer applies falls back to its default: one pod, until the autoscaler has
+        looked. So another manager takes the field first, at its present value.
+        """
+        found = await self._get(kind, key.namespace, name)
+        if found is not None and owns(found, ("f:spec", "f:replicas")):
+            metadata = {"name": name, "namespace": key.namespace}
+            body = {"apiVersion": kind.api_version, "kind": kind.name, "metadata": metadata}
+            replicas = {"spec": {"replicas": found["spec"]["replicas"]}}
+            await self._api.apply(kind.path(key.namespace, name), body | replicas, manager=f"{FIELD_MANAGER}-handover")
+            WRITES.labels(kind.name, "handover").inc()
+
+    async def _own(self, kind: Kind, key: FlowKey, uid: str, name: str) -> Object | None:
+        """Read an object of the flow; None when it is not there. Raise ConflictError when it is somebody else's."""
+        found = await self._get(kind, key.namespace, name)
+        if found is not None and not _is_ours(found, key, uid):
+            raise ConflictError(kind.name, name, _owner(found))
+        return found
+
+    async def _get(self, kind: Kind, namespace: str, name: str, **query: str) -> Object | None:
+        try:
+            return _decoded(await self._api.get(kind.path(namespace, name), **query))
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
+
+
+def _decoded(answer: bytes | msgspec.Raw) -> Object:
+    decoded: Object = msgspec.json.decode(answer)
+    return decoded
+
+
+def _with_hash(wanted: Object, digest: int) -> Object:
+    metadata = wanted["metadata"]
+    annotations = metadata.get("annotations", {}) | {HASH_ANNOTATION: written(digest)}
+    return wanted | {"metadata": metadata | {"annotations": annotations}}
+
+
+def _leaves_replicas(wanted: Object) -> bool:
+    return bool(wanted["kind"] == "Deployment" and "replicas" not in wanted["spec"])
+
+
+def _is_ours(found: Object, key: FlowKey, uid: str) -> bool:
+    """Tell whether an object is the flow's: by its labels, or by its owner where somebody took the labels off."""
+    metadata = found["metadata"]
+    labels = metadata.get("labels") or {}
+    owners = {owner.get("uid") for owner in metadata.get("ownerReferences") or ()}
+    labelled = labels.get(MANAGED_BY_LABEL) == MANAGED_BY and labels.get(FLOW_LABEL) == key.name
+    return labelled or uid in owners or (metadata.get("annotations") or {}).get(OWNER_ANNOTATION) == uid
+
+
+def _owner(found: Object) -> str:
+    metadata = found["metadata"]
+    labels = metadata.get("labels") or {}
+    if labels.get(MANAGED_BY_LABEL) == MANAGED_BY and FLOW_LABEL in labels:
+        return f"OrderFlow {metadata.get('namespace', '')}/{labels[FLOW_LABEL]}"
+    for owner in metadata.get("ownerReferences") or ():
+        return f"{owner.get('kind')} {owner.get('name')}"
+    makers: list[Any] = [one.get("manager") for one in metadata.get("managedFields") or ()]
+    return f"somebody else ({makers[0]})" if makers else "somebody else"
+
+
+def _as_flow_error(error: ApiError, kind: Kind, name: str) -> Exception:
+    """Return what a refused write means for the flow; what passes is raised as it is and tried again."""
+    if error.status == 404 and kind.optional:
+        return NotServedError(kind.name, kind.api_version)
+    if error.status in (400, 422):
+        return RejectedError(kind.name, name, error.message)
+    if error.status == 403:
+        return FlowError(condition_of(kind.name), "Forbidden", f"{kind.name} {name}: {error.message}")
+    return error

@@ -1,0 +1,55 @@
+"""One reconcile's parts and what it knows; `reconcile` fills it, `apply` and `observe` work on it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from orderflow_model.flow import OrderFlow
+from orderflow_operator.flow_status import FlowStatus
+from orderflow_operator.kubernetes.cache import FlowKey
+from orderflow_operator.kubernetes.labels import Object
+from orderflow_operator.kubernetes.objects import Cluster
+from orderflow_operator.monitoring.settings import Monitoring
+from orderflow_operator.reconciler.credentials import Admin, Credentials
+from orderflow_operator.reconciler.kafka_provisioner import Provisioning
+from orderflow_operator.reconciler.ownership import Claims
+from orderflow_operator.reconciler.status import PAUSED_ANNOTATION
+from orderflow_operator.resources.build_context import Network, Surroundings
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a reconcile works with. `rollout_deadline` in seconds."""
+
+    cluster: Cluster
+    claims: Claims
+    credentials: Credentials
+    provisioning: Provisioning
+    wake: Callable[[FlowKey], None]
+    now: Callable[[], datetime]
+    rollout_deadline: int
+    monitoring: Monitoring
+    network: Network
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What one reconcile knows once it has looked: the flow, what is around it, what it wants, what was said of it."""
+
+    key: FlowKey
+    raw: Object
+    flow: OrderFlow
+    admin: Admin | None
+    around: Surroundings
+    wanted: list[Object]
+    before: FlowStatus
+
+    @property
+    def uid(self) -> str:
+        """Which flow of that name it is."""
+        return str(self.raw["metadata"]["uid"])
+
+
+def is_paused(raw: Object) -> bool:
+    """Tell whether a person asked to leave the flow alone."""
+    return bool((raw["metadata"].get("annotations") or {}).get(PAUSED_ANNOTATION) == "true")

@@ -1,0 +1,170 @@
+"""Passwords of services: drawn once, kept in a Secret each, read at every turn, never listed or watched.
+
+A database role's Secret points where the admin's URI does, and holds nothing else of that; when the database moves, the
+URL follows and the password stays. Where no Strimzi makes Kafka users, their passwords are kept the same way.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from functools import partial
+
+from orderflow_model.flow import OrderFlow
+from orderflow_model.names import object_name
+from orderflow_model.postgres_uri import PostgresUri
+from orderflow_model.secret_lint import ADDRESSES_KEY, LOGIN_PLACE, USABLE_LABEL, foreign_secrets
+from orderflow_operator.kafka.connection import PASSWORD_KEY, broker
+from orderflow_operator.kubernetes.cache import FlowKey, Objects, entry
+from orderflow_operator.kubernetes.errors import (
+    DatabaseSecretInvalidError,
+    DatabaseSecretMissingError,
+    SecretNotUsableError,
+)
+from orderflow_operator.kubernetes.health import State
+from orderflow_operator.kubernetes.labels import Object, digest
+from orderflow_operator.kubernetes.objects import Cluster
+from orderflow_operator.kubernetes.stored import Stored
+from orderflow_operator.resources import deployment, kafkauser, secret
+from orderflow_operator.resources.build_context import Database, Proofs
+
+VERIFIED_SECONDS = 60.0
+_SEEN_SECONDS = 10.0
+"""Turns of a flow that is rolled out follow each other closely; they share a look."""
+
+_PASSWORD_BYTES = 24
+
+
+@dataclass(frozen=True)
+class Admin:
+    """The database's admin URI, where it points without its credentials, and a mark of the whole."""
+
+    uri: PostgresUri = field(repr=False)
+    database: Database
+    mark: str = ""
+
+
+class Credentials:
+    """Makes Secrets, and tells what stands in them."""
+
+    def __init__(self, cluster: Cluster, now: Callable[[], float]) -> None:
+        self._cluster = cluster
+        self._now = now
+        self._seen: dict[FlowKey, dict[str, tuple[Stored, float]]] = {}
+        self._allowed: dict[FlowKey, tuple[str, float]] = {}
+
+    async def admin(self, key: FlowKey, flow: OrderFlow) -> Admin:
+        """Read where the database stands; raise FlowError."""
+        reference = flow.spec.database.secret_key_ref
+        found = await self._cluster.stored(key.namespace, reference.name)
+        if found is None or not found.values.get(reference.key):
+            raise DatabaseSecretMissingError(reference.name, reference.key)
+        try:
+            uri = PostgresUri.parse(found.values[reference.key])
+            return Admin(uri, Database.of(uri), found.mark(reference.key))
+        except ValueError as error:
+            raise DatabaseSecretInvalidError(reference.name, reference.key, str(error)) from None
+
+    async def check_named(self, key: FlowKey, flow: OrderFlow) -> None:
+        """Make sure that each Secret the flow names is for flows to name, and there; raise FlowError.
+
+        One that is not there is told of by whoever needs it.
+        """
+        named = {one.place: one.reference.name for one in foreign_secrets(flow)}
+        state = digest(f"{flow.metadata.uid} {sorted(named.items())}")
+        known, until = self._allowed.get(key, ("", 0.0))
+        if known == state and self._now() < until:
+            return
+        outlines = {name: await self._cluster.secret_outline(key.namespace, name) for name in set(named.values())}
+        for place, name in named.items():
+            if why := _why_not(place, outlines[name]):
+                raise SecretNotUsableError(place, name, why)
+        self._allowed[key] = (state, self._now() + VERIFIED_SECONDS)
+
+    async def ensure(self, key: FlowKey, flow: OrderFlow, admin: Admin, objects: Objects, *, write: bool) -> Proofs:
+        """Return what the services prove themselves with; make what is ours and missing, if we may. Raise FlowError."""
+        names = [service.name for service in flow.spec.services]
+        roles = await asyncio.gather(*(self._role(key, flow, name, admin.uri, write) for name in names))
+        users = await asyncio.gather(*(self._user(key, flow, name, objects, write) for name in names))
+        return Proofs(
+            services={name: digest(f"{role} {user}") for name, role, user in zip(names, roles, users, strict=True)},
+            migrations={name: digest(f"{admin.mark} {role}") for name, role in zip(names, roles, strict=True)},
+            missing=frozenset(name for name, user in zip(names, users, strict=True) if user is None),
+        )
+
+    async def kafka_passwords(self, key: FlowKey, flow: OrderFlow, owners: Iterable[str]) -> dict[str, str]:
+        """Return the password of each Kafka user that we make ourselves, by the name of the objects it belongs to."""
+        reach = broker(flow)
+        kept = {owner: await self._kafka_secret(key, flow, reach.secret(owner), write=True) for owner in owners}
+        return {owner: found.values[PASSWORD_KEY] for owner, found in kept.items() if found}
+
+    def forget(self, key: FlowKey) -> None:
+        """Look at the flow's Secrets again the next time."""
+        self._seen.pop(key, None)
+        self._allowed.pop(key, None)
+
+    async def remove(self, key: FlowKey, owner: str) -> None:
+        """Remove the Secrets of a service that is no more; `owner` is the name of its objects."""
+        for name in secret.names_of(owner):
+            if await self._cluster.own_secret(key, "", name) is not None:
+                await self._cluster.delete_secret(key, name)
+
+    async def _role(self, key: FlowKey, flow: OrderFlow, service: str, admin: PostgresUri, write: bool) -> str:
+        """Return the mark of a database role's Secret, which is as it should be unless we may not write."""
+        name = secret.database_name(flow, service)
+        found = await self._look(key, name, partial(self._cluster.own_secret, key, flow.metadata.uid or "", name))
+        password = found.values.get(secret.PASSWORD_KEY) if found else None
+        wanted = secret.build_database(flow, service, admin, password or secrets.token_urlsafe(_PASSWORD_BYTES))
+        if write and (found is None or found.values != secret.values(wanted)):
+            found = await self._write(key, wanted)
+        return found.mark(secret.URL_KEY) if found else ""
+
+    async def _user(self, key: FlowKey, flow: OrderFlow, service: str, objects: Objects, write: bool) -> str | None:
+        """Return the mark of a Kafka user's Secret: None before there is one, empty where it was taken away."""
+        reach, owner = broker(flow), object_name(flow.metadata.name, service)
+        name = reach.secret(owner)
+        if reach.mechanism is None:
+            return ""
+        if not reach.strimzi:
+            found = await self._kafka_secret(key, flow, name, write=write)
+            return found.mark(PASSWORD_KEY) if found else None
+        live = objects.get(entry(kafkauser.KIND, owner))
+        made = live is not None and live.health.state is State.READY
+        if not made and entry(deployment.KIND, owner) not in objects:
+            return None
+        found = await self._look(key, name, partial(self._cluster.stored, key.namespace, name))
+        absent = "" if made else None  # taken away, or not made yet
+        return found.mark(PASSWORD_KEY) if found else absent
+
+    async def _kafka_secret(self, key: FlowKey, flow: OrderFlow, name: str, *, write: bool) -> Stored | None:
+        found = await self._look(key, name, partial(self._cluster.own_secret, key, flow.metadata.uid or "", name))
+        if write and not (found and found.values.get(PASSWORD_KEY)):
+            return await self._write(key, secret.build_kafka(flow, name, secrets.token_urlsafe(_PASSWORD_BYTES)))
+        return found
+
+    async def _look(self, key: FlowKey, name: str, read: Callable[[], Awaitable[Stored | None]]) -> Stored | None:
+        """Return a Secret as it was a moment ago, or as it is; one that is not there is looked for each time."""
+        known, until = self._seen.get(key, {}).get(name, (None, 0.0))
+        if known is None or self._now() >= until:
+            known = self._keep(key, name, await read())
+        return known
+
+    async def _write(self, key: FlowKey, wanted: Object) -> Stored | None:
+        return self._keep(key, wanted["metadata"]["name"], await self._cluster.write_secret(key, wanted))
+
+    def _keep(self, key: FlowKey, name: str, found: Stored | None) -> Stored | None:
+        seen = self._seen.setdefault(key, {})
+        seen.pop(name, None)
+        if found is not None:
+            seen[name] = (found, self._now() + _SEEN_SECONDS)
+        return found
+
+
+def _why_not(place: str, outline: tuple[dict[str, str], frozenset[str]] | None) -> str:
+    """Return why a flow may not name a Secret there, if it may not; with a login in a pod one could rule over Kafka."""
+    labels, keys = outline or ({USABLE_LABEL: "true"}, frozenset())
+    if labels.get(USABLE_LABEL) != "true":
+        return f"is not for flows to name; its owner can say so by the label {USABLE_LABEL}=true"
+    if ADDRESSES_KEY in keys and place != LOGIN_PLACE:
+        return f"holds the operator's login at a Kafka, which only {LOGIN_PLACE} may name"
+    return ""

@@ -1,0 +1,102 @@
+"""What a flow has in its database goes by its `deletionPolicy`: under Delete a Job drops it, once the pods are gone.
+
+The whole flow's when it is deleted (`finalize.py`), a service's when that leaves the flow (`prune.py`). The Job drops
+only what is marked as the flow's, so it can be begun again at any time.
+"""
+
+from collections.abc import Sequence
+
+from orderflow_model.flow import OrderFlow
+from orderflow_model.names import role_name, schema_name
+from orderflow_operator.kubernetes.cache import FlowKey, Objects, entry
+from orderflow_operator.kubernetes.errors import DataLeftError
+from orderflow_operator.kubernetes.health import State
+from orderflow_operator.kubernetes.kinds import BY_NAME
+from orderflow_operator.kubernetes.labels import COMPONENT_LABEL, SERVICE_LABEL
+from orderflow_operator.kubernetes.objects import Cluster
+from orderflow_operator.reconciler.kafka_provisioner import drops_data
+from orderflow_operator.reconciler.pod_problems import trouble_of
+from orderflow_operator.reconciler.prune import NotYetGone
+from orderflow_operator.resources import removaljob
+
+
+def service_names(flow: OrderFlow) -> list[str]:
+    """Return the services whose data the flow has."""
+    return [service.name for service in flow.spec.services]
+
+
+def at_work(flow: OrderFlow, objects: Objects) -> set[str]:
+    """Return the key of the Job that drops what left the flow, where there is one."""
+    jobs = _jobs(flow, objects)
+    return jobs & {_job(flow, service_names(flow))} if jobs else jobs
+
+
+def called_off(flow: OrderFlow, objects: Objects) -> bool:
+    """Tell whether a Job is still there that could drop what the flow has again: nothing may be made meanwhile."""
+    return bool(_jobs(flow, objects) - at_work(flow, objects))
+
+
+async def has_pods(key: FlowKey, keep: Sequence[str], cluster: Cluster) -> bool:
+    """Tell whether a pod of another service than these is there, also one that is ending; of any but ours for none."""
+    for pod in await cluster.pods(key):
+        labels = pod["metadata"].get("labels") or {}
+        other = labels[SERVICE_LABEL] not in keep if SERVICE_LABEL in labels else not keep
+        if other and labels.get(COMPONENT_LABEL) != removaljob.COMPONENT:
+            return True
+    return False
+
+
+async def remove_data(key: FlowKey, flow: OrderFlow, keep: Sequence[str], cluster: Cluster) -> bool:
+    """Have all dropped but what the services to keep have; tell whether that is done. Raise FlowError.
+
+    Done stays done until `forget_jobs`.
+    """
+    wanted = removaljob.build(flow, keep)
+    live = cluster.objects(key).get(entry(removaljob.KIND, wanted["metadata"]["name"]))
+    if live is None:
+        await cluster.apply(key, flow.metadata.uid or "", wanted)
+        return False
+    if live.health.state is State.FAILED:
+        raise await left(key, cluster, f"{live.health.reason}: {live.health.message}")
+    return live.health.state is State.READY
+
+
+async def forget_jobs(key: FlowKey, flow: OrderFlow, cluster: Cluster) -> None:
+    """Take the Jobs away, so that the next time one runs again."""
+    for kind, _, name in (job.partition("/") for job in _jobs(flow, cluster.objects(key))):
+        await cluster.remove(key, BY_NAME[kind], name)
+
+
+async def retire_data(key: FlowKey, flow: OrderFlow, cluster: Cluster) -> None:
+    """Drop what services have that left the flow, if it says so; raise FlowError, NotYetGone while that takes."""
+    if not drops_data(flow):
+        return
+    keep = service_names(flow)
+    if await has_pods(key, keep, cluster) or not await remove_data(key, flow, keep, cluster):
+        raise NotYetGone
+    await forget_jobs(key, flow, cluster)
+
+
+async def left(key: FlowKey, cluster: Cluster, why: str) -> DataLeftError:
+    """Return the error that says why data is left, in the words of the Job's pod where it has any."""
+    trouble = trouble_of(await cluster.pods(key), removaljob.COMPONENT)
+    return DataLeftError(f"{trouble.reason}, {trouble.message}" if trouble else why, str(key))
+
+
+def what_is_left(flow: OrderFlow) -> str:
+    """Return which schemas and roles may be left of a flow that is gone, and how they are dropped."""
+    services = service_names(flow)
+    roles = ", ".join(role_name(flow.metadata.name, service) for service in services)
+    return (
+        f"as its admin, DROP SCHEMA ... CASCADE for {', '.join(map(schema_name, services))}; DROP OWNED BY ... and "
+        f"DROP ROLE ... for {roles}"
+    )
+
+
+def _job(flow: OrderFlow, keep: Sequence[str]) -> str:
+    return entry(removaljob.KIND, removaljob.build(flow, keep)["metadata"]["name"])
+
+
+def _jobs(flow: OrderFlow, objects: Objects) -> set[str]:
+    prefix = entry(removaljob.KIND, removaljob.prefix(flow.metadata.name))
+    return {name for name in objects if name.startswith(prefix)}

@@ -1,0 +1,113 @@
+"""Whether a flow can be: one judgement for the webhook, which refuses by it, and for the reconcile, whose Valid it is.
+
+What the API server's own rules refuse is refused here too, so that the operator is as strict without them.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from orderflow_model.findings import Finding, InvalidResource, Severity
+from orderflow_model.flow import OrderFlow
+from orderflow_model.lint import lint
+from orderflow_model.loading import parse_flow
+from orderflow_model.topics import Topic, event_topic, flow_topics
+from orderflow_operator.kubernetes.cache import FlowKey, Objects, entry
+from orderflow_operator.kubernetes.health import Health, State
+from orderflow_operator.kubernetes.labels import Object
+from orderflow_operator.reconciler.ownership import Claims
+from orderflow_operator.resources import kafkatopic
+
+INVALID = "Invalid"
+
+_MOST_TOLD = 5
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`flow` is None when it cannot even be read. `reason` and `findings` say why it is refused; empty if it is not."""
+
+    flow: OrderFlow | None
+    reason: str = ""
+    findings: tuple[Finding, ...] = ()
+    warnings: tuple[Finding, ...] = ()
+
+    @property
+    def valid(self) -> bool:
+        """Whether the flow can be."""
+        return not self.findings
+
+    @property
+    def message(self) -> str:
+        """The first findings, as a person reads them."""
+        told = "; ".join(map(str, self.findings[:_MOST_TOLD]))
+        more = len(self.findings) - _MOST_TOLD
+        return f"{told}; and {more} more" if more > 0 else told
+
+
+def judge(raw: Object, claims: Claims, objects: Objects) -> Verdict:
+    """Judge a flow as the API server has it, by itself, by what is there of it and by what other flows have."""
+    try:
+        flow = parse_flow(_known(raw))
+    except InvalidResource as refused:
+        return Verdict(None, INVALID, refused.findings)
+    findings = lint(flow)
+    errors = tuple(one for one in (*findings, *_same_objects(flow)) if one.severity is Severity.ERROR)
+    warnings = tuple(one for one in findings if one.severity is Severity.WARNING)
+    if errors:
+        return Verdict(flow, INVALID, errors, warnings)
+    key = FlowKey(flow.metadata.namespace or "", flow.metadata.name)
+    claimed = tuple(claims.rivals(key, flow, made_at(raw)))
+    if claimed:
+        return Verdict(flow, claimed[0].reason, tuple(one.finding for one in claimed), warnings)
+    fewer = tuple(_fewer_partitions(flow, objects))
+    if fewer:
+        return Verdict(flow, "PartitionDecrease", fewer, warnings)
+    other = tuple(_other_replicas(flow, objects))
+    return Verdict(flow, "ReplicaChange" if other else "", other, warnings)
+
+
+def made_at(raw: Object) -> str:
+    """Return when a flow was made, as a text that sorts by time; what is not yet made comes last."""
+    return str(raw["metadata"].get("creationTimestamp") or "~")
+
+
+def _known(raw: Object) -> Object:
+    """Return the resource without what the API server keeps beside it and nobody here reads."""
+    metadata = {key: value for key, value in raw.get("metadata", {}).items() if key != "managedFields"}
+    return {key: value for key, value in raw.items() if key != "status"} | {"metadata": metadata}
+
+
+def _same_objects(flow: OrderFlow) -> Iterator[Finding]:
+    """Yield topics whose objects would have one name: one is called as another's name is written for Kubernetes."""
+    taken: dict[str, str] = {}
+    for index, event in enumerate(flow.spec.events):
+        topic = event_topic(flow, event).name
+        other = taken.setdefault(kafkatopic.name(topic), topic)
+        if other != topic:
+            yield Finding(
+                f"spec.events[{index}].topic.name", f"{topic} and {other} would be one KafkaTopic; rename one"
+            )
+
+
+def _fewer_partitions(flow: OrderFlow, objects: Objects) -> Iterator[Finding]:
+    for topic, has in _present(flow, objects):
+        if topic.partitions < has.wanted:
+            message = f"topic {topic.name} has {has.wanted} partitions and cannot shrink to {topic.partitions}"
+            yield Finding(f"{topic.place}.partitions", f"{message}: Kafka takes no partition away")
+
+
+def _other_replicas(flow: OrderFlow, objects: Objects) -> Iterator[Finding]:
+    """Yield topics that Strimzi would refuse, and do in part. Of one that it refuses by now it is not known."""
+    said = {f"spec.events[{index}].topic" for index, event in enumerate(flow.spec.events) if event.topic.replicas}
+    for topic, has in _present(flow, objects):
+        if has.state is State.READY and has.ready not in (0, topic.replicas):
+            message = f"topic {topic.name} has {has.ready} replicas, not {topic.replicas}"
+            place = topic.place if topic.place in said else "spec.defaults.topic"
+            yield Finding(f"{place}.replicas", f"{message}; reassign its partitions first, or give back the number")
+
+
+def _present(flow: OrderFlow, objects: Objects) -> Iterator[tuple[Topic, Health]]:
+    for topic in flow_topics(flow):
+        live = objects.get(entry(kafkatopic.KIND, kafkatopic.name(topic.name)))
+        if live is not None:
+            yield topic, live.health
