@@ -16,7 +16,7 @@ from arrivals import Arrivals
 from hop import new_producer, send
 
 from orderflow_cli.children import spawn
-from orderflow_runtime.log import Message, pack
+from orderflow_runtime.core.event_log import Message, pack
 
 EVENTS = (
     "ORDER_CREATED",

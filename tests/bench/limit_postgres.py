@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import asyncpg
 from rehearsal import Statement
 
-from orderflow_runtime.postgres import PostgresStore
+from orderflow_runtime.postgres.postgres_store import PostgresStore
 
 
 async def replay(dsns: Mapping[str, str], journals: Mapping[str, Sequence[Statement]]) -> float:

@@ -20,16 +20,16 @@ from orderflow_notification.__main__ import build as notification
 from orderflow_order.__main__ import build as order
 from orderflow_order.requests import KeyedOrderRequest
 from orderflow_runtime.app import Settings
-from orderflow_runtime.attempt import Rules, handler_table
-from orderflow_runtime.dispatch import Batch, Dispatcher
-from orderflow_runtime.effects import Clock, Publisher
-from orderflow_runtime.intake import GroupIntake
-from orderflow_runtime.item import Item, Poison, outcome_item, read_item
-from orderflow_runtime.log import Message, Partition, Position, Record, partition_of, unpack
-from orderflow_runtime.postgres import PostgresStore
-from orderflow_runtime.retry import RetryPolicy
+from orderflow_runtime.core.event_log import Message, Partition, Position, Record, partition_of, unpack
+from orderflow_runtime.core.store import CallRow, Lease
+from orderflow_runtime.core.work_item import Item, Poison, outcome_item, read_item
+from orderflow_runtime.dispatch.commands import GroupIntake
+from orderflow_runtime.dispatch.dispatcher import Batch, Dispatcher
+from orderflow_runtime.dispatch.effects import Clock, Publisher
+from orderflow_runtime.dispatch.execution import Rules, handler_table
+from orderflow_runtime.dispatch.retry import RetryPolicy
+from orderflow_runtime.postgres.postgres_store import PostgresStore
 from orderflow_runtime.service import CallOutcome, Service
-from orderflow_runtime.store import CallRow, Lease
 from orderflow_shipping.__main__ import build as shipping
 
 BATCH = 500

@@ -13,7 +13,7 @@ from orderflow_cli.kafka import Kafka
 from orderflow_cli.postgres import Postgres, create_database
 from orderflow_model.flow import OrderFlow
 from orderflow_model.names import role_name
-from orderflow_runtime.migrations import migrate
+from orderflow_runtime.postgres.migrator import migrate
 from support.fleet import PASSWORD, Fleet
 from support.servers import new_kafka, new_postgres
 

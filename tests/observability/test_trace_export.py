@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 
 from orderflow_cli.ports import free_port
 from orderflow_model.config import TracingConfig
-from orderflow_runtime.spans import Spans
-from orderflow_runtime.tracing import Tracer
+from orderflow_runtime.tracing.span_queue import Spans
+from orderflow_runtime.tracing.tracer import Tracer
 from support.fleet import until
 from support.orders import Shop, order
 from support.otlp import Received, grpc_collector, http_collector

@@ -10,7 +10,7 @@ import pytest
 
 from orderflow_contracts.events import ShipmentCreated
 from orderflow_model.topics import event_topic
-from orderflow_runtime.item import REDRIVE_OF
+from orderflow_runtime.core.work_item import REDRIVE_OF
 from support import by_hand, faulty
 from support.fleet import Fleet, until
 from support.orders import Shop

@@ -11,7 +11,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from orderflow_contracts.envelope import Envelope, Header
 from orderflow_contracts.events import OrderCreated, ShipmentCreated
 from orderflow_model.topics import event_topic
-from orderflow_runtime.log import partition_of
+from orderflow_runtime.core.event_log import partition_of
 from support.fleet import Fleet
 from support.orders import order
 

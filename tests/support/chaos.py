@@ -12,7 +12,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from orderflow_model.config import service_config
 from orderflow_model.names import schema_name
 from orderflow_model.topics import event_topic
-from orderflow_runtime.letters import LETTER_ID
+from orderflow_runtime.dispatch.dead_letters import LETTER_ID
 from support.fleet import Fleet, until
 from support.oracles import judge, until_at_rest
 from support.orders import Shop, mixture

@@ -19,15 +19,15 @@ import uvloop
 
 from orderflow_model import environment
 from orderflow_model.names import schema_name
-from orderflow_runtime import logs
 from orderflow_runtime.app import Settings, required, run
-from orderflow_runtime.effects import Clock
-from orderflow_runtime.kafka import KafkaLog, KafkaSettings
-from orderflow_runtime.log import Message, Stretch
-from orderflow_runtime.postgres import PostgresStore
+from orderflow_runtime.core.event_log import Message, Stretch
+from orderflow_runtime.core.store import Closing, Opened, Opening, OutboxRow
+from orderflow_runtime.dispatch.effects import Clock
+from orderflow_runtime.kafka.kafka_log import KafkaLog, KafkaSettings
+from orderflow_runtime.observability import logs
+from orderflow_runtime.postgres.postgres_store import PostgresStore
+from orderflow_runtime.postgres.transaction import PostgresTransaction
 from orderflow_runtime.service import Call, Port, Service
-from orderflow_runtime.store import Closing, Opened, Opening, OutboxRow
-from orderflow_runtime.transaction import PostgresTransaction
 
 AFTER_FETCH = "after-fetch"
 AFTER_INBOX = "after-inbox"

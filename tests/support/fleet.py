@@ -24,7 +24,7 @@ from orderflow_model.config import service_config
 from orderflow_model.flow import OrderFlow
 from orderflow_model.names import role_name
 from orderflow_model.topics import flow_topics
-from orderflow_runtime.migrations import migrate
+from orderflow_runtime.postgres.migrator import migrate
 
 PASSWORD = "only-for-tests"  # noqa: S105  (a database that lives as long as the test)
 

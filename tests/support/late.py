@@ -15,12 +15,12 @@ from aiokafka import TopicPartition
 
 from orderflow_model import environment
 from orderflow_model.names import schema_name
-from orderflow_runtime import logs
 from orderflow_runtime.app import Settings, required, run
-from orderflow_runtime.effects import Clock
-from orderflow_runtime.kafka import KafkaLog, KafkaSettings
-from orderflow_runtime.log import Partition, Position, Stretch
-from orderflow_runtime.postgres import PostgresStore
+from orderflow_runtime.core.event_log import Partition, Position, Stretch
+from orderflow_runtime.dispatch.effects import Clock
+from orderflow_runtime.kafka.kafka_log import KafkaLog, KafkaSettings
+from orderflow_runtime.observability import logs
+from orderflow_runtime.postgres.postgres_store import PostgresStore
 from orderflow_runtime.service import Service
 
 _NEVER_LONGER = 0.1

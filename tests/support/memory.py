@@ -1,8 +1,8 @@
 """A store in memory, for the runtime's core at memory speed and with faults at every step; the log is memory_log.py.
 
-Both keep the ports' promises (`orderflow_runtime.log`, `.store`) with real isolation: a transaction works on a copy
-that becomes the state at its commit. Tests raise the ports' errors, or stop time, through `Faults` by step names:
-begin open claim close commit committed (the commit happened, its answer is lost) acquire release backlog
+Both keep the ports' promises (`orderflow_runtime.core.event_log`, `.store`) with real isolation: a transaction works on
+a copy that becomes the state at its commit. Tests raise the ports' errors, or stop time, through `Faults` by step
+names: begin open claim close commit committed (the commit happened, its answer is lost) acquire release backlog
 pending_calls due note start resume fetch publish published (all written, the answer is lost).
 """
 
@@ -16,16 +16,13 @@ from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from typing import Any
 
-from orderflow_runtime.context import read_trace
-from orderflow_runtime.item import Arrival, Identity
-from orderflow_runtime.log import (
+from orderflow_runtime.core.event_log import (
     Partition,
     Position,
     pack_headers,
     unpack_headers,
 )
-from orderflow_runtime.statements import MAX_REDRIVES
-from orderflow_runtime.store import (
+from orderflow_runtime.core.store import (
     CallRow,
     Closing,
     DeadLetter,
@@ -40,6 +37,9 @@ from orderflow_runtime.store import (
     ParkedRow,
     TimerRow,
 )
+from orderflow_runtime.core.work_item import Arrival, Identity
+from orderflow_runtime.postgres.queries import MAX_REDRIVES
+from orderflow_runtime.tracing.trace_context import read_trace
 
 
 class Faults:

@@ -6,7 +6,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 
-from orderflow_runtime.log import (
+from orderflow_runtime.core.event_log import (
     Message,
     Partition,
     Position,

@@ -10,7 +10,7 @@ from orderflow_contracts.events import OrderCreated
 from orderflow_order import domain, store
 from orderflow_order.domain import Order, OrderRefusal
 from orderflow_order.handlers import NotPlacedError, Outcome, Standing
-from orderflow_runtime.story import STORY
+from orderflow_runtime.postgres.history import STORY
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 

@@ -34,7 +34,7 @@ from orderflow_contracts.events import (
     StockReserved,
     StockRestored,
 )
-from orderflow_runtime.log import partition_of
+from orderflow_runtime.core.event_log import partition_of
 
 BROKER_LIMIT = 1_048_588
 """The largest batch that a broker takes by default."""

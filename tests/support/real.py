@@ -15,14 +15,14 @@ from orderflow_model.config import ServiceConfig, service_config
 from orderflow_model.flow import OrderFlow
 from orderflow_model.loading import parse_flow
 from orderflow_runtime.app import Settings, _Process
-from orderflow_runtime.effects import Clock
+from orderflow_runtime.core.event_log import Log, Message
+from orderflow_runtime.core.store import Store
+from orderflow_runtime.dispatch.effects import Clock
 from orderflow_runtime.ending import Ending
-from orderflow_runtime.kafka import KafkaLog
-from orderflow_runtime.log import Log, Message
-from orderflow_runtime.postgres import PostgresStore
+from orderflow_runtime.kafka.kafka_log import KafkaLog
+from orderflow_runtime.postgres.lock_membership import LockedShards
+from orderflow_runtime.postgres.postgres_store import PostgresStore
 from orderflow_runtime.service import Service
-from orderflow_runtime.shards import LockedShards
-from orderflow_runtime.store import Store
 from support.fleet import Fleet, until
 from support.poison import read_topic
 from support.running import message

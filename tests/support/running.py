@@ -13,20 +13,20 @@ from typing import Any
 from orderflow_contracts.envelope import Envelope, Header
 from orderflow_contracts.event import Event
 from orderflow_model.config import ServiceConfig
-from orderflow_runtime.attempt import Rules, handler_table
-from orderflow_runtime.calls import Caller
-from orderflow_runtime.effects import Clock, Publisher
-from orderflow_runtime.gather import Gatherer
-from orderflow_runtime.log import Log, Message, Record, unpack
-from orderflow_runtime.metrics import Metrics
-from orderflow_runtime.publications import Publications
-from orderflow_runtime.retry import RetryPolicy
-from orderflow_runtime.spans import Spans
-from orderflow_runtime.traced_messages import TracedDispatcher, TracedLog
-from orderflow_runtime.traced_requests import traced_calls
-from orderflow_runtime.tracing import Tracer
-from orderflow_runtime.unsent import Unsent
-from orderflow_runtime.worker import Parts, Worker
+from orderflow_runtime.core.event_log import Log, Message, Record, unpack
+from orderflow_runtime.dispatch.effects import Clock, Publisher
+from orderflow_runtime.dispatch.execution import Rules, handler_table
+from orderflow_runtime.dispatch.outbound_calls import Caller
+from orderflow_runtime.dispatch.publications import Publications
+from orderflow_runtime.dispatch.retry import RetryPolicy
+from orderflow_runtime.dispatch.unsent import Unsent
+from orderflow_runtime.observability.metrics import Metrics
+from orderflow_runtime.observability.traced_messages import TracedDispatcher, TracedLog
+from orderflow_runtime.observability.traced_requests import traced_calls
+from orderflow_runtime.tracing.span_queue import Spans
+from orderflow_runtime.tracing.tracer import Tracer
+from orderflow_runtime.worker.batch_source import Gatherer
+from orderflow_runtime.worker.worker import Parts, Worker
 from support.memory import Faults, MemoryStore
 from support.memory_log import MemoryCluster, MemoryLog
 from support.tiny import EFFECT, Done, Keyed, Outside, Pat, Put, Script, tiny_config, tiny_service

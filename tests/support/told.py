@@ -1,6 +1,6 @@
 """Spans kept in memory, for tests of what is told: `Told` stands where the runtime hands its spans in."""
 
-from orderflow_runtime.spans import Span, Spans
+from orderflow_runtime.tracing.span_queue import Span, Spans
 
 
 class Told(Spans):

@@ -25,7 +25,7 @@ from orderflow_cli.errors import StartError, ToolMissingError
 from orderflow_cli.ports import HOST, free_port
 from orderflow_cli.server import Server
 from orderflow_model.postgres_uri import Host, PostgresUri
-from orderflow_runtime.connecting import connect
+from orderflow_runtime.postgres.connecting import connect
 
 _ADMIN = "postgres"
 _SETTINGS = {

@@ -13,8 +13,8 @@ from pydantic_core import from_json, to_json
 from orderflow_cli.redrive_state import RedriveError
 from orderflow_model import environment
 from orderflow_model.topics import DEAD_LETTER_BYTES
-from orderflow_runtime.item import REDRIVE_OF
-from orderflow_runtime.letters import LETTER_ID, PREFIX, TOPIC, UNSENT
+from orderflow_runtime.core.work_item import REDRIVE_OF
+from orderflow_runtime.dispatch.dead_letters import LETTER_ID, PREFIX, TOPIC, UNSENT
 
 Options = Mapping[str, Any]
 Header = tuple[str, bytes | None]

@@ -29,7 +29,7 @@ from orderflow_model.flow import OrderFlow
 from orderflow_model.loading import load_flow
 from orderflow_model.postgres_uri import PostgresUri
 from orderflow_model.topics import flow_topics
-from orderflow_runtime.connecting import create_pool
+from orderflow_runtime.postgres.connecting import create_pool
 
 _ENDLESS_RATE = 20.0
 _REST_S = 0.5

@@ -18,9 +18,9 @@ from orderflow_cli.server import Server
 from orderflow_cli.state import State
 from orderflow_cli.supervisor import Supervisor
 from orderflow_model.flow import OrderFlow
-from orderflow_runtime.connection_failures import CannotConnect
-from orderflow_runtime.migration_failures import MigrationFailed
-from orderflow_runtime.migrations import migrate
+from orderflow_runtime.postgres.connection_failures import CannotConnect
+from orderflow_runtime.postgres.migration_failures import MigrationFailed
+from orderflow_runtime.postgres.migrator import migrate
 
 _READY_S = 60
 _WATCH_S = 0.5

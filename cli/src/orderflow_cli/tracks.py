@@ -11,8 +11,8 @@ import asyncpg
 from orderflow_cli.database import FAILURES
 from orderflow_cli.errors import LaptopError
 from orderflow_model.postgres_uri import PostgresUri
-from orderflow_runtime.connecting import connect
-from orderflow_runtime.story import Step, read_story
+from orderflow_runtime.postgres.connecting import connect
+from orderflow_runtime.postgres.history import Step, read_story
 
 _SCHEMAS = "SELECT schemaname FROM pg_tables WHERE tablename = 'journal' ORDER BY schemaname"
 _HISTORY = 'SELECT state, history::text AS history FROM "order".orders WHERE order_id = $1'

@@ -13,8 +13,8 @@ from pydantic import TypeAdapter
 
 from orderflow_contracts.events import Address, Line
 from orderflow_inventory.domain import Reservation, Shelf, State
+from orderflow_runtime.core.store import Conflict
 from orderflow_runtime.service import Transaction
-from orderflow_runtime.store import Conflict
 
 _LINES = TypeAdapter(tuple[Line, ...])
 

@@ -25,8 +25,8 @@ from orderflow_order.domain import OrderRefusal
 from orderflow_order.handlers import NotPlacedError, Outcome, Standing
 from orderflow_order.problems import Problem
 from orderflow_order.requests import IdempotencyKey, KeyedOrderRequest, OrderRequest
+from orderflow_runtime.postgres.history import read_story
 from orderflow_runtime.service import EventTooLarge, Intake, Unavailable
-from orderflow_runtime.story import read_story
 
 _ID_LENGTH = 36
 _key: TypeAdapter[str] = TypeAdapter(IdempotencyKey)

@@ -13,8 +13,8 @@ import aiohttp
 from pydantic import BaseModel, ValidationError
 
 from orderflow_contracts.event import ForeignId
-from orderflow_runtime.context import note, outgoing
 from orderflow_runtime.service import OutcomeUnknown
+from orderflow_runtime.tracing.trace_context import note, outgoing
 
 
 class Body(BaseModel):

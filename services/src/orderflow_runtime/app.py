@@ -23,32 +23,32 @@ from orderflow_model import environment
 from orderflow_model.config import Channel, ServiceConfig
 from orderflow_model.names import schema_name
 from orderflow_model.postgres_uri import InvalidUri
-from orderflow_runtime import logs
-from orderflow_runtime.attempt import Rules, handler_table
-from orderflow_runtime.calls import Caller
-from orderflow_runtime.effects import Clock, Publisher
+from orderflow_runtime.core.event_log import Log, LogRefuses, LogUnavailable
+from orderflow_runtime.core.store import Conflict, Store, StoreRefuses, StoreUnavailable
+from orderflow_runtime.dispatch.commands import GroupIntake
+from orderflow_runtime.dispatch.effects import Clock, Publisher
+from orderflow_runtime.dispatch.execution import Rules, handler_table
+from orderflow_runtime.dispatch.outbound_calls import Caller
+from orderflow_runtime.dispatch.outbox_relay import Relay
+from orderflow_runtime.dispatch.publications import Publications
+from orderflow_runtime.dispatch.retry import RetryPolicy
+from orderflow_runtime.dispatch.unsent import Unsent
 from orderflow_runtime.ending import Ending
-from orderflow_runtime.gather import Gatherer
-from orderflow_runtime.http import HttpSettings, Probes, health_app, listen, metrics_app, serve
-from orderflow_runtime.intake import GroupIntake
-from orderflow_runtime.kafka import KafkaLog, KafkaSettings
-from orderflow_runtime.log import Log, LogRefuses, LogUnavailable
-from orderflow_runtime.measures import Measures
-from orderflow_runtime.metrics import Metrics
-from orderflow_runtime.postgres import PostgresStore
-from orderflow_runtime.publications import Publications
-from orderflow_runtime.relay import Relay
-from orderflow_runtime.retry import RetryPolicy
-from orderflow_runtime.runs import Runs
+from orderflow_runtime.http_server import HttpSettings, Probes, health_app, listen, metrics_app, serve
+from orderflow_runtime.kafka.kafka_log import KafkaLog, KafkaSettings
+from orderflow_runtime.observability import logs
+from orderflow_runtime.observability.database_gauges import Measures
+from orderflow_runtime.observability.metrics import Metrics
+from orderflow_runtime.observability.saga_durations import Runs
+from orderflow_runtime.observability.traced_messages import TracedDispatcher, TracedLog
+from orderflow_runtime.observability.traced_requests import TracedApp, traced_calls
+from orderflow_runtime.postgres.lock_membership import LockedShards
+from orderflow_runtime.postgres.postgres_store import PostgresStore
 from orderflow_runtime.service import Service
-from orderflow_runtime.shards import LockedShards
-from orderflow_runtime.spans import Spans
-from orderflow_runtime.store import Conflict, Store, StoreRefuses, StoreUnavailable
-from orderflow_runtime.traced_messages import TracedDispatcher, TracedLog
-from orderflow_runtime.traced_requests import TracedApp, traced_calls
-from orderflow_runtime.tracing import Tracer
-from orderflow_runtime.unsent import Unsent
-from orderflow_runtime.worker import Parts, Worker
+from orderflow_runtime.tracing.span_queue import Spans
+from orderflow_runtime.tracing.tracer import Tracer
+from orderflow_runtime.worker.batch_source import Gatherer
+from orderflow_runtime.worker.worker import Parts, Worker
 
 logger = logging.getLogger(__name__)
 
@@ -227,7 +227,7 @@ def _collector(settings: Settings) -> Spans | None:
     endpoint = settings.env.get(environment.OTLP_ENDPOINT) or settings.config.tracing.endpoint
     if not endpoint:
         return None
-    from orderflow_runtime.collector import collector
+    from orderflow_runtime.tracing.exporter import collector
 
     return collector(settings.config, endpoint, settings.env)
 

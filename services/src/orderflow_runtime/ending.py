@@ -1,7 +1,7 @@
 """How a service process ends when it is told to: not at once, where others still send it requests.
 
-`app.py` asks for the end at a signal; `http.py` serves and the worker works until it is due. Kubernetes takes a pod out
-of its Services only while it tells the pod to end, and a load balancer needs longer still to hear of it.
+`app.py` asks for the end at a signal; `http_server.py` serves and the worker works until it is due. Kubernetes takes a
+pod out of its Services only while it tells the pod to end, and a load balancer needs longer still to hear of it.
 """
 
 import asyncio

@@ -17,11 +17,11 @@ import asyncpg
 
 from orderflow_model import environment
 from orderflow_model.postgres_uri import InvalidUri, PostgresUri
-from orderflow_runtime.connection_failures import without_identity
-from orderflow_runtime.migration_failures import MigrationFailed
-from orderflow_runtime.migration_folder import migration_folder
-from orderflow_runtime.migrations import Task, carry_out
-from orderflow_runtime.ownership import Role
+from orderflow_runtime.postgres.connection_failures import without_identity
+from orderflow_runtime.postgres.migration_failures import MigrationFailed
+from orderflow_runtime.postgres.migration_folder import migration_folder
+from orderflow_runtime.postgres.migrator import Task, carry_out
+from orderflow_runtime.postgres.ownership import Role
 
 logger = logging.getLogger(__name__)
 

@@ -17,11 +17,11 @@ import asyncpg
 from orderflow_model import environment
 from orderflow_model.names import role_name, schema_name
 from orderflow_model.postgres_uri import InvalidUri, PostgresUri
-from orderflow_runtime.connecting import connect
-from orderflow_runtime.connection_failures import without_identity
-from orderflow_runtime.migration_failures import MigrationFailed, StillUsed
-from orderflow_runtime.ownership import owned_roles, owned_schemas
-from orderflow_runtime.quoting import run_quoted
+from orderflow_runtime.postgres.connecting import connect
+from orderflow_runtime.postgres.connection_failures import without_identity
+from orderflow_runtime.postgres.migration_failures import MigrationFailed, StillUsed
+from orderflow_runtime.postgres.ownership import owned_roles, owned_schemas
+from orderflow_runtime.postgres.quoting import run_quoted
 
 logger = logging.getLogger(__name__)
 

@@ -154,7 +154,7 @@ class Intake(Protocol):
 class Measure:
     """A gauge that the database knows: `query` gives rows of a column `value`; all their other columns are labels.
 
-    It may scan a table: the slower it is, the less often it is asked (`measures.py`).
+    It may scan a table: the slower it is, the less often it is asked (`database_gauges.py`).
     """
 
     name: str

@@ -15,7 +15,7 @@ from orderflow_cli.postgres import Postgres
 from orderflow_contracts.envelope import Envelope
 from orderflow_contracts.events import ShipmentCreated
 from orderflow_model.topics import event_topic
-from orderflow_runtime.log import partition_of
+from orderflow_runtime.core.event_log import partition_of
 from support.chaos import kill_and_restart
 from support.fleet import Fleet, until
 from support.oracles import judge, until_at_rest

@@ -8,7 +8,7 @@ import pytest
 from orderflow_cli import invariants
 from orderflow_model.flow import OrderFlow
 from orderflow_model.loading import load_flow
-from orderflow_runtime.migrations import migrate
+from orderflow_runtime.postgres.migrator import migrate
 from support.front_door import FLOW
 
 HEALTHY = """

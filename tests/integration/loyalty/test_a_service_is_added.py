@@ -16,7 +16,7 @@ from orderflow_model.config import service_config
 from orderflow_model.flow import OrderFlow
 from orderflow_model.loading import parse_flow
 from orderflow_model.topics import flow_topics
-from orderflow_runtime.migrations import migrate
+from orderflow_runtime.postgres.migrator import migrate
 from support.fleet import PASSWORD, Fleet, until
 from support.orders import SHOP, open_fleet, order, shop_of, start_all
 

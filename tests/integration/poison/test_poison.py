@@ -25,9 +25,9 @@ from orderflow_contracts.envelope import Header
 from orderflow_model.config import service_config
 from orderflow_model.names import dead_letter_topic_name
 from orderflow_model.topics import event_topic
-from orderflow_runtime import letters
-from orderflow_runtime.headers import MAX_HEADERS
-from orderflow_runtime.item import REDRIVE_OF
+from orderflow_runtime.core.headers import MAX_HEADERS
+from orderflow_runtime.core.work_item import REDRIVE_OF
+from orderflow_runtime.dispatch import dead_letters
 from support.fleet import Fleet, until
 from support.orders import Shop, open_fleet, order, shop_of, start_all
 from support.poison import (
@@ -69,12 +69,12 @@ async def letters_of(fleet: Fleet, service: str) -> list[dict[str, Any]]:
 
 def origin(letter: dict[str, Any]) -> At:
     """Where a dead letter was."""
-    return letter[letters.TOPIC].decode(), int(letter[letters.PARTITION]), int(letter[letters.OFFSET])
+    return letter[dead_letters.TOPIC].decode(), int(letter[dead_letters.PARTITION]), int(letter[dead_letters.OFFSET])
 
 
 def is_kept(sent: Wire, record: Any) -> bool:
     """Whether a dead letter has all of the record but for headers in excess; a null value stands as an empty one."""
-    ours = [(name, value) for name, value in record.headers if not name.startswith(letters.PREFIX)]
+    ours = [(name, value) for name, value in record.headers if not name.startswith(dead_letters.PREFIX)]
     theirs = [(name.encode().decode(errors="backslashreplace"), value) for name, value in sent.headers[:MAX_HEADERS]]
     return (record.key, record.value or b"", ours) == (sent.key, sent.value or b"", theirs)
 
@@ -201,8 +201,8 @@ async def all_buried(fleet: Fleet, sent: dict[At, Wire]) -> None:
         assert sorted(map(origin, found)) == sorted(expected)
         for letter in found:
             wire = expected[origin(letter)]
-            assert letter[letters.REASON], wire.kind
-            assert letter[letters.ATTEMPTS] == b"0", wire.kind
+            assert letter[dead_letters.REASON], wire.kind
+            assert letter[dead_letters.ATTEMPTS] == b"0", wire.kind
             assert is_kept(wire, letter["record"]), (wire.kind, letter["record"].headers[:12])
 
 
@@ -224,7 +224,7 @@ async def test_repaired_records_end_their_orders_when_redriven(fleet: Fleet) -> 
         await fleet.until_ready(*names)
         for service in ("notification", "inventory"):
             for letter in await eventually(fleet, service, len(placed)):
-                back: list[Header] = [(REDRIVE_OF, letter[letters.LETTER_ID])]
+                back: list[Header] = [(REDRIVE_OF, letter[dead_letters.LETTER_ID])]
                 record = originals[letter["record"].key]
                 await poisoner.send(Wire("repaired", record.topic, record.key, [*record.headers, *back], record.value))
         for order_id in placed:

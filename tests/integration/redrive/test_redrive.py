@@ -13,7 +13,7 @@ from orderflow_cli.kafka import Kafka
 from orderflow_cli.postgres import Postgres
 from orderflow_model import environment
 from orderflow_model.names import topic_name
-from orderflow_runtime.statements import MAX_REDRIVES
+from orderflow_runtime.postgres.queries import MAX_REDRIVES
 from support.fleet import Fleet, until
 from support.front_door import orderflow
 from support.oracles import judge, until_at_rest

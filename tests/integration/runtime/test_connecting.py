@@ -10,10 +10,10 @@ import asyncpg
 import pytest
 
 from orderflow_model.postgres_uri import Host, PostgresUri
-from orderflow_runtime.connecting import connect
-from orderflow_runtime.connection_failures import CannotConnect
-from orderflow_runtime.postgres import PostgresStore
-from orderflow_runtime.store import StoreUnavailable
+from orderflow_runtime.core.store import StoreUnavailable
+from orderflow_runtime.postgres.connecting import connect
+from orderflow_runtime.postgres.connection_failures import CannotConnect
+from orderflow_runtime.postgres.postgres_store import PostgresStore
 from support.certificates import certificates
 from support.pgbouncer import pooled
 from support.scratch import scratch_directory

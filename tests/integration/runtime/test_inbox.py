@@ -10,13 +10,13 @@ import asyncpg
 import pytest
 
 from orderflow_contracts.envelope import Envelope
-from orderflow_runtime import migrations
-from orderflow_runtime.item import Identity, arrival
-from orderflow_runtime.log import Partition, Position
-from orderflow_runtime.migrations import Task, migrate_service
-from orderflow_runtime.ownership import Role
-from orderflow_runtime.postgres import PostgresStore
-from orderflow_runtime.store import Opening
+from orderflow_runtime.core.event_log import Partition, Position
+from orderflow_runtime.core.store import Opening
+from orderflow_runtime.core.work_item import Identity, arrival
+from orderflow_runtime.postgres import migrator
+from orderflow_runtime.postgres.migrator import Task, migrate_service
+from orderflow_runtime.postgres.ownership import Role
+from orderflow_runtime.postgres.postgres_store import PostgresStore
 from support.real import Site
 from support.tiny import Put
 
@@ -100,11 +100,11 @@ async def test_an_old_event_that_comes_again_after_housekeeping_has_its_effect_o
 @pytest.fixture
 async def before(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[asyncpg.Connection]:
     """The schema of the version before, by its own migrations, and a connection to it."""
-    files = sorted(Path(migrations.__file__).with_name("migrations").glob("000[123]_*.sql"))
+    files = sorted(Path(migrator.__file__).with_name("migrations").glob("000[123]_*.sql"))
     for file in files:
         (tmp_path / file.name).write_text(file.read_text())
     with monkeypatch.context() as patch:
-        patch.setattr(migrations, "_RUNTIME", tmp_path)
+        patch.setattr(migrator, "_RUNTIME", tmp_path)
         await migrate(database)
     connection = await asyncpg.connect(database, server_settings={"search_path": "tiny"})
     yield connection

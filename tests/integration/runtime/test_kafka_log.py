@@ -12,9 +12,9 @@ from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
 from orderflow_cli.kafka import Kafka
-from orderflow_runtime import clients, writing
-from orderflow_runtime.kafka import KafkaLog, KafkaSettings
-from orderflow_runtime.log import LogUnavailable, Message, Partition, Position, partition_of
+from orderflow_runtime.core.event_log import LogUnavailable, Message, Partition, Position, partition_of
+from orderflow_runtime.kafka import clients, writing
+from orderflow_runtime.kafka.kafka_log import KafkaLog, KafkaSettings
 from support.fleet import until
 from support.poison import Poisoner, Wire
 from support.real import Site

@@ -15,9 +15,9 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its stubs r
 )
 
 from orderflow_cli.kafka import Kafka
-from orderflow_runtime import publications
-from orderflow_runtime.kafka import KafkaLog, KafkaSettings
-from orderflow_runtime.log import Message, Record, Refused
+from orderflow_runtime.core.event_log import Message, Record, Refused
+from orderflow_runtime.dispatch import publications
+from orderflow_runtime.kafka.kafka_log import KafkaLog, KafkaSettings
 from support.fleet import until
 from support.poison import read_topic
 from support.real import Site

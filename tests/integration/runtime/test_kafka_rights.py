@@ -9,9 +9,9 @@ import pytest
 from orderflow_model import environment
 from orderflow_model.flow import OrderFlow
 from orderflow_operator.kafka.acls import service_access, service_user
-from orderflow_runtime import reading
-from orderflow_runtime.kafka import KafkaLog
-from orderflow_runtime.log import Log
+from orderflow_runtime.core.event_log import Log
+from orderflow_runtime.kafka import reading
+from orderflow_runtime.kafka.kafka_log import KafkaLog
 from support.fleet import until
 from support.kafka_rights import Json, KafkaRights
 from support.real import Site, tiny_flow

@@ -16,11 +16,11 @@ import pytest
 from orderflow_cli.postgres import Postgres, create_database, drop_database
 from orderflow_model import environment
 from orderflow_model.postgres_uri import PostgresUri
-from orderflow_runtime.log import Partition
-from orderflow_runtime.migration_failures import MigrationRefused, NotGranted, OwnedElsewhere
-from orderflow_runtime.migrations import Task, carry_out, migrate
-from orderflow_runtime.ownership import Role
-from orderflow_runtime.postgres import PostgresStore
+from orderflow_runtime.core.event_log import Partition
+from orderflow_runtime.postgres.migration_failures import MigrationRefused, NotGranted, OwnedElsewhere
+from orderflow_runtime.postgres.migrator import Task, carry_out, migrate
+from orderflow_runtime.postgres.ownership import Role
+from orderflow_runtime.postgres.postgres_store import PostgresStore
 from support.fleet import PASSWORD
 from support.names import unique_name
 from support.real import tiny_flow

@@ -8,11 +8,11 @@ import asyncpg
 import pytest
 
 from orderflow_model.names import role_name
-from orderflow_runtime.log import Partition
-from orderflow_runtime.migrations import migrate
-from orderflow_runtime.pooling import SharedSession
-from orderflow_runtime.postgres import PostgresStore
-from orderflow_runtime.store import StoreUnavailable
+from orderflow_runtime.core.event_log import Partition
+from orderflow_runtime.core.store import StoreUnavailable
+from orderflow_runtime.postgres.migrator import migrate
+from orderflow_runtime.postgres.pooling import SharedSession
+from orderflow_runtime.postgres.postgres_store import PostgresStore
 from support.fleet import PASSWORD, until
 from support.pgbouncer import pooled
 from support.real import Site, tiny_flow

@@ -12,12 +12,12 @@ import asyncpg
 import pytest
 
 from orderflow_contracts.event import Event
-from orderflow_runtime.context import Trace
-from orderflow_runtime.item import Arrival
-from orderflow_runtime.log import Message, Partition, Position, pack
-from orderflow_runtime.postgres import _SESSION, PostgresStore
+from orderflow_runtime.core.event_log import Message, Partition, Position, pack
+from orderflow_runtime.core.store import CallRow, Closing, Conflict, Fenced, Opening, StoreUnavailable
+from orderflow_runtime.core.work_item import Arrival
+from orderflow_runtime.postgres.postgres_store import _SESSION, PostgresStore
 from orderflow_runtime.service import Received, Transaction, each
-from orderflow_runtime.store import CallRow, Closing, Conflict, Fenced, Opening, StoreUnavailable
+from orderflow_runtime.tracing.trace_context import Trace
 from support.real import Site, role_connection
 from support.tiny import Pat, Put, leave, tiny_service
 

@@ -5,8 +5,8 @@ import asyncio
 import aiohttp
 import asyncpg
 
-from orderflow_runtime.postgres import PostgresStore
-from orderflow_runtime.shards import SHARDS
+from orderflow_runtime.postgres.lock_membership import SHARDS
+from orderflow_runtime.postgres.postgres_store import PostgresStore
 from support.fleet import until
 from support.real import Site
 from support.tiny import source_service

@@ -12,9 +12,9 @@ import pytest
 from orderflow_cli.postgres import Postgres, create_database, drop_database
 from orderflow_model import environment
 from orderflow_model.postgres_uri import PostgresUri
-from orderflow_runtime.migration_failures import StillUsed
-from orderflow_runtime.migrations import Task, carry_out
-from orderflow_runtime.ownership import Role
+from orderflow_runtime.postgres.migration_failures import StillUsed
+from orderflow_runtime.postgres.migrator import Task, carry_out
+from orderflow_runtime.postgres.ownership import Role
 from orderflow_runtime.removal import remove
 from support.fleet import PASSWORD
 from support.names import unique_name

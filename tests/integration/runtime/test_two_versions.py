@@ -18,7 +18,7 @@ import orderflow_payment
 import orderflow_runtime
 import orderflow_shipping
 
-RUNTIME = Path(str(orderflow_runtime.__file__)).parent / "migrations"
+RUNTIME = Path(str(orderflow_runtime.__file__)).parent / "postgres" / "migrations"
 SERVICES = (orderflow_inventory, orderflow_notification, orderflow_order, orderflow_payment, orderflow_shipping)
 FOLDERS = [Path(str(service.__file__)).parent / "migrations" for service in SERVICES]
 

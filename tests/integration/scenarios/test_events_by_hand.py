@@ -5,7 +5,7 @@ import random
 from typing import Any
 
 from orderflow_contracts.events import OrderCreated, ShipmentCreated
-from orderflow_runtime.item import REDRIVE_OF
+from orderflow_runtime.core.work_item import REDRIVE_OF
 from support import by_hand
 from support.fleet import Fleet, until
 from support.oracles import judge, until_at_rest

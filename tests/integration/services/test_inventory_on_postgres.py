@@ -24,7 +24,7 @@ from orderflow_contracts.events import (
     StockRestored,
 )
 from orderflow_inventory.handlers import HANDLERS as INVENTORY
-from orderflow_runtime.store import Conflict
+from orderflow_runtime.core.store import Conflict
 from support.batch import Batch, connect, handle, make_schema, received
 
 ADA = Customer(id="ada", email="ada@example.org", name="Ada")

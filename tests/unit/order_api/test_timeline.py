@@ -6,7 +6,7 @@ from typing import Any
 
 from orderflow_order.openapi import TimelineEntry
 from orderflow_order.timeline import first_trace, merge
-from orderflow_runtime.story import Step
+from orderflow_runtime.postgres.history import Step
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)

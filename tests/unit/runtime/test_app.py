@@ -20,10 +20,10 @@ from orderflow_model import environment
 from orderflow_model.config import Channel
 from orderflow_runtime import app
 from orderflow_runtime.app import EX_CONFIG, Misconfigured, Settings, check_matrix, main, run
-from orderflow_runtime.effects import Clock
-from orderflow_runtime.log import LogUnavailable
+from orderflow_runtime.core.event_log import LogUnavailable
+from orderflow_runtime.core.store import Conflict, StoreUnavailable
+from orderflow_runtime.dispatch.effects import Clock
 from orderflow_runtime.service import Service
-from orderflow_runtime.store import Conflict, StoreUnavailable
 from support.fleet import until
 from support.memory_log import MemoryLog
 from support.running import Bench

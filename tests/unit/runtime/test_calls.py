@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from orderflow_runtime.letters import ATTEMPTS
-from orderflow_runtime.store import StoreUnavailable
+from orderflow_runtime.core.store import StoreUnavailable
+from orderflow_runtime.dispatch.dead_letters import ATTEMPTS
 from support.running import Bench
 from support.tiny import Put, tiny_config
 

@@ -7,7 +7,7 @@ import uvloop
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.protocol.admin import ListGroupsRequest
 
-from orderflow_runtime.clients import Connection
+from orderflow_runtime.kafka.clients import Connection
 
 
 def test_a_write_on_a_connection_that_has_just_closed_is_a_lost_connection() -> None:

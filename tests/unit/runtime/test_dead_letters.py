@@ -3,7 +3,7 @@
 import pytest
 
 from orderflow_contracts.envelope import Header
-from orderflow_runtime import letters
+from orderflow_runtime.dispatch import dead_letters
 from support.running import Bench
 from support.tiny import Put, Refused, tiny_config
 
@@ -18,11 +18,11 @@ async def test_an_event_given_up_keeps_its_bytes_and_says_where_it_was_and_why()
     (letter,) = bench.letters()
     assert (letter["key"], letter["value"]) == (record.key, record.value)
     assert (letter["ce_id"], letter["mine"], letter["null"]) == (b"one", b"\x00\xff", None)
-    assert letter[letters.REASON] == b"Refused: k 1"
-    assert letter[letters.ATTEMPTS] == b"3"
-    assert letter[letters.TOPIC].decode() == record.partition.topic
-    assert int(letter[letters.PARTITION]) == record.partition.number
-    assert int(letter[letters.OFFSET]) == record.offset
+    assert letter[dead_letters.REASON] == b"Refused: k 1"
+    assert letter[dead_letters.ATTEMPTS] == b"3"
+    assert letter[dead_letters.TOPIC].decode() == record.partition.topic
+    assert int(letter[dead_letters.PARTITION]) == record.partition.number
+    assert int(letter[dead_letters.OFFSET]) == record.offset
     assert not bench.effects()
 
 
@@ -56,8 +56,8 @@ async def test_a_hostile_record_goes_to_the_letters_at_once(changes: dict[str, o
         await bench.until(lambda: bench.effects() == [("k", "PUT 2")], "the healthy event's effect")
     (letter,) = bench.letters()
     assert (letter["key"], letter["value"]) == (record.key, record.value)
-    assert letter[letters.ATTEMPTS] == b"0"
-    assert letter[letters.REASON]
+    assert letter[dead_letters.ATTEMPTS] == b"0"
+    assert letter[dead_letters.REASON]
 
 
 async def test_null_header_values_do_no_harm() -> None:

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from orderflow_runtime.letters import ATTEMPTS
-from orderflow_runtime.store import Conflict, StoreUnavailable
+from orderflow_runtime.core.store import Conflict, StoreUnavailable
+from orderflow_runtime.dispatch.dead_letters import ATTEMPTS
 from support.running import Bench
 from support.tiny import Pat, Put, Refused, tiny_config
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from orderflow_runtime.calls import Caller
-from orderflow_runtime.gather import Gatherer
-from orderflow_runtime.log import Partition, Position, Record, Stretch
-from orderflow_runtime.store import Lease
+from orderflow_runtime.core.event_log import Partition, Position, Record, Stretch
+from orderflow_runtime.core.store import Lease
+from orderflow_runtime.dispatch.outbound_calls import Caller
+from orderflow_runtime.worker.batch_source import Gatherer
 from support.running import Bench, message
 from support.tiny import Put
 

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from orderflow_contracts.event import Event
-from orderflow_runtime.effects import Publisher
-from orderflow_runtime.intake import MOST_WAITING, GroupIntake
-from orderflow_runtime.log import LogUnavailable, Partition
-from orderflow_runtime.relay import Relay
+from orderflow_runtime.core.event_log import LogUnavailable, Partition
+from orderflow_runtime.core.store import Conflict, StoreUnavailable
+from orderflow_runtime.dispatch.commands import MOST_WAITING, GroupIntake
+from orderflow_runtime.dispatch.effects import Publisher
+from orderflow_runtime.dispatch.outbox_relay import Relay
 from orderflow_runtime.service import EventTooLarge, Reply, Unavailable
-from orderflow_runtime.store import Conflict, StoreUnavailable
 from support.memory_log import MemoryLog
 from support.running import Bench, CountingClock
 from support.tiny import Done, Refused, tiny_service

@@ -5,7 +5,7 @@ import uuid
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orderflow_runtime.ids import id_range, new_event_id
+from orderflow_runtime.event_ids import id_range, new_event_id
 from support.running import Bench
 from support.tiny import Put
 

@@ -11,7 +11,7 @@ from support.tiny import Put
 
 _PROGRAM = """
 import logging
-from orderflow_runtime import logs
+from orderflow_runtime.observability import logs
 logs.set_up("shop", "order", "info")
 logging.getLogger("orderflow").info("a %s\\n line", "long", extra={"key": "o-1", "event": "PUT"})
 logging.getLogger("orderflow").debug("not this")
@@ -27,7 +27,7 @@ except RuntimeError:
 """
 _SWITCHED = """
 import logging, os, signal
-from orderflow_runtime import logs
+from orderflow_runtime.observability import logs
 logs.set_up("shop", "order", "info")
 signal.signal(signal.SIGUSR1, lambda *_: logs.switch("info"))
 for turn in range(3):

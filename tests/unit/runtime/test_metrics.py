@@ -13,14 +13,14 @@ from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from orderflow_model.config import ObjectiveConfig
-from orderflow_runtime import measures
-from orderflow_runtime.context import Trace
-from orderflow_runtime.histogram import BatchHistogram
-from orderflow_runtime.measures import Measures
-from orderflow_runtime.metrics import Metrics
-from orderflow_runtime.runs import Runs
+from orderflow_runtime.core.store import StoreUnavailable
+from orderflow_runtime.observability import database_gauges
+from orderflow_runtime.observability.batch_histogram import BatchHistogram
+from orderflow_runtime.observability.database_gauges import Measures
+from orderflow_runtime.observability.metrics import Metrics
+from orderflow_runtime.observability.saga_durations import Runs
 from orderflow_runtime.service import Measure
-from orderflow_runtime.store import StoreUnavailable
+from orderflow_runtime.tracing.trace_context import Trace
 from support.running import Bench
 from support.tiny import Done, Put
 
@@ -189,7 +189,7 @@ async def test_runs_that_ended_while_postgres_is_away_are_measured_later() -> No
 @pytest.fixture
 def no_bookkeeping(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only the measures of the test are taken."""
-    monkeypatch.setattr(measures, "BOOKKEEPING", ())
+    monkeypatch.setattr(database_gauges, "BOOKKEEPING", ())
 
 
 @pytest.mark.usefixtures("no_bookkeeping")

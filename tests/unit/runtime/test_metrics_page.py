@@ -12,8 +12,8 @@ from orderflow_model.config import ObjectiveConfig
 from orderflow_order.measures import MEASURES
 from orderflow_payment.handlers import payment_service
 from orderflow_runtime.app import Settings
-from orderflow_runtime.measures import BOOKKEEPING
-from orderflow_runtime.metrics import Metrics
+from orderflow_runtime.observability.database_gauges import BOOKKEEPING
+from orderflow_runtime.observability.metrics import Metrics
 from orderflow_runtime.service import Measure
 from orderflow_shipping.__main__ import build as shipping
 from support.tiny import Outside, tiny_config

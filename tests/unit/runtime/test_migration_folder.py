@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from orderflow_runtime.migration_failures import MigrationsNotFound
-from orderflow_runtime.migration_folder import migration_folder
+from orderflow_runtime.postgres.migration_failures import MigrationsNotFound
+from orderflow_runtime.postgres.migration_folder import migration_folder
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from unittest.mock import patch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from orderflow_runtime.log import LogUnavailable
-from orderflow_runtime.store import Conflict, StoreUnavailable
+from orderflow_runtime.core.event_log import LogUnavailable
+from orderflow_runtime.core.store import Conflict, StoreUnavailable
 from support.memory import Faults
 from support.running import Bench, Instance
 from support.tiny import Pat, Put, tiny_config
@@ -18,11 +18,11 @@ from support.tiny import Pat, Put, tiny_config
 STORE_STEPS = ("begin", "open", "claim", "close", "commit", "committed", "acquire", "backlog", "due", "release", "note")
 LOG_STEPS = ("resume", "fetch", "publish", "published", "start")
 QUICK = {
-    "gather._POLL": 0.02,
-    "worker._LONGEST_WAIT": 0.05,
-    "worker._FLUSH_SECONDS": 0.1,
-    "publications._FIRST_WAIT": 0.005,
-    "publications._LONGEST_WAIT": 0.02,
+    "worker.batch_source._POLL": 0.02,
+    "worker.worker._LONGEST_WAIT": 0.05,
+    "worker.worker._FLUSH_SECONDS": 0.1,
+    "dispatch.publications._FIRST_WAIT": 0.005,
+    "dispatch.publications._LONGEST_WAIT": 0.02,
 }
 """Waits that would only make the test slow."""
 ENDINGS = ("stop", "crash", "kick")

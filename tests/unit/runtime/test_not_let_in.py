@@ -5,10 +5,11 @@ from collections.abc import Sequence
 
 import pytest
 
-from orderflow_runtime import publications, worker
-from orderflow_runtime.log import LogRefuses, LogUnavailable, Message, Partition, pack
-from orderflow_runtime.relay import Relay
-from orderflow_runtime.store import OutboxRow, StoreRefuses
+from orderflow_runtime.core.event_log import LogRefuses, LogUnavailable, Message, Partition, pack
+from orderflow_runtime.core.store import OutboxRow, StoreRefuses
+from orderflow_runtime.dispatch import publications
+from orderflow_runtime.dispatch.outbox_relay import Relay
+from orderflow_runtime.worker import worker
 from support.memory_log import MemoryLog
 from support.running import Bench
 from support.tiny import Put

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from orderflow_contracts.envelope import Header
-from orderflow_runtime import letters
-from orderflow_runtime.headers import MAX_HEADERS
+from orderflow_runtime.core.headers import MAX_HEADERS
+from orderflow_runtime.dispatch import dead_letters
 from support.running import Bench
 from support.tiny import Put, tiny_config
 
@@ -65,7 +65,7 @@ async def test_a_dead_letter_keeps_so_many_headers_and_those_that_are_read_first
     async with bench.running():
         await bench.until(bench.letters, "the letter")
     (record,) = bench.cluster.all(bench.config.dead_letter_topic)
-    kept = [header for header in record.headers if not header[0].startswith(letters.PREFIX)]
+    kept = [header for header in record.headers if not header[0].startswith(dead_letters.PREFIX)]
     assert kept[-len(attributes) - 1 : -1] == attributes
     assert {name for name, _ in kept[: -len(attributes) - 1]} == {"h\\xff"}
     assert len(kept) == MAX_HEADERS + 1  # the time was put in
@@ -93,8 +93,8 @@ async def test_an_event_in_any_form_is_handled_once_also_after_a_wait_and_from_i
     async with bench.running():
         await bench.until(bench.letters, "the letter")
         (letter,) = bench.cluster.all(bench.config.dead_letter_topic)
-        back: Header = ("orderflow-redrive-of", dict(letter.headers)[letters.LETTER_ID])
-        kept = [header for header in letter.headers if not header[0].startswith(letters.PREFIX)]
+        back: Header = ("orderflow-redrive-of", dict(letter.headers)[dead_letters.LETTER_ID])
+        kept = [header for header in letter.headers if not header[0].startswith(dead_letters.PREFIX)]
         bench.send(Put(thing="k", n=1), headers=[*kept, back], value=letter.value)
         await bench.until(bench.effects, "the effect")
         bench.send(Put(thing="k", n=2))

@@ -4,8 +4,8 @@ import pytest
 from aiokafka.consumer import fetcher
 from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 
-from orderflow_runtime import kafka
-from orderflow_runtime.records import Batches
+from orderflow_runtime.kafka import kafka_log
+from orderflow_runtime.kafka.records import Batches
 
 HEADERS = [("nAme", b"1"), ("null", None), ("emptY", b""), ("é", b"\xff")]
 
@@ -29,7 +29,7 @@ def read(data: bytes) -> list[tuple[object, ...]]:
 
 def test_kafka_logs_read_by_this_reader() -> None:
     """Whoever imports the Kafka log has aiokafka read by `Batches`."""
-    assert kafka.KafkaLog is not None
+    assert kafka_log.KafkaLog is not None
     assert fetcher.MemoryRecords is Batches
 
 

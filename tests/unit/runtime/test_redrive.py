@@ -3,9 +3,9 @@
 import uuid
 
 from orderflow_contracts.envelope import Header
-from orderflow_runtime.item import REDRIVE_OF
-from orderflow_runtime.letters import LETTER_ID
-from orderflow_runtime.statements import MAX_REDRIVES
+from orderflow_runtime.core.work_item import REDRIVE_OF
+from orderflow_runtime.dispatch.dead_letters import LETTER_ID
+from orderflow_runtime.postgres.queries import MAX_REDRIVES
 from support.running import Bench
 from support.tiny import Put, tiny_config
 

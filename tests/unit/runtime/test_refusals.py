@@ -7,11 +7,11 @@ from aiokafka import errors
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from orderflow_contracts.event import Event
-from orderflow_runtime import publications
-from orderflow_runtime.effects import Publisher
-from orderflow_runtime.letters import UNSENT
-from orderflow_runtime.log import LogUnavailable, Message, batch_bytes
-from orderflow_runtime.refusals import CODES, Whose, whose, words
+from orderflow_runtime.core.event_log import LogUnavailable, Message, batch_bytes
+from orderflow_runtime.dispatch import publications
+from orderflow_runtime.dispatch.dead_letters import UNSENT
+from orderflow_runtime.dispatch.effects import Publisher
+from orderflow_runtime.kafka.refusals import CODES, Whose, whose, words
 from orderflow_runtime.service import EventTooLarge
 from support.running import Bench, CountingClock
 from support.tiny import Done, Pat, Put

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orderflow_model.config import DeliveryConfig
-from orderflow_runtime.retry import RetryPolicy
+from orderflow_runtime.dispatch.retry import RetryPolicy
 
 DELIVERIES = st.builds(
     DeliveryConfig,

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from orderflow_runtime.log import Message, Partition, Position
-from orderflow_runtime.shards import SHARDS, LockedShards
-from orderflow_runtime.store import StoreUnavailable
+from orderflow_runtime.core.event_log import Message, Partition, Position
+from orderflow_runtime.core.store import StoreUnavailable
+from orderflow_runtime.postgres.lock_membership import SHARDS, LockedShards
 from support.fleet import until
 from support.memory_log import MemoryCluster, MemoryLog
 
@@ -51,7 +51,7 @@ class Member:
 @pytest.fixture
 async def member(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Member]:
     """A member that holds all shards."""
-    monkeypatch.setattr("orderflow_runtime.shards._EVERY", 0.01)
+    monkeypatch.setattr("orderflow_runtime.postgres.lock_membership._EVERY", 0.01)
     cluster, locks = MemoryCluster({"out": 1}), Locks()
     member = Member(LockedShards(MemoryLog(cluster, "g", ()), locks), locks, cluster)
     assert not member.shards.joined()

@@ -9,11 +9,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from orderflow_runtime import spans as module
-from orderflow_runtime.collector import collector
-from orderflow_runtime.context import NO_SPAN, Trace
-from orderflow_runtime.otlp import encoder
-from orderflow_runtime.spans import MOST_WAITING, Away, Kind, Refused, Shape, Span, Spans
+from orderflow_runtime.tracing import span_queue as module
+from orderflow_runtime.tracing.exporter import collector
+from orderflow_runtime.tracing.otlp import encoder
+from orderflow_runtime.tracing.span_queue import MOST_WAITING, Away, Kind, Refused, Shape, Span, Spans
+from orderflow_runtime.tracing.trace_context import NO_SPAN, Trace
 from support.otlp import Received, grpc_collector
 from support.tiny import tiny_config
 

@@ -6,9 +6,9 @@ import asyncpg
 import pytest
 from asyncpg import exceptions
 
-from orderflow_runtime.postgres import translate
-from orderflow_runtime.sqlstates import CLASSES, CODES, Fault, advice, fault
-from orderflow_runtime.store import Conflict, StoreUnavailable
+from orderflow_runtime.core.store import Conflict, StoreUnavailable
+from orderflow_runtime.postgres.postgres_store import translate
+from orderflow_runtime.postgres.sqlstates import CLASSES, CODES, Fault, advice, fault
 
 KNOWN = {
     name: known

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from orderflow_runtime.letters import ATTEMPTS
+from orderflow_runtime.dispatch.dead_letters import ATTEMPTS
 from support.running import Bench
 from support.tiny import Put, tiny_config
 

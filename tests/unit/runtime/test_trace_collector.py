@@ -11,10 +11,10 @@ import pytest
 from orderflow_cli.ports import free_port
 from orderflow_model.config import ServiceConfig, TracingConfig
 from orderflow_model.saga import TraceProtocol
-from orderflow_runtime.collector import collector, sender
-from orderflow_runtime.context import Trace
-from orderflow_runtime.otlp import encoder
-from orderflow_runtime.spans import Away, Kind, Refused, Shape, Span
+from orderflow_runtime.tracing.exporter import collector, sender
+from orderflow_runtime.tracing.otlp import encoder
+from orderflow_runtime.tracing.span_queue import Away, Kind, Refused, Shape, Span
+from orderflow_runtime.tracing.trace_context import Trace
 from support.otlp import Received, grpc_collector, http_collector
 from support.tiny import tiny_config
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orderflow_runtime.context import NONE, Trace, note, outgoing, read_trace, trace_of, within
+from orderflow_runtime.tracing.trace_context import NONE, Trace, note, outgoing, read_trace, trace_of, within
 
 HEX = "0123456789abcdef"
 TRACE_ID, SPAN, OTHER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", "00f067aa0ba902b7"

@@ -7,11 +7,11 @@ import pytest
 from orderflow_contracts.envelope import Header
 from orderflow_model.config import TracingConfig
 from orderflow_model.saga import TraceConsumer
-from orderflow_runtime.context import Trace
-from orderflow_runtime.item import REDRIVE_OF
-from orderflow_runtime.letters import LETTER_ID
-from orderflow_runtime.log import Record
-from orderflow_runtime.spans import MOST_WAITING, Kind, Span
+from orderflow_runtime.core.event_log import Record
+from orderflow_runtime.core.work_item import REDRIVE_OF
+from orderflow_runtime.dispatch.dead_letters import LETTER_ID
+from orderflow_runtime.tracing.span_queue import MOST_WAITING, Kind, Span
+from orderflow_runtime.tracing.trace_context import Trace
 from support.running import Bench
 from support.tiny import Put, tiny_config
 from support.told import Told

@@ -10,10 +10,10 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route
 
 from orderflow_model.config import TracingConfig
-from orderflow_runtime.context import NO_SPAN, Trace
-from orderflow_runtime.spans import Kind
-from orderflow_runtime.traced_requests import TracedApp
-from orderflow_runtime.tracing import Tracer
+from orderflow_runtime.observability.traced_requests import TracedApp
+from orderflow_runtime.tracing.span_queue import Kind
+from orderflow_runtime.tracing.trace_context import NO_SPAN, Trace
+from orderflow_runtime.tracing.tracer import Tracer
 from support.asgi import request
 from support.told import Told
 

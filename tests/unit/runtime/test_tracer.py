@@ -6,9 +6,9 @@ import pytest
 
 from orderflow_model.config import TracingConfig
 from orderflow_model.saga import TraceConsumer
-from orderflow_runtime.context import NO_SPAN, NONE, Trace
-from orderflow_runtime.spans import Spans
-from orderflow_runtime.tracing import Asked, Tracer, asked
+from orderflow_runtime.tracing.span_queue import Spans
+from orderflow_runtime.tracing.trace_context import NO_SPAN, NONE, Trace
+from orderflow_runtime.tracing.tracer import Asked, Tracer, asked
 
 TRACE_ID, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 SAMPLED, UNSAMPLED = Trace(f"00-{TRACE_ID}-{SPAN}-01"), Trace(f"00-{TRACE_ID}-{SPAN}-00")

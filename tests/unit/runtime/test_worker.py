@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from orderflow_runtime.log import LogUnavailable, Message, Partition, Position, pack, unpack
-from orderflow_runtime.store import Conflict, Fenced, StoreUnavailable
+from orderflow_runtime.core.event_log import LogUnavailable, Message, Partition, Position, pack, unpack
+from orderflow_runtime.core.store import Conflict, Fenced, StoreUnavailable
 from support.memory import Faults
 from support.running import Bench, message
 from support.tiny import Done, Pat, Put, tiny_config
@@ -183,7 +183,7 @@ async def test_a_graceful_stop_finishes_and_gives_back() -> None:
 
 async def test_a_stop_with_postgres_or_kafka_away_ends_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stop waits for a while and no longer; what it could not do, the next owner does."""
-    monkeypatch.setattr("orderflow_runtime.worker._FLUSH_SECONDS", 0.1)
+    monkeypatch.setattr("orderflow_runtime.worker.worker._FLUSH_SECONDS", 0.1)
     bench = Bench(partitions=1)
     instance = bench.instance()
     instance.start()
@@ -311,7 +311,7 @@ async def test_a_batch_that_does_not_end_is_a_stall_and_an_idle_instance_is_not(
 
 async def test_what_waits_for_topics_no_longer_subscribed_is_adopted(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was owed, parked or set under a topic that the service dropped is not forgotten."""
-    monkeypatch.setattr("orderflow_runtime.worker._ADOPT_EVERY", 0.05)
+    monkeypatch.setattr("orderflow_runtime.worker.worker._ADOPT_EVERY", 0.05)
     bench = Bench(partitions=2)
     gone = Partition("gone", 5)
     old = message(bench.config, Done(thing="k", n=7))

@@ -1,0 +1,1 @@
+"""The ports of the dispatcher, and what passes through them."""

@@ -1,0 +1,174 @@
+"""Where HTTP hands in commands. Those that come together share one transaction and so one fsync.
+
+What a command publishes has no source partition: it goes to the outbox shard of its key, and the owner of the
+like-numbered partition of the service's first topic publishes it (`outbox_relay.py`).
+"""
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from orderflow_contracts.event import Event
+from orderflow_runtime.core.event_log import Partition, partition_of
+from orderflow_runtime.core.store import Conflict, Store, StoreUnavailable
+from orderflow_runtime.dispatch.effects import Effects, Publisher
+from orderflow_runtime.service import Command, CommandHandler, EventTooLarge, Reply, Unavailable
+from orderflow_runtime.tracing.trace_context import Trace, read_trace
+from orderflow_runtime.tracing.tracer import Asked, Tracer, asked
+
+logger = logging.getLogger(__name__)
+
+MOST_AT_ONCE = 500
+MOST_WAITING = 5_000
+_TRIES = 5
+
+
+@dataclass(slots=True)
+class _Pending:
+    name: str
+    command: Command
+    answer: "asyncio.Future[Any]"
+    place: Trace
+    request: Asked | None
+
+
+class GroupIntake:
+    """An `Intake`. `shards` is how many shards keys are spread over; `wake` is called when there is something new,
+    `observe` with the events that were committed.
+    """
+
+    def __init__(
+        self,
+        handlers: Mapping[str, CommandHandler],
+        store: Store,
+        publisher: Publisher,
+        topic: str,
+        shards: int,
+        wake: Callable[[], None],
+        observe: Callable[[Sequence[Event]], None],
+        tracer: Tracer | None = None,
+    ) -> None:
+        self._observe = observe
+        self._tracer = tracer or Tracer()
+        self._handlers = handlers
+        self._store = store
+        self._publisher = publisher
+        self._topic = topic
+        self.shards = shards
+        self._wake = wake
+        self._queue: asyncio.Queue[_Pending] = asyncio.Queue(MOST_WAITING)
+
+    async def submit(self, name: str, key: str, payload: Any) -> Any:
+        """Hand in one command; raise `Unavailable` when it could not be committed, or whether it was is not known."""
+        return (await self.submit_all(name, [(key, payload)]))[0]
+
+    async def submit_all(self, name: str, commands: Sequence[tuple[str, Any]]) -> Sequence[Any]:
+        """Hand in many."""
+        pending = self._pending(name, commands)
+        if self._queue.qsize() + len(pending) > MOST_WAITING:
+            raise Unavailable(f"{self._queue.qsize()} commands are waiting already; try again later")
+        for one in pending:
+            self._queue.put_nowait(one)
+        answers = [one.answer for one in pending]
+        if answers:
+            await asyncio.wait(answers)
+        if failed := [error for answer in answers if (error := answer.exception())]:
+            raise failed[0]
+        # a reply may be an exception: a refusal is a value here, and its endpoint's to raise
+        return [answer.result() for answer in answers]
+
+    def _pending(self, name: str, commands: Sequence[tuple[str, Any]]) -> list[_Pending]:
+        loop, request = asyncio.get_running_loop(), asked.get()
+        places = self._tracer.commanded(name, [key for key, _ in commands])
+        return [
+            _Pending(name, Command(key, payload, place.text()), loop.create_future(), place, request)
+            for (key, payload), place in zip(commands, places, strict=True)
+        ]
+
+    async def read(self, query: str, *args: object) -> Sequence[Mapping[str, Any]]:
+        """Query outside the commands' transactions."""
+        try:
+            return await self._store.read(query, *args)
+        except StoreUnavailable as error:
+            raise Unavailable(str(error)) from error
+
+    async def run(self) -> None:
+        """Commit what comes, group by group, for ever."""
+        while True:
+            group = [await self._queue.get()]
+            while len(group) < MOST_AT_ONCE and not self._queue.empty():
+                group.append(self._queue.get_nowait())
+            await self._commit(group)
+
+    async def _commit(self, group: Sequence[_Pending]) -> None:
+        """Commit the group; if a handler fails, each command by itself, so that none spoils another."""
+        try:
+            replies = await self._transact(group)
+        except Exception as error:
+            if len(group) == 1 or isinstance(error, StoreUnavailable):
+                _refuse(group, error)
+                return
+            for one in group:
+                await self._commit([one])
+            return
+        for one, reply in zip(group, replies, strict=True):
+            if not one.answer.done():
+                one.answer.set_result(reply.value)
+
+    async def _transact(self, group: Sequence[_Pending]) -> list[Reply]:
+        for _ in range(_TRIES - 1):
+            try:
+                return await self._try(group)
+            except Conflict as error:
+                logger.info("%d commands run again: %s", len(group), error)
+        return await self._try(group)
+
+    async def _try(self, group: Sequence[_Pending]) -> list[Reply]:
+        replies: dict[int, Reply] = {}
+        async with self._store.intake_transaction() as tx:
+            effects = Effects(tx, self._shard_of)
+            effects.causes = {one.command.key: one.place for one in group}
+            for name, turn in _turns(group):
+                answers = await self._handlers[name]([group[i].command for i in turn], effects)
+                replies |= zip(turn, answers, strict=True)
+            for index, reply in replies.items():
+                self._send(group[index], reply, effects)
+            await tx.close(effects.closing(intake=True))
+        self._wake()
+        self._observe([event for reply in replies.values() for event in reply.publish])
+        return [replies[i] for i in range(len(group))]
+
+    def _send(self, one: _Pending, reply: Reply, effects: Effects) -> None:
+        if reply.trace:
+            one.place = self._tracer.join(one.request, one.place, read_trace(reply.trace).told())
+            effects.carry_on(one.command.key, one.place)
+        for event in reply.publish:
+            effects.send(self._publisher.message(event, one.place), event.key)
+
+    def _shard_of(self, key: str) -> Partition:
+        return Partition(self._topic, partition_of(key.encode(), self.shards))
+
+
+def _turns(group: Sequence[_Pending]) -> list[tuple[str, list[int]]]:
+    """Group commands for handler calls: one name each, a key at most once each, each key's commands in order."""
+    count: dict[str, int] = defaultdict(int)
+    turns: dict[tuple[int, str], list[int]] = {}
+    for index, one in enumerate(group):
+        turns.setdefault((count[one.command.key], one.name), []).append(index)
+        count[one.command.key] += 1
+    return [(at[1], turns[at]) for at in sorted(turns, key=lambda at: at[0])]
+
+
+def _refuse(group: Sequence[_Pending], error: Exception) -> None:
+    if isinstance(error, (StoreUnavailable, Conflict)):
+        error = Unavailable(str(error))
+    for one in group:
+        if one.answer.done():
+            continue
+        if isinstance(error, EventTooLarge):
+            one.answer.set_result(error)  # the command's own fault, which is no reason to hide what became of others
+        else:
+            one.answer.set_exception(error)

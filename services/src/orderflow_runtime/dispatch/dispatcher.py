@@ -1,0 +1,183 @@
+"""One batch, one transaction: the heart of the runtime. `worker.py` gathers batches and calls `Dispatcher.handle`.
+
+A batch first runs set-based: one handler call for all events of a type. If any handler fails, the batch rolls back
+and runs again with care: under savepoints, halving until the culprit stands alone. The culprit is parked by its key,
+or goes to the dead letters after its last retry; everything else commits.
+"""
+
+import logging
+import uuid
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from orderflow_contracts.event import Event
+from orderflow_runtime.core.event_log import Partition, Position
+from orderflow_runtime.core.store import (
+    BatchTransaction,
+    CallRow,
+    Closing,
+    DeadLetter,
+    Lease,
+    Opening,
+    OutboxRow,
+    Park,
+    Store,
+)
+from orderflow_runtime.core.work_item import TIMER, Identity, Item, Poison
+from orderflow_runtime.dispatch.effects import Effects
+from orderflow_runtime.dispatch.execution import NOT_TO_BLAME, Attempt, Rules
+from orderflow_runtime.dispatch.journal import journal_rows
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Batch:
+    """What is handled together. `offsets` say where to go on in the partitions that were read."""
+
+    items: list[Item] = field(default_factory=list)
+    poison: list[Poison] = field(default_factory=list)
+    offsets: dict[Partition, Position] = field(default_factory=dict)
+    ignored: list[str] = field(default_factory=list)
+    """kinds of metadata that was left aside"""
+
+    def __bool__(self) -> bool:
+        return bool(self.items or self.offsets)
+
+    def shards(self) -> list[Partition]:
+        """Give the partitions whose leases the batch needs, in order."""
+        return sorted({item.shard for item in self.items} | self.offsets.keys())
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What a batch did, for the worker to go on from and for the metrics."""
+
+    outbox: Sequence[OutboxRow]
+    calls: Sequence[CallRow]
+    timers: Sequence[timedelta]
+    handled: Sequence[Item]
+    published: Sequence[Event]
+    parked: Sequence[Park]
+    settled: Sequence[int]
+    dead: Sequence[DeadLetter]
+
+
+class Dispatcher:
+    """Runs the batches of one service. It knows nothing of Kafka, and of Postgres only the store."""
+
+    def __init__(self, rules: Rules, store: Store) -> None:
+        self._rules = rules
+        self._store = store
+
+    async def handle(self, batch: Batch, leases: Mapping[Partition, Lease], published: Sequence[int]) -> Committed:
+        """Handle a batch to its commit; raise `Fenced`, `Conflict` or `StoreUnavailable` with nothing done."""
+        opening = Opening(
+            leases={p: (leases[p].epoch, batch.offsets.get(p, leases[p].next)) for p in batch.shards()},
+            published=published,
+            inbox=[item.inbox for item in batch.items if item.inbox is not None and item.redrive_of is None],
+            keys={item.key for item in batch.items if item.offset is not None},
+        )
+        careful = any(item.parked_id is not None for item in batch.items)
+        try:
+            return await self._transact(batch, opening, careful)
+        except NOT_TO_BLAME:
+            raise
+        except Exception as error:
+            if careful:
+                raise
+            logger.info("a batch of %d failed (%s); running it with care", len(batch.items), type(error).__name__)
+            return await self._transact(batch, opening, careful=True)
+
+    async def _transact(self, batch: Batch, opening: Opening, careful: bool) -> Committed:
+        first = next(iter(opening.leases))
+        async with self._store.transaction() as tx:
+            opened = await tx.open(opening)
+            attempt = Attempt(self._rules, tx, Effects(tx, lambda _: first))
+            await attempt.run(await _claim(tx, batch.items, opened.fresh), opened.held, careful)
+            attempt.bury_poison(await _claim_poison(tx, batch.poison))
+            closing = _closing(attempt)
+            outbox = await tx.close(closing)
+        return Committed(
+            outbox,
+            closing.calls,
+            [after for _, _, _, _, after, _, _ in closing.timers],
+            attempt.handled,
+            attempt.published,
+            attempt.parked,
+            attempt.settled,
+            attempt.dead,
+        )
+
+
+def _closing(attempt: Attempt) -> Closing:
+    closing = attempt.effects.closing()
+    closing.park = attempt.parked
+    closing.unpark = attempt.settled
+    closing.dead = attempt.dead
+    closing.journal = list(journal_rows(attempt.handled, attempt.parked, attempt.dead))
+    return closing
+
+
+async def _claim(tx: BatchTransaction, items: Sequence[Item], fresh: Collection[Identity]) -> list[Item]:
+    """Keep what is ours to do: new events, timers still set, outcomes not handled yet, redrives not yet taken."""
+    new = [item for item in items if item.parked_id is None]
+    redrives = [item for item in new if item.redrive_of]
+    timers = [(item.key, item.payload.name) for item in new if item.type.startswith(TIMER)]
+    calls = [item.call_id for item in new if item.call_id]
+    taken, returned = await _claim_redrives(tx, redrives)
+    fresh = {*fresh, *returned}
+    fired = await tx.claim_timers(timers) if timers else frozenset()
+    known = await tx.claim_calls(calls) if calls else frozenset()
+    seen: set[Identity] = set()
+    kept = []
+    for item in items:
+        if item.parked_id is not None:
+            ours = True
+        elif item.inbox is not None:
+            ours = _is_new(item, fresh, seen, taken)
+        else:
+            ours = item.call_id in known if item.call_id else (item.key, item.payload.name) in fired
+        if ours:
+            kept.append(item)
+    return kept
+
+
+async def _claim_redrives(
+    tx: BatchTransaction, items: Sequence[Item]
+) -> tuple[dict[uuid.UUID, str | None], frozenset[Identity]]:
+    """Give the letters taken back, with their events' ids, and which of the events are new.
+
+    Redrives of other services' letters leave the inbox alone: the same event may still come by our own letter's.
+    """
+    taken = dict(await tx.claim_redrives([item.redrive_of for item in items if item.redrive_of])) if items else {}
+    inbox = [item.inbox for item in items if item.inbox is not None and item.redrive_of in taken]
+    return taken, await tx.take_in(inbox) if inbox else frozenset()
+
+
+def _is_new(
+    item: Item,
+    fresh: Collection[Identity],
+    seen: set[Identity],
+    taken: dict[uuid.UUID, str | None],
+) -> bool:
+    """A redriven event counts once per death: it may be in the inbox already, if it was this very event that died."""
+    assert item.inbox is not None  # noqa: S101  (only events come here)
+    if item.redrive_of is not None and item.redrive_of not in taken:
+        return False
+    new = item.inbox.identity in fresh and item.inbox.identity not in seen
+    seen.add(item.inbox.identity)
+    return new if item.redrive_of is None else taken.pop(item.redrive_of) == item.event_id or new
+
+
+async def _claim_poison(tx: BatchTransaction, poison: Sequence[Poison]) -> list[Poison]:
+    """Leave out redriven records of other services, which are not ours to bury, and repeats of our own."""
+    redrives = [broken.redrive_of for broken in poison if broken.redrive_of]
+    taken = set(await tx.claim_redrives(redrives)) if redrives else set()
+    kept = []
+    for broken in poison:
+        if broken.redrive_of is None or broken.redrive_of in taken:
+            kept.append(broken)
+            taken.discard(broken.redrive_of)
+    return kept

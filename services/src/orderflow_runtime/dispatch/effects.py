@@ -1,0 +1,183 @@
+"""What handlers do in a batch: their statements go to Postgres at once, their timers, calls and events are gathered.
+
+`dispatcher.py` and `commands.py` make one `Effects` per batch and write what it gathered when the batch closes.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import msgspec
+
+from orderflow_contracts.envelope import Envelope
+from orderflow_contracts.event import Event
+from orderflow_runtime.core.event_log import Message, Partition, batch_bytes, pack
+from orderflow_runtime.core.store import BatchTransaction, CallRow, Closing
+from orderflow_runtime.event_ids import new_event_id
+from orderflow_runtime.service import EventTooLarge
+from orderflow_runtime.tracing.trace_context import NONE, Trace
+from orderflow_runtime.tracing.tracer import Tracer
+
+
+class Clock:
+    """The wall clock and ids for outgoing events; due times and leases use the database's clock instead."""
+
+    def now(self) -> datetime:
+        """Give the time in UTC."""
+        return datetime.now(UTC)
+
+    def new_id(self, key: str) -> str:
+        """Give a new id for an event of this key."""
+        return new_event_id(key)
+
+
+class _Timer(NamedTuple):
+    shard: Partition
+    after: timedelta
+    payload: bytes
+    trace: Trace
+
+
+class Effects:
+    """A `Transaction` for handlers.
+
+    What they make belongs to a shard, the partition whose owner goes on with it: that of the key's item in `shards`,
+    else what `shard_of` says.
+    """
+
+    def __init__(self, tx: BatchTransaction, shard_of: Callable[[str], Partition]) -> None:
+        self._tx = tx
+        self._shard_of = shard_of
+        self._timers: dict[tuple[str, str], _Timer | None] = {}
+        self._calls: dict[str, CallRow] = {}
+        self._messages: dict[Partition, list[Message]] = {}
+        self.in_statement = False
+        """Whether a statement was begun and has not ended, be it because its caller was cancelled."""
+        self.causes: dict[str, Trace] = {}
+        """The trace that effects of a key carry on; set before handlers of the key run."""
+        self.shards: dict[str, Partition] = {}
+        """The shard of each key's item under way: a key's items of one batch may come from several topics."""
+
+    async def fetch(self, query: str, *args: object) -> Sequence[Mapping[str, Any]]:
+        """Run a query in the batch's transaction."""
+        with self._statement():
+            return await self._tx.fetch(query, *args)
+
+    async def execute(self, query: str, *args: object) -> None:
+        """Run a statement in the batch's transaction."""
+        with self._statement():
+            await self._tx.execute(query, *args)
+
+    @contextmanager
+    def _statement(self) -> Iterator[None]:
+        self.in_statement = True
+        try:
+            yield
+        except Exception:
+            self.in_statement = False
+            raise
+        self.in_statement = False
+
+    def set_timer(self, name: str, key: str, after: timedelta, payload: Mapping[str, Any] | None = None) -> None:
+        """Gather a timer."""
+        self._timers[key, name] = _Timer(self._shard(key), after, msgspec.json.encode(payload or {}), self.cause(key))
+
+    def cancel_timer(self, name: str, key: str) -> None:
+        """Gather that a timer goes."""
+        self._timers[key, name] = None
+
+    def call(self, kind: str, key: str, request: Mapping[str, Any], idempotency_key: str) -> None:
+        """Gather a call."""
+        self._calls[idempotency_key] = CallRow(
+            idempotency_key, self._shard(key), kind, key, msgspec.json.encode(request), trace=self.cause(key)
+        )
+
+    def cause(self, key: str) -> Trace:
+        """Give the trace that effects of a key carry on now."""
+        return self.causes.get(key, NONE)
+
+    def carry_on(self, key: str, trace: Trace) -> None:
+        """Let the key's timers carry on another trace than they were set in."""
+        for at, timer in self._timers.items():
+            if timer is not None and at[0] == key:
+                self._timers[at] = timer._replace(trace=trace)
+
+    def send(self, message: Message, key: str) -> None:
+        """Gather a message that belongs to `key`."""
+        self.send_from(self._shard(key), message)
+
+    def _shard(self, key: str) -> Partition:
+        return self.shards.get(key) or self._shard_of(key)
+
+    def send_from(self, shard: Partition, message: Message) -> None:
+        """Gather a message that the shard's owner publishes."""
+        self._messages.setdefault(shard, []).append(message)
+
+    def mark(self) -> "Mark":
+        """Remember what is gathered, for `restore` when a savepoint is undone."""
+        return dict(self._timers), dict(self._calls), {s: list(m) for s, m in self._messages.items()}
+
+    def restore(self, mark: "Mark") -> None:
+        """Forget what was gathered since `mark`."""
+        self._timers, self._calls, self._messages = mark
+
+    def closing(self, intake: bool = False) -> Closing:
+        """Give what the batch owes so far."""
+        closing = Closing(intake=intake, calls=list(self._calls.values()))
+        closing.outbox = {shard: pack(messages) for shard, messages in self._messages.items()}
+        for (key, name), timer in self._timers.items():
+            if timer is None:
+                closing.cancelled_timers.append((key, name))
+            else:
+                shard, after, payload, trace = timer
+                closing.timers.append((key, name, *shard, after, payload, trace.text()))
+        return closing
+
+
+Mark = tuple[dict[tuple[str, str], _Timer | None], dict[str, CallRow], dict[Partition, list[Message]]]
+
+
+MAX_EVENT_BYTES = 900_000
+"""The largest event that is published; the broker's default limit for a batch is 1,048,588 bytes, headers included."""
+
+
+class Publisher:
+    """Makes messages of events: which topic, which headers. `limits` are topics' own largest batches, in bytes."""
+
+    def __init__(
+        self,
+        source: str,
+        topics: Mapping[type[Event], str],
+        clock: Clock,
+        tracer: Tracer | None = None,
+        limits: Mapping[str, int] = MappingProxyType({}),
+    ) -> None:
+        self._source = source
+        self._topics = topics
+        self._limits = limits
+        self._clock = clock
+        self._tracer = tracer or Tracer()
+
+    def message(self, event: Event, cause: Trace = NONE) -> Message:
+        """Wrap an event; `cause` is the trace that it carries on. Raise `EventTooLarge`."""
+        value = event.encode()
+        if len(value) > MAX_EVENT_BYTES:
+            raise EventTooLarge(f"{event.TYPE} of {len(value)} bytes; at most {MAX_EVENT_BYTES} are published")
+        trace = self._tracer.sending(event.key, cause)
+        envelope = Envelope(
+            id=self._clock.new_id(event.key),
+            source=self._source,
+            type=event.TYPE,
+            time=self._clock.now(),
+            version=event.VERSION,
+            traceparent=trace.parent,
+            tracestate=trace.state,
+        )
+        above = (trace.cause, trace.above) if trace.cause else None
+        message = Message(self._topics[type(event)], event.key.encode(), envelope.headers(), value, above)
+        if (needed := batch_bytes([message])) > self._limits.get(message.topic, needed):
+            limit = self._limits[message.topic]
+            raise EventTooLarge(f"{event.TYPE} takes {needed} bytes; topic {message.topic} takes {limit} at most")
+        return message

@@ -1,0 +1,170 @@
+"""The handlers' part of one batch: who runs in which order, and what becomes of an event that fails.
+
+`dispatcher.py` makes one `Attempt` per transaction and writes what it gathered when the transaction closes.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from orderflow_contracts.envelope import Header
+from orderflow_contracts.event import Event, Undecodable
+from orderflow_runtime.core.store import (
+    BatchTransaction,
+    Conflict,
+    DeadLetter,
+    Fenced,
+    Park,
+    StoreUnavailable,
+    storable,
+)
+from orderflow_runtime.core.work_item import CALL, TIMER, Item, Poison
+from orderflow_runtime.dispatch.dead_letters import letter_message, letter_of_item, letter_of_poison
+from orderflow_runtime.dispatch.effects import Effects, Publisher
+from orderflow_runtime.dispatch.retry import RetryPolicy
+from orderflow_runtime.redaction import reason_of
+from orderflow_runtime.service import Service
+
+Handler = Callable[[Sequence[Any], Effects], Awaitable[Iterable[Event]]]
+
+WAITS = "waits behind an earlier event of its key"
+NOT_TO_BLAME = (Fenced, Conflict, StoreUnavailable)
+"""Failures of the batch that say nothing of any event."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What stays the same from batch to batch."""
+
+    service: str
+    dead_letter_topic: str
+    handlers: Mapping[str, Handler]
+    publisher: Publisher
+    retry: RetryPolicy
+
+
+def handler_table(service: Service) -> dict[str, Handler]:
+    """Give every handler under the type of its items."""
+    table: dict[str, Handler] = {event.TYPE: handler for event, handler in service.handlers.items()}
+    table |= {TIMER + name: handler for name, handler in service.timers.items()}
+    table |= {CALL + kind: call.handler for kind, call in service.calls.items()}
+    return table
+
+
+def rounds(items: Iterable[Item]) -> list[list[Item]]:
+    """Group items for handler calls: one type each, a key at most once each, and each key's items in order."""
+    count: dict[str, int] = {}
+    groups: dict[tuple[int, str], list[Item]] = {}
+    for item in items:
+        turn = count.get(item.key, 0)
+        count[item.key] = turn + 1
+        groups.setdefault((turn, item.type), []).append(item)
+    return [groups[at] for at in sorted(groups, key=lambda at: at[0])]
+
+
+@dataclass
+class Attempt:
+    """One run of a batch's handlers inside a transaction, and what came of it."""
+
+    rules: Rules
+    tx: BatchTransaction
+    effects: Effects
+    handled: list[Item] = field(default_factory=list)
+    published: list[Event] = field(default_factory=list)
+    parked: list[Park] = field(default_factory=list)
+    settled: list[int] = field(default_factory=list)
+    dead: list[DeadLetter] = field(default_factory=list)
+    blocked: set[str] = field(default_factory=set)
+
+    async def run(self, items: Iterable[Item], held: Collection[str], careful: bool) -> None:
+        """Run all items; `held` are the keys with parked events. A failure raises, unless the run is careful."""
+        self.blocked |= set(held)
+        for group in rounds(items):
+            if not (ready := self._ready(group)):
+                continue
+            if careful:
+                await self._halve(ready)
+            else:
+                self._keep(ready, await self._call(ready))
+
+    def bury_poison(self, poison: Iterable[Poison]) -> None:
+        """Send unreadable records to the dead letters."""
+        for broken in poison:
+            letter, record = letter_of_poison(broken, self.rules.service), broken.record
+            self._bury(letter, record.key, record.headers, record.value)
+
+    async def _call(self, items: Sequence[Item]) -> list[Event]:
+        """Call the handler of these items, all of one type. A statement that does not end is Postgres's fault."""
+        handler = self.rules.handlers[items[0].type]
+        self.effects.causes |= {item.key: item.cause for item in items}
+        self.effects.shards |= {item.key: item.shard for item in items}
+        try:
+            async with asyncio.timeout(self.rules.retry.timeout):
+                events = list(await handler([item.payload for item in items], self.effects))
+        except TimeoutError:
+            if self.effects.in_statement:
+                raise StoreUnavailable(f"a statement of {items[0].type} outlasted the handler's time-out") from None
+            raise
+        for event in events:
+            message = self.rules.publisher.message(event, self.effects.cause(event.key))
+            self.effects.send(message, event.key)
+        return events
+
+    def _keep(self, items: Sequence[Item], events: Sequence[Event]) -> None:
+        self.published += events
+        self.handled += items
+        self.settled += [item.parked_id for item in items if item.parked_id is not None]
+
+    async def _halve(self, items: Sequence[Item]) -> None:
+        mark = self.effects.mark()
+        try:
+            async with self.tx.savepoint():
+                events = await self._call(items)
+            self._keep(items, events)
+        except NOT_TO_BLAME:
+            raise
+        except Exception as error:
+            self.effects.restore(mark)
+            if len(items) == 1:
+                self._fail(items[0], reason_of(error, items[0].payload))
+                return
+            middle = len(items) // 2
+            for half in (items[:middle], items[middle:]):
+                if ready := self._ready(half):
+                    await self._halve(ready)
+
+    def _ready(self, items: Iterable[Item]) -> list[Item]:
+        """Leave out what waits behind a parked event of its key, and what this version cannot read any more."""
+        ready = []
+        for item in items:
+            if isinstance(item.payload, Undecodable):
+                self._bury_item(item, item.attempts, str(item.payload))
+            elif item.offset is not None and item.parked_id is None and item.key in self.blocked:
+                self._park(item, 0, WAITS, timedelta(0))
+            else:
+                ready.append(item)
+        return ready
+
+    def _fail(self, item: Item, reason: str) -> None:
+        attempts, reason = item.attempts + 1, storable(reason)
+        if self.rules.retry.exhausted(attempts):
+            self._bury_item(item, attempts, reason)
+        else:
+            self._park(item, attempts, reason, self.rules.retry.delay(attempts))
+
+    def _park(self, item: Item, attempts: int, reason: str, delay: timedelta) -> None:
+        self.blocked.add(item.key)
+        self.parked.append(Park(item, attempts, reason, delay))
+
+    def _bury_item(self, item: Item, attempts: int, reason: str) -> None:
+        if item.parked_id is not None:
+            self.settled.append(item.parked_id)
+        letter = letter_of_item(item, self.rules.service, attempts, reason)
+        self._bury(letter, item.key.encode(), item.headers, item.value)
+
+    def _bury(self, letter: DeadLetter, key: bytes | None, headers: Iterable[Header], value: bytes | None) -> None:
+        topic = self.rules.dead_letter_topic
+        self.dead.append(letter)
+        self.effects.send_from(letter.shard, letter_message(letter, self.rules.service, topic, key, headers, value))

@@ -1,0 +1,39 @@
+"""When a failed event is tried again. `dispatcher.py` parks by it, `outbound_calls.py` asks again by it."""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from random import Random
+
+from orderflow_model.config import DeliveryConfig
+from orderflow_model.delivery import Backoff, OnExhausted
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """The resource's `delivery`. Delays have full jitter of a half: between 50 % and 100 % of their nominal length."""
+
+    delivery: DeliveryConfig
+    random: Random = field(default_factory=Random)
+
+    @property
+    def timeout(self) -> float:
+        """How long one handler call may take, in seconds."""
+        return self.delivery.timeout_ms / 1000
+
+    def exhausted(self, attempts: int) -> bool:
+        """Tell whether an event that failed `attempts` times is given up."""
+        return self.delivery.on_exhausted is OnExhausted.DEAD_LETTER and attempts > self.delivery.retries
+
+    def delay(self, attempts: int) -> timedelta:
+        """Give the wait after the attempt with this number, from 1."""
+        nominal = min(self._nominal(attempts), self.delivery.max_delay_ms)
+        return timedelta(milliseconds=nominal * (0.5 + self.random.random() / 2))
+
+    def _nominal(self, attempts: int) -> float:
+        match self.delivery.backoff:
+            case Backoff.FIXED:
+                return self.delivery.delay_ms
+            case Backoff.LINEAR:
+                return self.delivery.delay_ms * attempts
+            case _:
+                return self.delivery.delay_ms * 2.0 ** min(attempts - 1, 40)

@@ -1,0 +1,222 @@
+"""Reads partitions through one consumer, each from a position in its log. `kafka_log.py` makes one with each consumer.
+
+Where the log is not the one that a position was stored for, because its topic was made anew or because it lost its
+end, it is read from its first record, with an error in the log: what was handled before, the inbox drops. That is
+found out when a partition is taken, before what comes from another leader or on another connection counts, and every
+few seconds.
+
+A topic that may not be read stays held, and the others are read. It is asked for now and then, and when it may be read
+again everything is taken anew.
+"""
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.client import AIOKafkaClient, ConnectionGroup
+from aiokafka.errors import KafkaError, TopicAuthorizationFailedError, UnknownTopicOrPartitionError
+
+from orderflow_runtime.core.event_log import LogUnavailable, Partition, Position, Record, Stretch
+from orderflow_runtime.kafka import lineage
+from orderflow_runtime.kafka.refusals import words
+
+logger = logging.getLogger(__name__)
+
+_VERIFY_EVERY, _VERIFY_SECONDS = 5.0, 2.0
+"""How often it is asked whether what is read is still the same log, and for how long an answer is waited for."""
+_MADE_ANEW, _CUT_OFF = "its topic was made anew", "its end was cut off"
+
+
+class Reader:
+    """The partitions of a started consumer that are read now. Its methods raise aiokafka's own errors."""
+
+    def __init__(self, consumer: AIOKafkaConsumer) -> None:
+        self._consumer = consumer
+        self._positions: dict[Partition, Position] = {}
+        self._sources: dict[Partition, tuple[int, object] | None] = {}
+        self._ends: dict[Partition, int] = {}
+        self._held: dict[str, Partition] = {}
+        """a partition of each topic that is assigned and may not be read"""
+        self._verify_at = 0.0
+
+    @property
+    def _client(self) -> AIOKafkaClient:
+        return self._consumer._client
+
+    def hold(self, partitions: Collection[TopicPartition]) -> None:
+        """Read nothing of newly assigned partitions yet, nor ask where the group would."""
+        self._consumer.pause(*partitions)
+        for tp in partitions:
+            self._consumer.seek(tp, 0)
+
+    def drop(self, partitions: Collection[Partition]) -> None:
+        """Forget partitions that are lost."""
+        self._positions = {p: at for p, at in self._positions.items() if p not in partitions}
+        self._held = {topic: p for topic, p in self._held.items() if p not in partitions}
+
+    async def resume(self, positions: Mapping[Partition, Position]) -> dict[Partition, Position]:
+        """Read from these positions on, or where else it has to be; give from where."""
+        found = await self._locate_readable(positions)
+        for partition, position in found.items():
+            if (tp := TopicPartition(*partition)) in self._consumer.assignment():
+                self._positions[partition], self._sources[partition] = position, None
+                self._consumer.seek(tp, position.offset)
+                self._consumer.resume(tp)
+        return found
+
+    async def read(self, limit: int, wait: float) -> list[Stretch]:
+        """Give up to `limit` records; raise `LogUnavailable` where a log is not the one read so far."""
+        fetched = await self._fetch(limit, wait)
+        stretches = self._stretches(fetched)
+        sources = {stretch.partition: self._source(stretch.partition) for stretch in stretches}
+        await self._verify(
+            {s.partition: s.begin for s in stretches if sources[s.partition] != self._sources[s.partition]}
+        )
+        for stretch in stretches:
+            if stretch.partition in self._positions:
+                self._positions[stretch.partition] = stretch.end
+                self._sources[stretch.partition] = sources[stretch.partition]
+        return stretches
+
+    def end(self, partition: Partition) -> int | None:
+        """Give a partition's end by the last answer to a fetch; where there was none yet, as it was when it resumed."""
+        tp = TopicPartition(*partition)
+        known = self._consumer.highwater(tp) if tp in self._consumer.assignment() else None
+        return self._ends.get(partition) if known is None else int(known)
+
+    def refused(self) -> dict[str, str]:
+        """Give the topics subscribed to that cannot be read, each with what is told of it."""
+        cluster, subscribed = self._client.cluster, self._consumer.subscription()
+        there = cluster.topics()
+        forbidden = subscribed & cluster.unauthorized_topics | self._held.keys()
+        return {topic: words(topic, TopicAuthorizationFailedError(), "read") for topic in forbidden} | {
+            topic: words(topic, UnknownTopicOrPartitionError()) for topic in subscribed - there - forbidden
+        }
+
+    async def _fetch(self, limit: int, wait: float) -> Mapping[TopicPartition, Sequence[Any]]:
+        try:
+            found: Mapping[TopicPartition, Sequence[Any]]
+            found = await self._consumer.getmany(timeout_ms=int(wait * 1000), max_records=limit)
+        except TopicAuthorizationFailedError as error:
+            refused = [partition for partition in self._positions if partition.topic in error.args]
+            # one that was under way may be refused once more
+            if not refused and not any(topic in error.args for topic in self._held):
+                raise
+            self._refuse(refused)
+            return {}
+        return found
+
+    def _refuse(self, partitions: Collection[Partition]) -> None:
+        """Hold a topic's partitions until it may be read."""
+        for partition in partitions:
+            if partition.topic not in self._held:
+                logger.error("%s; others are read on", words(partition.topic, TopicAuthorizationFailedError(), "read"))
+            self._held[partition.topic] = partition
+            self._positions.pop(partition, None)
+        assignment = self._consumer.assignment()
+        self._consumer.pause(*(tp for p in partitions if (tp := TopicPartition(*p)) in assignment))
+
+    async def _locate_readable(self, positions: Mapping[Partition, Position]) -> dict[Partition, Position]:
+        """Give where to read on in topics that may be read."""
+        try:
+            return await self._locate(positions)
+        except TopicAuthorizationFailedError:
+            topics = {partition.topic for partition in positions}
+        found: dict[Partition, Position] = {}
+        for topic in topics:
+            of_topic = {partition: at for partition, at in positions.items() if partition.topic == topic}
+            try:
+                found |= await self._locate(of_topic)
+            except TopicAuthorizationFailedError:
+                self._refuse(of_topic)
+        return found
+
+    async def _locate(self, positions: Mapping[Partition, Position]) -> dict[Partition, Position]:
+        """Give where to read on. Ids come first: what is asked after them may be of a topic that is newer still."""
+        ids = await self._ids(positions)
+        first = await self._consumer.beginning_offsets([TopicPartition(*p) for p in positions])
+        ends = await lineage.end_offsets(self._client, positions)
+        lost = {p: _CUT_OFF for p, at in positions.items() if at.offset > ends[p]}
+        lost |= await self._find_cut_off(positions) | _find_made_anew(positions, ids)
+        self._ends |= ends
+        return {
+            p: _choose(p, at._replace(topic_id=ids.get(p.topic, at.topic_id)), first[TopicPartition(*p)], lost.get(p))
+            for p, at in positions.items()
+        }
+
+    def _stretches(self, fetched: Mapping[TopicPartition, Sequence[Any]]) -> list[Stretch]:
+        """Give what was read of each partition whose position moved, be it over nothing that is a record."""
+        found = []
+        for partition, begin in self._positions.items():
+            tp = TopicPartition(*partition)
+            if (state := self._state(tp)) is not None and state.has_valid_position and state.position > begin.offset:
+                read = fetched.get(tp, ())
+                end = Position(state.position, begin.topic_id, lineage.mark_of(read[-1]) if read else begin.last)
+                found.append(Stretch(partition, begin, end, [_record(partition, one) for one in read]))
+        return found
+
+    def _state(self, tp: TopicPartition) -> Any:
+        return self._consumer._subscription.subscription.assignment.state_value(tp)
+
+    def _source(self, partition: Partition) -> tuple[int, object]:
+        """Give in which epoch of its leader it is read, and on which connection: others may have another log."""
+        tp = TopicPartition(*partition)
+        leader = self._client.cluster.leader_for_partition(tp)
+        return self._state(tp).leader_epoch, self._client._conns.get((leader, ConnectionGroup.DEFAULT))
+
+    async def _verify(self, turned: Mapping[Partition, Position]) -> None:
+        """Raise `LogUnavailable` where a log is another: of those that `turned` to another source all is asked at once.
+
+        Topics are asked for now and then, as far as it is answered: while the new one is read as the old, nothing of
+        it is lost, since it is the old one's id that is stored.
+        """
+        lost: Mapping[Partition, str] = {}
+        if turned:
+            lost = await self._find_cut_off(turned) | _find_made_anew(turned, await self._ids(turned))
+        elif time.monotonic() >= self._verify_at:
+            self._verify_at = time.monotonic() + _VERIFY_EVERY
+            if self._consumer.subscription() - self._client.cluster.topics():
+                self._client.force_metadata_update()  # a topic that is gone may be there again
+            try:
+                async with asyncio.timeout(_VERIFY_SECONDS):
+                    await self._look_again()
+                    lost = _find_made_anew(self._positions, await self._ids(self._positions))
+            except (KafkaError, OSError) as error:
+                logger.debug("not verified: %r", error)
+        for (topic, number), what in lost.items():
+            raise LogUnavailable(f"{topic}[{number}] is not what it was: {what}")
+
+    async def _look_again(self) -> None:
+        for topic, partition in self._held.items():
+            if await lineage.may_read(self._client, partition):
+                raise LogUnavailable(f"topic {topic} may be read again")
+
+    async def _ids(self, partitions: Collection[Partition]) -> dict[str, uuid.UUID]:
+        return await lineage.topic_ids(self._client, {partition.topic for partition in partitions})
+
+    async def _find_cut_off(self, positions: Mapping[Partition, Position]) -> dict[Partition, str]:
+        marks = {partition: at.last for partition, at in positions.items() if at.last is not None}
+        there = await lineage.are_there(self._client, marks)
+        return {partition: _CUT_OFF for partition, is_there in there.items() if not is_there}
+
+
+def _find_made_anew(positions: Mapping[Partition, Position], ids: Mapping[str, uuid.UUID]) -> dict[Partition, str]:
+    return {p: _MADE_ANEW for p, at in positions.items() if at.topic_id not in (None, ids.get(p.topic, at.topic_id))}
+
+
+def _record(partition: Partition, found: Any) -> Record:
+    return Record(partition, found.offset, found.key, found.headers, found.value, found.timestamp)
+
+
+def _choose(partition: Partition, stored: Position, first: int, lost: str | None) -> Position:
+    """Choose where to read on; `lost` says why what is stored is no place in the log any more."""
+    if lost:
+        logger.error("%s[%d]: %s; not at offset %d, it is read from %d", *partition, lost, stored.offset, first)
+    elif 0 < stored.offset < first:
+        words = "%s[%d] begins at %d, after our offset %d: retention took events we had not read"
+        logger.error(words, *partition, first, stored.offset)
+    return Position(first, topic_id=stored.topic_id) if lost or stored.offset < first else stored

@@ -1,0 +1,213 @@
+"""The dispatcher and the log with spans around them: `app.py` puts these in the places of the plain ones.
+
+Each wraps one part and changes nothing of what it does; spans are told after the fact, when the part is done. Names
+and attributes follow OpenTelemetry's semantic conventions for messaging (docs/decisions/0023).
+"""
+
+import time
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+
+from orderflow_runtime.core.event_log import Log, Message, Partition, Position, Refused, Revoked, Stretch
+from orderflow_runtime.core.store import DeadLetter, Lease, Store
+from orderflow_runtime.core.work_item import CALL, TIMER, Item
+from orderflow_runtime.dispatch.dispatcher import Batch, Committed, Dispatcher
+from orderflow_runtime.dispatch.execution import Rules
+from orderflow_runtime.tracing.span_queue import Attributes, Kind, Shape, Span
+from orderflow_runtime.tracing.trace_context import Trace
+from orderflow_runtime.tracing.tracer import Tracer
+
+MOST_LINKS = 128
+"""Of one batch's span: OpenTelemetry's own default limit."""
+_SYSTEM = ("messaging.system", "kafka")
+
+
+class TracedDispatcher(Dispatcher):
+    """Tells of every attempt of a recorded event, and of the batch that held it."""
+
+    def __init__(self, rules: Rules, store: Store, tracer: Tracer, group: str) -> None:
+        super().__init__(rules, store)
+        self._tracer = tracer
+        self._shapes = _ProcessShapes(group)
+
+    async def handle(self, batch: Batch, leases: Mapping[Partition, Lease], published: Sequence[int]) -> Committed:
+        """Handle a batch, and tell of it when it is committed."""
+        began = time.time_ns()
+        for item in batch.items:
+            item.within = self._tracer.handling(item.key, item.trace)
+        committed = await super().handle(batch, leases, published)
+        if self._tracer.takes_spans:
+            self._tell(committed, began, len(batch.items) + len(batch.poison))
+        return committed
+
+    def _tell(self, committed: Committed, began: int, size: int) -> None:
+        ended, told = time.time_ns(), []
+        for item in committed.handled:
+            if item.cause.cause:
+                told.append(self._attempt(item, began, ended, item.attempts))
+        for park in committed.parked:
+            if park.attempts and park.item.cause.cause:
+                told.append(self._attempt(park.item, began, ended, park.attempts - 1, _type(park.reason)))
+        for letter in committed.dead:
+            told += self._death(letter, began, ended)
+        for span, _ in told:
+            self._tracer.add(span)
+        if told:
+            links = [trace for _, trace in told[:MOST_LINKS] if trace.valid]
+            count = (("messaging.batch.message_count", size),)
+            self._tracer.add(Span(self._shapes.batch, self._tracer.fresh(), began, ended, count, links))
+
+    def _attempt(
+        self, item: Item, began: int, ended: int, retries: int, error: str | None = None
+    ) -> tuple[Span, Trace]:
+        shape = self._shapes.of(item.type, item.shard.topic)
+        attributes = _of_event(item.key, item.event_id, item.shard.number, item.offset)
+        if retries:
+            attributes += (("orderflow.retries", retries),)
+        links = self._tracer.links(item.trace)
+        return Span(shape, item.cause, began, ended, attributes, links, error), item.trace
+
+    def _death(self, letter: DeadLetter, began: int, ended: int) -> Iterator[tuple[Span, Trace]]:
+        """Tell of the last attempt of what is given up, be it that it could not be read."""
+        place = self._tracer.handling(letter.key or "", letter.trace)
+        if place.cause:
+            shape = self._shapes.of(letter.type, letter.shard.topic)
+            attributes = _of_event(letter.key, letter.event_id, letter.shard.number, letter.offset)
+            attributes += (("orderflow.dead_letter.id", str(letter.id)),)
+            links = self._tracer.links(letter.trace)
+            yield Span(shape, place, began, ended, attributes, links, _type(letter.reason)), letter.trace
+
+
+class _ProcessShapes:
+    """The shapes of a service's processing, made as they are met."""
+
+    def __init__(self, group: str) -> None:
+        self._group = ("messaging.consumer.group.name", group)
+        self._known: dict[tuple[str, str], Shape] = {}
+        operation = (("messaging.operation.name", "process batch"), ("messaging.operation.type", "process"))
+        self.batch = Shape("process batch", Kind.CONSUMER, (_SYSTEM, *operation, self._group))
+
+    def of(self, type_: str, topic: str) -> Shape:
+        """Give the shape of an event's processing; timers and outcomes come from no topic."""
+        if (shape := self._known.get((type_, topic))) is None:
+            shape = self._known[type_, topic] = self._make(type_, topic)
+        return shape
+
+    def _make(self, type_: str, topic: str) -> Shape:
+        if type_.startswith((TIMER, CALL)):
+            return Shape(f"process {type_}", Kind.INTERNAL)
+        return Shape(f"process {type_}", Kind.CONSUMER, (*_messaging("process", type_, topic), self._group))
+
+
+class TracedLog:
+    """A `Log` that tells of every recorded message it has published."""
+
+    def __init__(self, log: Log, tracer: Tracer) -> None:
+        self._log = log
+        self._tracer = tracer
+        self._shapes: dict[tuple[str, str], Shape] = {}
+
+    async def publish(self, messages: Sequence[Message]) -> None:
+        """Publish, and tell what was sent."""
+        await self._tell(messages, self._log.publish)
+
+    async def publish_again(self, messages: Sequence[Message]) -> None:
+        """Publish what was refused before, and tell what was sent."""
+        await self._tell(messages, self._log.publish_again)
+
+    async def _tell(self, messages: Sequence[Message], publish: Callable[[Sequence[Message]], Awaitable[None]]) -> None:
+        began = time.time_ns()
+        try:
+            await publish(messages)
+        except Refused as refused:
+            self._tell_sent(messages, {refusal.place for refusal in refused.refusals}, began)
+            raise
+        self._tell_sent(messages, (), began)
+
+    def _tell_sent(self, messages: Sequence[Message], refused: Collection[int], began: int) -> None:
+        if not self._tracer.takes_spans:
+            return
+        ended = time.time_ns()
+        for place, message in enumerate(messages):
+            if message.cause is not None and place not in refused:
+                self._tracer.add(self._sent(message, message.cause[0], began, ended))
+
+    def _sent(self, message: Message, cause: str, began: int, ended: int) -> Span:
+        headers = {name: (value or b"").decode() for name, value in message.headers}
+        at = headers["ce_type"], message.topic
+        if (shape := self._shapes.get(at)) is None:
+            shape = self._shapes[at] = Shape(f"send {at[0]}", Kind.PRODUCER, _messaging("send", *at))
+        attributes = (
+            ("messaging.kafka.message.key", (message.key or b"").decode()),
+            ("messaging.message.id", headers["ce_id"]),
+        )
+        return Span(shape, Trace(headers["traceparent"], headers.get("tracestate"), cause), began, ended, attributes)
+
+    async def start(self, on_revoked: Revoked) -> None:
+        """Join the group."""
+        await self._log.start(on_revoked)
+
+    def assigned(self) -> frozenset[Partition]:
+        """Give this member's partitions."""
+        return self._log.assigned()
+
+    def unread(self) -> Mapping[str, str]:
+        """Give the topics that cannot be read."""
+        return self._log.unread()
+
+    def joined(self) -> bool:
+        """Tell whether there was an assignment."""
+        return self._log.joined()
+
+    async def resume(self, positions: Mapping[Partition, Position]) -> Mapping[Partition, Position]:
+        """Read from these positions on."""
+        return await self._log.resume(positions)
+
+    async def fetch(self, limit: int, wait: float) -> Sequence[Stretch]:
+        """Give what is read."""
+        return await self._log.fetch(limit, wait)
+
+    async def report(self, offsets: Mapping[Partition, int]) -> None:
+        """Tell Kafka how far we are."""
+        await self._log.report(offsets)
+
+    def ends(self) -> Mapping[Partition, int]:
+        """Give the ends of partitions, as far as they are known."""
+        return self._log.ends()
+
+    async def partitions_of(self, topic: str) -> int:
+        """Give the number of a topic's partitions."""
+        return await self._log.partitions_of(topic)
+
+    async def stop(self) -> None:
+        """Leave the group."""
+        await self._log.stop()
+
+
+def _messaging(operation: str, event: str, topic: str) -> Attributes:
+    """Give the attributes of an operation on an event's topic.
+
+    An event is the same in every flow while its topic is named after the flow: the event is the topic's template, and
+    by the conventions a template is what follows the operation in a span's name.
+    """
+    return (
+        _SYSTEM,
+        ("messaging.operation.name", operation),
+        ("messaging.operation.type", operation),
+        ("messaging.destination.name", topic),
+        ("messaging.destination.template", event),
+    )
+
+
+def _of_event(key: str | None, event_id: str | None, partition: int, offset: int | None) -> Attributes:
+    """Give the attributes of one event; timers and outcomes have no place in a log, what cannot be read has no id."""
+    if offset is None:
+        return (("orderflow.key", key or ""),)
+    place = (("messaging.destination.partition.id", str(partition)), ("messaging.kafka.offset", offset))
+    known = (("messaging.kafka.message.key", key), ("messaging.message.id", event_id))
+    return (*place, *((name, value) for name, value in known if value is not None))
+
+
+def _type(reason: str) -> str:
+    """Give the error's type alone, as what follows it may be personal; a record that cannot be read has none."""
+    found = reason.partition(":")[0]
+    return found if found.isidentifier() else "Undecodable"

@@ -1,0 +1,1 @@
+"""The store on Postgres, by asyncpg, and the migrations of its tables."""

@@ -1,0 +1,41 @@
+"""What a service's role may do: reach the database, and use its own schema's rows, sequences and functions.
+
+Every right is given by name, so that it holds where the rights of PUBLIC have been taken away, as a careful or hosted
+Postgres has it.
+"""
+
+import asyncpg
+
+from orderflow_runtime.postgres.migration_failures import NotGranted
+from orderflow_runtime.postgres.ownership import Role
+from orderflow_runtime.postgres.quoting import run_quoted
+
+_IN_SCHEMA = (
+    "GRANT USAGE ON SCHEMA %I TO %I",
+    "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA %I TO %I",  # rows: a service alters no table
+    "GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA %I TO %I",
+    "GRANT EXECUTE ON ALL ROUTINES IN SCHEMA %I TO %I",
+)
+
+
+async def grant(connection: asyncpg.Connection, role: Role) -> None:
+    """Grant all of it, in the caller's transaction; raise `NotGranted` when the role cannot be let in."""
+    for statement in _IN_SCHEMA:
+        await run_quoted(connection, statement, role.schema, role.name)
+    await run_quoted(connection, "REVOKE ALL ON %I.schema_version FROM %I", role.schema, role.name)
+    await _let_connect(connection, role)
+
+
+async def _let_connect(connection: asyncpg.Connection, role: Role) -> None:
+    database = await connection.fetchval("SELECT current_database()")
+    try:
+        async with connection.transaction():
+            await run_quoted(connection, "GRANT CONNECT ON DATABASE %I TO %I", database, role.name)
+    except asyncpg.InsufficientPrivilegeError:
+        pass  # not the database's owner; it may have granted it itself
+    if not await connection.fetchval("SELECT has_database_privilege($1, $2, 'CONNECT')", role.name, database):
+        raise NotGranted(
+            f"role {role.name} may not connect, and the admin may not let it: the database's owner has to run "
+            f'GRANT CONNECT ON DATABASE "{database}" TO "{role.name}", or to give the admin that right '
+            f"WITH GRANT OPTION"
+        )

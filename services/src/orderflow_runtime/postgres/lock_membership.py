@@ -1,0 +1,104 @@
+"""Membership for a service that only publishes: it reads no topic, so no group gives it partitions.
+
+Its outbox shards are session advisory locks instead, which Postgres frees when the holder dies. `app.py` wraps the
+Kafka log with it; the worker and the relay see partitions as ever.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from orderflow_runtime.core.event_log import Log, Message, Partition, Position, Revoked, Stretch
+from orderflow_runtime.core.store import Conflict, StoreUnavailable
+
+logger = logging.getLogger(__name__)
+
+SHARDS = 8
+_EVERY = 1.0
+
+
+class Locks(Protocol):
+    """Advisory locks of one session."""
+
+    async def try_locks(self, numbers: Sequence[int]) -> frozenset[int]:
+        """Take what is free of these and give all that this session holds; raise `StoreUnavailable` if it died."""
+        ...
+
+
+class LockedShards:
+    """A `Log` whose partitions are advisory locks."""
+
+    TOPIC = ""
+
+    def __init__(self, log: Log, locks: Locks) -> None:
+        self._log = log
+        self._locks = locks
+        self._held: frozenset[int] = frozenset()
+        self._joined = False
+        self._locking: asyncio.Task[None] | None = None
+
+    async def start(self, on_revoked: Revoked) -> None:
+        """Connect, and begin to take shards."""
+        await self._log.start(on_revoked)
+        self._locking = asyncio.create_task(self._keep_locking(on_revoked))
+
+    def assigned(self) -> frozenset[Partition]:
+        """Give the shards held."""
+        return frozenset(Partition(self.TOPIC, number) for number in self._held)
+
+    def joined(self) -> bool:
+        """Tell whether the locks were tried."""
+        return self._joined
+
+    def unread(self) -> Mapping[str, str]:
+        """Nothing is subscribed to."""
+        return {}
+
+    async def resume(self, positions: Mapping[Partition, Position]) -> Mapping[Partition, Position]:
+        """Nothing is read."""
+        return positions
+
+    async def fetch(self, limit: int, wait: float) -> Sequence[Stretch]:
+        """Nothing ever comes."""
+        await asyncio.sleep(wait)
+        return ()
+
+    async def publish(self, messages: Sequence[Message]) -> None:
+        """Publish to Kafka."""
+        await self._log.publish(messages)
+
+    async def publish_again(self, messages: Sequence[Message]) -> None:
+        """Publish what was refused before."""
+        await self._log.publish_again(messages)
+
+    async def report(self, offsets: Mapping[Partition, int]) -> None:
+        """There is no group to tell."""
+
+    def ends(self) -> Mapping[Partition, int]:
+        """There is no log that could be behind."""
+        return {}
+
+    async def partitions_of(self, topic: str) -> int:
+        """Give the number of shards."""
+        return SHARDS
+
+    async def stop(self) -> None:
+        """Leave; the locks go with the store's connection."""
+        if self._locking is not None:
+            self._locking.cancel()
+        self._held, self._joined = frozenset(), False
+        await self._log.stop()
+
+    async def _keep_locking(self, on_revoked: Revoked) -> None:
+        while True:
+            try:
+                held = await self._locks.try_locks(range(SHARDS))
+                self._joined = True
+            except (StoreUnavailable, Conflict) as error:
+                logger.warning("the session that held our shards is gone: %s", error)
+                held = frozenset()
+            before, self._held = self.assigned(), held
+            if lost := before - self.assigned():
+                await on_revoked(lost)
+            await asyncio.sleep(_EVERY)

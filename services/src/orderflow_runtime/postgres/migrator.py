@@ -1,0 +1,130 @@
+"""Makes the schemas, roles and tables of a flow's services. Run with the admin's URI, by `orderflow run` as a step and
+in the cluster as a Job; services hold only their own role's.
+
+Migrations are plain SQL files `NNNN_name.sql`, applied once each, in order, in one transaction per service with
+`search_path` set to its schema. An applied file must not change. Before anything is changed it is known that every
+schema and role is the flow's own, and where each service's files are.
+"""
+
+import hashlib
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncpg
+
+from orderflow_model.flow import OrderFlow
+from orderflow_model.postgres_uri import PostgresUri
+from orderflow_runtime.postgres.connecting import connect
+from orderflow_runtime.postgres.grants import grant
+from orderflow_runtime.postgres.migration_failures import MigrationChanged, MigrationRefused
+from orderflow_runtime.postgres.migration_folder import migration_folder
+from orderflow_runtime.postgres.ownership import Role, check_owner, mark_owner
+from orderflow_runtime.postgres.pooling import check_session
+from orderflow_runtime.postgres.quoting import run_quoted
+
+_RUNTIME = Path(__file__).parent / "migrations"
+_LOCK = 0x0F10
+
+
+@dataclass(frozen=True)
+class Task:
+    """A service's schema to bring up to date; `folder` holds its own files, beside the runtime's."""
+
+    role: Role
+    folder: Path | None
+
+
+async def migrate(admin_uri: str, flow: OrderFlow, passwords: Mapping[str, str]) -> None:
+    """Bring the schemas of a flow on this machine up to date; `passwords` are by service name.
+
+    Safe to run again and side by side. Raises `MigrationFailed`, `CannotConnect` and `InvalidUri`.
+    """
+    name = flow.metadata.name
+    tasks = [
+        Task(
+            Role(name, service.name, passwords[service.name], owner=name),
+            migration_folder(service.name, service.command, service.migrations),
+        )
+        for service in flow.spec.services
+    ]
+    await carry_out(admin_uri, tasks)
+
+
+async def carry_out(admin_uri: str, tasks: Sequence[Task]) -> None:
+    """Do the tasks one after the other, each whole or not at all; none when one of them is refused."""
+    async with _admin(PostgresUri.parse(admin_uri)) as connection:
+        for task in tasks:
+            await check_owner(connection, task.role)
+        for task in tasks:
+            await migrate_service(connection, task)
+
+
+@asynccontextmanager
+async def _admin(uri: PostgresUri) -> AsyncIterator[asyncpg.Connection]:
+    """Give a connection; a pooler that a service could not use is refused here, before there is a service."""
+    connection = await connect(uri)
+    try:
+        second = await connect(uri)
+        try:
+            await check_session(connection, second)
+        finally:
+            await second.close()
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def migrate_service(connection: asyncpg.Connection, task: Task) -> None:
+    """Bring one service's schema up to date, in one transaction."""
+    async with connection.transaction():
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
+        await check_owner(connection, task.role)
+        await _prepare(connection, task.role)
+        await _apply(connection, "runtime", _RUNTIME)
+        if task.folder is not None:
+            await _apply(connection, "service", task.folder)
+        await grant(connection, task.role)
+
+
+async def _prepare(connection: asyncpg.Connection, role: Role) -> None:
+    exists = await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", role.name)
+    verb = "ALTER" if exists else "CREATE"
+    await run_quoted(connection, f"{verb} ROLE %I LOGIN PASSWORD %L", role.name, role.password)
+    if not await connection.fetchval("SELECT 1 FROM pg_namespace WHERE nspname = $1", role.schema):
+        await run_quoted(connection, "CREATE SCHEMA %I", role.schema)
+    await mark_owner(connection, role)
+    await run_quoted(connection, "SET LOCAL search_path = %I", role.schema)
+    await connection.execute(
+        "CREATE TABLE IF NOT EXISTS schema_version (component text, file text, checksum text NOT NULL,"
+        " applied_at timestamptz NOT NULL DEFAULT now(), PRIMARY KEY (component, file))"
+    )
+
+
+async def _apply(connection: asyncpg.Connection, component: str, folder: Path) -> None:
+    rows = await connection.fetch("SELECT file, checksum FROM schema_version WHERE component = $1", component)
+    applied = {row["file"]: row["checksum"] for row in rows}
+    for path, text in _files(folder):
+        checksum = hashlib.sha256(text.encode()).hexdigest()
+        if applied.get(path.name, checksum) != checksum:
+            raise MigrationChanged(f"{path.name} of {component} was applied with other content")
+        if path.name not in applied:
+            await _execute(connection, path, text)
+            await connection.execute(
+                "INSERT INTO schema_version (component, file, checksum) VALUES ($1, $2, $3)",
+                *(component, path.name, checksum),
+            )
+
+
+async def _execute(connection: asyncpg.Connection, path: Path, text: str) -> None:
+    try:
+        await connection.execute(text)
+    except asyncpg.PostgresError as error:
+        at = getattr(error, "position", None)
+        line = f", line {text.count(chr(10), 0, int(at) - 1) + 1}" if at else ""
+        raise MigrationRefused(f"{path}{line}: {str(error).partition(chr(10))[0]}") from error
+
+
+def _files(folder: Path) -> list[tuple[Path, str]]:
+    return [(path, path.read_text()) for path in sorted(folder.glob("[0-9]*.sql"))]

@@ -1,0 +1,125 @@
+"""One batch's transaction on Postgres, opened by `postgres_store.py`: the handlers' statements and the bookkeeping
+around."""
+
+import uuid
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager
+from typing import Any
+
+import asyncpg
+
+from orderflow_runtime.core.event_log import pack_headers
+from orderflow_runtime.core.store import Closing, Fenced, Opened, Opening, OutboxRow, Park
+from orderflow_runtime.core.work_item import Arrival, Identity
+from orderflow_runtime.postgres import queries as sql
+
+
+class PostgresTransaction:
+    """A `BatchTransaction` on one connection; `translating` raises the store's own errors for asyncpg's."""
+
+    def __init__(self, connection: asyncpg.Connection, translating: Callable[[], AbstractContextManager[None]]) -> None:
+        self._connection = connection
+        self._translating = translating
+
+    async def fetch(self, query: str, *args: object) -> list[Any]:
+        """Run a query."""
+        with self._translating():
+            rows: list[Any] = await self._connection.fetch(query, *args)
+            return rows
+
+    async def execute(self, query: str, *args: object) -> None:
+        """Run a statement."""
+        with self._translating():
+            await self._connection.execute(query, *args)
+
+    async def open(self, opening: Opening) -> Opened:
+        """Claim the batch in one statement; raise `Fenced` when a lease is not ours any more."""
+        arrivals = zip(*opening.inbox, strict=True) if opening.inbox else ((),) * 5
+        row = (
+            await self.fetch(
+                sql.OPEN,
+                list(opening.published),
+                [partition.topic for partition in opening.leases],
+                [partition.number for partition in opening.leases],
+                [epoch for epoch, _ in opening.leases.values()],
+                [position.offset for _, position in opening.leases.values()],
+                list(opening.keys),
+                *arrivals,
+                *zip(*(sql.position_values(position) for _, position in opening.leases.values()), strict=True),
+            )
+        )[0]
+        if row["leased"] != len(opening.leases):
+            raise Fenced(f"{len(opening.leases) - row['leased']} of {len(opening.leases)} leases are taken")
+        fresh = zip(row["ids"] or (), row["sources"] or (), strict=True)
+        return Opened(frozenset(map(Identity._make, fresh)), frozenset(row["held"] or ()))
+
+    async def claim_timers(self, timers: Sequence[tuple[str, str]]) -> frozenset[tuple[str, str]]:
+        """Delete the timers; those that were cancelled or moved meanwhile are not given."""
+        keys, names = zip(*timers, strict=True)
+        return frozenset((r["key"], r["name"]) for r in await self.fetch(sql.CLAIM_TIMERS, keys, names))
+
+    async def claim_calls(self, ids: Sequence[str]) -> frozenset[str]:
+        """Delete the intents; one whose outcome was handled before is not given."""
+        return frozenset(row["id"] for row in await self.fetch(sql.CLAIM_CALLS, ids))
+
+    async def take_in(self, inbox: Sequence[Arrival]) -> frozenset[Identity]:
+        """Insert what is not there yet."""
+        rows = await self.fetch(sql.TAKE_IN, *zip(*inbox, strict=True))
+        return frozenset(Identity(row["id"], row["source"]) for row in rows)
+
+    async def claim_redrives(self, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, str | None]:
+        """Mark dead letters as redriven."""
+        rows = await self.fetch(sql.CLAIM_REDRIVES, ids, sql.MAX_REDRIVES)
+        return {row["id"]: row["event_id"] for row in rows}
+
+    async def close(self, closing: Closing) -> list[OutboxRow]:
+        """Write what is owed; a batch that owes nothing writes nothing."""
+        if closing.cancelled_timers:
+            await self.execute(sql.CANCEL_TIMERS, *zip(*closing.cancelled_timers, strict=True))
+        if closing.timers:
+            await self.execute(sql.SET_TIMERS, *zip(*closing.timers, strict=True))
+        if closing.calls:
+            await self.execute(sql.CALLS, *zip(*map(sql.call_values, closing.calls), strict=True))
+        await self._settle(closing)
+        if not closing.outbox:
+            return []
+        shards = list(closing.outbox)
+        packed = list(closing.outbox.values())
+        rows = await self.fetch(
+            sql.OUTBOX, [s.topic for s in shards], [s.number for s in shards], closing.intake, packed
+        )
+        return [OutboxRow(row["id"], messages) for row, messages in zip(rows, packed, strict=True)]
+
+    async def _settle(self, closing: Closing) -> None:
+        if closing.unpark:
+            await self.execute(sql.UNPARK, closing.unpark)
+        for park in closing.park:
+            await self._park(park)
+        for letter in closing.dead:
+            await self.execute(sql.BURY, *sql.letter_values(letter))
+        if closing.journal:
+            await self.execute(sql.JOURNAL, *zip(*map(sql.journal_values, closing.journal), strict=True))
+
+    @asynccontextmanager
+    async def savepoint(self) -> AsyncIterator[None]:
+        """Run the block under a savepoint; deferred constraints are checked at its end."""
+        await self.execute("SAVEPOINT attempt")
+        try:
+            yield
+            await self.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        except Exception:
+            await self.execute("ROLLBACK TO SAVEPOINT attempt")
+            raise
+        finally:
+            await self.execute("RELEASE SAVEPOINT attempt")
+
+    async def _park(self, park: Park) -> None:
+        item = park.item
+        if item.parked_id is not None:
+            await self.execute(sql.PARK_AGAIN, item.parked_id, park.attempts, park.reason, park.delay)
+            return
+        await self.execute(
+            sql.PARK,
+            *(item.shard.topic, item.shard.number, item.offset, item.key, item.type),
+            *(pack_headers(item.headers), item.value, park.attempts, park.reason, park.delay),
+        )

@@ -1,0 +1,90 @@
+"""The traces' collector: a way of spans out, over gRPC or HTTP as the resource says. `app.py` makes one per process.
+
+All of it runs on the thread of `Spans`. OpenTelemetry's variables for headers and certificate are honoured.
+Source: OpenTelemetry's specification of OTLP exporters (what may be sent again, and what not).
+"""
+
+import ssl
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import grpc
+from opentelemetry.sdk.resources import OTELResourceDetector
+from opentelemetry.util.re import parse_env_headers
+
+from orderflow_model import environment
+from orderflow_model.config import ServiceConfig
+from orderflow_model.saga import TraceProtocol
+from orderflow_runtime.tracing.otlp import encoder
+from orderflow_runtime.tracing.span_queue import Away, Refused, Send, Spans
+
+_TIMEOUT = 10.0
+_EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+_OPTIONS = (("grpc.max_reconnect_backoff_ms", 10_000),)
+"""gRPC's own is two minutes, in which it refuses what we send again."""
+_PASSING_GRPC = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "ABORTED", "CANCELLED"})
+_PASSING_HTTP = frozenset({408, 429, 502, 503, 504})
+
+
+def collector(config: ServiceConfig, endpoint: str, env: Mapping[str, str]) -> Spans:
+    """Give the way of a service's spans to its collector."""
+    return Spans(encoder(_resource(config, env)), sender(config.tracing.protocol, endpoint, env))
+
+
+def _resource(config: ServiceConfig, env: Mapping[str, str]) -> dict[str, str]:
+    """Give the attributes of this process; those of OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME go before."""
+    own = {"service.name": config.service, "service.namespace": config.flow}
+    if instance := env.get(environment.INSTANCE):
+        own["service.instance.id"] = instance
+    said = OTELResourceDetector().detect().attributes
+    return own | {name: str(value) for name, value in said.items()}
+
+
+def sender(protocol: TraceProtocol, endpoint: str, env: Mapping[str, str]) -> Send:
+    """Give what sends requests to a collector."""
+    headers = parse_env_headers(env.get(environment.OTLP_HEADERS, ""), liberal=True)
+    certificate = env.get(environment.OTLP_CERTIFICATE)
+    if protocol is TraceProtocol.GRPC:
+        return _grpc_sender(endpoint, headers, certificate)
+    return _http_sender(endpoint, headers, certificate)
+
+
+def _grpc_sender(endpoint: str, headers: Mapping[str, str], certificate: str | None) -> Send:
+    url = urlsplit(endpoint)
+    if url.scheme == "https":
+        roots = Path(certificate).read_bytes() if certificate else None
+        channel = grpc.secure_channel(url.netloc, grpc.ssl_channel_credentials(roots), _OPTIONS)
+    else:
+        channel = grpc.insecure_channel(url.netloc, _OPTIONS)
+    export = channel.unary_unary(_EXPORT)
+    metadata = tuple(headers.items())
+
+    def send(request: bytes) -> None:
+        try:
+            export(request, timeout=_TIMEOUT, metadata=metadata)
+        except grpc.RpcError as error:
+            code = error.code().name
+            raise (Away if code in _PASSING_GRPC else Refused)(f"{code}: {error.details()}") from None
+
+    return send
+
+
+def _http_sender(endpoint: str, headers: Mapping[str, str], certificate: str | None) -> Send:
+    url = endpoint.rstrip("/") + "/v1/traces"
+    context = ssl.create_default_context(cafile=certificate) if url.startswith("https:") else None
+    told = {"content-type": "application/x-protobuf", **headers}
+
+    def send(request: bytes) -> None:
+        asked = urllib.request.Request(url, request, told)  # noqa: S310  (the model takes http and https alone)
+        try:
+            urllib.request.urlopen(asked, timeout=_TIMEOUT, context=context).close()  # noqa: S310  (as above)
+        except urllib.error.HTTPError as error:
+            error.close()
+            raise (Away if error.code in _PASSING_HTTP else Refused)(f"HTTP {error.code}") from None
+        except OSError as error:
+            raise Away(repr(error)) from None
+
+    return send

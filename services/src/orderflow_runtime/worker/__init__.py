@@ -1,0 +1,1 @@
+"""The loop around the dispatcher, and where its batches come from."""

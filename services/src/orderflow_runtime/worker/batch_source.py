@@ -1,0 +1,120 @@
+"""Gathers a batch for the worker: records, call outcomes, and what the database says is due."""
+
+import asyncio
+import time
+from collections.abc import Iterable, Mapping
+
+from orderflow_contracts.event import Event, Undecodable
+from orderflow_runtime.core.event_log import Log, Partition, Record, Stretch
+from orderflow_runtime.core.store import Due, Lease, ParkedRow, Store
+from orderflow_runtime.core.work_item import Item, Poison, decode_parked, read_item, timer_item
+from orderflow_runtime.dispatch.dispatcher import Batch
+from orderflow_runtime.dispatch.outbound_calls import Caller
+
+MOST_AT_ONCE = 500
+MOST_CALLS = 1_000
+"""With so many calls under way no more records are taken: the outside is slower than we are."""
+_POLL = 1.0
+
+
+class Gatherer:
+    """Waits for the first thing to do and takes what else is there. `events` tells what each topic carries.
+
+    Batches begin at least `pace` seconds apart: when events come closer than that, a batch holds several, and when
+    nothing came for so long, the next event is taken at once.
+    """
+
+    def __init__(self, log: Log, store: Store, events: Mapping[str, type[Event]], pace: float = 0) -> None:
+        self._log = log
+        self._store = store
+        self._events = events
+        self._pace = pace
+        self._not_before = 0.0
+        self._by_type = {event.TYPE: event for event in events.values()}
+        self._woken = asyncio.Event()
+        self._fetching: asyncio.Task[Iterable[Stretch]] | None = None
+        self._check_at = 0.0
+
+    def wake(self) -> None:
+        """Stop waiting: an outcome is known, or the worker has to stop."""
+        self._woken.set()
+
+    def check_in(self, seconds: float) -> None:
+        """Ask the database what is due in so many seconds, or sooner."""
+        self._check_at = min(self._check_at, time.monotonic() + seconds)
+
+    async def gather(self, leases: Mapping[Partition, Lease], caller: Caller) -> Batch:
+        """Give the next batch; empty when nothing came for a while."""
+        if (wait := self._not_before - time.monotonic()) > 0:
+            await asyncio.sleep(wait)
+        batch = Batch()
+        self._read(await self._stretches(caller.waiting < MOST_CALLS), leases, batch)
+        batch.items += caller.take(MOST_AT_ONCE)
+        if leases and time.monotonic() >= self._check_at:
+            self._add_due(await self._store.due(leases.keys(), MOST_AT_ONCE), batch)
+        self._not_before = time.monotonic() + self._pace
+        return batch
+
+    async def reset(self) -> None:
+        """Drop what was fetched and not yet taken."""
+        fetching, self._fetching = self._fetching, None
+        self._check_at = 0.0
+        if fetching is not None:
+            fetching.cancel()
+            await asyncio.gather(fetching, return_exceptions=True)
+
+    async def _stretches(self, wanted: bool) -> Iterable[Stretch]:
+        if self._fetching is None and wanted:
+            self._fetching = asyncio.create_task(self._log.fetch(MOST_AT_ONCE, _POLL))
+        woken = asyncio.create_task(self._woken.wait())
+        waiting: set[asyncio.Task[object]] = {woken}
+        if self._fetching is not None:
+            waiting.add(self._fetching)
+        timeout = min(_POLL, max(0.0, self._check_at - time.monotonic()))
+        await asyncio.wait(waiting, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        woken.cancel()
+        self._woken.clear()
+        if self._fetching is None or not self._fetching.done():
+            return ()
+        fetching, self._fetching = self._fetching, None
+        return fetching.result()
+
+    def _read(self, stretches: Iterable[Stretch], leases: Mapping[Partition, Lease], batch: Batch) -> None:
+        """Decode what goes on where leased partitions stand; the rest was fetched too early or too late."""
+        for stretch in stretches:
+            lease = leases.get(stretch.partition)
+            if lease is None or not _goes_on(stretch, lease):
+                continue
+            batch.offsets[stretch.partition] = stretch.end
+            for record in stretch.records:
+                if record.offset >= lease.next.offset:
+                    self._decode(record, batch)
+
+    def _decode(self, record: Record, batch: Batch) -> None:
+        found = read_item(record, self._events[record.partition.topic])
+        batch.ignored += found.ignored
+        if isinstance(found, Poison):
+            batch.poison.append(found)
+        else:
+            batch.items.append(found)
+
+    def _add_due(self, due: Due, batch: Batch) -> None:
+        batch.items += [self._parked_item(row) for row in due.parked]
+        batch.items += [timer_item(row.shard, row.name, row.key, row.payload, row.trace) for row in due.timers]
+        wait = _POLL if due.next_in is None else min(_POLL, max(0.0, due.next_in))
+        self._check_at = time.monotonic() + wait
+
+    def _parked_item(self, row: ParkedRow) -> Item:
+        item = Item(row.shard, row.key, row.type, row.headers, row.value, None, row.offset)
+        item.parked_id, item.attempts = row.id, row.attempts
+        try:
+            decode_parked(item, self._by_type.get(row.type))
+        except Undecodable as error:
+            item.payload = error
+        return item
+
+
+def _goes_on(stretch: Stretch, lease: Lease) -> bool:
+    """Whether nothing lies between a lease's position and the stretch, in the same log."""
+    begin, at = stretch.begin, lease.next
+    return begin.topic_id == at.topic_id and begin.offset <= at.offset < stretch.end.offset
