@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from orderflow_cli.kafka import Kafka
-from orderflow_cli.postgres import Postgres, create_database, drop_database
+from orderflow_cli.servers.kafka import Kafka
+from orderflow_cli.servers.postgres import Postgres, create_database, drop_database
 from support.names import unique_name
 from support.portion import Portion, portion
 from support.scratch import scratch_directory

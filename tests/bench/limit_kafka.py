@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaProducer
 from arrivals import Arrivals
 from hop import new_producer, send
 
-from orderflow_cli.children import spawn
+from orderflow_cli.servers.child_process import spawn
 from orderflow_runtime.core.event_log import Message, pack
 
 EVENTS = (

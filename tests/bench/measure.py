@@ -26,7 +26,7 @@ from rehearsal import Rehearsal
 from report import table
 from system import Servers, System, running, servers
 
-from orderflow_cli.topics import ensure_topics
+from orderflow_cli.servers.kafka_topics import ensure_topics
 from orderflow_model.flow import OrderFlow
 from orderflow_model.loading import load_flow
 from orderflow_model.names import topic_name

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from orderflow_cli.sample import FailureRates, sample_orders
+from orderflow_cli.shop.sample_orders import FailureRates, sample_orders
 from orderflow_order.requests import KeyedOrderRequest
 
 DECLINED = 0.05

@@ -23,7 +23,7 @@ from load import Client, steady_rates
 from orders import Orders
 from system import IN_PROCESS, System
 
-from orderflow_cli.ports import free_port
+from orderflow_cli.servers.ports import free_port
 from orderflow_model.flow import OrderFlow
 
 OFF = "off"

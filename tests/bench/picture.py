@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # for `support`, as pytest h
 
 from drawing import draw
 
-from orderflow_cli.state import DEFAULT_BASE
+from orderflow_cli.local.state import DEFAULT_BASE
 from orderflow_model.flow import OrderFlow
 from orderflow_model.loading import load_flow
 from orderflow_operator.monitoring.dashboard import dashboard

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import cost
 
-from orderflow_cli.kafka import Kafka
-from orderflow_cli.postgres import Postgres, create_database
+from orderflow_cli.servers.kafka import Kafka
+from orderflow_cli.servers.postgres import Postgres, create_database
 from orderflow_model.flow import OrderFlow
 from orderflow_model.names import role_name
 from orderflow_runtime.postgres.migrator import migrate

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from confluent_kafka.admin import AdminClient, ConfigResource, ConfigSource
 
-from orderflow_cli.kafka import Kafka
+from orderflow_cli.servers.kafka import Kafka
 from support.api import Json
 from support.fleet import until
 from support.flows import changed, pair

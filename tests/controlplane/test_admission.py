@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from orderflow_cli.ports import HOST, free_port
+from orderflow_cli.servers.ports import HOST, free_port
 from support.api import Api, ApiError, Json
 from support.certificates import certificates
 from support.controlplane import ControlPlane

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from orderflow_cli.kafka import Kafka
+from orderflow_cli.servers.kafka import Kafka
 from support.api import Api, Json
 from support.api_proxy import ApiProxy, Faults
 from support.controlplane import ControlPlane

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from orderflow_cli.postgres import Postgres, create_database, drop_database
+from orderflow_cli.servers.postgres import Postgres, create_database, drop_database
 from orderflow_model.loading import parse_flow
 from support.api import Api, Json
 from support.controlplane import ControlPlane

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from orderflow_cli.kafka import Kafka
+from orderflow_cli.servers.kafka import Kafka
 from support.api import Json
 from support.fleet import until
 from support.flows import changed, pair, service

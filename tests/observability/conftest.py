@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from orderflow_cli.kafka import Kafka
-from orderflow_cli.postgres import Postgres
+from orderflow_cli.servers.kafka import Kafka
+from orderflow_cli.servers.postgres import Postgres
 from support.fleet import Fleet
 from support.orders import Shop, open_fleet, shop_flow, shop_of, start_all
 from support.otlp import Received, grpc_collector

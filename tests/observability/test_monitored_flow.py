@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from orderflow_cli.kafka import Kafka
-from orderflow_cli.postgres import Postgres
+from orderflow_cli.servers.kafka import Kafka
+from orderflow_cli.servers.postgres import Postgres
 from orderflow_model.flow import OrderFlow
 from orderflow_operator.monitoring.dashboard import dashboard
 from orderflow_operator.monitoring.settings import Monitoring

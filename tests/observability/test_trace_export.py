@@ -5,7 +5,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable
 
-from orderflow_cli.ports import free_port
+from orderflow_cli.servers.ports import free_port
 from orderflow_model.config import TracingConfig
 from orderflow_runtime.tracing.span_queue import Spans
 from orderflow_runtime.tracing.tracer import Tracer

@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 import yaml
 
-from orderflow_cli import invariants
+from orderflow_cli.shop import invariants
 from orderflow_model.topics import flow_topics
 from support.cluster import CommandFailed, Json, Namespace, helm, is_ready, kubectl, obstacle, until
 from support.crds import STRIMZI

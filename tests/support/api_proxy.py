@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import aiohttp
 from aiohttp import web
 
-from orderflow_cli.ports import HOST, free_port
+from orderflow_cli.servers.ports import HOST, free_port
 
 WRITES = ("POST", "PUT", "PATCH", "DELETE")
 _HOP = {"connection", "transfer-encoding", "content-length", "content-encoding", "host", "accept-encoding"}

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from orderflow_cli.ports import HOST
+from orderflow_cli.servers.ports import HOST
 
 
 def certificates() -> tuple[str, str, str]:

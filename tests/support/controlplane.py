@@ -16,8 +16,8 @@ from pathlib import Path
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from orderflow_cli import children
-from orderflow_cli.ports import free_port
+from orderflow_cli.servers import child_process
+from orderflow_cli.servers.ports import free_port
 from support.audit import AuditLog, Call
 
 # Memory is plenty and cores are few: the API server need not collect garbage often.
@@ -60,12 +60,12 @@ class ControlPlane:
     def stop(self) -> None:
         """End all; the folder is its owner's."""
         for process in reversed(self._processes.values()):
-            children.stop(process, signal.SIGKILL, grace_s=10)
+            child_process.stop(process, signal.SIGKILL, grace_s=10)
         self._processes.clear()
 
     def restart_apiserver(self) -> None:
         """Kill the API server and start it again on the same port: every watch ends."""
-        children.stop(self._processes["kube-apiserver"], signal.SIGKILL, grace_s=10)
+        child_process.stop(self._processes["kube-apiserver"], signal.SIGKILL, grace_s=10)
         self._spawn("kube-apiserver", self._apiserver())
         self._wait("kube-apiserver", self._ready)
 
@@ -84,10 +84,10 @@ class ControlPlane:
     def _spawn(self, name: str, arguments: list[str]) -> None:
         with (self.folder / f"{name}.log").open("ab") as log:
             command = [str(self._programs / name), *arguments]
-            self._processes[name] = children.spawn(command, output=log, env={**os.environ, "GOGC": _GOGC})
+            self._processes[name] = child_process.spawn(command, output=log, env={**os.environ, "GOGC": _GOGC})
 
-    def _wait(self, name: str, ready: "children.Callable[[], bool]") -> None:
-        children.wait_until(ready, self._processes[name], name, self.folder / f"{name}.log", timeout_s=90)
+    def _wait(self, name: str, ready: "child_process.Callable[[], bool]") -> None:
+        child_process.wait_until(ready, self._processes[name], name, self.folder / f"{name}.log", timeout_s=90)
 
     def _ready(self) -> bool:
         headers = {"Authorization": f"Bearer {self.token}"}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from orderflow_cli.kafka_jars import cache_directory
+from orderflow_cli.servers.kafka_jars import cache_directory
 from support.go_tools import module_folder
 from support.once import alone
 from support.python_tools import TOOLS, packaged_file

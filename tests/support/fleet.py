@@ -16,9 +16,9 @@ from typing import Any
 import aiohttp
 import asyncpg
 
-from orderflow_cli.children import spawn
-from orderflow_cli.ports import free_port
-from orderflow_cli.topics import ensure_topics
+from orderflow_cli.servers.child_process import spawn
+from orderflow_cli.servers.kafka_topics import ensure_topics
+from orderflow_cli.servers.ports import free_port
 from orderflow_model import environment
 from orderflow_model.config import service_config
 from orderflow_model.flow import OrderFlow

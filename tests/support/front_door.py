@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from orderflow_cli.ports import is_listening
+from orderflow_cli.servers.ports import is_listening
 
 FLOW = Path(__file__).parents[2] / "manifests" / "flows" / "shop.yaml"
 _MAIN = "from orderflow_cli.main import main; main()"

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from orderflow_cli.kafka_jars import cache_directory
+from orderflow_cli.servers.kafka_jars import cache_directory
 from support.once import alone
 from support.python_tools import TOOLS, packaged_file
 

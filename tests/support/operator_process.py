@@ -11,8 +11,8 @@ from pathlib import Path
 import aiohttp
 import yaml
 
-from orderflow_cli.children import kill_tree, spawn
-from orderflow_cli.ports import free_port
+from orderflow_cli.servers.child_process import kill_tree, spawn
+from orderflow_cli.servers.ports import free_port
 from support.api import Api, Json
 from support.controlplane import ControlPlane
 from support.fleet import until

@@ -15,8 +15,8 @@ import asyncpg
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from orderflow_cli import invariants
-from orderflow_cli.admin import admin_client
+from orderflow_cli.servers.kafka_admin import admin_client
+from orderflow_cli.shop import invariants
 from orderflow_model.config import service_config
 from orderflow_model.names import schema_name
 from orderflow_model.topics import event_topic

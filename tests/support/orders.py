@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 import yaml
 
-from orderflow_cli.postgres import create_database, drop_database
+from orderflow_cli.servers.postgres import create_database, drop_database
 from orderflow_model.flow import OrderFlow
 from orderflow_model.loading import parse_flow
 from orderflow_order.requests import KeyedOrderRequest

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from orderflow_cli.children import spawn
-from orderflow_cli.ports import HOST, free_port
+from orderflow_cli.servers.child_process import spawn
+from orderflow_cli.servers.ports import HOST, free_port
 from orderflow_model.postgres_uri import Host, PostgresUri
 from support.scratch import scratch_directory
 

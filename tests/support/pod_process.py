@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from orderflow_cli.children import kill_tree, spawn
+from orderflow_cli.servers.child_process import kill_tree, spawn
 from support.api import Api, Json
 
 _IMAGE_ENV = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1"}

@@ -18,8 +18,8 @@ from typing import Any
 
 import yaml
 
-from orderflow_cli import children
-from orderflow_cli.ports import free_port
+from orderflow_cli.servers import child_process
+from orderflow_cli.servers.ports import free_port
 from support.go_tools import prometheus_programs
 
 Json = dict[str, Any]
@@ -84,13 +84,13 @@ class Prometheus:
             "--enable-feature=exemplar-storage",
         ]
         with (log := self.folder / "prometheus.log").open("ab") as output:
-            self._process = children.spawn(command, output=output)
-        children.wait_until(self._ready, self._process, "prometheus", log, timeout_s=60)
+            self._process = child_process.spawn(command, output=output)
+        child_process.wait_until(self._ready, self._process, "prometheus", log, timeout_s=60)
 
     def stop(self) -> None:
         """End it."""
         if self._process is not None:
-            children.stop(self._process, signal.SIGTERM, grace_s=10)
+            child_process.stop(self._process, signal.SIGTERM, grace_s=10)
 
     def query(self, expr: str, at: float | None = None) -> list[Json]:
         """Give the series of an expression at a time, now if none is given."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from orderflow_cli.kafka_jars import cache_directory
+from orderflow_cli.servers.kafka_jars import cache_directory
 from support.once import alone
 
 TOOLS = Path(__file__).parents[1] / "tools"

@@ -9,7 +9,7 @@ from typing import Any
 
 import asyncpg
 
-from orderflow_cli.ports import free_port
+from orderflow_cli.servers.ports import free_port
 from orderflow_model import environment
 from orderflow_model.config import ServiceConfig, service_config
 from orderflow_model.flow import OrderFlow

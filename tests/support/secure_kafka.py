@@ -12,9 +12,9 @@ from pathlib import Path
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from confluent_kafka.admin import AdminClient
 
-from orderflow_cli.kafka import Kafka
-from orderflow_cli.kafka_jars import KafkaProgram
-from orderflow_cli.ports import HOST, free_port
+from orderflow_cli.servers.kafka import Kafka
+from orderflow_cli.servers.kafka_jars import KafkaProgram
+from orderflow_cli.servers.ports import HOST, free_port
 from support.certificates import certificates
 from support.kafka_rights import KafkaRights
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from orderflow_cli.errors import ToolMissingError
-from orderflow_cli.kafka import Kafka
-from orderflow_cli.kafka_jars import KAFKA_VERSION, KafkaProgram, find_program
-from orderflow_cli.postgres import Postgres
+from orderflow_cli.servers.kafka import Kafka
+from orderflow_cli.servers.kafka_jars import KAFKA_VERSION, KafkaProgram, find_program
+from orderflow_cli.servers.postgres import Postgres
 
 
 def kafka_program(version: str = KAFKA_VERSION) -> KafkaProgram:

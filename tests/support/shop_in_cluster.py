@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from orderflow_cli.database import FAILURES
-from orderflow_cli.ports import is_free
+from orderflow_cli.servers.ports import is_free
 from orderflow_model.loading import parse_flow
 from support.cluster import Json, Namespace, aside
 from support.fleet import Fleet

@@ -8,8 +8,8 @@ import subprocess
 import threading
 from collections.abc import Sequence
 
-from orderflow_cli.children import spawn
-from orderflow_cli.ports import HOST, free_port, is_listening
+from orderflow_cli.servers.child_process import spawn
+from orderflow_cli.servers.ports import HOST, free_port, is_listening
 from support.cluster import until
 
 _PAUSE = 0.3

@@ -6,7 +6,7 @@ import tomllib
 import pytest
 import yaml
 
-from orderflow_cli.kafka_jars import KAFKA_VERSION
+from orderflow_cli.servers.kafka_jars import KAFKA_VERSION
 from support.crds import STRIMZI
 from support.go_tools import KUBERNETES
 from support.workflows import ROOT

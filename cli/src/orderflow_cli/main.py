@@ -2,7 +2,7 @@
 
 import click
 
-from orderflow_cli import kill, orders, redrive, resource, run, trace
+from orderflow_cli.commands import kill, lint, load, redrive, run, trace
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -11,11 +11,11 @@ def main() -> None:
     """Run an event-driven system from one picture of it: the OrderFlow resource."""
 
 
-main.add_command(resource.lint)
-main.add_command(resource.graph)
+main.add_command(lint.lint)
+main.add_command(lint.graph)
 main.add_command(run.run)
 main.add_command(kill.kill)
-main.add_command(orders.orders)
+main.add_command(load.orders)
 main.add_command(redrive.dead_letters)
 main.add_command(redrive.redrive)
 main.add_command(trace.trace)

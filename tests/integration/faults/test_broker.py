@@ -9,8 +9,8 @@ from random import Random
 import aiohttp
 import pytest
 
-from orderflow_cli.kafka import Kafka
-from orderflow_cli.postgres import Postgres
+from orderflow_cli.servers.kafka import Kafka
+from orderflow_cli.servers.postgres import Postgres
 from support.chaos import Load, pauses
 from support.fleet import Fleet
 from support.orders import NO_RETRIES, Shop, open_fleet, start_all

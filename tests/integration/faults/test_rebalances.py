@@ -8,8 +8,8 @@ from random import Random
 
 import pytest
 
-from orderflow_cli.kafka import Kafka
-from orderflow_cli.postgres import Postgres
+from orderflow_cli.servers.kafka import Kafka
+from orderflow_cli.servers.postgres import Postgres
 from support.chaos import Load, freeze_until_replaced, kill_and_restart
 from support.fleet import Fleet
 from support.orders import NO_RETRIES, Shop, open_fleet, shop_of, start_all

@@ -10,8 +10,8 @@ from random import Random
 import pytest
 from confluent_kafka import Producer
 
-from orderflow_cli.kafka import Kafka
-from orderflow_cli.postgres import Postgres
+from orderflow_cli.servers.kafka import Kafka
+from orderflow_cli.servers.postgres import Postgres
 from orderflow_contracts.envelope import Envelope
 from orderflow_contracts.events import ShipmentCreated
 from orderflow_model.topics import event_topic

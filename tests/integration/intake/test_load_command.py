@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from orderflow_cli.kafka import Kafka
-from orderflow_cli.postgres import Postgres
+from orderflow_cli.servers.kafka import Kafka
+from orderflow_cli.servers.postgres import Postgres
 from support.fleet import Fleet
 from support.front_door import OrderFlowProcess, orderflow
 from support.orders import open_fleet

@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from orderflow_cli.kafka import Kafka
-from orderflow_cli.postgres import Postgres
+from orderflow_cli.servers.kafka import Kafka
+from orderflow_cli.servers.postgres import Postgres
 from support.duplicates import Duplicator
 from support.fleet import Fleet
 from support.front_door import orderflow

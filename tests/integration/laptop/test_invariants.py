@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from orderflow_cli import invariants
+from orderflow_cli.shop import invariants
 from orderflow_model.flow import OrderFlow
 from orderflow_model.loading import load_flow
 from orderflow_runtime.postgres.migrator import migrate

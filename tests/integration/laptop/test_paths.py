@@ -6,9 +6,9 @@ import asyncpg
 import pytest
 from confluent_kafka import Producer
 
-from orderflow_cli.kafka import Kafka
-from orderflow_cli.postgres import Postgres
-from orderflow_cli.topics import ensure_topics
+from orderflow_cli.servers.kafka import Kafka
+from orderflow_cli.servers.kafka_topics import ensure_topics
+from orderflow_cli.servers.postgres import Postgres
 from orderflow_model.topics import Topic
 from support.scratch import scratch_directory
 from support.servers import kafka_program

@@ -9,8 +9,8 @@ import asyncpg
 import pytest
 import yaml
 
-from orderflow_cli.kafka import Kafka
-from orderflow_cli.running import find_flow
+from orderflow_cli.local.running_flow import find_flow
+from orderflow_cli.servers.kafka import Kafka
 from support.front_door import FLOW, OrderFlowProcess, all_gone, orderflow, ports_of
 from support.scratch import scratch_directory
 from support.servers import kafka_program

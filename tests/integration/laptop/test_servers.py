@@ -15,11 +15,11 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from orderflow_cli.errors import TopicConflictError
-from orderflow_cli.kafka import Kafka
-from orderflow_cli.kafka_mock import MockKafka
-from orderflow_cli.ports import is_free
-from orderflow_cli.postgres import Postgres
-from orderflow_cli.topics import ensure_topics, touch_topics
+from orderflow_cli.servers.kafka import Kafka
+from orderflow_cli.servers.kafka_mock import MockKafka
+from orderflow_cli.servers.kafka_topics import ensure_topics, touch_topics
+from orderflow_cli.servers.ports import is_free
+from orderflow_cli.servers.postgres import Postgres
 from orderflow_model.topics import Topic
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from orderflow_cli import children
-from orderflow_cli.supervisor import Program, Supervisor
+from orderflow_cli.local.supervisor import Program, Supervisor
+from orderflow_cli.servers import child_process
 
 STUBBORN = (
     "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('started', flush=True)\ntime.sleep(60)"
@@ -62,10 +62,10 @@ async def test_a_killed_program_is_a_new_process(launch: Launch, tmp_path: Path)
     """The pid file always names the process that runs now."""
     launch(POLITE)
     await _until(lambda: "started" in _log(tmp_path))
-    first = children.alive(tmp_path / "p")
+    first = child_process.alive(tmp_path / "p")
     assert first is not None
-    children.kill_tree(first)
-    await _until(lambda: children.alive(tmp_path / "p") not in (None, first))
+    child_process.kill_tree(first)
+    await _until(lambda: child_process.alive(tmp_path / "p") not in (None, first))
 
 
 async def test_stop_lets_a_program_finish(launch: Launch, tmp_path: Path) -> None:
@@ -80,10 +80,10 @@ async def test_stop_kills_what_ignores_it(launch: Launch, tmp_path: Path) -> Non
     """After the grace period nothing is left, whatever the program thinks of SIGTERM."""
     supervisor = launch(STUBBORN)
     await _until(lambda: "started" in _log(tmp_path))
-    pid = children.alive(tmp_path / "p")
+    pid = child_process.alive(tmp_path / "p")
     assert pid is not None
     await supervisor.stop()
-    assert children.alive(tmp_path / "p") is None
+    assert child_process.alive(tmp_path / "p") is None
 
 
 async def test_a_program_gets_only_its_own_environment(launch: Launch, tmp_path: Path) -> None:
@@ -106,8 +106,8 @@ async def test_a_program_that_cannot_be_executed_is_reported(tmp_path: Path) -> 
 async def test_a_leftover_of_a_crashed_run_is_ended_first(launch: Launch, tmp_path: Path) -> None:
     """A process that an earlier supervisor left over does not run beside the new one."""
     with (tmp_path / "old.log").open("wb") as log:
-        leftover = children.spawn([sys.executable, "-c", "import time; time.sleep(60)"], output=log)
-    children.record(leftover.pid, tmp_path / "p")
+        leftover = child_process.spawn([sys.executable, "-c", "import time; time.sleep(60)"], output=log)
+    child_process.record(leftover.pid, tmp_path / "p")
     launch(POLITE)
     await _until(lambda: "started" in _log(tmp_path))
     assert leftover.wait(5) in (0, -signal.SIGKILL)

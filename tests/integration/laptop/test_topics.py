@@ -13,12 +13,12 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its stubs r
     NewTopic,
 )
 
-from orderflow_cli.broker import GivenBroker
 from orderflow_cli.errors import KafkaUnreachableError, TopicsRefusedError
-from orderflow_cli.kafka import Kafka
-from orderflow_cli.ports import free_port
-from orderflow_cli.state import open_state
-from orderflow_cli.topics import ensure_topics
+from orderflow_cli.local.kafka_choice import GivenBroker
+from orderflow_cli.local.state import open_state
+from orderflow_cli.servers.kafka import Kafka
+from orderflow_cli.servers.kafka_topics import ensure_topics
+from orderflow_cli.servers.ports import free_port
 from orderflow_model.topics import Topic
 from support.front_door import FLOW, orderflow
 from support.secure_kafka import SecureKafka

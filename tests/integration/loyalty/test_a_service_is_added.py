@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from orderflow_cli.kafka import Kafka
-from orderflow_cli.postgres import Postgres
-from orderflow_cli.topics import ensure_topics
+from orderflow_cli.servers.kafka import Kafka
+from orderflow_cli.servers.kafka_topics import ensure_topics
+from orderflow_cli.servers.postgres import Postgres
 from orderflow_model.config import service_config
 from orderflow_model.flow import OrderFlow
 from orderflow_model.loading import parse_flow

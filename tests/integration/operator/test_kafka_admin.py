@@ -13,8 +13,8 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its stubs r
     NewTopic,
 )
 
-from orderflow_cli.kafka import Kafka
-from orderflow_cli.ports import free_port
+from orderflow_cli.servers.kafka import Kafka
+from orderflow_cli.servers.ports import free_port
 from orderflow_model.topic_changes import FOUND
 from orderflow_model.topic_settings import SETTINGS, SINCE_4_4
 from orderflow_model.topics import Topic

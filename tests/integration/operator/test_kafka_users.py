@@ -8,7 +8,7 @@ import pytest
 from confluent_kafka import KafkaError
 from confluent_kafka.admin import AdminClient
 
-from orderflow_cli.ports import free_port
+from orderflow_cli.servers.ports import free_port
 from orderflow_model.topics import Topic
 from orderflow_operator.kafka.acls import Access, Operation
 from orderflow_operator.kafka.acls import ResourceType as Type

@@ -19,8 +19,8 @@ from confluent_kafka.admin import AdminClient
 from prometheus_client.parser import text_string_to_metric_families
 
 from bench.cost import read
-from orderflow_cli.kafka import Kafka
-from orderflow_cli.postgres import Postgres
+from orderflow_cli.servers.kafka import Kafka
+from orderflow_cli.servers.postgres import Postgres
 from orderflow_contracts.envelope import Header
 from orderflow_model.config import service_config
 from orderflow_model.names import dead_letter_topic_name

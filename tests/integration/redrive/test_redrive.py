@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 
-from orderflow_cli.kafka import Kafka
-from orderflow_cli.postgres import Postgres
+from orderflow_cli.servers.kafka import Kafka
+from orderflow_cli.servers.postgres import Postgres
 from orderflow_model import environment
 from orderflow_model.names import topic_name
 from orderflow_runtime.postgres.queries import MAX_REDRIVES

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from orderflow_cli.kafka import Kafka
+from orderflow_cli.servers.kafka import Kafka
 from support.real import Site, tiny_flow
 
 

@@ -11,7 +11,7 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
-from orderflow_cli.kafka import Kafka
+from orderflow_cli.servers.kafka import Kafka
 from orderflow_runtime.core.event_log import LogUnavailable, Message, Partition, Position, partition_of
 from orderflow_runtime.kafka import clients, writing
 from orderflow_runtime.kafka.kafka_log import KafkaLog, KafkaSettings

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from orderflow_cli.ports import HOST, free_port
+from orderflow_cli.servers.ports import HOST, free_port
 from orderflow_runtime.core.event_log import LogUnavailable, Partition
 from orderflow_runtime.kafka.kafka_log import KafkaLog, KafkaSettings
 from support.certificates import certificates

@@ -10,7 +10,7 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from orderflow_cli.kafka import Kafka
+from orderflow_cli.servers.kafka import Kafka
 from support.fleet import until
 from support.real import Site, tiny_flow
 from support.running import message

@@ -14,7 +14,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its stubs r
     ResourceType,
 )
 
-from orderflow_cli.kafka import Kafka
+from orderflow_cli.servers.kafka import Kafka
 from orderflow_runtime.core.event_log import Message, Record, Refused
 from orderflow_runtime.dispatch import publications
 from orderflow_runtime.kafka.kafka_log import KafkaLog, KafkaSettings

@@ -9,7 +9,7 @@ import sys
 import asyncpg
 import pytest
 
-from orderflow_cli.postgres import Postgres, create_database, drop_database
+from orderflow_cli.servers.postgres import Postgres, create_database, drop_database
 from orderflow_model import environment
 from orderflow_model.postgres_uri import PostgresUri
 from orderflow_runtime.postgres.migration_failures import StillUsed

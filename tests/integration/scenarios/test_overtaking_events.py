@@ -8,8 +8,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from orderflow_cli.kafka import Kafka
-from orderflow_cli.postgres import Postgres
+from orderflow_cli.servers.kafka import Kafka
+from orderflow_cli.servers.postgres import Postgres
 from orderflow_model.loading import load_flow
 from orderflow_model.topics import event_topic
 from support import late

@@ -9,11 +9,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from orderflow_cli.intake_groups import scattered
-from orderflow_cli.intake_mapping import OrderMapping, read_mapping
-from orderflow_cli.intake_orders import Draft, drafts
-from orderflow_cli.intake_rows import LoadError, RowError
-from orderflow_cli.intake_sources import open_source
+from orderflow_cli.bulk_load.drafts import Draft, drafts
+from orderflow_cli.bulk_load.groups import scattered
+from orderflow_cli.bulk_load.mapping import OrderMapping, read_mapping
+from orderflow_cli.bulk_load.rows import LoadError, RowError
+from orderflow_cli.bulk_load.sources import open_source
 from orderflow_order.requests import KeyedOrderRequest
 
 SHOPIFY = Path(__file__).parents[3] / "examples" / "shopify"

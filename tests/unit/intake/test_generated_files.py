@@ -21,10 +21,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from orderflow_cli.intake import Pace, load
-from orderflow_cli.intake_mapping import OrderMapping, read_mapping
-from orderflow_cli.intake_progress import Progress, open_journal
-from orderflow_cli.intake_sources import open_source
+from orderflow_cli.bulk_load.loader import Pace, load
+from orderflow_cli.bulk_load.mapping import OrderMapping, read_mapping
+from orderflow_cli.bulk_load.progress import Progress, open_journal
+from orderflow_cli.bulk_load.sources import open_source
 from support.portion import Portion
 
 FILES = 10_000

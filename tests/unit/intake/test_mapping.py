@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from orderflow_cli.intake_mapping import OrderMapping, read_mapping
-from orderflow_cli.intake_rows import LoadError, RowError
+from orderflow_cli.bulk_load.mapping import OrderMapping, read_mapping
+from orderflow_cli.bulk_load.rows import LoadError, RowError
 
 TPCH = Path(__file__).parents[3] / "examples" / "tpch" / "mapping.yaml"
 SMALL = """

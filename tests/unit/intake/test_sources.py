@@ -7,11 +7,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from orderflow_cli.intake_mapping import OrderMapping
-from orderflow_cli.intake_orders import MAX_LINES, Draft, batches, drafts
-from orderflow_cli.intake_rows import LoadError, Row, RowError, Source
-from orderflow_cli.intake_sources import open_source
-from orderflow_cli.intake_text import MAX_LINE
+from orderflow_cli.bulk_load.drafts import MAX_LINES, Draft, batches, drafts
+from orderflow_cli.bulk_load.mapping import OrderMapping
+from orderflow_cli.bulk_load.rows import LoadError, Row, RowError, Source
+from orderflow_cli.bulk_load.sources import open_source
+from orderflow_cli.bulk_load.text import MAX_LINE
 
 BY_NUMBER = OrderMapping({"idempotencyKey": "k"}, [], "no", frozenset({"no"}), frozenset({"no"}))
 

@@ -2,7 +2,7 @@
 
 from random import Random
 
-from orderflow_cli.ports import free_port
+from orderflow_cli.servers.ports import free_port
 
 
 def test_a_port_is_given_once() -> None:

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import yaml
 
-from orderflow_cli.addresses import Addresses
 from orderflow_cli.errors import CannotRunHereError
-from orderflow_cli.programs import Backends, check_runnable, service_programs
-from orderflow_cli.state import State, open_state
-from orderflow_cli.supervisor import Program
+from orderflow_cli.local.addresses import Addresses
+from orderflow_cli.local.service_programs import Backends, check_runnable, service_programs
+from orderflow_cli.local.state import State, open_state
+from orderflow_cli.local.supervisor import Program
 from orderflow_model.flow import OrderFlow
 from orderflow_model.loading import load_flow
 from support.front_door import FLOW

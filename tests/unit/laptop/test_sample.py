@@ -5,7 +5,7 @@ from itertools import islice
 
 import pytest
 
-from orderflow_cli.sample import FailureRates, parse_rates, sample_orders
+from orderflow_cli.shop.sample_orders import FailureRates, parse_rates, sample_orders
 from orderflow_order.requests import KeyedOrderRequest
 
 

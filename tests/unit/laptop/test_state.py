@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from orderflow_cli.errors import AlreadyRunningError, StateError
-from orderflow_cli.state import open_state
+from orderflow_cli.local.state import open_state
 
 
 def test_ports_and_passwords_stay(tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ import io
 import pytest
 from rich.console import Console
 
-from orderflow_cli.metrics import Counts
-from orderflow_cli.view import Arrow, Rates, Snapshot, show
+from orderflow_cli.local.live_view import Arrow, Rates, Snapshot, show
+from orderflow_cli.local.scrape import Counts
 from orderflow_model.loading import load_flow
 from support.front_door import FLOW
 

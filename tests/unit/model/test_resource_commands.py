@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from orderflow_cli.resource import graph, lint
+from orderflow_cli.commands.lint import graph, lint
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from orderflow_cli.dead_letters.records import DeadRecord, Repair, client_options, export, read_repairs
+from orderflow_cli.dead_letters.rows import Condition, DeadLetter, RedriveError, parse_condition
 from orderflow_cli.errors import NotRunningError, StateError
-from orderflow_cli.redrive_records import DeadRecord, Repair, client_options, export, read_repairs
-from orderflow_cli.redrive_state import Condition, DeadLetter, RedriveError, parse_condition
-from orderflow_cli.running import find_flow
+from orderflow_cli.local.running_flow import find_flow
 from orderflow_runtime.postgres.queries import MAX_REDRIVES
 
 ID = uuid.uuid4()

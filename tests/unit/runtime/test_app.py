@@ -15,7 +15,7 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from orderflow_cli.ports import free_port
+from orderflow_cli.servers.ports import free_port
 from orderflow_model import environment
 from orderflow_model.config import Channel
 from orderflow_runtime import app

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import grpc
 import pytest
 
-from orderflow_cli.ports import free_port
+from orderflow_cli.servers.ports import free_port
 from orderflow_model.config import ServiceConfig, TracingConfig
 from orderflow_model.saga import TraceProtocol
 from orderflow_runtime.tracing.exporter import collector, sender

@@ -1,0 +1,1 @@
+"""Orders of other systems, read from files and placed in bulk."""

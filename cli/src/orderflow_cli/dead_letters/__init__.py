@@ -1,0 +1,1 @@
+"""Dead letters, as their topics and their tables hold them."""

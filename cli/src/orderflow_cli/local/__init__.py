@@ -1,0 +1,1 @@
+"""A flow on this machine: its processes, its folder and how it is shown."""

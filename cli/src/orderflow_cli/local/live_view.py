@@ -1,0 +1,117 @@
+"""Shows a running flow: a live table in a terminal, a plain line every two seconds elsewhere."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from orderflow_cli.local.scrape import Counts
+from orderflow_model.flow import OrderFlow
+
+_LIVE_S, _PLAIN_S = 0.5, 2.0
+
+
+@dataclass(frozen=True)
+class Arrow:
+    """An event on its way from who publishes it to who handles it; `rate` in events a second."""
+
+    publishers: str
+    event: str
+    subscriber: str
+    total: int
+    rate: float
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What is shown: figures of one moment. `unknown` are the services that give none; the sums leave them out."""
+
+    arrows: list[Arrow]
+    posted: int
+    states: Mapping[str, int]
+    parked: int
+    dead: int
+    restarts: Mapping[str, int]
+    unknown: Sequence[str] = ()
+
+
+class Rates:
+    """Turns two readings of growing counters into rates; a counter that fell was started anew."""
+
+    def __init__(self, flow: OrderFlow) -> None:
+        self._flow = flow
+        self._before: dict[tuple[str, str], float] = {}
+        self._at: float | None = None
+
+    def arrows(self, counts: Mapping[str, Counts], now: float) -> list[Arrow]:
+        """All arrows of the flow at the monotonic time `now`, in seconds."""
+        elapsed = now - self._at if self._at is not None else 0
+        arrows = [
+            self._arrow(event.name, service.name, counts, elapsed)
+            for event in self._flow.spec.events
+            for service in self._flow.spec.services
+            if event.name in service.subscribes
+        ]
+        self._at = now
+        return arrows
+
+    def _arrow(self, event: str, subscriber: str, counts: Mapping[str, Counts], elapsed: float) -> Arrow:
+        key = (event, subscriber)
+        before = self._before.get(key, 0)
+        total = counts[subscriber].processed.get(event, 0) if subscriber in counts else before
+        grown = total - before if total >= before else total
+        self._before[key] = total
+        publishers = [service.name for service in self._flow.spec.services if event in service.publishes]
+        return Arrow(" ".join(publishers), event, subscriber, int(total), grown / elapsed if elapsed else 0)
+
+
+async def show(console: Console, take: Callable[[], Awaitable[Snapshot]]) -> None:
+    """Show snapshots until cancelled."""
+    if not console.is_terminal:
+        while True:
+            console.print(_line(await take()), soft_wrap=True, highlight=False)
+            await asyncio.sleep(_PLAIN_S)
+    with Live(console=console, auto_refresh=False, transient=True) as live:
+        while True:
+            live.update(_board(await take()), refresh=True)
+            await asyncio.sleep(_LIVE_S)
+
+
+def _line(snapshot: Snapshot) -> str:
+    rate = sum(arrow.rate for arrow in snapshot.arrows)
+    return f"{_orders(snapshot)} | {rate:.0f} events/s | {_troubles(snapshot)}"
+
+
+def _board(snapshot: Snapshot) -> RenderableType:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for title in ("published by", "event", "handled by"):
+        table.add_column(title)
+    table.add_column("events/s", justify="right")
+    table.add_column("total", justify="right")
+    for arrow in snapshot.arrows:
+        flowing = "" if arrow.rate else "dim"
+        known = arrow.subscriber not in snapshot.unknown
+        figures = (f"{arrow.rate:,.0f}", f"{arrow.total:,}") if known else ("?", "?")
+        table.add_row(arrow.publishers, arrow.event, f"→ {arrow.subscriber}", *figures, style=flowing)
+    # The table goes last: a short terminal cuts the end off.
+    return Group(Text(_orders(snapshot), style="bold"), Text(_troubles(snapshot)), table)
+
+
+def _orders(snapshot: Snapshot) -> str:
+    states = ", ".join(f"{state} {count:,}" for state, count in snapshot.states.items())
+    return f"orders sent {snapshot.posted:,}: {states or 'none yet'}"
+
+
+def _troubles(snapshot: Snapshot) -> str:
+    restarts = ", ".join(f"{name} {count}" for name, count in snapshot.restarts.items() if count)
+    unknown = f", figures unknown: {' '.join(snapshot.unknown)}" if snapshot.unknown else ""
+    return f"parked {snapshot.parked:,}, dead letters {snapshot.dead:,}, restarts {restarts or 0}{unknown}"
+
+
+def verdict(holds: bool, name: str, figures: str) -> str:
+    """One invariant as a line of the summary."""
+    return f"{'✓' if holds else '✗ BROKEN:'} {name:<22} {figures}"

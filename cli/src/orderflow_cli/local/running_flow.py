@@ -1,0 +1,68 @@
+"""Finds a flow that `orderflow run` started in a state directory, for the commands that work on a running one."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from orderflow_cli.errors import NotRunningError, StateError
+from orderflow_cli.local.kafka_choice import MOCK, REAL
+from orderflow_cli.local.state import Remembered
+from orderflow_cli.servers.ports import HOST
+from orderflow_model.names import role_name
+from orderflow_model.postgres_uri import Host, PostgresUri
+
+_START = "Start it with orderflow run, or say where it is"
+
+
+@dataclass(frozen=True)
+class RunningFlow:
+    """A flow's addresses on this machine."""
+
+    name: str
+    path: Path
+    remembered: Remembered
+
+    def url(self, service: str) -> str:
+        """The base URL of a service; raises NotRunningError when the flow has none of this name."""
+        return f"http://{HOST}:{self._port(service)}"
+
+    def database(self, service: str) -> PostgresUri:
+        """The flow's database, as the service's own role."""
+        role, password = role_name(self.name, service), self.remembered.passwords.get(service)
+        if password is None:
+            raise NotRunningError(f"flow {self.name} has no service {service} here", _START)
+        return self._postgres().for_role(role, password)
+
+    def database_of_all(self) -> PostgresUri:
+        """The flow's database, as its superuser."""
+        return self._postgres().for_role("postgres", self.remembered.passwords.get("admin", ""))
+
+    def bootstrap(self) -> str:
+        """The Kafka of its last run."""
+        kind = self.remembered.kafka
+        if kind == MOCK:
+            return (self.path / "kafka" / "mock.address").read_text(encoding="ascii")
+        return f"{HOST}:{self._port('kafka')}" if kind in (REAL, None) else kind
+
+    def _postgres(self) -> PostgresUri:
+        return PostgresUri((Host(HOST, self._port("postgres")),), self.name)
+
+    def _port(self, name: str) -> int:
+        if name not in self.remembered.ports:
+            raise NotRunningError(f"flow {self.name} runs no {name} here", _START)
+        return self.remembered.ports[name]
+
+
+def find_flow(base: Path, name: str | None = None) -> RunningFlow:
+    """The flow of this name in the state directory, or the only one; raises NotRunningError or StateError."""
+    found = {file.parent.name: file for file in sorted(base.glob("*/state.json"))}
+    if name is None and len(found) > 1:
+        raise NotRunningError(f"{base} has several flows: {', '.join(found)}", "Say which with --flow")
+    name = name or next(iter(found), "")
+    if name not in found:
+        raise NotRunningError(f"{base} has no flow {name}".rstrip(), _START)
+    try:
+        return RunningFlow(name, found[name].parent, Remembered.model_validate_json(found[name].read_bytes()))
+    except ValidationError:
+        raise StateError(f"{found[name]} is damaged", _START) from None

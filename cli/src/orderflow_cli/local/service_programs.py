@@ -1,0 +1,133 @@
+"""Turns the services of a flow into programs for the supervisor, each with the environment of its Deployment.
+
+What differs from a pod is only where things are: hosts of the flow become loopback ports, a Secret's value comes
+from the user's own environment, and a service that cannot run here as a process runs in docker.
+"""
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from orderflow_cli.errors import CannotRunHereError
+from orderflow_cli.local import launch
+from orderflow_cli.local.addresses import Addresses
+from orderflow_cli.local.state import State
+from orderflow_cli.local.supervisor import Program
+from orderflow_cli.servers.ports import HOST
+from orderflow_model import environment
+from orderflow_model.config import service_config
+from orderflow_model.flow import OrderFlow
+from orderflow_model.names import object_name, role_name
+from orderflow_model.postgres_uri import Host, PostgresUri
+from orderflow_model.services import EnvVar, Service
+
+PROVIDER_VARIABLE = "PAYMENT_PROVIDER_URL"
+PROVIDER = "payment-provider"
+
+# What any process needs of the machine; a pod gets as much from its image. Nothing else of the user's shell passes.
+_FROM_SHELL = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "PYTHONPATH", *environment.OPENTELEMETRY)
+
+
+@dataclass(frozen=True)
+class Backends:
+    """Where Kafka and the flow's database are."""
+
+    kafka_bootstrap: str
+    database_port: int
+
+
+def check_runnable(flow: OrderFlow, shell: Mapping[str, str]) -> None:
+    """Raise CannotRunHereError, which names the service, where one of the flow's could not be run on this machine."""
+    for service in flow.spec.services:
+        launch.check(service)
+        for variable in service.env:
+            _value(service, variable, shell)
+
+
+def service_programs(flow: OrderFlow, state: State, backends: Backends, shell: Mapping[str, str]) -> list[Program]:
+    """Return the flow's services, which were checked, then what they need beside them."""
+    addresses = flow_addresses(flow, state)
+    services = [_service(flow, service, state, backends, addresses, shell) for service in flow.spec.services]
+    return services + _companions(flow, state, addresses, shell)
+
+
+def flow_addresses(flow: OrderFlow, state: State) -> Addresses:
+    """Where each host that the flow's variables may name is on this machine."""
+    name = flow.metadata.name
+    hosts = {object_name(name, service.name): state.port(service.name) for service in flow.spec.services}
+    provider = _provider_url(flow)
+    return Addresses(hosts, {provider: state.port(PROVIDER)} if provider else {})
+
+
+def _service(
+    flow: OrderFlow,
+    service: Service,
+    state: State,
+    backends: Backends,
+    addresses: Addresses,
+    shell: Mapping[str, str],
+) -> Program:
+    config = state.folder("config") / f"{service.name}.json"
+    config.write_text(service_config(flow, service.name).model_dump_json(indent=1), encoding="utf-8")
+    variables = {variable.name: addresses.rewrite(_value(service, variable, shell)) for variable in service.env}
+    platform = _platform(flow, service, state, backends) | {environment.CONFIG: str(config)}
+    command = launch.command(service, object_name(flow.metadata.name, service.name), config, [*variables, *platform])
+    return _program(service.name, command, {**_machine(shell), **variables, **platform}, state)
+
+
+def _platform(flow: OrderFlow, service: Service, state: State, backends: Backends) -> dict[str, str]:
+    """The variables that the platform sets, in a pod and here; but nobody stands before a process that is to end."""
+    name = flow.metadata.name
+    database = PostgresUri((Host(HOST, backends.database_port),), name)
+    return {
+        environment.DATABASE_URL: database.for_role(
+            role_name(name, service.name), state.password(service.name)
+        ).render(),
+        environment.KAFKA_BOOTSTRAP: backends.kafka_bootstrap,
+        environment.KAFKA_SECURITY_PROTOCOL: "PLAINTEXT",
+        environment.HTTP_HOST: HOST,
+        environment.HTTP_PORT: str(state.port(service.name)),
+        environment.HTTP_KEEP_ALIVE: str(service.http_keep_alive.seconds),
+        environment.INSTANCE: f"{service.name}-0",
+    }
+
+
+def _value(service: Service, variable: EnvVar, shell: Mapping[str, str]) -> str:
+    if variable.value is not None:
+        return variable.value
+    if variable.name not in shell:
+        raise CannotRunHereError(
+            f"service {service.name} takes {variable.name} from a Secret or ConfigMap of the cluster",
+            f"Set {variable.name} in your environment for a run on this machine",
+        )
+    return shell[variable.name]
+
+
+def _companions(flow: OrderFlow, state: State, addresses: Addresses, shell: Mapping[str, str]) -> list[Program]:
+    """The payment provider's simulator, where a service names the provider's address."""
+    if _provider_url(flow) is None:
+        return []
+    env = {
+        environment.HTTP_HOST: HOST,
+        environment.HTTP_PORT: str(state.port(PROVIDER)),
+        "PROVIDER_STATE": str(state.path / "payment-provider.journal"),
+    }
+    command = launch.Command([sys.executable, "-m", "orderflow_provider"])
+    return [_program(PROVIDER, command, {**_machine(shell), **env}, state)]
+
+
+def _provider_url(flow: OrderFlow) -> str | None:
+    variables = [variable for service in flow.spec.services for variable in service.env]
+    return next((variable.value for variable in variables if variable.name == PROVIDER_VARIABLE), None)
+
+
+def _program(name: str, command: launch.Command, env: Mapping[str, str], state: State) -> Program:
+    log, pid_file = state.folder("logs") / f"{name}.log", state.folder("pids") / name
+    return Program(name, command.argv, env, log, pid_file, command.clear)
+
+
+def _machine(shell: Mapping[str, str]) -> dict[str, str]:
+    path = os.pathsep.join([str(Path(sys.executable).parent), shell.get("PATH", os.defpath)])
+    return {name: shell[name] for name in _FROM_SHELL if name in shell} | {"PATH": path}

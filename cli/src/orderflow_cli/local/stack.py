@@ -1,0 +1,126 @@
+"""Starts the parts of a flow on this machine and stops them again, each as a context that `run` enters in order."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import ParamSpec, TypeVar
+
+import aiohttp
+
+from orderflow_cli.errors import StartError
+from orderflow_cli.local import scrape
+from orderflow_cli.local.kafka_choice import Broker, choose_broker
+from orderflow_cli.local.service_programs import Backends, service_programs
+from orderflow_cli.local.state import State
+from orderflow_cli.local.supervisor import Supervisor
+from orderflow_cli.servers.ports import HOST
+from orderflow_cli.servers.postgres import Postgres, create_database
+from orderflow_cli.servers.server import Server
+from orderflow_model.flow import OrderFlow
+from orderflow_runtime.postgres.connection_failures import CannotConnect
+from orderflow_runtime.postgres.migration_failures import MigrationFailed
+from orderflow_runtime.postgres.migrator import migrate
+
+_READY_S = 60
+_WATCH_S = 0.5
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Say = Callable[[str], None]
+
+
+@asynccontextmanager
+async def kafka_broker(given: str | None, state: State, say: Say) -> AsyncIterator[Broker]:
+    """The run's Kafka, running."""
+    broker = await _finished(choose_broker, given, state, say)
+    if broker.server is None:
+        say(f"Kafka: the one at {given}")
+        yield broker
+    else:
+        async with _running(broker.server, say):
+            yield broker
+
+
+@asynccontextmanager
+async def database(flow: OrderFlow, state: State, say: Say) -> AsyncIterator[str]:
+    """A running Postgres with the flow's database, schemas and roles; gives the admin's URL of that database."""
+    server = Postgres(state.folder("postgres"), state.password("admin"), state.port("postgres"))
+    async with _running(server, say):
+        await create_database(server.admin_url(), flow.metadata.name)
+        admin_url = server.admin_url(flow.metadata.name)
+        passwords = {service.name: state.password(service.name) for service in flow.spec.services}
+        try:
+            await migrate(admin_url, flow, passwords)
+        except (MigrationFailed, CannotConnect) as error:
+            raise StartError(f"the database cannot be made ready: {error}", f"See {state.path / 'logs'}") from None
+        say(f"Postgres: 18, database {flow.metadata.name} on {HOST}:{server.port}, one schema and role a service")
+        yield admin_url
+
+
+@asynccontextmanager
+async def _running(server: Server, say: Say) -> AsyncIterator[None]:
+    """A server that is started again when it ends by itself."""
+    keeper: asyncio.Task[None] | None = None
+    try:
+        await _finished(server.start)
+        keeper = asyncio.create_task(_keep(server, say))
+        yield
+    finally:
+        if keeper is not None:
+            await _cancelled(keeper)
+        await asyncio.to_thread(server.stop)
+
+
+async def _keep(server: Server, say: Say) -> None:
+    while True:
+        await asyncio.sleep(_WATCH_S)
+        if not server.running:
+            say(f"{server.NAME} ended; starting it again")
+            with suppress(StartError):
+                await _finished(server.start)
+
+
+@asynccontextmanager
+async def services(flow: OrderFlow, state: State, broker: Broker, say: Say) -> AsyncIterator[Supervisor]:
+    """The flow's processes, ready for work."""
+    backends = Backends(broker.bootstrap, state.port("postgres"))
+    supervisor = Supervisor(service_programs(flow, state, backends, os.environ), say)
+    try:
+        supervisor.start()
+        await _until_ready(urls(flow, state), state)
+        yield supervisor
+    finally:
+        await asyncio.shield(supervisor.stop())
+
+
+async def _until_ready(urls: dict[str, str], state: State) -> None:
+    waiting = list(urls)
+    async with aiohttp.ClientSession() as session:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_READY_S):
+                while waiting := await scrape.unready(session, urls):  # noqa: ASYNC110 - over HTTP
+                    await asyncio.sleep(0.1)
+    if waiting:
+        logs = ", ".join(str(state.path / "logs" / f"{name}.log") for name in waiting)
+        raise StartError(f"{', '.join(waiting)} not ready in {_READY_S} s", f"See {logs}")
+
+
+def urls(flow: OrderFlow, state: State) -> dict[str, str]:
+    """The base URL of each service, by name."""
+    return {service.name: f"http://{HOST}:{state.port(service.name)}" for service in flow.spec.services}
+
+
+async def _finished(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Run blocking work in a thread and wait for its end even when cancelled, so that it can be undone after."""
+    task = asyncio.ensure_future(asyncio.to_thread(work, *args, **kwargs))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
+
+
+async def _cancelled(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    await asyncio.wait([task])

@@ -1,0 +1,111 @@
+"""Keeps a flow's processes running: `orderflow run` hands it programs, it starts, restarts and ends them.
+
+Each writes straight into its own log file, so that no line is lost when the supervisor is busy or dies.
+"""
+
+import asyncio
+import os
+import signal
+from asyncio.subprocess import DEVNULL, STDOUT, Process
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from orderflow_cli.servers import child_process
+
+FIRST_DELAY_S = 0.2
+LONGEST_DELAY_S = 10.0
+STABLE_S = 10.0
+
+
+@dataclass(frozen=True)
+class Program:
+    """One process: `env` is its whole environment, `clear` a command that removes what a crash left over."""
+
+    name: str
+    argv: Sequence[str]
+    env: Mapping[str, str]
+    log: Path
+    pid_file: Path
+    clear: Sequence[str] = field(default=())
+
+
+class Supervisor:
+    """Runs programs until `stop`. `report` is told, as a line, of every end that nobody asked for."""
+
+    def __init__(self, programs: Sequence[Program], report: Callable[[str], None], grace_s: float = 15) -> None:
+        self.restarts = {program.name: 0 for program in programs}
+        self._programs = programs
+        self._report = report
+        self._grace_s = grace_s
+        self._processes: dict[str, Process] = {}
+        self._keepers: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Start every program; each is started again whenever it ends, with growing delays."""
+        self._keepers = [asyncio.create_task(self._keep(program)) for program in self._programs]
+
+    async def stop(self) -> None:
+        """SIGTERM all at once, SIGKILL what is still there after the grace period, and wait until all are gone."""
+        for keeper in self._keepers:
+            keeper.cancel()
+        await asyncio.gather(*self._keepers, return_exceptions=True)
+        await asyncio.gather(*(self._end(process) for process in self._processes.values()))
+        for program in self._programs:
+            await _clear(program)
+            program.pid_file.unlink(missing_ok=True)
+
+    async def _keep(self, program: Program) -> None:
+        loop, delay = asyncio.get_running_loop(), FIRST_DELAY_S
+        child_process.end_leftover(program.pid_file)
+        while True:
+            started = loop.time()
+            ending = await self._run(program)
+            delay = FIRST_DELAY_S if loop.time() - started > STABLE_S else min(delay * 2, LONGEST_DELAY_S)
+            self.restarts[program.name] += 1
+            self._report(f"{program.name} {ending}; starting it again in {delay:.1f} s (log: {program.log})")
+            await asyncio.sleep(delay)
+
+    async def _run(self, program: Program) -> str:
+        """Run the program once and say how it ended."""
+        await _clear(program)
+        try:
+            process = self._processes[program.name] = await _execute(program)
+        except OSError as error:
+            return f"cannot be executed: {error.strerror}"
+        child_process.record(process.pid, program.pid_file)
+        return _ending(await process.wait())
+
+    async def _end(self, process: Process) -> None:
+        with suppress(ProcessLookupError):
+            process.terminate()
+        try:
+            await asyncio.wait_for(process.wait(), self._grace_s)
+        except TimeoutError:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+
+
+async def _execute(program: Program) -> Process:
+    with program.log.open("ab") as log:
+        return await asyncio.create_subprocess_exec(
+            *program.argv,
+            stdin=DEVNULL,
+            stdout=log,
+            stderr=STDOUT,
+            env=program.env,
+            process_group=0,
+            preexec_fn=child_process.die_with_parent(signal.SIGKILL),
+        )
+
+
+async def _clear(program: Program) -> None:
+    if program.clear:
+        cleared = await asyncio.create_subprocess_exec(*program.clear, stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL)
+        await cleared.wait()
+
+
+def _ending(code: int) -> str:
+    return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"

@@ -1,0 +1,1 @@
+"""Kafka, its mock and Postgres as child processes."""

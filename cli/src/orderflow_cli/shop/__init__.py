@@ -1,0 +1,1 @@
+"""All of the command that knows the reference flow."""
