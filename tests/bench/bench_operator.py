@@ -21,7 +21,7 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for `support`, as pytest has it
 
-from orderflow_model.loading import parse_flow
+from orderflow_model.loading.load import parse_flow
 from orderflow_operator.resources.build_context import Database, Surroundings
 from orderflow_operator.resources.desired import desired
 from orderflow_operator.resources.secret import build_database

@@ -28,7 +28,7 @@ from system import Servers, System, running, servers
 
 from orderflow_cli.servers.kafka_topics import ensure_topics
 from orderflow_model.flow import OrderFlow
-from orderflow_model.loading import load_flow
+from orderflow_model.loading.load import load_flow
 from orderflow_model.names import topic_name
 from orderflow_model.topics import flow_topics
 from support.scratch import scratch_directory

@@ -18,7 +18,7 @@ from drawing import draw
 
 from orderflow_cli.local.state import DEFAULT_BASE
 from orderflow_model.flow import OrderFlow
-from orderflow_model.loading import load_flow
+from orderflow_model.loading.load import load_flow
 from orderflow_operator.monitoring.dashboard import dashboard
 from orderflow_operator.monitoring.settings import Monitoring
 from orderflow_operator.resources import podmonitor, prometheusrule

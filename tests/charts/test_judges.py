@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from orderflow_model.loading import parse_flow
+from orderflow_model.loading.load import parse_flow
 from orderflow_operator.resources.build_context import Database, Surroundings
 from orderflow_operator.resources.desired import desired
 from support.helm import OPERATOR, PLATFORM, ROOT, Helm, Json

@@ -21,7 +21,7 @@ def test_the_crd_is_the_generated_one(helm: Helm) -> None:
             for item in helm.render(OPERATOR, {"crds": {"keep": keep}})
             if item["kind"] == "CustomResourceDefinition"
         )
-        assert made["spec"] == generated["spec"], "run `python -m orderflow_operator.crd`"
+        assert made["spec"] == generated["spec"], "run `python -m orderflow_model.crd`"
         assert made["metadata"]["name"] == generated["metadata"]["name"]
         assert made["metadata"].get("annotations", {}).get("helm.sh/resource-policy") == ("keep" if keep else None)
     assert all(

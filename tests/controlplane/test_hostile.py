@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from orderflow_model.findings import InvalidResource, Severity
-from orderflow_model.lint import lint
-from orderflow_model.loading import parse_flow
+from orderflow_model.lint.flow import lint
+from orderflow_model.loading.load import parse_flow
 from support.api import ApiError, Json
 from support.fleet import until
 from support.flows import pair

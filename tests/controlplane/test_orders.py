@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from orderflow_cli.servers.postgres import Postgres, create_database, drop_database
-from orderflow_model.loading import parse_flow
+from orderflow_model.loading.load import parse_flow
 from support.api import Api, Json
 from support.controlplane import ControlPlane
 from support.fleet import Fleet

@@ -6,7 +6,7 @@ it says.
 
 import pytest
 
-from orderflow_model.loading import parse_flow
+from orderflow_model.loading.load import parse_flow
 from orderflow_model.postgres_uri import PostgresUri
 from orderflow_operator.resources.build_context import Database, Surroundings
 from orderflow_operator.resources.desired import desired

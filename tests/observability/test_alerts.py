@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from orderflow_model.loading import parse_flow
+from orderflow_model.loading.load import parse_flow
 from orderflow_operator.monitoring.alerts.rules import all_alerts
 from orderflow_operator.monitoring.settings import Monitoring
 from orderflow_operator.resources import prometheusrule

@@ -6,7 +6,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from orderflow_cli.servers.ports import free_port
-from orderflow_model.config import TracingConfig
+from orderflow_model.service_config import TracingConfig
 from orderflow_runtime.tracing.span_queue import Spans
 from orderflow_runtime.tracing.tracer import Tracer
 from support.fleet import until

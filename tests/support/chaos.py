@@ -9,8 +9,8 @@ from random import Random
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from orderflow_model.config import service_config
 from orderflow_model.names import schema_name
+from orderflow_model.service_config import service_config
 from orderflow_model.topics import event_topic
 from orderflow_runtime.dispatch.dead_letters import LETTER_ID
 from support.fleet import Fleet, until

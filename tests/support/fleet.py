@@ -20,9 +20,9 @@ from orderflow_cli.servers.child_process import spawn
 from orderflow_cli.servers.kafka_topics import ensure_topics
 from orderflow_cli.servers.ports import free_port
 from orderflow_model import environment
-from orderflow_model.config import service_config
 from orderflow_model.flow import OrderFlow
 from orderflow_model.names import role_name
+from orderflow_model.service_config import service_config
 from orderflow_model.topics import flow_topics
 from orderflow_runtime.postgres.migrator import migrate
 

@@ -14,7 +14,7 @@ import yaml
 
 from orderflow_cli.servers.postgres import create_database, drop_database
 from orderflow_model.flow import OrderFlow
-from orderflow_model.loading import parse_flow
+from orderflow_model.loading.load import parse_flow
 from orderflow_order.requests import KeyedOrderRequest
 from support.fleet import Fleet, until
 from support.names import unique_name

@@ -11,9 +11,9 @@ import asyncpg
 
 from orderflow_cli.servers.ports import free_port
 from orderflow_model import environment
-from orderflow_model.config import ServiceConfig, service_config
 from orderflow_model.flow import OrderFlow
-from orderflow_model.loading import parse_flow
+from orderflow_model.loading.load import parse_flow
+from orderflow_model.service_config import ServiceConfig, service_config
 from orderflow_runtime.app import Settings, _Process
 from orderflow_runtime.core.event_log import Log, Message
 from orderflow_runtime.core.store import Store

@@ -12,7 +12,7 @@ from typing import Any
 
 from orderflow_contracts.envelope import Envelope, Header
 from orderflow_contracts.event import Event
-from orderflow_model.config import ServiceConfig
+from orderflow_model.service_config import ServiceConfig
 from orderflow_runtime.core.event_log import Log, Message, Record, unpack
 from orderflow_runtime.dispatch.effects import Clock, Publisher
 from orderflow_runtime.dispatch.execution import Rules, handler_table

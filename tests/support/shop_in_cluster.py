@@ -16,7 +16,7 @@ import yaml
 
 from orderflow_cli.database import FAILURES
 from orderflow_cli.servers.ports import is_free
-from orderflow_model.loading import parse_flow
+from orderflow_model.loading.load import parse_flow
 from support.cluster import Json, Namespace, aside
 from support.fleet import Fleet
 from support.fleet import until as eventually

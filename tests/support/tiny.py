@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any, ClassVar
 
 from orderflow_contracts.event import Event
-from orderflow_model.config import Channel, DeliveryConfig, ServiceConfig
+from orderflow_model.service_config import Channel, DeliveryConfig, ServiceConfig
 from orderflow_runtime.service import (
     Call,
     CallOutcome,

@@ -1,6 +1,6 @@
 """The OrderFlow resource as a whole.
 
-`loading` makes it from a file for the command line, the operator from what the API server sends.
+`load` makes it from a file for the command line, the operator from what the API server sends.
 """
 
 from enum import StrEnum
@@ -8,14 +8,14 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, JsonValue
 
-from orderflow_model.base import Part, UniqueBy
-from orderflow_model.delivery import Delivery
-from orderflow_model.events import Event, TopicDefaults
-from orderflow_model.kafka import Kafka
-from orderflow_model.references import SecretSource
-from orderflow_model.saga import Objective, Saga, Tracing
-from orderflow_model.scalars import FlowName
-from orderflow_model.services import Service
+from orderflow_model.spec.base import Part, UniqueBy
+from orderflow_model.spec.delivery import Delivery
+from orderflow_model.spec.events import Event, TopicDefaults
+from orderflow_model.spec.kafka import Kafka
+from orderflow_model.spec.references import SecretSource
+from orderflow_model.spec.saga import Objective, Saga, Tracing
+from orderflow_model.spec.scalars import FlowName
+from orderflow_model.spec.services import Service
 
 GROUP = "orderflow.dev"
 VERSION = "v1alpha1"

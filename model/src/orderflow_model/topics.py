@@ -6,10 +6,10 @@ The operator and `orderflow run` make them; `service_config` and lint read names
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from orderflow_model.events import Event
 from orderflow_model.flow import OrderFlow
 from orderflow_model.names import dead_letter_topic_name, topic_name
-from orderflow_model.services import Service
+from orderflow_model.spec.events import Event
+from orderflow_model.spec.services import Service
 from orderflow_model.topic_settings import written
 
 DAY_MS = 86_400_000

@@ -20,9 +20,9 @@ from starlette.types import ASGIApp
 
 from orderflow_contracts.event import Event
 from orderflow_model import environment
-from orderflow_model.config import Channel, ServiceConfig
 from orderflow_model.names import schema_name
 from orderflow_model.postgres_uri import InvalidUri
+from orderflow_model.service_config import Channel, ServiceConfig
 from orderflow_runtime.core.event_log import Log, LogRefuses, LogUnavailable
 from orderflow_runtime.core.store import Conflict, Store, StoreRefuses, StoreUnavailable
 from orderflow_runtime.dispatch.commands import GroupIntake

@@ -7,7 +7,7 @@ import pytest
 
 from orderflow_cli.shop import invariants
 from orderflow_model.flow import OrderFlow
-from orderflow_model.loading import load_flow
+from orderflow_model.loading.load import load_flow
 from orderflow_runtime.postgres.migrator import migrate
 from support.front_door import FLOW
 

@@ -22,8 +22,8 @@ from bench.cost import read
 from orderflow_cli.servers.kafka import Kafka
 from orderflow_cli.servers.postgres import Postgres
 from orderflow_contracts.envelope import Header
-from orderflow_model.config import service_config
 from orderflow_model.names import dead_letter_topic_name
+from orderflow_model.service_config import service_config
 from orderflow_model.topics import event_topic
 from orderflow_runtime.core.headers import MAX_HEADERS
 from orderflow_runtime.core.work_item import REDRIVE_OF

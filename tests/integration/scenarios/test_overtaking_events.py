@@ -10,7 +10,7 @@ import pytest
 
 from orderflow_cli.servers.kafka import Kafka
 from orderflow_cli.servers.postgres import Postgres
-from orderflow_model.loading import load_flow
+from orderflow_model.loading.load import load_flow
 from orderflow_model.topics import event_topic
 from support import late
 from support.fleet import Fleet, until

@@ -16,7 +16,7 @@ from orderflow_cli.local.service_programs import Backends, check_runnable, servi
 from orderflow_cli.local.state import State, open_state
 from orderflow_cli.local.supervisor import Program
 from orderflow_model.flow import OrderFlow
-from orderflow_model.loading import load_flow
+from orderflow_model.loading.load import load_flow
 from support.front_door import FLOW
 
 SHELL = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent/ada", "AWS_SECRET_ACCESS_KEY": "not for services"}

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from orderflow_model.comparison import lint_change
 from orderflow_model.flow import OrderFlow
-from orderflow_model.loading import parse_flow
+from orderflow_model.lint.transitions import lint_change
+from orderflow_model.loading.load import parse_flow
 
 ADMIN = {"provisioner": "Admin", "bootstrapServers": ["kafka:9092"]}
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from orderflow_model.flow import OrderFlow
 from orderflow_model.graph import mermaid
-from orderflow_model.loading import parse_flow
+from orderflow_model.loading.load import parse_flow
 
 
 def test_every_arrow_of_the_matrix_is_drawn_once(shop: OrderFlow) -> None:

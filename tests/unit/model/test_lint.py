@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from orderflow_model.findings import Finding, Severity
-from orderflow_model.lint import lint
-from orderflow_model.loading import parse_flow
+from orderflow_model.lint.flow import lint
+from orderflow_model.loading.load import parse_flow
 
 
 def findings(document: dict[str, Any]) -> dict[str, Finding]:

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orderflow_model.findings import MOST_SHOWN, InvalidResource, Place, path_of, place_of
-from orderflow_model.lint import lint
-from orderflow_model.loading import load_flow, load_with_warnings, parse_flow
+from orderflow_model.lint.flow import lint
+from orderflow_model.loading.load import load_flow, load_with_warnings, parse_flow
 
 SHOP = yaml.safe_load((Path(__file__).parents[3] / "manifests" / "flows" / "shop.yaml").read_text())
 

@@ -6,7 +6,7 @@ import pytest
 
 from orderflow_model.findings import InvalidResource
 from orderflow_model.flow import OrderFlow
-from orderflow_model.loading import parse_flow
+from orderflow_model.loading.load import parse_flow
 
 ADMIN = {"provisioner": "Admin", "bootstrapServers": ["kafka:9092"]}
 SECRET = {"name": "kafka", "key": "password"}

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from orderflow_model.loading import load_flow
+from orderflow_model.loading.load import load_flow
 
 FLOWS = sorted((Path(__file__).parents[3] / "manifests" / "flows").glob("*.yaml"))
 DRAWN = {

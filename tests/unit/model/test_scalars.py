@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from orderflow_model.scalars import Duration, Quantity
+from orderflow_model.spec.scalars import Duration, Quantity
 
 UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000}
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from orderflow_model.findings import InvalidResource
-from orderflow_model.loading import load_flow
-from orderflow_model.strict_yaml import MOST_BYTES, MOST_DEPTH, read_yaml
+from orderflow_model.loading.load import load_flow
+from orderflow_model.loading.strict_yaml import MOST_BYTES, MOST_DEPTH, read_yaml
 
 LETTERS = "abcdefghijklmn"
 BOMB = "a: &a [x, x, x]\n" + "".join(

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from orderflow_model.findings import Finding, Severity
 from orderflow_model.flow import OrderFlow
-from orderflow_model.lint import lint
-from orderflow_model.loading import load_flow, parse_flow
+from orderflow_model.lint.flow import lint
+from orderflow_model.loading.load import load_flow, parse_flow
 from orderflow_model.topic_changes import FOUND, Ours, setting_changes
 from orderflow_model.topic_settings import SETTINGS, normal, written
 from orderflow_model.topics import event_topic, flow_topics

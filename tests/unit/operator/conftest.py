@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from orderflow_model.flow import OrderFlow
-from orderflow_model.loading import parse_flow
+from orderflow_model.loading.load import parse_flow
 from orderflow_operator.resources.build_context import Database, Surroundings
 from orderflow_operator.resources.desired import desired
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from orderflow_model.flow import OrderFlow
-from orderflow_model.loading import parse_flow
+from orderflow_model.loading.load import parse_flow
 from orderflow_operator.kubernetes.cache import FlowKey
 from orderflow_operator.reconciler.ownership import Claims
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from orderflow_operator.crd import FILES, as_yaml, custom_resource_definition
+from orderflow_model.crd import FILES, as_yaml, custom_resource_definition
 
 VERSION = custom_resource_definition()["spec"]["versions"][0]
 ROOT = VERSION["schema"]["openAPIV3Schema"]

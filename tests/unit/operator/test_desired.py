@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from orderflow_model import environment
 from orderflow_model.flow import OrderFlow
-from orderflow_model.loading import parse_flow
+from orderflow_model.loading.load import parse_flow
 from orderflow_operator.monitoring.settings import Monitoring
 from orderflow_operator.resources.build_context import Database, Network, Surroundings
 from orderflow_operator.resources.desired import desired

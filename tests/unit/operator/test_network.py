@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from orderflow_model.loading import parse_flow
+from orderflow_model.loading.load import parse_flow
 from orderflow_model.postgres_uri import PostgresUri
 from orderflow_operator.reconciler.network import addresses, pod_ports
 

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from orderflow_model.flow import OrderFlow
-from orderflow_model.loading import parse_flow
+from orderflow_model.loading.load import parse_flow
+from orderflow_model.status import Condition, FlowStatus
 from orderflow_model.topic_changes import Ours
 from orderflow_model.topics import flow_topics
-from orderflow_operator.flow_status import Condition, FlowStatus
 from orderflow_operator.kubernetes.errors import ConflictError, DatabaseSecretMissingError, KafkaUnavailableError
 from orderflow_operator.kubernetes.health import Health, State
 from orderflow_operator.reconciler.events import announcements

@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from orderflow_cli.servers.ports import free_port
 from orderflow_model import environment
-from orderflow_model.config import Channel
+from orderflow_model.service_config import Channel
 from orderflow_runtime import app
 from orderflow_runtime.app import EX_CONFIG, Misconfigured, Settings, check_matrix, main, run
 from orderflow_runtime.core.event_log import LogUnavailable

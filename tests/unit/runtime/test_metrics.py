@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from orderflow_model.config import ObjectiveConfig
+from orderflow_model.service_config import ObjectiveConfig
 from orderflow_runtime.core.store import StoreUnavailable
 from orderflow_runtime.observability import database_gauges
 from orderflow_runtime.observability.batch_histogram import BatchHistogram

@@ -8,7 +8,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from orderflow_inventory.__main__ import build as inventory
-from orderflow_model.config import ObjectiveConfig
+from orderflow_model.service_config import ObjectiveConfig
 from orderflow_order.measures import MEASURES
 from orderflow_payment.handlers import payment_service
 from orderflow_runtime.app import Settings

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orderflow_model.config import DeliveryConfig
+from orderflow_model.service_config import DeliveryConfig
 from orderflow_runtime.dispatch.retry import RetryPolicy
 
 DELIVERIES = st.builds(

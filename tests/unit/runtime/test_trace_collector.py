@@ -9,8 +9,8 @@ import grpc
 import pytest
 
 from orderflow_cli.servers.ports import free_port
-from orderflow_model.config import ServiceConfig, TracingConfig
-from orderflow_model.saga import TraceProtocol
+from orderflow_model.service_config import ServiceConfig, TracingConfig
+from orderflow_model.spec.saga import TraceProtocol
 from orderflow_runtime.tracing.exporter import collector, sender
 from orderflow_runtime.tracing.otlp import encoder
 from orderflow_runtime.tracing.span_queue import Away, Kind, Refused, Shape, Span

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from orderflow_contracts.envelope import Header
-from orderflow_model.config import TracingConfig
-from orderflow_model.saga import TraceConsumer
+from orderflow_model.service_config import TracingConfig
+from orderflow_model.spec.saga import TraceConsumer
 from orderflow_runtime.core.event_log import Record
 from orderflow_runtime.core.work_item import REDRIVE_OF
 from orderflow_runtime.dispatch.dead_letters import LETTER_ID

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route
 
-from orderflow_model.config import TracingConfig
+from orderflow_model.service_config import TracingConfig
 from orderflow_runtime.observability.traced_requests import TracedApp
 from orderflow_runtime.tracing.span_queue import Kind
 from orderflow_runtime.tracing.trace_context import NO_SPAN, Trace

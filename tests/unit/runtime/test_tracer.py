@@ -4,8 +4,8 @@ from random import Random
 
 import pytest
 
-from orderflow_model.config import TracingConfig
-from orderflow_model.saga import TraceConsumer
+from orderflow_model.service_config import TracingConfig
+from orderflow_model.spec.saga import TraceConsumer
 from orderflow_runtime.tracing.span_queue import Spans
 from orderflow_runtime.tracing.trace_context import NO_SPAN, NONE, Trace
 from orderflow_runtime.tracing.tracer import Asked, Tracer, asked

@@ -26,7 +26,7 @@ from typing import Any
 from orderflow_cli.bulk_load.numbers import SPACES, NumberFormat
 from orderflow_cli.bulk_load.rows import LoadError, RowError, Values
 from orderflow_model.findings import InvalidResource, did_you_mean
-from orderflow_model.strict_yaml import read_yaml
+from orderflow_model.loading.strict_yaml import read_yaml
 
 _REMEDY = "examples/tpch/mapping.yaml is one that works"
 _BOOLEANS = {"true": True, "false": False, "1": True, "0": False}

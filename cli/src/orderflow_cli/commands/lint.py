@@ -6,7 +6,7 @@ import click
 
 from orderflow_model.findings import MOST_SHOWN, Finding, InvalidResource
 from orderflow_model.graph import mermaid
-from orderflow_model.loading import load_flow, load_with_warnings
+from orderflow_model.loading.load import load_flow, load_with_warnings
 
 FILE = click.Path(path_type=Path)
 

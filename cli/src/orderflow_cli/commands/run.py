@@ -27,7 +27,7 @@ from orderflow_cli.shop.posting import Posted, post_orders
 from orderflow_cli.shop.sample_orders import FailureRates, parse_rates, sample_orders
 from orderflow_model.findings import InvalidResource
 from orderflow_model.flow import OrderFlow
-from orderflow_model.loading import load_flow
+from orderflow_model.loading.load import load_flow
 from orderflow_model.postgres_uri import PostgresUri
 from orderflow_model.topics import flow_topics
 from orderflow_runtime.postgres.connecting import create_pool

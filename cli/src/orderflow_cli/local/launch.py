@@ -13,7 +13,7 @@ from pathlib import Path
 
 from orderflow_cli.errors import CannotRunHereError
 from orderflow_model.environment import CONFIG, CONFIG_PATH_IN_POD
-from orderflow_model.services import Service
+from orderflow_model.spec.services import Service
 
 _PYTHON = ("python", "python3")
 

@@ -17,11 +17,11 @@ from orderflow_cli.local.state import State
 from orderflow_cli.local.supervisor import Program
 from orderflow_cli.servers.ports import HOST
 from orderflow_model import environment
-from orderflow_model.config import service_config
 from orderflow_model.flow import OrderFlow
 from orderflow_model.names import object_name, role_name
 from orderflow_model.postgres_uri import Host, PostgresUri
-from orderflow_model.services import EnvVar, Service
+from orderflow_model.service_config import service_config
+from orderflow_model.spec.services import EnvVar, Service
 
 PROVIDER_VARIABLE = "PAYMENT_PROVIDER_URL"
 PROVIDER = "payment-provider"

@@ -8,10 +8,10 @@ from typing import Any
 
 import kopf
 
-from orderflow_model.comparison import lint_change
 from orderflow_model.findings import Finding, InvalidResource
 from orderflow_model.flow import GROUP, PLURAL, VERSION
-from orderflow_model.loading import parse_flow
+from orderflow_model.lint.transitions import lint_change
+from orderflow_model.loading.load import parse_flow
 from orderflow_operator.kubernetes.labels import Object
 from orderflow_operator.reconciler.validation import Verdict
 

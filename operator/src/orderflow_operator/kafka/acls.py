@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from orderflow_model.flow import OrderFlow
-from orderflow_model.kafka import Provisioner
 from orderflow_model.names import (
     DEAD_LETTERS,
     autoscaler_user_name,
@@ -15,7 +14,8 @@ from orderflow_model.names import (
     kafka_user_name,
     object_name,
 )
-from orderflow_model.services import Service
+from orderflow_model.spec.kafka import Provisioner
+from orderflow_model.spec.services import Service
 from orderflow_model.topics import event_topic
 
 

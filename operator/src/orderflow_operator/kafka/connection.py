@@ -6,8 +6,8 @@ Deployments turn it into environment and mounts, the autoscaler into its trigger
 from dataclasses import dataclass
 
 from orderflow_model.flow import OrderFlow
-from orderflow_model.kafka import AuthenticationType, Kafka, Provisioner
 from orderflow_model.names import kafka_secret_name
+from orderflow_model.spec.kafka import AuthenticationType, Kafka, Provisioner
 
 STRIMZI_PORT = 9093
 PASSWORD_KEY = "password"  # noqa: S105 - the key's name, not a password

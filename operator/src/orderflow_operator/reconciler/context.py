@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from orderflow_model.flow import OrderFlow
-from orderflow_operator.flow_status import FlowStatus
+from orderflow_model.status import FlowStatus
 from orderflow_operator.kubernetes.cache import FlowKey
 from orderflow_operator.kubernetes.labels import Object
 from orderflow_operator.kubernetes.objects import Cluster

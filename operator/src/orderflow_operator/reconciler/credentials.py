@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from orderflow_model.flow import OrderFlow
+from orderflow_model.lint.secrets import ADDRESSES_KEY, LOGIN_PLACE, USABLE_LABEL, foreign_secrets
 from orderflow_model.names import object_name
 from orderflow_model.postgres_uri import PostgresUri
-from orderflow_model.secret_lint import ADDRESSES_KEY, LOGIN_PLACE, USABLE_LABEL, foreign_secrets
 from orderflow_operator.kafka.connection import PASSWORD_KEY, broker
 from orderflow_operator.kubernetes.cache import FlowKey, Objects, entry
 from orderflow_operator.kubernetes.errors import (

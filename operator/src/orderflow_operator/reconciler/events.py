@@ -5,7 +5,7 @@ from datetime import datetime
 
 from orderflow_model.conditions import READY, VALID
 from orderflow_model.flow import GROUP, KIND, VERSION
-from orderflow_operator.flow_status import DEGRADED, Condition, FlowStatus, Truth
+from orderflow_model.status import DEGRADED, Condition, FlowStatus, Truth
 from orderflow_operator.kubernetes.client import USER_AGENT
 from orderflow_operator.kubernetes.health import PASSING
 from orderflow_operator.kubernetes.labels import Object

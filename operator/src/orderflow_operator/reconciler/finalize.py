@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 from orderflow_model.conditions import TOPICS_READY
 from orderflow_model.flow import GROUP, OrderFlow
-from orderflow_operator.flow_status import FlowStatus
+from orderflow_model.status import FlowStatus
 from orderflow_operator.kubernetes.cache import FlowKey, entry
 from orderflow_operator.kubernetes.client import ApiError
 from orderflow_operator.kubernetes.errors import FlowError, KafkaUnavailableError

@@ -7,12 +7,12 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from orderflow_model.flow import DeletionPolicy, OrderFlow
-from orderflow_model.kafka import Provisioner
+from orderflow_model.lint.secrets import ADDRESSES_KEY
 from orderflow_model.names import DEAD_LETTERS, autoscaler_user_name, dead_letter_topic_name, object_name
-from orderflow_model.secret_lint import ADDRESSES_KEY
+from orderflow_model.spec.kafka import Provisioner
+from orderflow_model.status import FlowStatus, Truth
 from orderflow_model.topic_changes import Ours
 from orderflow_model.topics import flow_topics
-from orderflow_operator.flow_status import FlowStatus, Truth
 from orderflow_operator.kafka.acls import Access, autoscaler_access, autoscaler_user, service_access, service_user
 from orderflow_operator.kafka.admin import Found, KafkaAdmin, Provisioned, User
 from orderflow_operator.kafka.client import Login

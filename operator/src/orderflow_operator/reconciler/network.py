@@ -7,8 +7,8 @@ that the flow names in its own namespace is looked at; what lies elsewhere is th
 from collections.abc import Iterable
 
 from orderflow_model.flow import OrderFlow
-from orderflow_model.kafka import Provisioner
 from orderflow_model.postgres_uri import PostgresUri
+from orderflow_model.spec.kafka import Provisioner
 from orderflow_operator.kubernetes.labels import Object
 from orderflow_operator.kubernetes.objects import Cluster
 from orderflow_operator.resources.build_context import Port

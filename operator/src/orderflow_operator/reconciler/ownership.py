@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 from orderflow_model.findings import Finding
 from orderflow_model.flow import OrderFlow
-from orderflow_model.kafka import Provisioner
+from orderflow_model.lint.secrets import named_secrets
 from orderflow_model.names import dead_letter_topic_name, object_name
-from orderflow_model.secret_lint import named_secrets
+from orderflow_model.spec.kafka import Provisioner
 from orderflow_model.topics import event_topic
 from orderflow_operator.kubernetes.cache import FlowKey
 

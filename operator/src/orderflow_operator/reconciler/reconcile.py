@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from orderflow_model.conditions import READY
 from orderflow_model.flow import OrderFlow
-from orderflow_operator.flow_status import FlowStatus
+from orderflow_model.status import FlowStatus
 from orderflow_operator.kubernetes.cache import FlowKey
 from orderflow_operator.kubernetes.errors import FlowError
 from orderflow_operator.kubernetes.health import NOT_APPLIED, State

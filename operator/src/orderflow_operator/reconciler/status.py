@@ -10,10 +10,8 @@ from datetime import UTC, datetime
 
 from orderflow_model.conditions import IDENTITIES_READY, READY, SERVICES_READY, TOPICS_READY, VALID
 from orderflow_model.flow import OrderFlow
-from orderflow_model.services import Service
-from orderflow_model.topic_changes import Ours
-from orderflow_model.topics import Topic, dead_letter_topic, event_topic
-from orderflow_operator.flow_status import (
+from orderflow_model.spec.services import Service
+from orderflow_model.status import (
     COUNT_MAX,
     DEGRADED,
     MESSAGE_MAX,
@@ -25,6 +23,8 @@ from orderflow_operator.flow_status import (
     TopicStatus,
     Truth,
 )
+from orderflow_model.topic_changes import Ours
+from orderflow_model.topics import Topic, dead_letter_topic, event_topic
 from orderflow_operator.kubernetes.errors import FlowError
 from orderflow_operator.kubernetes.health import HELPERS, NOT_APPLIED, PASSING, WAITING, Health, State
 from orderflow_operator.reconciler.pod_problems import Trouble, migration_of

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from orderflow_model.findings import Finding, InvalidResource, Severity
 from orderflow_model.flow import OrderFlow
-from orderflow_model.lint import lint
-from orderflow_model.loading import parse_flow
+from orderflow_model.lint.flow import lint
+from orderflow_model.loading.load import parse_flow
 from orderflow_model.topics import Topic, event_topic, flow_topics
 from orderflow_operator.kubernetes.cache import FlowKey, Objects, entry
 from orderflow_operator.kubernetes.health import Health, State

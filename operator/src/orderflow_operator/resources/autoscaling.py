@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from orderflow_model.services import Service
+from orderflow_model.spec.services import Service
 
 
 class Scaler(StrEnum):

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from orderflow_model import environment
 from orderflow_model.flow import OrderFlow
 from orderflow_model.names import object_name
-from orderflow_model.services import Service
+from orderflow_model.spec.services import Service
 from orderflow_operator.kafka.acls import service_user
 from orderflow_operator.kafka.connection import PASSWORD_KEY, Broker, broker
 from orderflow_operator.kubernetes.labels import Object, new_object, pod_selector, service_labels

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from orderflow_model.flow import OrderFlow
-from orderflow_model.kafka import Provisioner
-from orderflow_model.services import Service
+from orderflow_model.spec.kafka import Provisioner
+from orderflow_model.spec.services import Service
 from orderflow_operator.kafka.connection import broker
 from orderflow_operator.kubernetes.labels import Object
 from orderflow_operator.resources import (

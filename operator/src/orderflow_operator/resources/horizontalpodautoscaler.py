@@ -2,7 +2,7 @@
 
 from orderflow_model.flow import OrderFlow
 from orderflow_model.names import object_name
-from orderflow_model.services import Service
+from orderflow_model.spec.services import Service
 from orderflow_operator.kubernetes.labels import Object, new_object, service_labels
 
 LOAD_PERCENT = 70

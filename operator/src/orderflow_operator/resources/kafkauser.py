@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from orderflow_model.flow import OrderFlow
-from orderflow_model.services import Service
+from orderflow_model.spec.services import Service
 from orderflow_operator.kafka.acls import Access, autoscaler_access, autoscaler_user, service_access, service_user
 from orderflow_operator.kubernetes.labels import Object, flow_labels, new_object, service_labels
 from orderflow_operator.resources.kafkatopic import API_VERSION, CLUSTER_LABEL

@@ -9,7 +9,7 @@ import json
 
 from orderflow_model import environment
 from orderflow_model.flow import OrderFlow
-from orderflow_model.services import Service
+from orderflow_model.spec.services import Service
 from orderflow_operator.kubernetes.labels import (
     SERVICE_LABEL,
     Object,

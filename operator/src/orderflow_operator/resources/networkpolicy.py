@@ -7,7 +7,7 @@ own, which Kubernetes adds to this one.
 """
 
 from orderflow_model.flow import OrderFlow
-from orderflow_model.kafka import Provisioner
+from orderflow_model.spec.kafka import Provisioner
 from orderflow_operator.kafka.connection import STRIMZI_PORT
 from orderflow_operator.kubernetes.labels import FLOW_LABEL, Object, flow_labels, new_object
 from orderflow_operator.resources.build_context import Port, Surroundings

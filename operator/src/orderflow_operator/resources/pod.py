@@ -1,6 +1,6 @@
 """What every pod of a flow has: Pod Security `restricted`, a read-only root, no token, its last words kept."""
 
-from orderflow_model.services import Service
+from orderflow_model.spec.services import Service
 from orderflow_operator.kubernetes.labels import Object
 
 SCRATCH = {"name": "TMPDIR", "value": "/dev/shm"}  # noqa: S108 - the pod's own, empty at each start

@@ -5,7 +5,7 @@ One trigger per topic, so that what a group once read and no longer subscribes n
 
 from orderflow_model.flow import OrderFlow
 from orderflow_model.names import group_name, object_name
-from orderflow_model.services import Service
+from orderflow_model.spec.services import Service
 from orderflow_model.topics import event_topic
 from orderflow_operator.kafka.connection import broker
 from orderflow_operator.kubernetes.labels import Object, new_object, service_labels

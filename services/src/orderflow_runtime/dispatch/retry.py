@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from random import Random
 
-from orderflow_model.config import DeliveryConfig
-from orderflow_model.delivery import Backoff, OnExhausted
+from orderflow_model.service_config import DeliveryConfig
+from orderflow_model.spec.delivery import Backoff, OnExhausted
 
 
 @dataclass(frozen=True)

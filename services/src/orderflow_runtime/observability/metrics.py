@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from prometheus_client.exposition import choose_encoder
 
 from orderflow_contracts.event import Event
-from orderflow_model.config import ObjectiveConfig
+from orderflow_model.service_config import ObjectiveConfig
 from orderflow_runtime.core.event_log import Partition
 from orderflow_runtime.core.work_item import Item
 from orderflow_runtime.dispatch.dispatcher import Committed

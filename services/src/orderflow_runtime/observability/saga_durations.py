@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from orderflow_model.config import ObjectiveConfig
+from orderflow_model.service_config import ObjectiveConfig
 from orderflow_runtime.core.store import Store
 from orderflow_runtime.observability.batch_histogram import Traced
 from orderflow_runtime.observability.metrics import Ended, Metrics

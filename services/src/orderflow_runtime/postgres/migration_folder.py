@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
-from orderflow_model.services import NO_MIGRATIONS
+from orderflow_model.spec.services import NO_MIGRATIONS
 from orderflow_runtime.postgres.migration_failures import MigrationsNotFound
 
 _PYTHON = re.compile(r"python([23](\.[0-9]+)?)?")

@@ -16,8 +16,8 @@ from opentelemetry.sdk.resources import OTELResourceDetector
 from opentelemetry.util.re import parse_env_headers
 
 from orderflow_model import environment
-from orderflow_model.config import ServiceConfig
-from orderflow_model.saga import TraceProtocol
+from orderflow_model.service_config import ServiceConfig
+from orderflow_model.spec.saga import TraceProtocol
 from orderflow_runtime.tracing.otlp import encoder
 from orderflow_runtime.tracing.span_queue import Away, Refused, Send, Spans
 

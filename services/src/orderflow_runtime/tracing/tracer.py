@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from random import Random
 
-from orderflow_model.config import TracingConfig
-from orderflow_model.saga import TraceConsumer
+from orderflow_model.service_config import TracingConfig
+from orderflow_model.spec.saga import TraceConsumer
 from orderflow_runtime.tracing.span_queue import Span, Spans
 from orderflow_runtime.tracing.trace_context import NO_SPAN, Trace
 

@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Any
 
 from orderflow_model.flow import OrderFlow
-from orderflow_model.saga import Objective
+from orderflow_model.spec.saga import Objective
 from orderflow_operator.monitoring.alerts.alert import Alert, Severity
 from orderflow_operator.monitoring.promql import IDENTITY, Scope, plain
 

@@ -5,9 +5,9 @@ A gauge that a service measures in its database is the same in all its pods, so 
 
 from collections.abc import Iterator
 
-from orderflow_model.delivery import OnExhausted
 from orderflow_model.flow import OrderFlow
-from orderflow_model.services import Service
+from orderflow_model.spec.delivery import OnExhausted
+from orderflow_model.spec.services import Service
 from orderflow_operator.monitoring.alerts import thresholds
 from orderflow_operator.monitoring.alerts.alert import Alert, Severity
 from orderflow_operator.monitoring.alerts.recording import LAG

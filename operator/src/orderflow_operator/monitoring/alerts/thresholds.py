@@ -3,10 +3,10 @@
 The alerts wait for these times; all are in seconds.
 """
 
-from orderflow_model.delivery import Backoff, Delivery
 from orderflow_model.flow import OrderFlow
-from orderflow_model.saga import Saga
-from orderflow_model.services import Service
+from orderflow_model.spec.delivery import Backoff, Delivery
+from orderflow_model.spec.saga import Saga
+from orderflow_model.spec.services import Service
 
 _LEAST, _MOST = 60.0, 900.0
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from orderflow_model.flow import OrderFlow
-from orderflow_model.saga import Objective, Saga
+from orderflow_model.spec.saga import Objective, Saga
 from orderflow_operator.monitoring.alerts import objectives
 from orderflow_operator.monitoring.dashboard.panels import (
     GREEN,

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from orderflow_model.flow import OrderFlow
-from orderflow_model.services import Service
+from orderflow_model.spec.services import Service
 from orderflow_operator.monitoring.alerts import thresholds
 from orderflow_operator.monitoring.dashboard.flow_rows import QUANTILES, RATE
 from orderflow_operator.monitoring.dashboard.panels import ORANGE, RED, Panel, Query, Row, timeseries

@@ -1,6 +1,6 @@
 """The CustomResourceDefinition of OrderFlow, generated from the pydantic models.
 
-`python -m orderflow_operator.crd` writes it to `manifests/crds/` and into the operator's chart, which can hold no file
+`python -m orderflow_model.crd` writes it to `manifests/crds/` and into the operator's chart, which can hold no file
 from beside it; tests compare both with the models.
 """
 
@@ -11,14 +11,14 @@ from typing import Any
 import yaml
 from pydantic import BaseModel
 
-from orderflow_model.base import VALIDATIONS
 from orderflow_model.flow import GROUP, KIND, PLURAL, VERSION, Spec
 from orderflow_model.names import FLOW_MAX
-from orderflow_operator.flow_status import FlowStatus
+from orderflow_model.spec.base import VALIDATIONS
+from orderflow_model.status import FlowStatus
 
 _NAME = "orderflows.orderflow.dev.yaml"
 FILES = (Path("manifests/crds") / _NAME, Path("charts/orderflow-operator/files/crds") / _NAME)
-HEADER = "# Generated from the models by `python -m orderflow_operator.crd`; edit those.\n"
+HEADER = "# Generated from the models by `python -m orderflow_model.crd`; edit those.\n"
 
 Schema = dict[str, Any]
 

@@ -1,6 +1,6 @@
 """Lint of the Secrets that a flow names: each service proves itself as itself, never as another or as the operator.
 
-Pure; a part of `lint`. Which other Secrets a flow may name, their owners say by a label (`USABLE_LABEL`): the operator
+Pure; a part of `flow`. Which other Secrets a flow may name, their owners say by a label (`USABLE_LABEL`): the operator
 looks at it before anything of them reaches a pod.
 """
 
@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from orderflow_model.findings import Finding, path_of
 from orderflow_model.flow import GROUP, OrderFlow
-from orderflow_model.kafka import Provisioner
 from orderflow_model.names import (
     autoscaler_user_name,
     database_secret_name,
@@ -17,8 +16,9 @@ from orderflow_model.names import (
     kafka_secret_name,
     object_name,
 )
-from orderflow_model.references import SecretKeyRef
-from orderflow_model.services import Service
+from orderflow_model.spec.kafka import Provisioner
+from orderflow_model.spec.references import SecretKeyRef
+from orderflow_model.spec.services import Service
 
 USABLE_LABEL = f"{GROUP}/usable-by-flows"
 """Label, with the value "true", of a Secret that any flow of its namespace may name."""

@@ -5,9 +5,9 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, JsonValue, WithJsonSchema
 
-from orderflow_model.base import Part, Rule, Transition, Unique, refusal
-from orderflow_model.references import ConfigMapSource
-from orderflow_model.scalars import (
+from orderflow_model.spec.base import Part, Rule, Transition, Unique, refusal
+from orderflow_model.spec.references import ConfigMapSource
+from orderflow_model.spec.scalars import (
     Duration,
     EventName,
     JsonPointer,

@@ -8,8 +8,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from orderflow_model.base import Part, Rule
-from orderflow_model.scalars import Duration, between
+from orderflow_model.spec.base import Part, Rule
+from orderflow_model.spec.scalars import Duration, between
 
 
 class Backoff(StrEnum):

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
-from orderflow_model.base import UniqueBy
+from orderflow_model.spec.base import UniqueBy
 from orderflow_model.topic_changes import Ours
 
 DEGRADED = "Degraded"

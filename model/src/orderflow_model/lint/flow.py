@@ -6,8 +6,8 @@ Called at loading, at admission and by `orderflow lint`. An error refuses the fl
   delivery that contradicts itself once the defaults are filled in;
 - warnings: an event that nobody subscribes (the ends of the saga aside: the runtime itself waits for them),
   more consumers than partitions;
-- the rules of saga and objectives stand in `saga_lint`, those of Secrets in `secret_lint`, of topics' settings in
-  `topic_lint`.
+- the rules of saga and objectives stand in `saga`, those of Secrets in `secrets`, of topics' settings in
+  `topics`.
 
 Cycles between services are normal in a saga and allowed.
 """
@@ -15,14 +15,14 @@ Cycles between services are normal in a saga and allowed.
 from collections.abc import Iterator
 from itertools import islice
 
-from orderflow_model.delivery import DELAY_WITHIN_MAX
 from orderflow_model.findings import MOST_SHOWN, Finding, Severity, did_you_mean, path_of
 from orderflow_model.flow import OrderFlow
+from orderflow_model.lint.saga import lint_objectives, lint_saga
+from orderflow_model.lint.secrets import lint_secrets
+from orderflow_model.lint.topics import lint_topics
 from orderflow_model.names import dead_letter_topic_name
-from orderflow_model.saga_lint import lint_objectives, lint_saga
-from orderflow_model.secret_lint import lint_secrets
-from orderflow_model.services import Service
-from orderflow_model.topic_lint import lint_topics
+from orderflow_model.spec.delivery import DELAY_WITHIN_MAX
+from orderflow_model.spec.services import Service
 from orderflow_model.topics import event_topic
 
 

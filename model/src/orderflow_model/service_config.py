@@ -8,11 +8,11 @@ from math import ceil
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from orderflow_model.delivery import Backoff, Delivery, OnExhausted
 from orderflow_model.flow import OrderFlow
 from orderflow_model.names import dead_letter_topic_name, group_name
-from orderflow_model.saga import TraceConsumer, TraceProtocol, Tracing
-from orderflow_model.services import Service
+from orderflow_model.spec.delivery import Backoff, Delivery, OnExhausted
+from orderflow_model.spec.saga import TraceConsumer, TraceProtocol, Tracing
+from orderflow_model.spec.services import Service
 from orderflow_model.topics import DAY_MS, Topic, dead_letter_topic, event_topic, longest_retention
 
 

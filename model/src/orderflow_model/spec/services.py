@@ -4,11 +4,11 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from orderflow_model.base import Part, Rule, Unique, UniqueBy
-from orderflow_model.delivery import DeliveryOverride
 from orderflow_model.environment import PREFIX
-from orderflow_model.references import ConfigMapKeyRef, SecretKeyRef
-from orderflow_model.scalars import Argument, Duration, EventName, PlainText, Quantity, ServiceName, between
+from orderflow_model.spec.base import Part, Rule, Unique, UniqueBy
+from orderflow_model.spec.delivery import DeliveryOverride
+from orderflow_model.spec.references import ConfigMapKeyRef, SecretKeyRef
+from orderflow_model.spec.scalars import Argument, Duration, EventName, PlainText, Quantity, ServiceName, between
 
 NO_MIGRATIONS = "None"
 """What a service without SQL migrations says of where they are, when its command does not tell."""

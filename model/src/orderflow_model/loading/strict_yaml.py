@@ -1,6 +1,6 @@
 """YAML as strict as Kubernetes needs it: one document, plain data, no key twice, no bomb.
 
-`loading` reads every file through here. What the API server would read differently (a tag, a key that is no
+`load` reads every file through here. What the API server would read differently (a tag, a key that is no
 string) is refused, not guessed.
 """
 

@@ -1,6 +1,6 @@
 """Lint of saga and objectives: whether every run can end, and every step can be taken back.
 
-Pure; a part of `lint`. A *step* is defined on services, since a resource says who hears and who says what,
+Pure; a part of `flow`. A *step* is defined on services, since a resource says who hears and who says what,
 not which of a service's events follows which. Between beginning and end, a service S is a step when a later
 participant can fail after it: when S publishes some event (those that report a compensation aside) to another
 service T that publishes too. The service that begins the run is neither: its cancellation is an end. A step
@@ -12,8 +12,8 @@ from collections.abc import Iterator
 
 from orderflow_model.findings import Finding, Severity, did_you_mean
 from orderflow_model.flow import OrderFlow, Spec
-from orderflow_model.saga import Saga
-from orderflow_model.services import Service
+from orderflow_model.spec.saga import Saga
+from orderflow_model.spec.services import Service
 
 
 def lint_saga(flow: OrderFlow) -> Iterator[Finding]:

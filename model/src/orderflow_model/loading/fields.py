@@ -1,6 +1,6 @@
 """The fields the resource knows at a place.
 
-`loading` answers an unknown field with the one that was probably meant.
+`load` answers an unknown field with the one that was probably meant.
 """
 
 from functools import cache

@@ -6,8 +6,8 @@ from urllib.parse import urlsplit
 
 from pydantic import Field
 
-from orderflow_model.base import Part, Rule, Unique, UniqueBy
-from orderflow_model.scalars import Duration, EventName, Percent, between
+from orderflow_model.spec.base import Part, Rule, Unique, UniqueBy
+from orderflow_model.spec.scalars import Duration, EventName, Percent, between
 
 
 class Compensation(Part):

@@ -2,8 +2,8 @@
 
 from pydantic import Field
 
-from orderflow_model.base import Part
-from orderflow_model.scalars import ObjectKey, ObjectName
+from orderflow_model.spec.base import Part
+from orderflow_model.spec.scalars import ObjectKey, ObjectName
 
 
 class SecretKeyRef(Part):

@@ -5,9 +5,9 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from orderflow_model.base import Part, Rule, Transition, Unique
-from orderflow_model.references import SecretKeyRef, SecretSource
-from orderflow_model.scalars import ObjectName, PlainText
+from orderflow_model.spec.base import Part, Rule, Transition, Unique
+from orderflow_model.spec.references import SecretKeyRef, SecretSource
+from orderflow_model.spec.scalars import ObjectName, PlainText
 
 
 class Provisioner(StrEnum):

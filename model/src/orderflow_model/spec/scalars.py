@@ -9,8 +9,8 @@ from typing import Annotated, Any
 from pydantic import Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
-from orderflow_model.base import Rule
 from orderflow_model.names import FLOW_MAX, SERVICE_MAX
+from orderflow_model.spec.base import Rule
 
 DURATION = r"^[1-9][0-9]{0,8}(ms|s|m|h)$"
 QUANTITY = r"^[0-9]{1,9}(\.[0-9]{1,3})?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$"

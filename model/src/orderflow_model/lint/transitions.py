@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from orderflow_model.base import Part
 from orderflow_model.findings import Finding
 from orderflow_model.flow import OrderFlow
+from orderflow_model.spec.base import Part
 from orderflow_model.topics import event_topic
 
 

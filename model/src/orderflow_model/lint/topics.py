@@ -1,6 +1,6 @@
 """Lint of topic settings: names and values as Kafka judges them, and what they do to the flow's promise.
 
-Called by `lint`. An error is what Kafka would refuse, or what loses events or stands still when all is well. What costs
+Called by `flow`. An error is what Kafka would refuse, or what loses events or stands still when all is well. What costs
 something when a broker fails or a service is late, or does nothing at all, is a warning.
 """
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from orderflow_model.findings import Finding, Place, Severity, did_you_mean, path_of, shortened
 from orderflow_model.flow import OrderFlow
-from orderflow_model.kafka import Provisioner
+from orderflow_model.spec.kafka import Provisioner
 from orderflow_model.topic_settings import SETTINGS, SINCE_4_4, normal
 from orderflow_model.topics import event_topic
 

@@ -10,7 +10,6 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from orderflow_model.fields import field_names
 from orderflow_model.findings import (
     MOST_SHOWN,
     Finding,
@@ -23,8 +22,9 @@ from orderflow_model.findings import (
     shortened,
 )
 from orderflow_model.flow import OrderFlow
-from orderflow_model.lint import lint
-from orderflow_model.strict_yaml import MOST_BYTES, Document, read_yaml
+from orderflow_model.lint.flow import lint
+from orderflow_model.loading.fields import field_names
+from orderflow_model.loading.strict_yaml import MOST_BYTES, Document, read_yaml
 
 
 def load_flow(source: str | Path) -> OrderFlow:

@@ -1,0 +1,1 @@
+"""From text to a flow, or to findings with their places."""
