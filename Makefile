@@ -39,7 +39,7 @@ test-chaos: install ## the long tests whole, after `make kind-up` those of the c
 	  tests/e2e $(PYTEST_ARGS)
 
 programs: install ## compile what tests need, from Go modules, each once; `make test` does it beside its first parts
-	@PYTHONPATH=tests $(RUN) support.ahead
+	@PYTHONPATH=tests $(RUN) support.tools.ahead
 
 test-unit: install ## tests that need nothing but Python
 	@$(PYTEST) -n $(WORKERS) tests/unit $(PYTEST_ARGS)

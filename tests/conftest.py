@@ -15,11 +15,11 @@ from hypothesis import settings
 
 from orderflow_cli.servers.kafka import Kafka
 from orderflow_cli.servers.postgres import Postgres, create_database, drop_database
-from support.names import unique_name
-from support.portion import Portion, portion
-from support.scratch import scratch_directory
-from support.secure_kafka import SecureKafka
-from support.servers import kafka_program, new_kafka, new_postgres
+from support.tools.names import unique_name
+from support.tools.portion import Portion, portion
+from support.tools.scratch import scratch_directory
+from support.tools.secure_kafka import SecureKafka
+from support.tools.servers import kafka_program, new_kafka, new_postgres
 
 # how long an example takes says more of what else the machine does than of the code
 settings.register_profile("orderflow", deadline=None)

@@ -25,17 +25,17 @@ from orderflow_model.loading.load import parse_flow
 from orderflow_operator.resources.build_context import Database, Surroundings
 from orderflow_operator.resources.desired import desired
 from orderflow_operator.resources.secret import build_database
-from support.api import Api, Json, background
-from support.controlplane import ControlPlane
-from support.crd_install import install, our_crds
-from support.crds import keda_crds, strimzi_crds
-from support.fleet import until
-from support.flows import service
-from support.go_tools import control_plane_programs
-from support.operator_process import OperatorProcess, make_account
-from support.ready_world import make_ready, say_ready
-from support.scratch import scratch_directory
-from support.stand import USABLE, condition, operator_of
+from support.cluster.api import Api, Json, background
+from support.cluster.controlplane import ControlPlane
+from support.cluster.crd_install import install, our_crds
+from support.cluster.crds import keda_crds, strimzi_crds
+from support.cluster.operator_process import OperatorProcess, make_account
+from support.cluster.ready_world import make_ready, say_ready
+from support.cluster.stand import USABLE, condition, operator_of
+from support.flow.fleet import until
+from support.flow.flows import service
+from support.tools.go_tools import control_plane_programs
+from support.tools.scratch import scratch_directory
 
 FEW, MANY, QUICK, ALONE = 100, 1000, 50, 30
 EDITS_PER_S, EDIT_SECONDS = 10, 30

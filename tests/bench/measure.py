@@ -31,7 +31,7 @@ from orderflow_model.flow import OrderFlow
 from orderflow_model.loading.load import load_flow
 from orderflow_model.names import topic_name
 from orderflow_model.topics import flow_topics
-from support.scratch import scratch_directory
+from support.tools.scratch import scratch_directory
 
 ROOT = Path(__file__).parents[2]
 FLOW = ROOT / "manifests" / "flows" / "shop.yaml"

@@ -22,8 +22,8 @@ from orderflow_model.loading.load import load_flow
 from orderflow_operator.monitoring.dashboard import dashboard
 from orderflow_operator.monitoring.settings import Monitoring
 from orderflow_operator.resources import podmonitor, prometheusrule
-from support.prometheus import Prometheus, Target
-from support.scratch import scratch_directory
+from support.records.prometheus import Prometheus, Target
+from support.tools.scratch import scratch_directory
 
 NAMESPACE = "team-a"
 """A laptop has none; rules and panels speak of one."""

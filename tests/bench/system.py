@@ -14,8 +14,8 @@ from orderflow_cli.servers.postgres import Postgres, create_database
 from orderflow_model.flow import OrderFlow
 from orderflow_model.names import role_name
 from orderflow_runtime.postgres.migrator import migrate
-from support.fleet import PASSWORD, Fleet
-from support.servers import new_kafka, new_postgres
+from support.flow.fleet import PASSWORD, Fleet
+from support.tools.servers import new_kafka, new_postgres
 
 IN_PROCESS = Path(__file__).with_name("payment_in_process.py")
 

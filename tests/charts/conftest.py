@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from support.controlplane import ControlPlane
-from support.crd_install import install
-from support.crds import certificate_crds, keda_crds, prometheus_crds, strimzi_crds
-from support.go_tools import compiled_control_plane
-from support.helm import MAJORS, Helm
+from support.cluster.controlplane import ControlPlane
+from support.cluster.crd_install import install
+from support.cluster.crds import certificate_crds, keda_crds, prometheus_crds, strimzi_crds
+from support.cluster.helm import MAJORS, Helm
+from support.tools.go_tools import compiled_control_plane
 
 
 @pytest.fixture(scope="session", params=MAJORS, ids="Helm {}".format)

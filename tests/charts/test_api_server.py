@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from support.api import Api, ApiError, Json
-from support.controlplane import ControlPlane
-from support.fleet import until
-from support.helm import CASES, MAJORS, MATRIX, OPERATOR, PLATFORM, ROOT, Helm, pod_templates
+from support.cluster.api import Api, ApiError, Json
+from support.cluster.controlplane import ControlPlane
+from support.cluster.helm import CASES, MAJORS, MATRIX, OPERATOR, PLATFORM, ROOT, Helm, pod_templates
+from support.flow.fleet import until
 
 SYSTEM, SHOP, EMPTY = "orderflow-system", "shop", "empty"
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}

@@ -8,8 +8,8 @@ import yaml
 from orderflow_model.loading.load import parse_flow
 from orderflow_operator.resources.build_context import Database, Surroundings
 from orderflow_operator.resources.desired import desired
-from support.helm import OPERATOR, PLATFORM, ROOT, Helm, Json
-from support.judges import ACCEPTED, findings
+from support.cluster.helm import OPERATOR, PLATFORM, ROOT, Helm, Json
+from support.cluster.judges import ACCEPTED, findings
 
 pytestmark = pytest.mark.timeout(3600)  # the first run compiles Helm and kube-score, and installs checkov
 

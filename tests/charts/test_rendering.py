@@ -5,8 +5,19 @@ from pathlib import Path
 import pytest
 
 from orderflow_operator.options import parse
-from support.helm import CASES, CHARTS, KUBERNETES, MAJORS, MATRIX, OPERATOR, PLATFORM, Helm, Json, pod_templates
-from support.openapi import faults
+from support.cluster.helm import (
+    CASES,
+    CHARTS,
+    KUBERNETES,
+    MAJORS,
+    MATRIX,
+    OPERATOR,
+    PLATFORM,
+    Helm,
+    Json,
+    pod_templates,
+)
+from support.cluster.openapi import faults
 
 pytestmark = pytest.mark.timeout(1800)  # the first run compiles Helm
 

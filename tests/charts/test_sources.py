@@ -7,7 +7,7 @@ import tomllib
 import pytest
 import yaml
 
-from support.helm import CHARTS, OPERATOR, PLATFORM, ROOT, Helm
+from support.cluster.helm import CHARTS, OPERATOR, PLATFORM, ROOT, Helm
 
 pytestmark = pytest.mark.timeout(1800)  # the first run compiles Helm
 

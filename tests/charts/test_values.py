@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from support.helm import OPERATOR, PLATFORM, Helm, HelmError, Json
+from support.cluster.helm import OPERATOR, PLATFORM, Helm, HelmError, Json
 
 pytestmark = pytest.mark.timeout(1800)  # the first run compiles Helm
 

@@ -14,14 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from support.api import Api
-from support.controlplane import ControlPlane
-from support.crd_install import install, our_crds
-from support.crds import keda_crds, prometheus_crds, strimzi_crds
-from support.go_tools import control_plane_programs
-from support.names import unique_name
-from support.operator_process import make_account
-from support.stand import Stand, new_namespace, operator_of
+from support.cluster.api import Api
+from support.cluster.controlplane import ControlPlane
+from support.cluster.crd_install import install, our_crds
+from support.cluster.crds import keda_crds, prometheus_crds, strimzi_crds
+from support.cluster.operator_process import make_account
+from support.cluster.stand import Stand, new_namespace, operator_of
+from support.tools.go_tools import control_plane_programs
+from support.tools.names import unique_name
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -6,11 +6,11 @@ import pytest
 from confluent_kafka.admin import AdminClient, ConfigResource, ConfigSource
 
 from orderflow_cli.servers.kafka import Kafka
-from support.api import Json
-from support.fleet import until
-from support.flows import changed, pair
-from support.kafka_rights import KafkaRights
-from support.stand import Stand
+from support.cluster.api import Json
+from support.cluster.kafka_rights import KafkaRights
+from support.cluster.stand import Stand
+from support.flow.fleet import until
+from support.flow.flows import changed, pair
 
 _OF_TOPIC = ConfigSource.DYNAMIC_TOPIC_CONFIG.value
 

@@ -9,16 +9,16 @@ import base64
 import pytest
 from confluent_kafka import KafkaError
 
-from support.api import Json
-from support.controlplane import ControlPlane
-from support.crd_install import install
-from support.crds import keda_crds
-from support.fleet import until
-from support.flows import changed, pair
-from support.kafka_rights import KafkaRights
-from support.pod_status import Fate
-from support.secure_kafka import ROOT, SecureKafka
-from support.stand import USABLE, Stand, stand_of
+from support.cluster.api import Json
+from support.cluster.controlplane import ControlPlane
+from support.cluster.crd_install import install
+from support.cluster.crds import keda_crds
+from support.cluster.kafka_rights import KafkaRights
+from support.cluster.pod_status import Fate
+from support.cluster.stand import USABLE, Stand, stand_of
+from support.flow.fleet import until
+from support.flow.flows import changed, pair
+from support.tools.secure_kafka import ROOT, SecureKafka
 
 
 def secure_pair(name: str, kafka: SecureKafka) -> Json:

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from orderflow_cli.servers.ports import HOST, free_port
-from support.api import Api, ApiError, Json
-from support.certificates import certificates
-from support.controlplane import ControlPlane
-from support.fleet import until
-from support.flows import changed, pair
-from support.operator_process import OperatorProcess, make_account
-from support.stand import Stand
+from support.cluster.api import Api, ApiError, Json
+from support.cluster.controlplane import ControlPlane
+from support.cluster.operator_process import OperatorProcess, make_account
+from support.cluster.stand import Stand
+from support.flow.fleet import until
+from support.flow.flows import changed, pair
+from support.tools.certificates import certificates
 
 
 def webhook_options(folder: Path, port: int) -> tuple[list[str], str]:

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 import yaml
 
-from support.api import Api, Json
-from support.fleet import until
-from support.flows import shop
-from support.kinds import MADE, path_of
-from support.pod_status import Fate
-from support.snapshot import snapshot
-from support.stand import Stand, condition
-from support.strimzi import Refused
+from support.cluster.api import Api, Json
+from support.cluster.kinds import MADE, path_of
+from support.cluster.pod_status import Fate
+from support.cluster.snapshot import snapshot
+from support.cluster.stand import Stand, condition
+from support.cluster.strimzi import Refused
+from support.flow.fleet import until
+from support.flow.flows import shop
 
 GOLDEN = Path(__file__).parent / "golden"
 SEEN = Path("artifacts/golden")

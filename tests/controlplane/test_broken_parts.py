@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 import pytest
 
-from support.api import Json, background
-from support.flows import changed, pair, service
-from support.pod_status import Fate
-from support.stand import Stand
-from support.strimzi import Refused, Strimzi
+from support.cluster.api import Json, background
+from support.cluster.pod_status import Fate
+from support.cluster.stand import Stand
+from support.cluster.strimzi import Refused, Strimzi
+from support.flow.flows import changed, pair, service
 
 SECONDS = 60
 TOPIC, USER = "pair.asked", "pair-asker"

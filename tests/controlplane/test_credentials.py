@@ -4,11 +4,11 @@ import base64
 
 import pytest
 
-from support.fleet import until
-from support.flows import pair
-from support.pod_status import Fate
-from support.stand import Stand
-from support.strimzi import Refused
+from support.cluster.pod_status import Fate
+from support.cluster.stand import Stand
+from support.cluster.strimzi import Refused
+from support.flow.fleet import until
+from support.flow.flows import pair
 
 SECONDS = 60
 MARK = "orderflow.dev/credentials-hash"

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from support.api import Api
-from support.controlplane import ControlPlane
-from support.fleet import until
-from support.flows import changed, pair
-from support.operator_process import OperatorProcess, make_account
-from support.pod_status import Fate
-from support.stand import Stand
+from support.cluster.api import Api
+from support.cluster.controlplane import ControlPlane
+from support.cluster.operator_process import OperatorProcess, make_account
+from support.cluster.pod_status import Fate
+from support.cluster.stand import Stand
+from support.flow.fleet import until
+from support.flow.flows import changed, pair
 
 DEADLINE_S = 5
 

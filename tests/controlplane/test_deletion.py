@@ -12,14 +12,14 @@ from confluent_kafka.admin import AdminClient
 from orderflow_cli.servers.kafka import Kafka
 from orderflow_model.flow import OrderFlow
 from orderflow_operator.resources import removaljob
-from support.api import Api, Json
-from support.controlplane import ControlPlane
-from support.fleet import until
-from support.flows import changed, pair, service
-from support.kubelet import Kubelet, Machine
-from support.operator_process import make_account
-from support.pod_status import Fate
-from support.stand import Stand, operator_of
+from support.cluster.api import Api, Json
+from support.cluster.controlplane import ControlPlane
+from support.cluster.kubelet import Kubelet, Machine
+from support.cluster.operator_process import make_account
+from support.cluster.pod_status import Fate
+from support.cluster.stand import Stand, operator_of
+from support.flow.fleet import until
+from support.flow.flows import changed, pair, service
 
 SERVICES = ("asker", "answerer", "third")
 

@@ -4,14 +4,14 @@ import asyncio
 import base64
 from pathlib import Path
 
-from support.api import Api, Json, background
-from support.fleet import until
-from support.kafka_rights import KafkaRights
-from support.kubelet import Kubelet, Machine
-from support.names import unique_name
-from support.pod_status import Fate
-from support.secure_kafka import SecureKafka
-from support.strimzi import Strimzi
+from support.cluster.api import Api, Json, background
+from support.cluster.kafka_rights import KafkaRights
+from support.cluster.kubelet import Kubelet, Machine
+from support.cluster.pod_status import Fate
+from support.cluster.strimzi import Strimzi
+from support.flow.fleet import until
+from support.tools.names import unique_name
+from support.tools.secure_kafka import SecureKafka
 
 HARDENED = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
 SERVER = """

@@ -4,11 +4,11 @@ import asyncio
 
 import pytest
 
-from support.api import ApiError, Json
-from support.fleet import until
-from support.flows import changed, pair, service
-from support.pod_status import Fate
-from support.stand import Stand
+from support.cluster.api import ApiError, Json
+from support.cluster.pod_status import Fate
+from support.cluster.stand import Stand
+from support.flow.fleet import until
+from support.flow.flows import changed, pair, service
 
 OF_ALL = ("Job", "PrometheusRule")
 """Kinds that speak of all services of a flow."""

@@ -5,11 +5,11 @@ from contextlib import suppress
 
 import pytest
 
-from support.api import Api, ApiError
-from support.controlplane import ControlPlane
-from support.fleet import until
-from support.flows import changed, pair
-from support.stand import Stand, stand_of
+from support.cluster.api import Api, ApiError
+from support.cluster.controlplane import ControlPlane
+from support.cluster.stand import Stand, stand_of
+from support.flow.fleet import until
+from support.flow.flows import changed, pair
 
 OUR_CRD = "orderflows.orderflow.dev"
 

@@ -13,17 +13,17 @@ from pathlib import Path
 import pytest
 
 from orderflow_cli.servers.kafka import Kafka
-from support.api import Api, Json
-from support.api_proxy import ApiProxy, Faults
-from support.controlplane import ControlPlane
-from support.fleet import until
-from support.flows import changed, pair
-from support.kafka_rights import KafkaRights
-from support.names import unique_name
-from support.operator_process import make_account
-from support.portion import Portion
-from support.snapshot import snapshot
-from support.stand import Stand, new_namespace, operator_of
+from support.cluster.api import Api, Json
+from support.cluster.api_proxy import ApiProxy, Faults
+from support.cluster.controlplane import ControlPlane
+from support.cluster.kafka_rights import KafkaRights
+from support.cluster.operator_process import make_account
+from support.cluster.snapshot import snapshot
+from support.cluster.stand import Stand, new_namespace, operator_of
+from support.flow.fleet import until
+from support.flow.flows import changed, pair
+from support.tools.names import unique_name
+from support.tools.portion import Portion
 
 RECOVERY_S = 60
 MOST_WRITES = 150

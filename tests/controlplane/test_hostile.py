@@ -13,12 +13,12 @@ from hypothesis import HealthCheck, given, settings
 from orderflow_model.findings import InvalidResource, Severity
 from orderflow_model.lint.flow import lint
 from orderflow_model.loading.load import parse_flow
-from support.api import ApiError, Json
-from support.fleet import until
-from support.flows import pair
-from support.hostile import CHANGES, hostile, mutations
-from support.names import unique_name
-from support.stand import Stand, condition
+from support.cluster.api import ApiError, Json
+from support.cluster.stand import Stand, condition
+from support.flow.fleet import until
+from support.flow.flows import pair
+from support.flow.hostile import CHANGES, hostile, mutations
+from support.tools.names import unique_name
 
 REFUSED = (400, 413, 422)
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from support.flows import Json, changed, pair, service, shop
-from support.names import unique_name
-from support.stand import Stand
+from support.cluster.stand import Stand
+from support.flow.flows import Json, changed, pair, service, shop
+from support.tools.names import unique_name
 
 Kubectl = Callable[..., Awaitable[str]]
 

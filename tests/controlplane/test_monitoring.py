@@ -2,12 +2,12 @@
 
 import json
 
-from support.controlplane import ControlPlane
-from support.crd_install import install
-from support.crds import prometheus_crds
-from support.fleet import until
-from support.flows import pair
-from support.stand import Stand, stand_of
+from support.cluster.controlplane import ControlPlane
+from support.cluster.crd_install import install
+from support.cluster.crds import prometheus_crds
+from support.cluster.stand import Stand, stand_of
+from support.flow.fleet import until
+from support.flow.flows import pair
 
 MONITORING = {("PodMonitor", "pair"), ("PrometheusRule", "pair"), ("ConfigMap", "pair.dashboard")}
 

@@ -9,19 +9,19 @@ import pytest
 
 from orderflow_cli.servers.postgres import Postgres, create_database, drop_database
 from orderflow_model.loading.load import parse_flow
-from support.api import Api, Json
-from support.controlplane import ControlPlane
-from support.fleet import Fleet
-from support.flows import changed, shop
-from support.kafka_rights import KafkaRights
-from support.kubelet import Kubelet, Machine
-from support.names import unique_name
-from support.operator_process import make_account
-from support.oracles import judge, until_at_rest
-from support.orders import mixture, shop_of
-from support.secure_kafka import SecureKafka
-from support.stand import Stand, operator_of
-from support.strimzi import Strimzi
+from support.cluster.api import Api, Json
+from support.cluster.controlplane import ControlPlane
+from support.cluster.kafka_rights import KafkaRights
+from support.cluster.kubelet import Kubelet, Machine
+from support.cluster.operator_process import make_account
+from support.cluster.stand import Stand, operator_of
+from support.cluster.strimzi import Strimzi
+from support.flow.fleet import Fleet
+from support.flow.flows import changed, shop
+from support.flow.oracles import judge, until_at_rest
+from support.flow.orders import mixture, shop_of
+from support.tools.names import unique_name
+from support.tools.secure_kafka import SecureKafka
 
 ORDERS = 200
 

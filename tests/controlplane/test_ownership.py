@@ -14,15 +14,15 @@ from confluent_kafka import Consumer, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
 
 from orderflow_cli.servers.kafka import Kafka
-from support.api import ApiError, Json
-from support.author import author_of
-from support.controlplane import ControlPlane
-from support.fleet import until
-from support.flows import changed, pair
-from support.kafka_rights import KafkaRights
-from support.secure_kafka import ROOT, SecureKafka
-from support.stand import USABLE, Stand, condition, stand_of
-from support.strimzi import Refused
+from support.cluster.api import ApiError, Json
+from support.cluster.author import author_of
+from support.cluster.controlplane import ControlPlane
+from support.cluster.kafka_rights import KafkaRights
+from support.cluster.stand import USABLE, Stand, condition, stand_of
+from support.cluster.strimzi import Refused
+from support.flow.fleet import until
+from support.flow.flows import changed, pair
+from support.tools.secure_kafka import ROOT, SecureKafka
 
 ONE_BROKER = {"topic": {"partitions": 3, "replicas": 1}}
 

@@ -3,11 +3,11 @@
 import asyncio
 
 from orderflow_cli.servers.kafka import Kafka
-from support.api import Json
-from support.fleet import until
-from support.flows import changed, pair, service
-from support.operator_process import roles
-from support.stand import Stand
+from support.cluster.api import Json
+from support.cluster.operator_process import roles
+from support.cluster.stand import Stand
+from support.flow.fleet import until
+from support.flow.flows import changed, pair, service
 
 UNSEEN = {"create"}  # server-side apply asks for it beside patch, and the audit log names only patch
 UNTRIED = {

@@ -10,12 +10,12 @@ from orderflow_model.loading.load import parse_flow
 from orderflow_model.postgres_uri import PostgresUri
 from orderflow_operator.resources.build_context import Database, Surroundings
 from orderflow_operator.resources.desired import desired
-from support.api import Json
-from support.facts import facts
-from support.fleet import until
-from support.flows import changed, pair, service
-from support.pod_status import Fate
-from support.stand import Stand, condition
+from support.cluster.api import Json
+from support.cluster.facts import facts
+from support.cluster.pod_status import Fate
+from support.cluster.stand import Stand, condition
+from support.flow.fleet import until
+from support.flow.flows import changed, pair, service
 
 URI = "postgresql://admin:pw@db.example:5432/shop"
 MOVED = "postgresql://admin:pw@elsewhere.example:6432/shop"

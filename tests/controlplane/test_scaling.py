@@ -1,9 +1,9 @@
 """The number of pods passes between the resource and an autoscaler, and nobody's pods go for it."""
 
-from support.api import background
-from support.fleet import until
-from support.flows import changed, pair
-from support.stand import Stand
+from support.cluster.api import background
+from support.cluster.stand import Stand
+from support.flow.fleet import until
+from support.flow.flows import changed, pair
 
 FIXED = changed(pair(), "spec.services.1.scale", {"min": 3, "max": 3})
 SCALED = changed(pair(), "spec.services.1.scale", {"min": 3, "max": 6})

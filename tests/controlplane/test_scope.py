@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from support.api import Api
-from support.controlplane import ControlPlane
-from support.flows import changed, pair
-from support.names import unique_name
-from support.operator_process import OperatorProcess, make_account
-from support.stand import Stand, new_namespace
+from support.cluster.api import Api
+from support.cluster.controlplane import ControlPlane
+from support.cluster.operator_process import OperatorProcess, make_account
+from support.cluster.stand import Stand, new_namespace
+from support.flow.flows import changed, pair
+from support.tools.names import unique_name
 
 
 @pytest.fixture

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from support.api import Json
-from support.fleet import until
-from support.flows import changed, pair
-from support.stand import USABLE, Stand
+from support.cluster.api import Json
+from support.cluster.stand import USABLE, Stand
+from support.flow.fleet import until
+from support.flow.flows import changed, pair
 
 CA = {"certificateAuthority": {"secretKeyRef": {"name": "other-app", "key": "token"}}}
 ADMIN = {"provisioner": "Admin", "bootstrapServers": ["nobody.invalid:9092"], "tls": CA}

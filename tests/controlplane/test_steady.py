@@ -8,10 +8,10 @@ from collections import Counter
 
 import pytest
 
-from support.api import Json
-from support.fleet import until
-from support.flows import pair, shop
-from support.stand import Stand
+from support.cluster.api import Json
+from support.cluster.stand import Stand
+from support.flow.fleet import until
+from support.flow.flows import pair, shop
 
 HEALED_S = 5
 ENDED_S = 3

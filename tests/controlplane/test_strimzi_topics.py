@@ -5,14 +5,14 @@ from contextlib import AbstractAsyncContextManager
 
 import pytest
 
-from support.api import Api, Json, background
-from support.fleet import until
-from support.kafka_books import TopicState
-from support.kafka_rights import KafkaRights
-from support.names import unique_name
-from support.secure_kafka import SecureKafka
-from support.stand import condition
-from support.strimzi import Strimzi
+from support.cluster.api import Api, Json, background
+from support.cluster.kafka_books import TopicState
+from support.cluster.kafka_rights import KafkaRights
+from support.cluster.stand import condition
+from support.cluster.strimzi import Strimzi
+from support.flow.fleet import until
+from support.tools.names import unique_name
+from support.tools.secure_kafka import SecureKafka
 
 FINALIZER = "strimzi.io/topic-operator"
 UNMANAGED = {"strimzi.io/managed": "false"}

@@ -6,13 +6,13 @@ from contextlib import AbstractAsyncContextManager
 
 import pytest
 
-from support.api import Api, Json, background
-from support.fleet import until
-from support.kafka_rights import KafkaRights
-from support.names import unique_name
-from support.secure_kafka import SecureKafka
-from support.stand import condition
-from support.strimzi import Refused, Strimzi
+from support.cluster.api import Api, Json, background
+from support.cluster.kafka_rights import KafkaRights
+from support.cluster.stand import condition
+from support.cluster.strimzi import Refused, Strimzi
+from support.flow.fleet import until
+from support.tools.names import unique_name
+from support.tools.secure_kafka import SecureKafka
 
 RULE = {"type": "allow", "resource": {"type": "topic", "name": "anything"}, "operations": ["Read", "Write"]}
 RULES = {("topic", "anything", "Read"), ("topic", "anything", "Write")}

@@ -6,10 +6,10 @@ from collections import Counter
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
-from support.fleet import until
-from support.flows import pair
-from support.kinds import path_of
-from support.stand import Stand
+from support.cluster.kinds import path_of
+from support.cluster.stand import Stand
+from support.flow.fleet import until
+from support.flow.flows import pair
 
 Sample = tuple[str, tuple[str, ...]]
 

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from support.cluster import Namespace, helm, kubectl, obstacle
-from support.names import unique_name
-from support.orders import Shop, shop_of
-from support.shop_in_cluster import IMAGE, ShopInCluster, shop_in
+from support.cluster.cluster import Namespace, helm, kubectl, obstacle
+from support.cluster.shop_in_cluster import IMAGE, ShopInCluster, shop_in
+from support.flow.orders import Shop, shop_of
+from support.tools.names import unique_name
 
 ROOT = Path(__file__).parents[2]
 SYSTEM = "orderflow-system"

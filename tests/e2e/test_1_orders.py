@@ -3,9 +3,9 @@
 import logging
 import time
 
-from support.oracles import judge, until_at_rest
-from support.orders import Shop, mixture
-from support.shop_in_cluster import ShopInCluster
+from support.cluster.shop_in_cluster import ShopInCluster
+from support.flow.oracles import judge, until_at_rest
+from support.flow.orders import Shop, mixture
 
 
 async def test_the_first_order_completes(fleet: ShopInCluster, shop: Shop) -> None:

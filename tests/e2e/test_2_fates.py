@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from support import by_hand
-from support.cluster import aside, until
-from support.fleet import until as eventually
-from support.front_door import orderflow
-from support.orders import Shop, mixture
-from support.shop_in_cluster import ShopInCluster, of_service
-from support.trickle import verdict
+from support.cluster.cluster import aside, until
+from support.cluster.shop_in_cluster import ShopInCluster, of_service
+from support.flow.fleet import until as eventually
+from support.flow.front_door import orderflow
+from support.flow.orders import Shop, mixture
+from support.flow.trickle import verdict
+from support.records import by_hand
 
 
 async def test_a_customer_cancels_while_the_payment_runs(shop: Shop) -> None:

@@ -3,11 +3,11 @@
 import asyncio
 from collections.abc import Callable
 
-from support.cluster import Namespace, aside, until
-from support.fleet import until as eventually
-from support.orders import Shop
-from support.shop_in_cluster import LOYALTY, NEXT_IMAGE, ShopInCluster, of_service
-from support.trickle import trickle, verdict
+from support.cluster.cluster import Namespace, aside, until
+from support.cluster.shop_in_cluster import LOYALTY, NEXT_IMAGE, ShopInCluster, of_service
+from support.flow.fleet import until as eventually
+from support.flow.orders import Shop
+from support.flow.trickle import trickle, verdict
 
 SERVICES = "orderflow.dev/flow=shop,app.kubernetes.io/component=service"
 

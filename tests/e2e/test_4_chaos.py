@@ -4,10 +4,10 @@ import time
 
 import pytest
 
-from support.cluster import aside
-from support.orders import Shop
-from support.shop_in_cluster import ShopInCluster, of_service
-from support.trickle import trickle, verdict
+from support.cluster.cluster import aside
+from support.cluster.shop_in_cluster import ShopInCluster, of_service
+from support.flow.orders import Shop
+from support.flow.trickle import trickle, verdict
 
 VICTIMS = {
     "every service": [of_service(name) for name in ("order", "inventory", "payment", "shipping", "notification")],

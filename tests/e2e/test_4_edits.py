@@ -10,12 +10,12 @@ from random import Random
 
 import pytest
 
-from support.cluster import aside
-from support.flows import changed
-from support.orders import Shop
-from support.portion import Portion
-from support.shop_in_cluster import IMAGE, LOYALTY, NEXT_IMAGE, Json, ShopInCluster
-from support.trickle import trickle, verdict
+from support.cluster.cluster import aside
+from support.cluster.shop_in_cluster import IMAGE, LOYALTY, NEXT_IMAGE, Json, ShopInCluster
+from support.flow.flows import changed
+from support.flow.orders import Shop
+from support.flow.trickle import trickle, verdict
+from support.tools.portion import Portion
 
 EDITS = 30
 SCALED = ("inventory", "payment", "shipping", "notification")

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from orderflow_model.topics import event_topic
-from support import kafka_probe
-from support.cluster import CommandFailed, Json, Namespace, kubectl, until
-from support.names import unique_name
-from support.shop_in_cluster import IMAGE, ShopInCluster
+from support.cluster import kafka_probe
+from support.cluster.cluster import CommandFailed, Json, Namespace, kubectl, until
+from support.cluster.shop_in_cluster import IMAGE, ShopInCluster
+from support.tools.names import unique_name
 
 PROBE = Path(kafka_probe.__file__).read_text()
 REFUSED_ACCESS = "TopicAuthorizationFailedError"

@@ -3,10 +3,10 @@
 import time
 from collections.abc import Callable
 
-from support.cluster import Namespace, aside, helm, kubectl, until
-from support.orders import Shop, mixture
-from support.shop_in_cluster import ShopInCluster
-from support.trickle import verdict
+from support.cluster.cluster import Namespace, aside, helm, kubectl, until
+from support.cluster.shop_in_cluster import ShopInCluster
+from support.flow.orders import Shop, mixture
+from support.flow.trickle import verdict
 
 FLOW = "orderflow.dev/flow=shop"
 SERVICES = f"{FLOW},app.kubernetes.io/component=service"

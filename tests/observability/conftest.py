@@ -10,9 +10,9 @@ import pytest
 
 from orderflow_cli.servers.kafka import Kafka
 from orderflow_cli.servers.postgres import Postgres
-from support.fleet import Fleet
-from support.orders import Shop, open_fleet, shop_flow, shop_of, start_all
-from support.otlp import Received, grpc_collector
+from support.flow.fleet import Fleet
+from support.flow.orders import Shop, open_fleet, shop_flow, shop_of, start_all
+from support.records.otlp import Received, grpc_collector
 
 QUICK = {"retries": 2, "delay": "100ms", "maxDelay": "1s"}
 """Retries that a test can wait for."""

@@ -14,8 +14,8 @@ from orderflow_model.loading.load import parse_flow
 from orderflow_operator.monitoring.alerts.rules import all_alerts
 from orderflow_operator.monitoring.settings import Monitoring
 from orderflow_operator.resources import prometheusrule
-from support.flows import changed, service, shop
-from support.prometheus import promtool
+from support.flow.flows import changed, service, shop
+from support.records.prometheus import promtool
 
 pytestmark = pytest.mark.timeout(1200)  # the first run on a machine compiles Prometheus
 

@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter
 from opentelemetry.trace import SpanKind
 
-from support.otlp import Received, grpc_collector, http_collector
+from support.records.otlp import Received, grpc_collector, http_collector
 
 
 def _grpc(endpoint: str) -> SpanExporter:

@@ -15,10 +15,10 @@ from orderflow_cli.servers.kafka import Kafka
 from orderflow_cli.servers.postgres import Postgres
 from orderflow_contracts.events import ShipmentCreated
 from orderflow_model.names import schema_name
-from support.by_hand import send
-from support.fleet import Fleet, until
-from support.oracles import until_at_rest
-from support.orders import Shop, mixture, open_fleet, order, order_id_of, shop_of, start_all
+from support.flow.fleet import Fleet, until
+from support.flow.oracles import until_at_rest
+from support.flow.orders import Shop, mixture, open_fleet, order, order_id_of, shop_of, start_all
+from support.records.by_hand import send
 
 PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
 ORDERS = 60

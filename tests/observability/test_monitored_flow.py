@@ -17,9 +17,9 @@ from orderflow_model.flow import OrderFlow
 from orderflow_operator.monitoring.dashboard import dashboard
 from orderflow_operator.monitoring.settings import Monitoring
 from orderflow_operator.resources import podmonitor, prometheusrule
-from support.fleet import Fleet, until
-from support.orders import mixture, open_fleet, shop_of, start_all
-from support.prometheus import Prometheus, Target
+from support.flow.fleet import Fleet, until
+from support.flow.orders import mixture, open_fleet, shop_of, start_all
+from support.records.prometheus import Prometheus, Target
 
 pytestmark = pytest.mark.timeout(1200)  # the first run on a machine compiles Prometheus
 

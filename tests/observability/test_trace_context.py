@@ -2,9 +2,9 @@
 
 import secrets
 
-from support.orders import Shop, order
-from support.otlp import Received
-from support.traces import KEY, order_trace, trace_ids
+from support.flow.orders import Shop, order
+from support.records.otlp import Received
+from support.records.traces import KEY, order_trace, trace_ids
 
 
 def client(flags: str = "01") -> tuple[str, str, dict[str, str]]:

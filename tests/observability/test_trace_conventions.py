@@ -7,9 +7,9 @@ import pytest
 from opentelemetry.semconv import _incubating, attributes
 from opentelemetry.semconv._incubating.attributes import messaging_attributes as messaging
 
-from support.orders import Shop
-from support.otlp import Received, Seen
-from support.traces import BATCH, order_trace
+from support.flow.orders import Shop
+from support.records.otlp import Received, Seen
+from support.records.traces import BATCH, order_trace
 
 OURS = "orderflow."
 MESSAGE = {

@@ -9,10 +9,10 @@ from orderflow_cli.servers.ports import free_port
 from orderflow_model.service_config import TracingConfig
 from orderflow_runtime.tracing.span_queue import Spans
 from orderflow_runtime.tracing.tracer import Tracer
-from support.fleet import until
-from support.orders import Shop, order
-from support.otlp import Received, grpc_collector, http_collector
-from support.traces import KEY, OrderTrace, order_trace, spans_of, traces_of
+from support.flow.fleet import until
+from support.flow.orders import Shop, order
+from support.records.otlp import Received, grpc_collector, http_collector
+from support.records.traces import KEY, OrderTrace, order_trace, spans_of, traces_of
 
 COMPLETED = (6, 13)
 """The events that an order which completes sends, and how often they are processed."""

@@ -11,12 +11,13 @@ import pytest
 from orderflow_contracts.events import ShipmentCreated
 from orderflow_model.topics import event_topic
 from orderflow_runtime.core.work_item import REDRIVE_OF
-from support import by_hand, faulty
-from support.fleet import Fleet, until
-from support.orders import Shop
-from support.otlp import Received
-from support.poison import read_topic
-from support.traces import order_trace
+from support.flow.fleet import Fleet, until
+from support.flow.orders import Shop
+from support.records import by_hand
+from support.records.otlp import Received
+from support.records.poison import read_topic
+from support.records.traces import order_trace
+from support.runtime import faulty
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,13 @@ from collections import Counter
 from pathlib import Path
 
 from orderflow_model.topics import event_topic
-from support import by_hand, late
-from support.fleet import until
-from support.oracles import until_read
-from support.orders import Shop, order
-from support.otlp import Received
-from support.traces import order_trace
+from support.flow.fleet import until
+from support.flow.oracles import until_read
+from support.flow.orders import Shop, order
+from support.records import by_hand
+from support.records.otlp import Received
+from support.records.traces import order_trace
+from support.runtime import late
 
 
 async def test_events_that_come_again_add_no_effect_to_their_order_s_trace(shop: Shop, received: Received) -> None:

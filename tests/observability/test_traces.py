@@ -5,9 +5,9 @@ import signal
 
 import pytest
 
-from support.orders import Shop, order
-from support.otlp import Received
-from support.traces import OrderTrace, order_trace
+from support.flow.orders import Shop, order
+from support.records.otlp import Received
+from support.records.traces import OrderTrace, order_trace
 
 UNDONE = ("send ORDER_CANCELLED", "send STOCK_RESTORED")
 

@@ -18,9 +18,9 @@ import pytest
 from bench.cost import memory_mb
 from orderflow_cli.servers.kafka import Kafka
 from orderflow_cli.servers.postgres import Postgres
-from support.chaos import Load, kill_and_restart
-from support.fleet import Fleet
-from support.orders import NO_RETRIES, Shop, open_fleet, shop_of, start_all
+from support.flow.chaos import Load, kill_and_restart
+from support.flow.fleet import Fleet
+from support.flow.orders import NO_RETRIES, Shop, open_fleet, shop_of, start_all
 
 MINUTES = float(os.environ.get("SOAK_MINUTES", "10"))
 ORDERS_A_ROUND, ROUND_SECONDS = 200, 10.0

@@ -13,13 +13,13 @@ import yaml
 
 from orderflow_cli.shop import invariants
 from orderflow_model.topics import flow_topics
-from support.cluster import CommandFailed, Json, Namespace, helm, is_ready, kubectl, obstacle, until
-from support.crds import STRIMZI
-from support.fleet import until as eventually
-from support.names import unique_name
-from support.orders import Shop, mixture, shop_of
-from support.shop_in_cluster import IMAGE, ShopInCluster
-from support.tunnels import api_proxy, forward
+from support.cluster.cluster import CommandFailed, Json, Namespace, helm, is_ready, kubectl, obstacle, until
+from support.cluster.crds import STRIMZI
+from support.cluster.shop_in_cluster import IMAGE, ShopInCluster
+from support.cluster.tunnels import api_proxy, forward
+from support.flow.fleet import until as eventually
+from support.flow.orders import Shop, mixture, shop_of
+from support.tools.names import unique_name
 
 ROOT = Path(__file__).parents[2]
 CHARTS = ["--repo=https://strimzi.io/charts/", f"--version={STRIMZI}"]

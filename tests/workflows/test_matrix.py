@@ -7,9 +7,9 @@ import pytest
 import yaml
 
 from orderflow_cli.servers.kafka_jars import KAFKA_VERSION
-from support.crds import STRIMZI
-from support.go_tools import KUBERNETES
-from support.workflows import ROOT
+from support.cluster.crds import STRIMZI
+from support.tools.go_tools import KUBERNETES
+from support.tools.workflows import ROOT
 
 TOOLS = ROOT / "tests" / "tools"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from support.workflows import ROOT
+from support.tools.workflows import ROOT
 
 DIGEST = "sha256:" + "ab" * 32
 RECORDER = """\

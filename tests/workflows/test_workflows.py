@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from support.workflows import ACTIONS, ROOT, WORKFLOWS, Job, actionlint, jobs
+from support.tools.workflows import ACTIONS, ROOT, WORKFLOWS, Job, actionlint, jobs
 
 USES = re.compile(r"^\s*(?:- )?uses: (?P<action>\S+)(?P<comment>.*)$", re.MULTILINE)
 PINNED = re.compile(r"[\w.-]+/[\w./-]+@[0-9a-f]{40}")

@@ -7,8 +7,8 @@ import pytest
 
 from orderflow_cli.servers.kafka import Kafka
 from orderflow_cli.servers.postgres import Postgres
-from support.fleet import Fleet
-from support.orders import NO_RETRIES, Shop, open_fleet, shop_of, start_all
+from support.flow.fleet import Fleet
+from support.flow.orders import NO_RETRIES, Shop, open_fleet, shop_of, start_all
 
 
 @pytest.fixture(scope="module")

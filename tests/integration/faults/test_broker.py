@@ -11,10 +11,10 @@ import pytest
 
 from orderflow_cli.servers.kafka import Kafka
 from orderflow_cli.servers.postgres import Postgres
-from support.chaos import Load, pauses
-from support.fleet import Fleet
-from support.orders import NO_RETRIES, Shop, open_fleet, start_all
-from support.portion import Portion
+from support.flow.chaos import Load, pauses
+from support.flow.fleet import Fleet
+from support.flow.orders import NO_RETRIES, Shop, open_fleet, start_all
+from support.tools.portion import Portion
 
 AWAY_SECONDS = 30
 KILLS = 10

@@ -10,11 +10,11 @@ import pytest
 
 from orderflow_cli.servers.kafka import Kafka
 from orderflow_cli.servers.postgres import Postgres
-from support.chaos import Load, pauses
-from support.fleet import Fleet
-from support.orders import Shop, open_fleet, shop_of, start_all
-from support.portion import Portion
-from support.proxy import losing_proxy
+from support.flow.chaos import Load, pauses
+from support.flow.fleet import Fleet
+from support.flow.orders import Shop, open_fleet, shop_of, start_all
+from support.tools.portion import Portion
+from support.tools.proxy import losing_proxy
 
 RESTARTS = 10
 ORDERS = 200

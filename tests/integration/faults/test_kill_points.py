@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from support import faulty
-from support.fleet import Fleet
-from support.oracles import judge, until_at_rest
-from support.orders import Shop, mixture
+from support.flow.fleet import Fleet
+from support.flow.oracles import judge, until_at_rest
+from support.flow.orders import Shop, mixture
+from support.runtime import faulty
 
 SERVICES = ("order", "inventory", "payment", "shipping", "notification")
 CASES = [(service, point) for service in SERVICES for point in faulty.POINTS]

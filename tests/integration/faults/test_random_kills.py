@@ -5,9 +5,9 @@ from random import Random
 
 import pytest
 
-from support.chaos import Load, buried, kill_and_restart, poison
-from support.orders import Shop
-from support.portion import Portion
+from support.flow.chaos import Load, buried, kill_and_restart, poison
+from support.flow.orders import Shop
+from support.tools.portion import Portion
 
 KILLS = 50
 ORDERS_A_KILL = 400

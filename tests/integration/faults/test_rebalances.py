@@ -10,10 +10,10 @@ import pytest
 
 from orderflow_cli.servers.kafka import Kafka
 from orderflow_cli.servers.postgres import Postgres
-from support.chaos import Load, freeze_until_replaced, kill_and_restart
-from support.fleet import Fleet
-from support.orders import NO_RETRIES, Shop, open_fleet, shop_of, start_all
-from support.portion import Portion
+from support.flow.chaos import Load, freeze_until_replaced, kill_and_restart
+from support.flow.fleet import Fleet
+from support.flow.orders import NO_RETRIES, Shop, open_fleet, shop_of, start_all
+from support.tools.portion import Portion
 
 TURNS = 50
 ORDERS_A_TURN = 60

@@ -16,10 +16,10 @@ from orderflow_contracts.envelope import Envelope
 from orderflow_contracts.events import ShipmentCreated
 from orderflow_model.topics import event_topic
 from orderflow_runtime.core.event_log import partition_of
-from support.chaos import kill_and_restart
-from support.fleet import Fleet, until
-from support.oracles import judge, until_at_rest
-from support.orders import Json, Shop, open_fleet, order, start_all
+from support.flow.chaos import kill_and_restart
+from support.flow.fleet import Fleet, until
+from support.flow.oracles import judge, until_at_rest
+from support.flow.orders import Json, Shop, open_fleet, order, start_all
 
 RETRIES = 5
 STRAYS = 30

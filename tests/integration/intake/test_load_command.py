@@ -10,9 +10,9 @@ import pytest
 
 from orderflow_cli.servers.kafka import Kafka
 from orderflow_cli.servers.postgres import Postgres
-from support.fleet import Fleet
-from support.front_door import OrderFlowProcess, orderflow
-from support.orders import open_fleet
+from support.flow.fleet import Fleet
+from support.flow.front_door import OrderFlowProcess, orderflow
+from support.flow.orders import open_fleet
 
 ORDERS = 2_000
 EXAMPLE = Path(__file__).parents[3] / "examples" / "shopify"

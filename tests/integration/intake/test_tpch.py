@@ -14,12 +14,12 @@ import pytest
 
 from orderflow_cli.servers.kafka import Kafka
 from orderflow_cli.servers.postgres import Postgres
-from support.duplicates import Duplicator
-from support.fleet import Fleet
-from support.front_door import orderflow
-from support.oracles import judge, until_at_rest
-from support.orders import open_fleet, start_all
-from support.portion import Portion
+from support.flow.fleet import Fleet
+from support.flow.front_door import orderflow
+from support.flow.oracles import judge, until_at_rest
+from support.flow.orders import open_fleet, start_all
+from support.records.duplicates import Duplicator
+from support.tools.portion import Portion
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "tpch"
 GENERATOR = Path(sys.executable).with_name("tpchgen-cli")

@@ -10,8 +10,8 @@ from orderflow_cli.servers.kafka import Kafka
 from orderflow_cli.servers.kafka_topics import ensure_topics
 from orderflow_cli.servers.postgres import Postgres
 from orderflow_model.topics import Topic
-from support.scratch import scratch_directory
-from support.servers import kafka_program
+from support.tools.scratch import scratch_directory
+from support.tools.servers import kafka_program
 
 AWKWARD = [
     "Übung, zweite\\n: 100 % $HOME ${x} %(y)s",

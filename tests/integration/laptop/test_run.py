@@ -11,9 +11,9 @@ import yaml
 
 from orderflow_cli.local.running_flow import find_flow
 from orderflow_cli.servers.kafka import Kafka
-from support.front_door import FLOW, OrderFlowProcess, all_gone, orderflow, ports_of
-from support.scratch import scratch_directory
-from support.servers import kafka_program
+from support.flow.front_door import FLOW, OrderFlowProcess, all_gone, orderflow, ports_of
+from support.tools.scratch import scratch_directory
+from support.tools.servers import kafka_program
 
 FAILURES = "payment=5%,shipping=3%,unknown=2%"
 PLACED = "orders sent"

@@ -86,7 +86,7 @@ async def test_databases_are_fresh(database: str) -> None:
 def test_servers_die_with_a_killed_parent(tmp_path: Path) -> None:
     """SIGKILL of the parent leaves neither a server nor a port in use."""
     code = (
-        "import sys, time, pathlib; from support.servers import new_kafka, new_postgres\n"
+        "import sys, time, pathlib; from support.tools.servers import new_kafka, new_postgres\n"
         "servers = [make(pathlib.Path(sys.argv[1])) for make in (new_kafka, new_postgres)]\n"
         "[server.start() for server in servers]\n"
         "pids = [server.pid for server in servers]\n"

@@ -20,8 +20,8 @@ from orderflow_cli.servers.kafka import Kafka
 from orderflow_cli.servers.kafka_topics import ensure_topics
 from orderflow_cli.servers.ports import free_port
 from orderflow_model.topics import Topic
-from support.front_door import FLOW, orderflow
-from support.secure_kafka import SecureKafka
+from support.flow.front_door import FLOW, orderflow
+from support.tools.secure_kafka import SecureKafka
 
 ODD = {
     "min.cleanable.dirty.ratio": "0.50",

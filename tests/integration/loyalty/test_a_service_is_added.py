@@ -17,8 +17,8 @@ from orderflow_model.loading.load import parse_flow
 from orderflow_model.service_config import service_config
 from orderflow_model.topics import flow_topics
 from orderflow_runtime.postgres.migrator import migrate
-from support.fleet import PASSWORD, Fleet, until
-from support.orders import SHOP, open_fleet, order, shop_of, start_all
+from support.flow.fleet import PASSWORD, Fleet, until
+from support.flow.orders import SHOP, open_fleet, order, shop_of, start_all
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]

@@ -22,7 +22,7 @@ from orderflow_operator.kafka.admin import KafkaAdmin, Provisioned
 from orderflow_operator.kafka.client import Login
 from orderflow_operator.kubernetes.errors import KafkaUnavailableError
 from orderflow_operator.kubernetes.health import State
-from support.fleet import until
+from support.flow.fleet import until
 
 
 @pytest.fixture

@@ -15,9 +15,9 @@ from orderflow_operator.kafka.acls import ResourceType as Type
 from orderflow_operator.kafka.admin import KafkaAdmin, User
 from orderflow_operator.kafka.client import Login
 from orderflow_operator.kubernetes.errors import KafkaUnavailableError
-from support.certificates import certificates
-from support.kafka_rights import KafkaRights
-from support.secure_kafka import ROOT, ROOT_PASSWORD, SecureKafka
+from support.cluster.kafka_rights import KafkaRights
+from support.tools.certificates import certificates
+from support.tools.secure_kafka import ROOT, ROOT_PASSWORD, SecureKafka
 
 MAY_WRITE = Access(Type.TOPIC, "asked", (Operation.WRITE,))
 MAY_READ = Access(Type.GROUP, "shop.asker", (Operation.READ,))

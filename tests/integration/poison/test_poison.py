@@ -28,9 +28,9 @@ from orderflow_model.topics import event_topic
 from orderflow_runtime.core.headers import MAX_HEADERS
 from orderflow_runtime.core.work_item import REDRIVE_OF
 from orderflow_runtime.dispatch import dead_letters
-from support.fleet import Fleet, until
-from support.orders import Shop, open_fleet, order, shop_of, start_all
-from support.poison import (
+from support.flow.fleet import Fleet, until
+from support.flow.orders import Shop, open_fleet, order, shop_of, start_all
+from support.records.poison import (
     Poisoner,
     Wire,
     above_the_limit,
@@ -38,7 +38,7 @@ from support.poison import (
     poison,
     read_topic,
 )
-from support.portion import Portion
+from support.tools.portion import Portion
 
 POISONED = 1_000
 ROUNDS = 3

@@ -14,10 +14,10 @@ from orderflow_cli.servers.postgres import Postgres
 from orderflow_model import environment
 from orderflow_model.names import topic_name
 from orderflow_runtime.postgres.queries import MAX_REDRIVES
-from support.fleet import Fleet, until
-from support.front_door import orderflow
-from support.oracles import judge, until_at_rest
-from support.orders import Shop, open_fleet, shop_of
+from support.flow.fleet import Fleet, until
+from support.flow.front_door import orderflow
+from support.flow.oracles import judge, until_at_rest
+from support.flow.orders import Shop, open_fleet, shop_of
 
 ORDERS = 3
 PARTITIONS = 6

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from orderflow_cli.servers.kafka import Kafka
-from support.real import Site, tiny_flow
+from support.runtime.real import Site, tiny_flow
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ from orderflow_runtime.core.store import StoreUnavailable
 from orderflow_runtime.postgres.connecting import connect
 from orderflow_runtime.postgres.connection_failures import CannotConnect
 from orderflow_runtime.postgres.postgres_store import PostgresStore
-from support.certificates import certificates
-from support.pgbouncer import pooled
-from support.scratch import scratch_directory
+from support.tools.certificates import certificates
+from support.tools.pgbouncer import pooled
+from support.tools.scratch import scratch_directory
 
 
 def having(uri: str, **parameters: str) -> PostgresUri:

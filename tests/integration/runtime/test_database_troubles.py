@@ -8,9 +8,9 @@ import asyncpg
 import pytest
 
 from orderflow_runtime.app import _Process
-from support.fleet import until
-from support.real import Site
-from support.tiny import Put
+from support.flow.fleet import until
+from support.runtime.real import Site
+from support.runtime.tiny import Put
 
 TABLES = ("effects", "inbox", "outbox", "offsets", "parked", "timers", "dead_letters")
 LOCKS = [

@@ -17,8 +17,8 @@ from orderflow_runtime.postgres import migrator
 from orderflow_runtime.postgres.migrator import Task, migrate_service
 from orderflow_runtime.postgres.ownership import Role
 from orderflow_runtime.postgres.postgres_store import PostgresStore
-from support.real import Site
-from support.tiny import Put
+from support.runtime.real import Site
+from support.runtime.tiny import Put
 
 P = Partition("t.put", 0)
 EVENT = Envelope(str(uuid.uuid4()), "/t/tiny", "PUT", datetime.now(UTC))

@@ -15,11 +15,11 @@ from orderflow_cli.servers.kafka import Kafka
 from orderflow_runtime.core.event_log import LogUnavailable, Message, Partition, Position, partition_of
 from orderflow_runtime.kafka import clients, writing
 from orderflow_runtime.kafka.kafka_log import KafkaLog, KafkaSettings
-from support.fleet import until
-from support.poison import Poisoner, Wire
-from support.real import Site
-from support.running import message
-from support.tiny import Pat, Put
+from support.flow.fleet import until
+from support.records.poison import Poisoner, Wire
+from support.runtime.real import Site
+from support.runtime.running import message
+from support.runtime.tiny import Pat, Put
 
 
 class Mute:

@@ -10,8 +10,8 @@ import pytest
 from orderflow_cli.servers.ports import HOST, free_port
 from orderflow_runtime.core.event_log import LogUnavailable, Partition
 from orderflow_runtime.kafka.kafka_log import KafkaLog, KafkaSettings
-from support.certificates import certificates
-from support.secure_kafka import ROOT, ROOT_PASSWORD, SecureKafka
+from support.tools.certificates import certificates
+from support.tools.secure_kafka import ROOT, ROOT_PASSWORD, SecureKafka
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from orderflow_cli.servers.kafka import Kafka
-from support.fleet import until
-from support.real import Site, tiny_flow
-from support.running import message
-from support.tiny import Keyed, Put
+from support.flow.fleet import until
+from support.runtime.real import Site, tiny_flow
+from support.runtime.running import message
+from support.runtime.tiny import Keyed, Put
 
 
 @pytest.fixture

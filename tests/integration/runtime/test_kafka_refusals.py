@@ -18,10 +18,10 @@ from orderflow_cli.servers.kafka import Kafka
 from orderflow_runtime.core.event_log import Message, Record, Refused
 from orderflow_runtime.dispatch import publications
 from orderflow_runtime.kafka.kafka_log import KafkaLog, KafkaSettings
-from support.fleet import until
-from support.poison import read_topic
-from support.real import Site
-from support.tiny import Pat, Put
+from support.flow.fleet import until
+from support.records.poison import read_topic
+from support.runtime.real import Site
+from support.runtime.tiny import Pat, Put
 
 SETTING = "message.timestamp.before.max.ms"
 REFUSING, TAKING = {SETTING: "0"}, (SETTING, str(2**62))

@@ -12,11 +12,11 @@ from orderflow_operator.kafka.acls import service_access, service_user
 from orderflow_runtime.core.event_log import Log
 from orderflow_runtime.kafka import reading
 from orderflow_runtime.kafka.kafka_log import KafkaLog
-from support.fleet import until
-from support.kafka_rights import Json, KafkaRights
-from support.real import Site, tiny_flow
-from support.secure_kafka import SecureKafka
-from support.tiny import Pat, Put
+from support.cluster.kafka_rights import Json, KafkaRights
+from support.flow.fleet import until
+from support.runtime.real import Site, tiny_flow
+from support.runtime.tiny import Pat, Put
+from support.tools.secure_kafka import SecureKafka
 
 PASSWORD = "tiny-password"  # noqa: S105 - of a user that lives for one test
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from orderflow_cli.servers.kafka import Kafka
-from support.fleet import until
-from support.real import Site, tiny_flow
-from support.scratch import scratch_directory
-from support.servers import kafka_program
-from support.tiny import Put
+from support.flow.fleet import until
+from support.runtime.real import Site, tiny_flow
+from support.runtime.tiny import Put
+from support.tools.scratch import scratch_directory
+from support.tools.servers import kafka_program
 
 OTHERS = ("4.2.0", "4.4.0")
 

@@ -21,9 +21,9 @@ from orderflow_runtime.postgres.migration_failures import MigrationRefused, NotG
 from orderflow_runtime.postgres.migrator import Task, carry_out, migrate
 from orderflow_runtime.postgres.ownership import Role
 from orderflow_runtime.postgres.postgres_store import PostgresStore
-from support.fleet import PASSWORD
-from support.names import unique_name
-from support.real import tiny_flow
+from support.flow.fleet import PASSWORD
+from support.runtime.real import tiny_flow
+from support.tools.names import unique_name
 
 PASSWORDS = dict.fromkeys(("tiny", "source"), PASSWORD)
 

@@ -13,10 +13,10 @@ from orderflow_runtime.core.store import StoreUnavailable
 from orderflow_runtime.postgres.migrator import migrate
 from orderflow_runtime.postgres.pooling import SharedSession
 from orderflow_runtime.postgres.postgres_store import PostgresStore
-from support.fleet import PASSWORD, until
-from support.pgbouncer import pooled
-from support.real import Site, tiny_flow
-from support.tiny import Put
+from support.flow.fleet import PASSWORD, until
+from support.runtime.real import Site, tiny_flow
+from support.runtime.tiny import Put
+from support.tools.pgbouncer import pooled
 
 WORDS = r"pooler in transaction mode.* of a pool in session mode .*pool_mode=session"
 

@@ -18,8 +18,8 @@ from orderflow_runtime.core.work_item import Arrival
 from orderflow_runtime.postgres.postgres_store import _SESSION, PostgresStore
 from orderflow_runtime.service import Received, Transaction, each
 from orderflow_runtime.tracing.trace_context import Trace
-from support.real import Site, role_connection
-from support.tiny import Pat, Put, leave, tiny_service
+from support.runtime.real import Site, role_connection
+from support.runtime.tiny import Pat, Put, leave, tiny_service
 
 P = Partition("t.put", 0)
 Q = Partition("t.put", 1)

@@ -7,9 +7,9 @@ import asyncpg
 
 from orderflow_runtime.postgres.lock_membership import SHARDS
 from orderflow_runtime.postgres.postgres_store import PostgresStore
-from support.fleet import until
-from support.real import Site
-from support.tiny import source_service
+from support.flow.fleet import until
+from support.runtime.real import Site
+from support.runtime.tiny import source_service
 
 
 async def do(site: Site, instance: str, key: str, n: int) -> None:

@@ -16,8 +16,8 @@ from orderflow_runtime.postgres.migration_failures import StillUsed
 from orderflow_runtime.postgres.migrator import Task, carry_out
 from orderflow_runtime.postgres.ownership import Role
 from orderflow_runtime.removal import remove
-from support.fleet import PASSWORD
-from support.names import unique_name
+from support.flow.fleet import PASSWORD
+from support.tools.names import unique_name
 
 
 def task(flow: str, service: str, namespace: str = "here") -> Task:

@@ -7,8 +7,8 @@ import pytest
 
 from orderflow_cli.servers.kafka import Kafka
 from orderflow_cli.servers.postgres import Postgres
-from support.fleet import Fleet
-from support.orders import Shop, open_fleet, shop_of, start_all
+from support.flow.fleet import Fleet
+from support.flow.orders import Shop, open_fleet, shop_of, start_all
 
 QUICK = {"retries": 2, "delay": "100ms", "maxDelay": "1s"}
 """Retries that a test can wait for."""

@@ -4,9 +4,9 @@ import signal
 
 import pytest
 
-from support.fleet import Fleet, until
-from support.oracles import judge, until_at_rest
-from support.orders import Shop
+from support.flow.fleet import Fleet, until
+from support.flow.oracles import judge, until_at_rest
+from support.flow.orders import Shop
 
 
 async def test_cancelling_while_the_payment_runs_gives_the_money_back(shop: Shop) -> None:

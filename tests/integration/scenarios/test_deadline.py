@@ -8,9 +8,9 @@ import pytest
 
 from orderflow_cli.servers.kafka import Kafka
 from orderflow_cli.servers.postgres import Postgres
-from support.fleet import Fleet
-from support.oracles import judge, until_at_rest
-from support.orders import Shop, open_fleet
+from support.flow.fleet import Fleet
+from support.flow.oracles import judge, until_at_rest
+from support.flow.orders import Shop, open_fleet
 
 PARTICIPANTS = ("inventory", "payment", "shipping")
 

@@ -6,10 +6,10 @@ from typing import Any
 
 from orderflow_contracts.events import OrderCreated, ShipmentCreated
 from orderflow_runtime.core.work_item import REDRIVE_OF
-from support import by_hand
-from support.fleet import Fleet, until
-from support.oracles import judge, until_at_rest
-from support.orders import Shop, mixture
+from support.flow.fleet import Fleet, until
+from support.flow.oracles import judge, until_at_rest
+from support.flow.orders import Shop, mixture
+from support.records import by_hand
 
 
 async def test_every_event_again_and_in_any_order_changes_nothing(shop: Shop) -> None:

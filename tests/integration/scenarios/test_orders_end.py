@@ -2,9 +2,9 @@
 
 import pytest
 
-from support.fleet import Fleet
-from support.oracles import judge, until_at_rest
-from support.orders import Shop, mixture, order
+from support.flow.fleet import Fleet
+from support.flow.oracles import judge, until_at_rest
+from support.flow.orders import Shop, mixture, order
 
 
 async def test_an_order_is_reserved_paid_shipped_and_completed(shop: Shop) -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from orderflow_contracts.events import ShipmentCreated
-from support import by_hand
-from support.fleet import Fleet, until
-from support.front_door import orderflow
-from support.orders import Shop, order, order_id_of
+from support.flow.fleet import Fleet, until
+from support.flow.front_door import orderflow
+from support.flow.orders import Shop, order, order_id_of
+from support.records import by_hand
 
 HAPPY = (
     "ORDER_CREATED STOCK_RESERVED PAYMENT_PROCESSED INVENTORY_UPDATED SHIPMENT_CREATED ORDER_COMPLETED".split()  # noqa: SIM905  (one line)

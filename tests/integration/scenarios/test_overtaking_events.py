@@ -12,10 +12,10 @@ from orderflow_cli.servers.kafka import Kafka
 from orderflow_cli.servers.postgres import Postgres
 from orderflow_model.loading.load import load_flow
 from orderflow_model.topics import event_topic
-from support import late
-from support.fleet import Fleet, until
-from support.oracles import judge, unread, until_at_rest
-from support.orders import SHOP, Shop, mixture, open_fleet
+from support.flow.fleet import Fleet, until
+from support.flow.oracles import judge, unread, until_at_rest
+from support.flow.orders import SHOP, Shop, mixture, open_fleet
+from support.runtime import late
 
 CASES = [(service.name, event) for service in load_flow(SHOP).spec.services for event in service.subscribes]
 ORDERS = 40

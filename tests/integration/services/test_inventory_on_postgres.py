@@ -25,7 +25,7 @@ from orderflow_contracts.events import (
 )
 from orderflow_inventory.handlers import HANDLERS as INVENTORY
 from orderflow_runtime.core.store import Conflict
-from support.batch import Batch, connect, handle, make_schema, received
+from support.runtime.batch import Batch, connect, handle, make_schema, received
 
 ADA = Customer(id="ada", email="ada@example.org", name="Ada")
 HOME = Address(name="Ada ✓ 'x'", street="1 Row", city="Ulm", postcode="89073", country="DE")

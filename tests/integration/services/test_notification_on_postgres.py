@@ -23,7 +23,7 @@ from orderflow_contracts.events import (
 from orderflow_notification.handlers import notification_service
 from orderflow_notification.senders import LogSink, SmtpSender
 from orderflow_runtime.service import CallOutcome, Service
-from support.batch import Batch, connect, make_schema, received
+from support.runtime.batch import Batch, connect, make_schema, received
 
 ADA = Customer(id="ada", email="ada@example.org", name="Ada")
 IN_BULK = notification_service(LogSink())

@@ -30,7 +30,7 @@ from orderflow_order import store
 from orderflow_order.domain import OrderRefusal, State
 from orderflow_order.handlers import DEADLINE, Handlers, Outcome, Standing, UnknownOrderError
 from orderflow_runtime.service import Command, Fired, Reply
-from support.batch import Batch, connect, make_schema, received
+from support.runtime.batch import Batch, connect, make_schema, received
 
 NOW = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
 HANDLERS = Handlers(timedelta(minutes=15), lambda: NOW)

@@ -22,7 +22,7 @@ from orderflow_contracts.events import (
 from orderflow_payment.handlers import payment_service
 from orderflow_runtime.service import CallOutcome, Service
 from orderflow_shipping.handlers import HANDLERS as SHIPPING
-from support.batch import Batch, connect, handle, make_schema, received
+from support.runtime.batch import Batch, connect, handle, make_schema, received
 
 ADA = Customer(id="ada", email="ada@example.org", name="Ada")
 HOME = Address(name="Ada ✓ 'x'", street="1 Row", city="Ulm", postcode="89073", country="DE")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from support.portion import portion
+from support.tools.portion import portion
 
 ROOT = Path(__file__).parents[3]
 KILL_POINTS = "tests/integration/faults/test_kill_points.py"

@@ -25,7 +25,7 @@ from orderflow_cli.bulk_load.loader import Pace, load
 from orderflow_cli.bulk_load.mapping import OrderMapping, read_mapping
 from orderflow_cli.bulk_load.progress import Progress, open_journal
 from orderflow_cli.bulk_load.sources import open_source
-from support.portion import Portion
+from support.tools.portion import Portion
 
 FILES = 10_000
 GROUPED_FILES = 2_000

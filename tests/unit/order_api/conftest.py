@@ -8,8 +8,8 @@ import pytest
 from starlette.types import ASGIApp
 
 from orderflow_order.api import build_app
-from support.asgi import Answer, request
-from support.order_desk import NOW, OrderDesk
+from support.runtime.asgi import Answer, request
+from support.runtime.order_desk import NOW, OrderDesk
 
 SECRET = "a webhook's secret"  # noqa: S105  (of these tests only)
 

@@ -14,7 +14,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from support.fleet import until
+from support.flow.fleet import until
 
 PAYMENT = {"idempotencyKey": "o1:capture", "amount": 500, "currency": "EUR", "token": "tok_ok"}
 

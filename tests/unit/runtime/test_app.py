@@ -24,10 +24,10 @@ from orderflow_runtime.core.event_log import LogUnavailable
 from orderflow_runtime.core.store import Conflict, StoreUnavailable
 from orderflow_runtime.dispatch.effects import Clock
 from orderflow_runtime.service import Service
-from support.fleet import until
-from support.memory_log import MemoryLog
-from support.running import Bench
-from support.tiny import Put, Script, tiny_config, tiny_service
+from support.flow.fleet import until
+from support.runtime.memory_log import MemoryLog
+from support.runtime.running import Bench
+from support.runtime.tiny import Put, Script, tiny_config, tiny_service
 
 
 def settings(**changes: Any) -> Settings:

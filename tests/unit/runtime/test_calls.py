@@ -6,8 +6,8 @@ import pytest
 
 from orderflow_runtime.core.store import StoreUnavailable
 from orderflow_runtime.dispatch.dead_letters import ATTEMPTS
-from support.running import Bench
-from support.tiny import Put, tiny_config
+from support.runtime.running import Bench
+from support.runtime.tiny import Put, tiny_config
 
 
 def called(bench: Bench, n: int = 1) -> None:

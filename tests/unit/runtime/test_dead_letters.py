@@ -4,8 +4,8 @@ import pytest
 
 from orderflow_contracts.envelope import Header
 from orderflow_runtime.dispatch import dead_letters
-from support.running import Bench
-from support.tiny import Put, Refused, tiny_config
+from support.runtime.running import Bench
+from support.runtime.tiny import Put, Refused, tiny_config
 
 
 async def test_an_event_given_up_keeps_its_bytes_and_says_where_it_was_and_why() -> None:

@@ -7,8 +7,8 @@ import pytest
 
 from orderflow_runtime.core.store import Conflict, StoreUnavailable
 from orderflow_runtime.dispatch.dead_letters import ATTEMPTS
-from support.running import Bench
-from support.tiny import Pat, Put, Refused, tiny_config
+from support.runtime.running import Bench
+from support.runtime.tiny import Pat, Put, Refused, tiny_config
 
 
 async def test_a_batch_is_split_until_the_culprit_stands_alone() -> None:

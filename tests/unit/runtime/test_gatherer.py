@@ -10,8 +10,8 @@ from orderflow_runtime.core.event_log import Partition, Position, Record, Stretc
 from orderflow_runtime.core.store import Lease
 from orderflow_runtime.dispatch.outbound_calls import Caller
 from orderflow_runtime.worker.batch_source import Gatherer
-from support.running import Bench, message
-from support.tiny import Put
+from support.runtime.running import Bench, message
+from support.runtime.tiny import Put
 
 ID, OTHER = uuid.UUID(int=1), uuid.UUID(int=2)
 

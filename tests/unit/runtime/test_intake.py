@@ -14,9 +14,9 @@ from orderflow_runtime.dispatch.commands import MOST_WAITING, GroupIntake
 from orderflow_runtime.dispatch.effects import Publisher
 from orderflow_runtime.dispatch.outbox_relay import Relay
 from orderflow_runtime.service import EventTooLarge, Reply, Unavailable
-from support.memory_log import MemoryLog
-from support.running import Bench, CountingClock
-from support.tiny import Done, Refused, tiny_service
+from support.runtime.memory_log import MemoryLog
+from support.runtime.running import Bench, CountingClock
+from support.runtime.tiny import Done, Refused, tiny_service
 
 SHARDS = 3
 

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orderflow_runtime.event_ids import id_range, new_event_id
-from support.running import Bench
-from support.tiny import Put
+from support.runtime.running import Bench
+from support.runtime.tiny import Put
 
 
 @given(st.text(max_size=256), st.text(max_size=256))

@@ -6,8 +6,8 @@ import pty
 import subprocess
 import sys
 
-from support.running import Bench
-from support.tiny import Put
+from support.runtime.running import Bench
+from support.runtime.tiny import Put
 
 _PROGRAM = """
 import logging

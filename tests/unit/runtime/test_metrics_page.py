@@ -16,7 +16,7 @@ from orderflow_runtime.observability.database_gauges import BOOKKEEPING
 from orderflow_runtime.observability.metrics import Metrics
 from orderflow_runtime.service import Measure
 from orderflow_shipping.__main__ import build as shipping
-from support.tiny import Outside, tiny_config
+from support.runtime.tiny import Outside, tiny_config
 
 PAGE = Path(__file__).parents[3] / "docs" / "metrics.md"
 ROW = re.compile(r"^\| `(orderflow_\w+)` \| (\w+) \|([\w, ]*)\|", re.MULTILINE)

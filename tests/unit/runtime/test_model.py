@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from orderflow_runtime.core.event_log import LogUnavailable
 from orderflow_runtime.core.store import Conflict, StoreUnavailable
-from support.memory import Faults
-from support.running import Bench, Instance
-from support.tiny import Pat, Put, tiny_config
+from support.runtime.memory import Faults
+from support.runtime.running import Bench, Instance
+from support.runtime.tiny import Pat, Put, tiny_config
 
 STORE_STEPS = ("begin", "open", "claim", "close", "commit", "committed", "acquire", "backlog", "due", "release", "note")
 LOG_STEPS = ("resume", "fetch", "publish", "published", "start")

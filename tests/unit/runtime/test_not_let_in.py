@@ -10,9 +10,9 @@ from orderflow_runtime.core.store import OutboxRow, StoreRefuses
 from orderflow_runtime.dispatch import publications
 from orderflow_runtime.dispatch.outbox_relay import Relay
 from orderflow_runtime.worker import worker
-from support.memory_log import MemoryLog
-from support.running import Bench
-from support.tiny import Put
+from support.runtime.memory_log import MemoryLog
+from support.runtime.running import Bench
+from support.runtime.tiny import Put
 
 REFUSALS = [
     pytest.param("start", LogRefuses("Kafka at k:9092: authentication failed"), id="Kafka"),

@@ -9,8 +9,8 @@ import pytest
 from orderflow_contracts.envelope import Header
 from orderflow_runtime.core.headers import MAX_HEADERS
 from orderflow_runtime.dispatch import dead_letters
-from support.running import Bench
-from support.tiny import Put, tiny_config
+from support.runtime.running import Bench
+from support.runtime.tiny import Put, tiny_config
 
 PARENT = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"
 NO_TIME: list[Header] = [

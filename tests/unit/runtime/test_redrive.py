@@ -6,8 +6,8 @@ from orderflow_contracts.envelope import Header
 from orderflow_runtime.core.work_item import REDRIVE_OF
 from orderflow_runtime.dispatch.dead_letters import LETTER_ID
 from orderflow_runtime.postgres.queries import MAX_REDRIVES
-from support.running import Bench
-from support.tiny import Put, tiny_config
+from support.runtime.running import Bench
+from support.runtime.tiny import Put, tiny_config
 
 
 def redrive_of(letter: dict[str, bytes]) -> list[Header]:

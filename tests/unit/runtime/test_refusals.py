@@ -13,8 +13,8 @@ from orderflow_runtime.dispatch.dead_letters import UNSENT
 from orderflow_runtime.dispatch.effects import Publisher
 from orderflow_runtime.kafka.refusals import CODES, Whose, whose, words
 from orderflow_runtime.service import EventTooLarge
-from support.running import Bench, CountingClock
-from support.tiny import Done, Pat, Put
+from support.runtime.running import Bench, CountingClock
+from support.runtime.tiny import Done, Pat, Put
 
 PRODUCE = """
  0 2 3 5 6 7 10 13 17 18 19 20 21 29 31 32 35 42 43 44 45 46 47 53 54 56 58 59 67 74 75 76 87 89 90 100

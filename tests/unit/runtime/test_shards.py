@@ -9,8 +9,8 @@ import pytest
 from orderflow_runtime.core.event_log import Message, Partition, Position
 from orderflow_runtime.core.store import StoreUnavailable
 from orderflow_runtime.postgres.lock_membership import SHARDS, LockedShards
-from support.fleet import until
-from support.memory_log import MemoryCluster, MemoryLog
+from support.flow.fleet import until
+from support.runtime.memory_log import MemoryCluster, MemoryLog
 
 
 @dataclass

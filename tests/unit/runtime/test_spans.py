@@ -14,8 +14,8 @@ from orderflow_runtime.tracing.exporter import collector
 from orderflow_runtime.tracing.otlp import encoder
 from orderflow_runtime.tracing.span_queue import MOST_WAITING, Away, Kind, Refused, Shape, Span, Spans
 from orderflow_runtime.tracing.trace_context import NO_SPAN, Trace
-from support.otlp import Received, grpc_collector
-from support.tiny import tiny_config
+from support.records.otlp import Received, grpc_collector
+from support.runtime.tiny import tiny_config
 
 TRACE_ID, ABOVE = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 PLACE = Trace(f"00-{TRACE_ID}-00f067aa0ba902b7-01", "a=b", ABOVE)

@@ -3,8 +3,8 @@
 import asyncio
 
 from orderflow_runtime.dispatch.dead_letters import ATTEMPTS
-from support.running import Bench
-from support.tiny import Put, tiny_config
+from support.runtime.running import Bench
+from support.runtime.tiny import Put, tiny_config
 
 
 async def test_a_timer_fires_once_and_publishes() -> None:

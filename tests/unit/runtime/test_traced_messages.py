@@ -12,9 +12,9 @@ from orderflow_runtime.core.work_item import REDRIVE_OF
 from orderflow_runtime.dispatch.dead_letters import LETTER_ID
 from orderflow_runtime.tracing.span_queue import MOST_WAITING, Kind, Span
 from orderflow_runtime.tracing.trace_context import Trace
-from support.running import Bench
-from support.tiny import Put, tiny_config
-from support.told import Told
+from support.runtime.running import Bench
+from support.runtime.tiny import Put, tiny_config
+from support.runtime.told import Told
 
 TRACE_ID, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 SAMPLED: list[Header] = [("traceparent", f"00-{TRACE_ID}-{SPAN}-01".encode()), ("tracestate", b"a=b")]

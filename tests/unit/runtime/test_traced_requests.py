@@ -14,8 +14,8 @@ from orderflow_runtime.observability.traced_requests import TracedApp
 from orderflow_runtime.tracing.span_queue import Kind
 from orderflow_runtime.tracing.trace_context import NO_SPAN, Trace
 from orderflow_runtime.tracing.tracer import Tracer
-from support.asgi import request
-from support.told import Told
+from support.runtime.asgi import request
+from support.runtime.told import Told
 
 TRACE_ID, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 SAMPLED = {"traceparent": f"00-{TRACE_ID}-{SPAN}-01", "tracestate": "a=b"}

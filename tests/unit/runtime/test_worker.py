@@ -6,9 +6,9 @@ import pytest
 
 from orderflow_runtime.core.event_log import LogUnavailable, Message, Partition, Position, pack, unpack
 from orderflow_runtime.core.store import Conflict, Fenced, StoreUnavailable
-from support.memory import Faults
-from support.running import Bench, message
-from support.tiny import Done, Pat, Put, tiny_config
+from support.runtime.memory import Faults
+from support.runtime.running import Bench, message
+from support.runtime.tiny import Done, Pat, Put, tiny_config
 
 
 async def test_events_are_handled_once_in_order_and_their_results_published() -> None:

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orderflow_order.domain import State
-from support.saga import Plan, World
-from support.saga_oracles import check
+from support.flow.saga import Plan, World
+from support.flow.saga_oracles import check
 
 APPLES = (("apple", 2, 300),)
 TOO_MANY = (("apple", 11, 300), ("pear", 1, 100))

@@ -19,8 +19,8 @@ from orderflow_contracts.events import (
     StockRestored,
 )
 from orderflow_order.domain import OrderRefusal, State
-from support.saga import Plan, World
-from support.saga_oracles import check
+from support.flow.saga import Plan, World
+from support.flow.saga_oracles import check
 
 TWO_APPLES_AND_A_PEAR = (("apple", 2, 300), ("pear", 1, 100))
 

@@ -1,0 +1,33 @@
+"""A person who may create, change and delete OrderFlows in one namespace, and nothing else."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from support.cluster.api import Api
+from support.cluster.controlplane import ControlPlane
+from support.cluster.stand import Stand
+
+NAME = "author"
+_RBAC = "rbac.authorization.k8s.io"
+_RULE = {
+    "apiGroups": ["orderflow.dev"],
+    "resources": ["orderflows"],
+    "verbs": ["get", "list", "create", "patch", "update", "delete"],
+}
+
+
+@asynccontextmanager
+async def author_of(stand: Stand, plane: ControlPlane) -> AsyncIterator[Stand]:
+    """Give the stand as that person has it: the same words, with no more rights than that."""
+    api, namespace, rbac = stand.api, stand.namespace, f"{_RBAC}/v1"
+    await api.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": NAME}}, namespace)
+    await api.apply({"apiVersion": rbac, "kind": "Role", "metadata": {"name": NAME}, "rules": [_RULE]}, namespace)
+    binding = {
+        "roleRef": {"apiGroup": _RBAC, "kind": "Role", "name": NAME},
+        "subjects": [{"kind": "ServiceAccount", "name": NAME, "namespace": namespace}],
+    }
+    await api.apply({"apiVersion": rbac, "kind": "RoleBinding", "metadata": {"name": NAME}} | binding, namespace)
+    request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 86_400}}
+    answer = await api.call("POST", f"/api/v1/namespaces/{namespace}/serviceaccounts/{NAME}/token", request)
+    async with Api(plane.url, str(answer["status"]["token"])) as client:
+        yield Stand(client, namespace, stand.operator, plane)

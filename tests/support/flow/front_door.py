@@ -1,0 +1,110 @@
+"""The `orderflow` command as a user runs it: a process of its own, in a folder of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import psutil
+
+from orderflow_cli.servers.ports import is_listening
+
+FLOW = Path(__file__).parents[3] / "manifests" / "flows" / "shop.yaml"
+_MAIN = "from orderflow_cli.main import main; main()"
+_START_S = 120
+
+
+def _hear_ctrl_c() -> None:
+    """What a shell starts in the background ignores SIGINT, and so would its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def orderflow(*arguments: str, cwd: Path, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    run = OrderFlowProcess(*arguments, cwd=cwd, env=env)
+    return run.finish()
+
+
+class OrderFlowProcess:
+    """A command that runs."""
+
+    def __init__(self, *arguments: str, cwd: Path, env: Mapping[str, str] | None = None) -> None:
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **(env or {})}
+        self._output = (cwd / f"output-{time.monotonic_ns()}").open("w+b")
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _MAIN, *arguments],
+            cwd=cwd,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=self._output,
+            stderr=subprocess.STDOUT,
+            preexec_fn=_hear_ctrl_c,
+        )
+
+    @property
+    def output(self) -> str:
+        """What it has printed so far."""
+        return Path(self._output.name).read_text(encoding="utf-8")
+
+    def wait_for(self, text: str) -> None:
+        """Block until it has printed the text; fail when it ends before or takes two minutes."""
+        deadline = time.monotonic() + _START_S
+        while text not in self.output:
+            assert self._process.poll() is None, f"ended before {text!r}:\n{self.output}"
+            assert time.monotonic() < deadline, f"no {text!r} in time:\n{self.output}"
+            time.sleep(0.05)
+
+    def children(self) -> list[psutil.Process]:
+        """All processes it has started and that still run."""
+        return psutil.Process(self._process.pid).children(recursive=True)
+
+    def interrupt(self) -> subprocess.CompletedProcess[str]:
+        """Ctrl-C, and wait for the end."""
+        self._process.send_signal(signal.SIGINT)
+        return self.finish()
+
+    def kill(self) -> None:
+        """SIGKILL, as a closed laptop or an impatient user."""
+        self._process.kill()
+        self._process.wait()
+
+    def finish(self) -> subprocess.CompletedProcess[str]:
+        """Wait for the end; the result's stdout holds all output."""
+        try:
+            code = self._process.wait(timeout=_START_S)
+        except subprocess.TimeoutExpired:
+            self.interrupt_hard()
+            raise
+        return subprocess.CompletedProcess(self._process.args, code, self.output, "")
+
+    def interrupt_hard(self) -> None:
+        """Leave nothing behind, whatever state it is in."""
+        if self._process.poll() is None:
+            self.kill()
+
+
+def ports_of(state: Path) -> list[int]:
+    """The ports that a flow's state directory names."""
+    ports: dict[str, int] = json.loads((state / "state.json").read_text())["ports"]
+    return list(ports.values())
+
+
+def all_gone(processes: Iterable[psutil.Process], ports: Iterable[int], within_s: float = 10) -> bool:
+    """True when none of the processes runs and none of the ports is open, at the latest after a while."""
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        if not any(map(_runs, processes)) and not any(map(is_listening, ports)):
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

@@ -1,0 +1,37 @@
+"""The tiny service as a process, `python -m support.runtime.tiny_main`; as `source` it only publishes.
+
+`POST /do/{key}/{n}` hands in a command.
+"""
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from orderflow_runtime.app import Settings, main
+from orderflow_runtime.service import Intake, Service, Unavailable
+from support.runtime.tiny import Outside, Script, source_service, tiny_service
+
+
+def api(intake: Intake) -> ASGIApp:
+    """Give the endpoint."""
+
+    async def do(request: Request) -> JSONResponse:
+        try:
+            value = await intake.submit("do", request.path_params["key"], request.path_params["n"])
+        except Unavailable as error:
+            return JSONResponse(str(error), 503)
+        return JSONResponse(value)
+
+    return Starlette(routes=[Route("/do/{key}/{n:int}", do, methods=["POST"])])
+
+
+def build(settings: Settings) -> Service:
+    """Give the service that the configuration names."""
+    make = source_service if settings.config.service == "source" else tiny_service
+    return make(Script(), Outside(), app=api)
+
+
+if __name__ == "__main__":
+    main(build)
