@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import msgspec
 
 from orderflow_cli.shop.sample_orders import FailureRates, sample_orders
-from orderflow_order.requests import KeyedOrderRequest
+from orderflow_order.http.requests import KeyedOrderRequest
 
 DECLINED = 0.05
 """The share of orders whose payment is declined: they end CANCELLED, their stock restored."""

@@ -18,7 +18,7 @@ from orderflow_model.service_config import service_config
 from orderflow_model.topics import flow_topics
 from orderflow_notification.__main__ import build as notification
 from orderflow_order.__main__ import build as order
-from orderflow_order.requests import KeyedOrderRequest
+from orderflow_order.http.requests import KeyedOrderRequest
 from orderflow_runtime.app import Settings
 from orderflow_runtime.core.event_log import Message, Partition, Position, Record, partition_of, unpack
 from orderflow_runtime.core.store import CallRow, Lease

@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from orderflow_contracts.events import OrderCancelled, OrderCompleted, OrderCreated
-from orderflow_order.api import build_app
 from orderflow_order.domain import SUBSCRIBES
 from orderflow_order.handlers import DEADLINE, Handlers
+from orderflow_order.http.api import build_app
 from orderflow_order.measures import BEGAN, MEASURES
 from orderflow_runtime.app import Settings, main
 from orderflow_runtime.service import Service

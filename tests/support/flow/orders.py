@@ -15,7 +15,7 @@ import yaml
 from orderflow_cli.servers.postgres import create_database, drop_database
 from orderflow_model.flow import OrderFlow
 from orderflow_model.loading.load import parse_flow
-from orderflow_order.requests import KeyedOrderRequest
+from orderflow_order.http.requests import KeyedOrderRequest
 from support.flow.fleet import Fleet, until
 from support.tools.names import unique_name
 

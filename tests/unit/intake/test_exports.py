@@ -14,7 +14,7 @@ from orderflow_cli.bulk_load.groups import scattered
 from orderflow_cli.bulk_load.mapping import OrderMapping, read_mapping
 from orderflow_cli.bulk_load.rows import LoadError, RowError
 from orderflow_cli.bulk_load.sources import open_source
-from orderflow_order.requests import KeyedOrderRequest
+from orderflow_order.http.requests import KeyedOrderRequest
 
 SHOPIFY = Path(__file__).parents[3] / "examples" / "shopify"
 GROUPED = """

@@ -6,7 +6,7 @@ from itertools import islice
 import pytest
 
 from orderflow_cli.shop.sample_orders import FailureRates, parse_rates, sample_orders
-from orderflow_order.requests import KeyedOrderRequest
+from orderflow_order.http.requests import KeyedOrderRequest
 
 
 def test_the_api_accepts_every_sample_order() -> None:

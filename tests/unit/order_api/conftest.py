@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from starlette.types import ASGIApp
 
-from orderflow_order.api import build_app
+from orderflow_order.http.api import build_app
 from support.runtime.asgi import Answer, request
 from support.runtime.order_desk import NOW, OrderDesk
 

@@ -4,8 +4,8 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from orderflow_order.openapi import TimelineEntry
-from orderflow_order.timeline import first_trace, merge
+from orderflow_order.http.openapi import TimelineEntry
+from orderflow_order.http.timeline import first_trace, merge
 from orderflow_runtime.postgres.history import Step
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from orderflow_order.webhook import sign
+from orderflow_order.http.webhook import sign
 from support.runtime.order_desk import NOW
 
 SECRET = "a webhook's secret"  # noqa: S105  (of these tests only)

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json, to_json
 from starlette.requests import Request
 
-from orderflow_order.problems import (
+from orderflow_order.http.problems import (
     BatchTooLarge,
     BodyTooLarge,
     InvalidOrder,
@@ -20,7 +20,7 @@ from orderflow_order.problems import (
     UnsupportedMedia,
     invalid_body,
 )
-from orderflow_order.requests import KeyedOrderRequest, OrderRequest
+from orderflow_order.http.requests import KeyedOrderRequest, OrderRequest
 
 JSON = "application/json"
 NDJSON = ("application/x-ndjson", "application/ndjson", "application/jsonl")

@@ -20,11 +20,12 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
 from orderflow_contracts.events import OrderCreated
-from orderflow_order import bodies, openapi, problems, store, timeline, webhook
+from orderflow_order import store
 from orderflow_order.domain import OrderRefusal
 from orderflow_order.handlers import NotPlacedError, Outcome, Standing
-from orderflow_order.problems import Problem
-from orderflow_order.requests import IdempotencyKey, KeyedOrderRequest, OrderRequest
+from orderflow_order.http import bodies, openapi, problems, timeline, webhook
+from orderflow_order.http.problems import Problem
+from orderflow_order.http.requests import IdempotencyKey, KeyedOrderRequest, OrderRequest
 from orderflow_runtime.postgres.history import read_story
 from orderflow_runtime.service import EventTooLarge, Intake, Unavailable
 
