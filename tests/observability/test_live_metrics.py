@@ -13,8 +13,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from orderflow_cli.servers.kafka import Kafka
 from orderflow_cli.servers.postgres import Postgres
-from orderflow_contracts.events import ShipmentCreated
 from orderflow_model.names import schema_name
+from orderflow_shop.events import ShipmentCreated
 from support.flow.fleet import Fleet, until
 from support.flow.oracles import until_at_rest
 from support.flow.orders import Shop, mixture, open_fleet, order, order_id_of, shop_of, start_all

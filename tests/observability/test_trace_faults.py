@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from orderflow_contracts.events import ShipmentCreated
 from orderflow_model.topics import event_topic
 from orderflow_runtime.core.work_item import REDRIVE_OF
+from orderflow_shop.events import ShipmentCreated
 from support.flow.fleet import Fleet, until
 from support.flow.orders import Shop
 from support.records import by_hand

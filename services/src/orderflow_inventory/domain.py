@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from enum import IntEnum, StrEnum
 
 from orderflow_contracts.event import Event
-from orderflow_contracts.events import (
+from orderflow_shop.events import (
     Address,
     InventoryUpdated,
     Line,

@@ -4,7 +4,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from orderflow_contracts.event import Event
-from orderflow_contracts.events import (
+from orderflow_inventory import store
+from orderflow_inventory.domain import Reservation, Shelf, Step, cancel, release, reserve, restock, sell
+from orderflow_runtime.service import EventHandler, Received, Transaction
+from orderflow_shop.events import (
     InventoryUpdated,
     OrderCancelled,
     OrderCreated,
@@ -15,9 +18,6 @@ from orderflow_contracts.events import (
     StockReserved,
     StockRestored,
 )
-from orderflow_inventory import store
-from orderflow_inventory.domain import Reservation, Shelf, Step, cancel, release, reserve, restock, sell
-from orderflow_runtime.service import EventHandler, Received, Transaction
 
 E = TypeVar("E", bound=Event)
 Rule = Callable[[Reservation | None, E, Shelf], Step]

@@ -11,10 +11,10 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from orderflow_contracts.events import Address, Line
 from orderflow_inventory.domain import Reservation, Shelf, State
 from orderflow_runtime.core.store import Conflict
 from orderflow_runtime.service import Transaction
+from orderflow_shop.events import Address, Line
 
 _LINES = TypeAdapter(tuple[Line, ...])
 

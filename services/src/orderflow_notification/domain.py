@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orderflow_contracts.event import Event
-from orderflow_contracts.events import (
+from orderflow_shop.events import (
     CancelReason,
     Customer,
     InventoryUpdated,

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from orderflow_contracts.event import Event
-from orderflow_contracts.events import OrderCancelled, OrderCompleted, OrderCreated
 from orderflow_notification import domain, store
 from orderflow_notification.domain import SUBSCRIBES, Message
 from orderflow_notification.senders import Sender
 from orderflow_runtime.service import Call, CallOutcome, EventHandler, Received, Service, Transaction
+from orderflow_shop.events import OrderCancelled, OrderCompleted, OrderCreated
 
 SEND = "send"
 _WITH_CUSTOMER = (OrderCreated, OrderCompleted, OrderCancelled)

@@ -3,13 +3,13 @@
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
-from orderflow_contracts.events import OrderCancelled, OrderCompleted, OrderCreated
 from orderflow_order.domain import SUBSCRIBES
 from orderflow_order.handlers import DEADLINE, Handlers
 from orderflow_order.http.api import build_app
 from orderflow_order.measures import BEGAN, MEASURES
 from orderflow_runtime.app import Settings, main
 from orderflow_runtime.service import Service
+from orderflow_shop.events import OrderCancelled, OrderCompleted, OrderCreated
 
 WEBHOOK_SECRET = "ORDER_WEBHOOK_SECRET"  # noqa: S105  (the variable's name)
 DEFAULT_DEADLINE = timedelta(minutes=15)

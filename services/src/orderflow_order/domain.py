@@ -11,7 +11,7 @@ from enum import Enum, StrEnum
 from typing import Any
 
 from orderflow_contracts.event import Event
-from orderflow_contracts.events import (
+from orderflow_shop.events import (
     CancelReason,
     Customer,
     OrderCancelled,

@@ -8,10 +8,10 @@ from enum import Enum
 from typing import Any
 
 from orderflow_contracts.event import Event
-from orderflow_contracts.events import CancelReason
 from orderflow_order import domain, store
 from orderflow_order.domain import Order, OrderRefusal, State, Step, Timer
 from orderflow_runtime.service import Command, Fired, Received, Reply, Transaction
+from orderflow_shop.events import CancelReason
 
 DEADLINE = "deadline"
 """The name of the timer that bounds an order's progress, and then its compensations."""

@@ -7,9 +7,9 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from orderflow_contracts.events import CancelReason, Customer, OrderCreated
 from orderflow_order.domain import Entry, Order, State, Undo
 from orderflow_runtime.service import Transaction
+from orderflow_shop.events import CancelReason, Customer, OrderCreated
 
 ORDER = """
     SELECT order_id, placed_at, customer::text AS customer, details::text AS details, currency, amount,

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from orderflow_contracts.event import Event
-from orderflow_contracts.events import (
+from orderflow_shop.events import (
     OrderCancelled,
     PaymentFailed,
     PaymentFailure,

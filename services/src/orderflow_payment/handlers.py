@@ -4,13 +4,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from orderflow_contracts.event import Event
-from orderflow_contracts.events import (
-    OrderCancelled,
-    PaymentFailed,
-    PaymentProcessed,
-    PaymentRefunded,
-    StockReserved,
-)
 from orderflow_payment import store
 from orderflow_payment.domain import CAPTURE, REFUND, Payment, Step, cancel, captured, charge, refunded
 from orderflow_runtime.service import (
@@ -23,6 +16,13 @@ from orderflow_runtime.service import (
     Received,
     Service,
     Transaction,
+)
+from orderflow_shop.events import (
+    OrderCancelled,
+    PaymentFailed,
+    PaymentProcessed,
+    PaymentRefunded,
+    StockReserved,
 )
 
 E = TypeVar("E", bound=Event)

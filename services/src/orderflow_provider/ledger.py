@@ -15,7 +15,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from orderflow_contracts.event import ForeignId, Model
-from orderflow_contracts.events import Currency, Minor, Token
+from orderflow_shop.events import Currency, Minor, Token
 
 Rate = Annotated[float, Field(ge=0, le=1)]
 

@@ -9,7 +9,7 @@ from enum import StrEnum
 from hashlib import blake2b
 
 from orderflow_contracts.event import Event
-from orderflow_contracts.events import (
+from orderflow_shop.events import (
     InventoryUpdated,
     OrderCancelled,
     ShipmentCreated,

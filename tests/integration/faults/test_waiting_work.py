@@ -13,9 +13,9 @@ from confluent_kafka import Producer
 from orderflow_cli.servers.kafka import Kafka
 from orderflow_cli.servers.postgres import Postgres
 from orderflow_contracts.envelope import Envelope
-from orderflow_contracts.events import ShipmentCreated
 from orderflow_model.topics import event_topic
 from orderflow_runtime.core.event_log import partition_of
+from orderflow_shop.events import ShipmentCreated
 from support.flow.chaos import kill_and_restart
 from support.flow.fleet import Fleet, until
 from support.flow.oracles import judge, until_at_rest

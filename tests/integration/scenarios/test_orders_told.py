@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from orderflow_contracts.events import ShipmentCreated
+from orderflow_shop.events import ShipmentCreated
 from support.flow.fleet import Fleet, until
 from support.flow.front_door import orderflow
 from support.flow.orders import Shop, order, order_id_of

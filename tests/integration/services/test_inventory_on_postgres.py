@@ -8,7 +8,9 @@ import asyncpg
 import pytest
 
 from orderflow_contracts.event import Event
-from orderflow_contracts.events import (
+from orderflow_inventory.handlers import HANDLERS as INVENTORY
+from orderflow_runtime.core.store import Conflict
+from orderflow_shop.events import (
     Address,
     CancelReason,
     Customer,
@@ -23,8 +25,6 @@ from orderflow_contracts.events import (
     StockReserved,
     StockRestored,
 )
-from orderflow_inventory.handlers import HANDLERS as INVENTORY
-from orderflow_runtime.core.store import Conflict
 from support.runtime.batch import Batch, connect, handle, make_schema, received
 
 ADA = Customer(id="ada", email="ada@example.org", name="Ada")

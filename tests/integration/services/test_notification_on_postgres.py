@@ -7,7 +7,10 @@ import asyncpg
 import pytest
 
 from orderflow_contracts.event import Event
-from orderflow_contracts.events import (
+from orderflow_notification.handlers import notification_service
+from orderflow_notification.senders import LogSink, SmtpSender
+from orderflow_runtime.service import CallOutcome, Service
+from orderflow_shop.events import (
     Address,
     CancelReason,
     Customer,
@@ -20,9 +23,6 @@ from orderflow_contracts.events import (
     PaymentMethod,
     ShipmentCreated,
 )
-from orderflow_notification.handlers import notification_service
-from orderflow_notification.senders import LogSink, SmtpSender
-from orderflow_runtime.service import CallOutcome, Service
 from support.runtime.batch import Batch, connect, make_schema, received
 
 ADA = Customer(id="ada", email="ada@example.org", name="Ada")

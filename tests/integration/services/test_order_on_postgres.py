@@ -10,7 +10,11 @@ import asyncpg
 import pytest
 
 from orderflow_contracts.event import Event
-from orderflow_contracts.events import (
+from orderflow_order import store
+from orderflow_order.domain import OrderRefusal, State
+from orderflow_order.handlers import DEADLINE, Handlers, Outcome, Standing, UnknownOrderError
+from orderflow_runtime.service import Command, Fired, Reply
+from orderflow_shop.events import (
     Address,
     Customer,
     Line,
@@ -26,10 +30,6 @@ from orderflow_contracts.events import (
     StockReserved,
     StockRestored,
 )
-from orderflow_order import store
-from orderflow_order.domain import OrderRefusal, State
-from orderflow_order.handlers import DEADLINE, Handlers, Outcome, Standing, UnknownOrderError
-from orderflow_runtime.service import Command, Fired, Reply
 from support.runtime.batch import Batch, connect, make_schema, received
 
 NOW = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)

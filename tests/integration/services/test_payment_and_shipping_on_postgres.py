@@ -7,7 +7,10 @@ import asyncpg
 import pytest
 
 from orderflow_contracts.event import Event
-from orderflow_contracts.events import (
+from orderflow_payment.handlers import payment_service
+from orderflow_runtime.service import CallOutcome, Service
+from orderflow_shipping.handlers import HANDLERS as SHIPPING
+from orderflow_shop.events import (
     Address,
     CancelReason,
     Customer,
@@ -19,9 +22,6 @@ from orderflow_contracts.events import (
     ShipmentCreated,
     StockReserved,
 )
-from orderflow_payment.handlers import payment_service
-from orderflow_runtime.service import CallOutcome, Service
-from orderflow_shipping.handlers import HANDLERS as SHIPPING
 from support.runtime.batch import Batch, connect, handle, make_schema, received
 
 ADA = Customer(id="ada", email="ada@example.org", name="Ada")

@@ -10,7 +10,12 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from orderflow_contracts.event import Event
-from orderflow_contracts.events import (
+from orderflow_inventory import domain as inventory
+from orderflow_notification import domain as notification
+from orderflow_order import domain as order
+from orderflow_payment import domain as payment
+from orderflow_shipping import domain as shipping
+from orderflow_shop.events import (
     Address,
     Customer,
     InventoryUpdated,
@@ -23,11 +28,6 @@ from orderflow_contracts.events import (
     PaymentRefunded,
     StockReserved,
 )
-from orderflow_inventory import domain as inventory
-from orderflow_notification import domain as notification
-from orderflow_order import domain as order
-from orderflow_payment import domain as payment
-from orderflow_shipping import domain as shipping
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 ADDRESS = Address(name="Ann", street="Main St 1", city="Ghent", postcode="9000", country="BE")

@@ -1,6 +1,9 @@
 """The oracles of the saga: what must hold of orders, stock and money whenever nothing is due any more."""
 
-from orderflow_contracts.events import (
+from orderflow_inventory import domain as inventory
+from orderflow_order import domain as order
+from orderflow_shipping import domain as shipping
+from orderflow_shop.events import (
     CancelReason,
     InventoryUpdated,
     OrderCancelled,
@@ -11,9 +14,6 @@ from orderflow_contracts.events import (
     ShipmentCreated,
     StockReserved,
 )
-from orderflow_inventory import domain as inventory
-from orderflow_order import domain as order
-from orderflow_shipping import domain as shipping
 from support.flow.saga import Account, World
 
 

@@ -9,9 +9,9 @@ from typing import Any
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from orderflow_contracts.envelope import Envelope, Header
-from orderflow_contracts.events import OrderCreated, ShipmentCreated
 from orderflow_model.topics import event_topic
 from orderflow_runtime.core.event_log import partition_of
+from orderflow_shop.events import OrderCreated, ShipmentCreated
 from support.flow.fleet import Fleet
 from support.flow.orders import order
 

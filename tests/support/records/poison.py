@@ -13,7 +13,8 @@ from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 
 from orderflow_contracts.envelope import Envelope, Header
 from orderflow_contracts.event import Event
-from orderflow_contracts.events import (
+from orderflow_runtime.core.event_log import partition_of
+from orderflow_shop.events import (
     Address,
     CancelReason,
     Customer,
@@ -34,7 +35,6 @@ from orderflow_contracts.events import (
     StockReserved,
     StockRestored,
 )
-from orderflow_runtime.core.event_log import partition_of
 
 BROKER_LIMIT = 1_048_588
 """The largest batch that a broker takes by default."""

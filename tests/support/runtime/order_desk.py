@@ -6,11 +6,11 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from orderflow_contracts.events import OrderCreated
 from orderflow_order import domain, store
 from orderflow_order.domain import Order, OrderRefusal
 from orderflow_order.handlers import NotPlacedError, Outcome, Standing
 from orderflow_runtime.postgres.history import STORY
+from orderflow_shop.events import OrderCreated
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 

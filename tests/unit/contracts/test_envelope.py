@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from orderflow_contracts.envelope import Content, Envelope, Header, read_content
 from orderflow_contracts.event import Undecodable
-from orderflow_contracts.events import PaymentRefunded
+from orderflow_shop.events import PaymentRefunded
 
 WHEN = datetime(2026, 5, 4, 3, 2, 1, 7, tzinfo=UTC)
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

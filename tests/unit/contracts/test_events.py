@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orderflow_contracts.event import Undecodable
-from orderflow_contracts.events import (
+from orderflow_shop.events import (
     MAX_AMOUNT,
     Address,
     Customer,

@@ -8,7 +8,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orderflow_contracts.event import Event
-from orderflow_contracts.events import (
+from orderflow_inventory.domain import (
+    Place,
+    Reservation,
+    Shelf,
+    State,
+    Step,
+    cancel,
+    release,
+    reserve,
+    restock,
+    sell,
+)
+from orderflow_shop.events import (
     Address,
     CancelReason,
     Customer,
@@ -24,18 +36,6 @@ from orderflow_contracts.events import (
     PaymentRefunded,
     StockReserved,
     StockRestored,
-)
-from orderflow_inventory.domain import (
-    Place,
-    Reservation,
-    Shelf,
-    State,
-    Step,
-    cancel,
-    release,
-    reserve,
-    restock,
-    sell,
 )
 
 GOOD = PaymentMethod.model_validate({"token": "tok_ok"})

@@ -3,7 +3,8 @@
 import pytest
 
 from orderflow_contracts.event import Event
-from orderflow_contracts.events import (
+from orderflow_notification.domain import SUBSCRIBES, address, contact, notice, told
+from orderflow_shop.events import (
     Address,
     CancelReason,
     Customer,
@@ -19,7 +20,6 @@ from orderflow_contracts.events import (
     ShipmentCreated,
     StockReserved,
 )
-from orderflow_notification.domain import SUBSCRIBES, address, contact, notice, told
 
 ADA = Customer(id="ada", email="ada@example.org", name="Ada")
 LINES = (Line(sku="apple", quantity=1, unit_price=1250),)

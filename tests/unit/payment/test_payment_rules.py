@@ -9,18 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orderflow_contracts.event import Event
-from orderflow_contracts.events import (
-    CancelReason,
-    Customer,
-    Line,
-    OrderCancelled,
-    PaymentFailed,
-    PaymentFailure,
-    PaymentMethod,
-    PaymentProcessed,
-    PaymentRefunded,
-    StockReserved,
-)
 from orderflow_payment.domain import (
     CAPTURE,
     NO_CURRENCY,
@@ -34,6 +22,18 @@ from orderflow_payment.domain import (
     refunded,
 )
 from orderflow_provider.ledger import Faults, Ledger, PaymentRequest, RefundRequest
+from orderflow_shop.events import (
+    CancelReason,
+    Customer,
+    Line,
+    OrderCancelled,
+    PaymentFailed,
+    PaymentFailure,
+    PaymentMethod,
+    PaymentProcessed,
+    PaymentRefunded,
+    StockReserved,
+)
 
 
 def reserved(method: str = "tok_ok", amount: int = 500, order: str = "o1") -> StockReserved:

@@ -18,7 +18,7 @@ logging.getLogger("orderflow").debug("not this")
 logging.getLogger("aiokafka").info("nor this")
 try:
     try:
-        from orderflow_contracts.events import Customer
+        from orderflow_shop.events import Customer
         Customer.model_validate({"id": "c1", "email": "ann at example", "name": "Ann"})
     except ValueError as error:
         raise RuntimeError("no customer") from error

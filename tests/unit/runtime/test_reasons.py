@@ -7,10 +7,10 @@ import pytest
 from pydantic import BaseModel, Field, ValidationError
 
 from orderflow_contracts.event import PERSONAL
-from orderflow_contracts.events import Address, Customer, OrderCreated
 from orderflow_contracts.personal import personal_values
 from orderflow_runtime.redaction import reason_of
 from orderflow_runtime.service import CallOutcome, Received
+from orderflow_shop.events import Address, Customer, OrderCreated
 
 PEOPLE = ("ann@example.org", "Ann Åberg (x2)", "Main St. 1", "2nd floor", "Ghent", "East Flanders")
 

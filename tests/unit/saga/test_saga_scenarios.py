@@ -2,7 +2,8 @@
 
 import pytest
 
-from orderflow_contracts.events import (
+from orderflow_order.domain import OrderRefusal, State
+from orderflow_shop.events import (
     CancelReason,
     InventoryUpdated,
     OrderCancelled,
@@ -18,7 +19,6 @@ from orderflow_contracts.events import (
     StockReserved,
     StockRestored,
 )
-from orderflow_order.domain import OrderRefusal, State
 from support.flow.saga import Plan, World
 from support.flow.saga_oracles import check
 

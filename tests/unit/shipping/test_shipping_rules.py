@@ -2,7 +2,8 @@
 
 import pytest
 
-from orderflow_contracts.events import (
+from orderflow_shipping.domain import State, Step, cancel, ship, tracking_id
+from orderflow_shop.events import (
     Address,
     CancelReason,
     Customer,
@@ -13,7 +14,6 @@ from orderflow_contracts.events import (
     ShipmentFailed,
     ShipmentFailure,
 )
-from orderflow_shipping.domain import State, Step, cancel, ship, tracking_id
 
 
 def sold(country: str = "DE") -> InventoryUpdated:

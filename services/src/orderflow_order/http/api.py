@@ -19,7 +19,6 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
-from orderflow_contracts.events import OrderCreated
 from orderflow_order import store
 from orderflow_order.domain import OrderRefusal
 from orderflow_order.handlers import NotPlacedError, Outcome, Standing
@@ -28,6 +27,7 @@ from orderflow_order.http.problems import Problem
 from orderflow_order.http.requests import IdempotencyKey, KeyedOrderRequest, OrderRequest
 from orderflow_runtime.postgres.history import read_story
 from orderflow_runtime.service import EventTooLarge, Intake, Unavailable
+from orderflow_shop.events import OrderCreated
 
 _ID_LENGTH = 36
 _key: TypeAdapter[str] = TypeAdapter(IdempotencyKey)

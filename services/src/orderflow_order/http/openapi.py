@@ -8,11 +8,11 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from pydantic.alias_generators import to_camel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
-from orderflow_contracts.events import Address, CancelReason, Customer, Line
 from orderflow_order.domain import State, Undo
 from orderflow_order.http import bodies, problems, webhook
 from orderflow_order.http.problems import Problem, ProblemDetails
 from orderflow_order.http.requests import IdempotencyKey, KeyedOrderRequest, OrderRequest
+from orderflow_shop.events import Address, CancelReason, Customer, Line
 
 _REF = "#/components/schemas/{model}"
 _BODY_PROBLEMS = (

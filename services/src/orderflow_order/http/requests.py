@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 
 from orderflow_contracts.event import ForeignId, Model
-from orderflow_contracts.events import (
+from orderflow_shop.events import (
     Address,
     Currency,
     Customer,

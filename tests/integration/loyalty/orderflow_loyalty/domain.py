@@ -1,6 +1,6 @@
 """How many points an order is worth."""
 
-from orderflow_contracts.events import OrderCompleted
+from orderflow_shop.events import OrderCompleted
 
 _CENTS_A_POINT = 100
 

@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 
 from orderflow_contracts.event import Event
-from orderflow_contracts.events import OrderCompleted
 from orderflow_loyalty import domain, store
 from orderflow_runtime.service import Received, Service, Transaction, each
+from orderflow_shop.events import OrderCompleted
 
 
 def loyalty_service() -> Service:

@@ -1,1 +1,0 @@
-"""What services say to each other: the event base, the envelope on Kafka, and the reference flow's events."""
