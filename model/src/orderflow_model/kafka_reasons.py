@@ -38,6 +38,7 @@ _HEARD = (
      "the host's name is not known"),
     (r"[Cc]onnection refused|ConnectionRefusedError|Errno (111|61)\b", "nobody listens on that port"),
     (r"[Nn]o route to host|unreachable|Errno (113|101|65|51)\b", "there is no way to that host"),
+    (r"names no broker", "it answers, and the controllers let no broker in yet: it has just come up, or stood still"),
     (r"(?i)timed? ?out|TimeoutError", "no answer in time"),
 )  # fmt: skip
 """The first that matches any of what was heard is the reason: what is more certain stands first."""

@@ -248,7 +248,15 @@ async def test_a_broker_that_freezes_holds_up_neither_publishing_nor_closing(
         assert time.monotonic() - began < 12
     finally:
         os.kill(private_kafka.pid or 0, signal.SIGCONT)
-    await log.start(lost)
+
+    async def begins() -> bool:
+        try:
+            await log.start(lost)
+        except LogUnavailable:  # the controllers have not let the broker in yet; the worker tries again as well
+            return False
+        return True
+
+    await until(begins, "the broker is reached again")
     await log.publish([Message(topic, b"k", [], b"after")])
     await until(lambda: log.assigned(), "the partition is this member's again", 60)
     await log.resume({Partition(topic, 0): Position(0)})

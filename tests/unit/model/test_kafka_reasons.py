@@ -20,6 +20,7 @@ HEARD = {
     "SSLCertVerificationError: certificate verify failed: Basic Constraints of CA cert not marked critical": "X.509",
     "SSLError: [SSL: WRONG_VERSION_NUMBER] wrong version number (_ssl.c:1000)": "speaks no TLS",
     "_BAD_MSG: Receive failed: Invalid response size 1213486160 (0..100000000)": "no Kafka",
+    "KafkaConnectionError: [('kafka', 9092, 0)] names no broker": "the controllers let no broker in",
     "KafkaConnectionError: Connection at kafka:9092 closed": "may ask for TLS or for a login",
 }
 

@@ -1,6 +1,7 @@
 """aiokafka's clients where brokers die under them or do not let them in. `kafka_log.py` uses it.
 
-Connections are lost in a write, ends fail, and a bootstrap keeps its reason for the log: the connections tell it here.
+Connections are lost in a write, ends fail, a cluster names no broker, and a bootstrap keeps its reason for the log: the
+connections tell it here.
 
 uvloop refuses a write on a transport that has just closed with RuntimeError, where asyncio's own lets it pass; aiokafka
 reckons with OSError alone, and the task that keeps the consumer in its group would die of it.
@@ -16,6 +17,8 @@ from contextvars import ContextVar
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, conn
+from aiokafka.client import AIOKafkaClient
+from aiokafka.consumer import consumer as consumers
 from aiokafka.errors import (
     AuthenticationFailedError,
     AuthenticationMethodNotSupported,
@@ -26,6 +29,7 @@ from aiokafka.errors import (
     SaslAuthenticationFailed,
     UnsupportedSaslMechanismError,
 )
+from aiokafka.producer import producer as producers
 
 from orderflow_model.kafka_reasons import unreachable_reason
 
@@ -48,8 +52,9 @@ _heard: ContextVar[deque[Exception] | None] = ContextVar("heard", default=None)
 
 
 def install() -> None:
-    """Make every aiokafka client of this process connect by `Connection`."""
+    """Make every aiokafka client of this process a `Client` that connects by `Connection`."""
     conn.AIOKafkaConnection = Connection
+    consumers.AIOKafkaClient = producers.AIOKafkaClient = Client
 
 
 def _or_lost(send: Callable[..., Any]) -> Callable[..., Any]:
@@ -81,6 +86,20 @@ class Connection(conn.AIOKafkaConnection):  # type: ignore[misc]  # aiokafka has
 
     send = _or_lost(conn.AIOKafkaConnection.send)
     _send_sasl_token = _or_lost(conn.AIOKafkaConnection._send_sasl_token)
+
+
+class Client(AIOKafkaClient):  # type: ignore[misc]  # aiokafka has no types
+    """A client that has reached the cluster only when it knows a broker.
+
+    A broker that stood still or has just come up answers and names none, itself included, until the controllers let
+    it in. aiokafka goes on with that: a consumer dies of an AssertionError, a producer asks again without a pause.
+    """
+
+    async def bootstrap(self) -> None:
+        """Ask for the cluster's brokers; raise `KafkaConnectionError` when there is no answer or none in it."""
+        await super().bootstrap()
+        if not self.cluster.brokers():
+            raise KafkaConnectionError(f"{self.hosts} names no broker")
 
 
 @contextmanager
