@@ -7,11 +7,9 @@ import random
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from orderflow_contracts.event import Model
 from orderflow_payment.handlers import payment_service
 from orderflow_provider.ledger import Answer, Ledger, PaymentRequest, RefundRequest
-from orderflow_runtime.app import Settings, main
-from orderflow_runtime.service import Service
+from orderflow_runtime import Model, Service, Settings, main
 
 
 class LedgerPort:

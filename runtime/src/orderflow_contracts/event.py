@@ -30,7 +30,15 @@ Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 class Model(BaseModel):
-    """A value in an event: immutable, camelCase on the wire, unknown fields ignored, no NaN or infinity."""
+    """A value in an event: immutable, camelCase on the wire, unknown fields ignored, no NaN or infinity.
+
+    Example:
+        >>> class Customer(Model):
+        ...     id: str
+        ...     email: Annotated[str, Field(json_schema_extra=PERSONAL)]
+        >>> Customer.read(b'{"id": "c1", "email": "ann@example.org"}').id
+        'c1'
+    """
 
     model_config = ConfigDict(
         frozen=True,
@@ -42,9 +50,15 @@ class Model(BaseModel):
 
     @classmethod
     def read(cls, value: bytes) -> Self:
-        """Read it from JSON, strictly; raise `ValueError`.
+        """Read it from JSON, strictly.
 
         Whole numbers may be written in any form (`2`, `2.0`, `2E0`), and a byte order mark may stand before.
+
+        Args:
+            value: JSON in UTF-8.
+
+        Raises:
+            ValueError: It is not JSON, or not of this form; pydantic's error says where.
         """
         value = value.removeprefix(BOM_UTF8)
         try:
@@ -56,7 +70,25 @@ class Model(BaseModel):
 
 
 class Event(Model):
-    """One thing that happened. Subclasses set `TYPE`, and `VERSION` with an upcaster for each older one."""
+    """One thing that happened. Subclasses set `TYPE`, and `VERSION` with an upcaster for each older one.
+
+    Example:
+        >>> class PointsSpent(Event):
+        ...     TYPE: ClassVar[str] = "POINTS_SPENT"
+        ...     VERSION: ClassVar[int] = 2
+        ...     UPCASTERS: ClassVar[Mapping[int, Upcaster]] = {1: lambda old: old | {"points": old["cents"] // 100}}
+        ...
+        ...     order_id: str
+        ...     points: int
+        ...
+        ...     @property
+        ...     def key(self) -> str:
+        ...         return self.order_id
+        >>> PointsSpent(order_id="o1", points=12).encode()
+        b'{"orderId":"o1","points":12}'
+        >>> PointsSpent.decode(b'{"orderId": "o1", "cents": 1250}', version=1).points
+        12
+    """
 
     TYPE: ClassVar[str]
     VERSION: ClassVar[int] = 1
@@ -64,16 +96,24 @@ class Event(Model):
 
     @property
     def key(self) -> str:
-        """The record key: events with the same key stay in order."""
+        """Return the record key: events with the same key stay in order."""
         raise NotImplementedError
 
     def encode(self) -> bytes:
-        """Give the event as JSON, in UTF-8."""
+        """Return the event as JSON, in UTF-8."""
         return self.__pydantic_serializer__.to_json(self, by_alias=True)
 
     @classmethod
     def decode(cls, value: bytes, version: int) -> Self:
-        """Read the event from JSON of any `version`; raise `Undecodable` with the place and reason."""
+        """Read the event from JSON of any version.
+
+        Args:
+            value: JSON in UTF-8.
+            version: The version that it was written in; what is newer than this class is read as far as it is known.
+
+        Raises:
+            Undecodable: It is not of this form, or too old to read; the message says where and why.
+        """
         try:
             value = value.removeprefix(BOM_UTF8)
             if version < cls.VERSION:
@@ -137,4 +177,11 @@ LINES = rf"^{_CHARACTER}+(\n{_CHARACTER}+)*$"
 """The same on several lines, none of them empty."""
 
 ForeignId = Annotated[str, Field(min_length=1, max_length=255, pattern=ONE_LINE)]
-"""An id that another system gave, compared and never taken apart: `A/4 grün+`, `gid://shop/7`."""
+"""An id that another system gave, compared and never taken apart: `A/4 grün+`, `gid://shop/7`.
+
+Example:
+    >>> class Article(Model):
+    ...     sku: ForeignId
+    >>> Article(sku="gid://shop/7").sku
+    'gid://shop/7'
+"""

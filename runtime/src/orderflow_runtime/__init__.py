@@ -1,1 +1,83 @@
-"""The dispatcher: runs a service's handlers over Kafka so that their effects in Postgres happen exactly once."""
+"""All that an author of a service needs, and the only module of the runtime that services import.
+
+`docs/services.md` shows a service and its test. What an event is made of stands in `orderflow_contracts`, for modules
+without I/O; the doubles of Kafka and Postgres in `orderflow_runtime.testing`. Whatever is not named here may change.
+
+`main` is imported when it is asked for: it brings the clients of Kafka and Postgres, which handlers and their tests do
+without.
+"""
+
+from typing import TYPE_CHECKING
+
+from orderflow_contracts.event import Event, ForeignId, Model
+from orderflow_runtime.core.store import Conflict
+from orderflow_runtime.postgres.history import Step, read_story
+from orderflow_runtime.service import (
+    Call,
+    CallOutcome,
+    Command,
+    CommandHandler,
+    EventHandler,
+    EventTooLarge,
+    Fired,
+    Intake,
+    Measure,
+    OutcomeHandler,
+    OutcomeUnknown,
+    Port,
+    Received,
+    Reply,
+    Service,
+    TimerHandler,
+    Transaction,
+    Unavailable,
+    each,
+)
+from orderflow_runtime.settings import Misconfigured, Settings, required
+from orderflow_runtime.tracing.trace_context import set_call_attributes, trace_headers
+
+if TYPE_CHECKING:
+    from orderflow_runtime.app import main
+
+__all__ = [
+    "Call",
+    "CallOutcome",
+    "Command",
+    "CommandHandler",
+    "Conflict",
+    "Event",
+    "EventHandler",
+    "EventTooLarge",
+    "Fired",
+    "ForeignId",
+    "Intake",
+    "Measure",
+    "Misconfigured",
+    "Model",
+    "OutcomeHandler",
+    "OutcomeUnknown",
+    "Port",
+    "Received",
+    "Reply",
+    "Service",
+    "Settings",
+    "Step",
+    "TimerHandler",
+    "Transaction",
+    "Unavailable",
+    "each",
+    "main",
+    "read_story",
+    "required",
+    "set_call_attributes",
+    "trace_headers",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Import `main` at its first use; raise `AttributeError` for any other name."""
+    if name == "main":
+        from orderflow_runtime.app import main
+
+        return main
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

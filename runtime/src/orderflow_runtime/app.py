@@ -10,12 +10,9 @@ import sys
 import time
 from collections import Counter as Tally
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import NoReturn
 
 import uvloop
-from pydantic import ValidationError
 from starlette.types import ASGIApp
 
 from orderflow_contracts.event import Event
@@ -45,6 +42,7 @@ from orderflow_runtime.observability.traced_requests import TracedApp, traced_ca
 from orderflow_runtime.postgres.lock_membership import LockedShards
 from orderflow_runtime.postgres.postgres_store import PostgresStore
 from orderflow_runtime.service import Service
+from orderflow_runtime.settings import Misconfigured, Settings, required
 from orderflow_runtime.tracing.span_queue import Spans
 from orderflow_runtime.tracing.tracer import Tracer
 from orderflow_runtime.worker.batch_source import Gatherer
@@ -63,68 +61,20 @@ _CLOSE_SECONDS = 5.0
 _LAST_SPANS_SECONDS = 2.0
 
 
-class Misconfigured(Exception):  # noqa: N818  (it says what the environment is)
-    """The environment or the matrix does not fit the service; the message says what to change."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a service is told: its part of the resource, and its environment."""
-
-    config: ServiceConfig
-    env: Mapping[str, str]
-
-    @classmethod
-    def read(cls, env: Mapping[str, str]) -> "Settings":
-        """Read the file that ORDERFLOW_CONFIG names; raise `Misconfigured`."""
-        path = required(env, environment.CONFIG)
-        try:
-            return cls(ServiceConfig.model_validate_json(Path(path).read_bytes()), env)
-        except (OSError, ValidationError) as error:
-            raise Misconfigured(f"{environment.CONFIG}={path}: {error}") from error
-
-    def kafka(self) -> KafkaSettings:
-        """Give how to reach Kafka."""
-        return KafkaSettings(
-            bootstrap=required(self.env, environment.KAFKA_BOOTSTRAP),
-            group=self.config.group,
-            topics=tuple(channel.topic for channel in self.config.subscribes),
-            security_protocol=self.env.get(environment.KAFKA_SECURITY_PROTOCOL, "PLAINTEXT"),
-            sasl_mechanism=self.env.get(environment.KAFKA_SASL_MECHANISM, "SCRAM-SHA-512"),
-            username=self.env.get(environment.KAFKA_USERNAME),
-            password=self.env.get(environment.KAFKA_PASSWORD),
-            ca_file=self.env.get(environment.KAFKA_CA_FILE),
-            instance=self.env.get(environment.INSTANCE),
-        )
-
-    def http(self) -> HttpSettings:
-        """Give how to listen; raise `Misconfigured`."""
-        return HttpSettings(
-            host=self.env.get(environment.HTTP_HOST, environment.DEFAULT_HTTP_HOST),
-            port=self._whole(environment.HTTP_PORT, environment.DEFAULT_HTTP_PORT, 65_535),
-            metrics_port=self._whole(environment.METRICS_PORT, 0, 65_535) or None,
-            keep_alive=self._whole(environment.HTTP_KEEP_ALIVE, environment.DEFAULT_HTTP_KEEP_ALIVE, 86_400),
-            drain=self._whole(environment.HTTP_DRAIN, environment.DEFAULT_HTTP_DRAIN, 3_600),
-        )
-
-    def _whole(self, name: str, default: int, most: int) -> int:
-        text = self.env.get(name, str(default))
-        if not (text.isascii() and text.isdigit() and len(text) < 6 and int(text) <= most):
-            raise Misconfigured(f"{name}={text} is not a whole number up to {most}")
-        return int(text)
-
-
-def required(env: Mapping[str, str], name: str) -> str:
-    """Give a variable that must be set; raise `Misconfigured`."""
-    if not env.get(name):
-        raise Misconfigured(f"{name} is not set")
-    return env[name]
-
-
 def main(build: Callable[[Settings], Service]) -> None:
-    """Run a service until SIGTERM or SIGINT; exit with 78 when it is configured wrongly, with 77 when it is not let in.
+    """Run a service until SIGTERM or SIGINT. The last line that it writes says why it ends: the pod's last words.
 
-    Its last line says why, and becomes the pod's last words.
+    Args:
+        build: Makes the service of its settings, once. It may raise `Misconfigured`.
+
+    Raises:
+        SystemExit: With 78 when it is configured wrongly, with 77 when Kafka or Postgres has not let it in for 30 s.
+
+    Example:
+        >>> def build(settings: Settings) -> Service:
+        ...     return loyalty
+        >>> if __name__ == "__main__":
+        ...     main(build)
     """
     try:
         settings = Settings.read(os.environ)
@@ -132,7 +82,7 @@ def main(build: Callable[[Settings], Service]) -> None:
         check_matrix(service, settings.config)
         logs.set_up(settings.config.flow, service.name, _level(settings))
         store = _store(service)
-        log: Log = KafkaLog(settings.kafka())
+        log: Log = KafkaLog(kafka_settings(settings))
         if not settings.config.subscribes:
             log = LockedShards(log, store)
         _spare_collector()
@@ -141,6 +91,41 @@ def main(build: Callable[[Settings], Service]) -> None:
         _end(error, EX_CONFIG)
     except (LogRefuses, StoreRefuses) as error:
         _end(error, EX_NOPERM)
+
+
+def kafka_settings(settings: Settings) -> KafkaSettings:
+    """Return how to reach Kafka; raise `Misconfigured` where that is not said."""
+    env = settings.env
+    return KafkaSettings(
+        bootstrap=required(env, environment.KAFKA_BOOTSTRAP),
+        group=settings.config.group,
+        topics=tuple(channel.topic for channel in settings.config.subscribes),
+        security_protocol=env.get(environment.KAFKA_SECURITY_PROTOCOL, "PLAINTEXT"),
+        sasl_mechanism=env.get(environment.KAFKA_SASL_MECHANISM, "SCRAM-SHA-512"),
+        username=env.get(environment.KAFKA_USERNAME),
+        password=env.get(environment.KAFKA_PASSWORD),
+        ca_file=env.get(environment.KAFKA_CA_FILE),
+        instance=env.get(environment.INSTANCE),
+    )
+
+
+def http_settings(settings: Settings) -> HttpSettings:
+    """Return how to listen; raise `Misconfigured` where a number is none."""
+    env = settings.env
+    return HttpSettings(
+        host=env.get(environment.HTTP_HOST, environment.DEFAULT_HTTP_HOST),
+        port=_whole(env, environment.HTTP_PORT, environment.DEFAULT_HTTP_PORT, 65_535),
+        metrics_port=_whole(env, environment.METRICS_PORT, 0, 65_535) or None,
+        keep_alive=_whole(env, environment.HTTP_KEEP_ALIVE, environment.DEFAULT_HTTP_KEEP_ALIVE, 86_400),
+        drain=_whole(env, environment.HTTP_DRAIN, environment.DEFAULT_HTTP_DRAIN, 3_600),
+    )
+
+
+def _whole(env: Mapping[str, str], name: str, default: int, most: int) -> int:
+    text = env.get(name, str(default))
+    if not (text.isascii() and text.isdigit() and len(text) < 6 and int(text) <= most):
+        raise Misconfigured(f"{name}={text} is not a whole number up to {most}")
+    return int(text)
 
 
 def _end(error: Exception, code: int) -> NoReturn:
@@ -198,7 +183,7 @@ async def _run_and_close(service: Service, settings: Settings, log: Log, store: 
 
 async def run(service: Service, settings: Settings, log: Log, store: Store, clock: Clock) -> None:
     """Run the parts of one service process until it is told to stop; the first part that fails ends all."""
-    http = settings.http()
+    http = http_settings(settings)
     ending = Ending(http.drain)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

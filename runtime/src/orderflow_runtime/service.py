@@ -2,6 +2,7 @@
 
 Handlers are set-based: they get the events of one type, at most one per key, and give back the events to publish.
 They run inside the batch's transaction and may run again after a roll-back, so their only effects go through `tx`.
+Authors import these names from `orderflow_runtime`. The examples go on from the service of `docs/services.md`.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -19,7 +20,19 @@ E_co = TypeVar("E_co", bound=Event, covariant=True)
 
 @dataclass(frozen=True, slots=True)
 class Received(Generic[E_co]):
-    """An event as a handler sees it. `time` is the event's own."""
+    """An event as a handler sees it.
+
+    Args:
+        event: The event, decoded and of this version.
+        id: The id that its source gave it.
+        time: When it happened, as its source says; with a time zone.
+
+    Example:
+        >>> noon = datetime(2026, 1, 1, 12, tzinfo=UTC)
+        >>> order = Received(OrderCompleted(order_id="o1", amount=1250), id="e1", time=noon)
+        >>> order.key, order.event.amount
+        ('o1', 1250)
+    """
 
     event: E_co
     id: str
@@ -27,13 +40,25 @@ class Received(Generic[E_co]):
 
     @property
     def key(self) -> str:
-        """The record key."""
+        """Return the record key."""
         return self.event.key
 
 
 @dataclass(frozen=True, slots=True)
 class Fired:
-    """A timer that fell due."""
+    """A timer that fell due.
+
+    Args:
+        name: The timer's name, by which `Service.timers` has its handler.
+        key: The key that it was set for.
+        payload: What was given to `Transaction.set_timer`, as JSON gives it back.
+
+    Example:
+        >>> async def expire(timers: Sequence[Fired], tx: Transaction) -> list[Event]:
+        ...     await tx.execute("DELETE FROM points WHERE order_id = ANY($1)", [timer.key for timer in timers])
+        ...     return []
+        >>> expiring = replace(loyalty, timers={"expiry": expire})
+    """
 
     name: str
     key: str
@@ -42,7 +67,20 @@ class Fired:
 
 @dataclass(frozen=True, slots=True)
 class CallOutcome:
-    """The known result of a call to the outside, as `perform` or `lookup` gave it."""
+    """The known result of a call to the outside.
+
+    Args:
+        kind: The call's kind, by which `Service.calls` has its port and handler.
+        key: The key that it belongs to.
+        request: What was given to `Transaction.call`, as JSON gives it back.
+        result: What `Port.perform` or `Port.lookup` gave.
+
+    Example:
+        >>> async def note_coupons(outcomes: Sequence[CallOutcome], tx: Transaction) -> list[Event]:
+        ...     codes = [outcome.result["code"] for outcome in outcomes]
+        ...     await tx.execute("INSERT INTO coupon (code) SELECT unnest($1::text[])", codes)
+        ...     return []
+    """
 
     kind: str
     key: str
@@ -52,19 +90,36 @@ class CallOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A request from HTTP. `payload` is what the endpoint gave to `Intake.submit`."""
+    """A request from HTTP, as a command handler sees it.
+
+    Args:
+        key: The key that it belongs to; commands of one key are handled one after the other.
+        payload: What the endpoint gave to `Intake.submit`.
+        trace: The trace that it begins or carries on, to be kept with what it begins: a later command's reply names it.
+
+    Example:
+        >>> async def redeem(commands: Sequence[Command], tx: Transaction) -> list[Reply]:
+        ...     return [Reply(f"{command.payload} points of {command.key}") for command in commands]
+        >>> redeeming = replace(loyalty, commands={"redeem": redeem})
+    """
 
     key: str
     payload: Any
     trace: str | None = None
-    """The trace that it begins or carries on, to be kept with what it begins: a later command's reply names it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a command handler answers: a value for the endpoint, the events to publish, and the trace they carry on.
+    """What a command handler answers.
 
-    `trace` is that of an earlier command, where this one continues what that began; else it is this command's own.
+    Args:
+        value: What `Intake.submit` gives the endpoint, once the command is committed.
+        publish: The events to publish with the command.
+        trace: The trace of an earlier command, where this one continues what that began; else it is this command's own.
+
+    Example:
+        >>> Reply("granted", publish=(PointsGranted(order_id="o1", points=12),)).value
+        'granted'
     """
 
     value: Any
@@ -73,88 +128,271 @@ class Reply:
 
 
 class Transaction(Protocol):
-    """The batch's transaction. Timers and calls are written with the batch and start after its commit."""
+    """The batch's transaction, a handler's one way to have an effect.
+
+    Statements run at once. Timers and calls are written with the batch and start after its commit.
+
+    Example:
+        >>> async def grant_for_a_year(orders: Sequence[Received[OrderCompleted]], tx: Transaction) -> list[Event]:
+        ...     for order in orders:
+        ...         tx.set_timer("expiry", order.key, after=timedelta(days=365))
+        ...     return []
+    """
 
     async def fetch(self, query: str, *args: object) -> Sequence[Mapping[str, Any]]:
-        """Run a query in the transaction and give its rows."""
+        """Run a query in the transaction and return its rows, by column.
+
+        Args:
+            query: SQL, with `$1` for the first argument.
+            args: The query's arguments; an array takes a list.
+        """
         ...
 
     async def execute(self, query: str, *args: object) -> None:
-        """Run a statement in the transaction."""
+        """Run a statement in the transaction.
+
+        Args:
+            query: SQL, with `$1` for the first argument.
+            args: The statement's arguments; an array takes a list.
+        """
         ...
 
     def set_timer(self, name: str, key: str, after: timedelta, payload: Mapping[str, Any] | None = None) -> None:
-        """Fire `name` for `key` once, `after` from now by the database's clock; a later call moves it."""
+        """Let a timer fall due once; set again, it moves.
+
+        Args:
+            name: Its name, one of `Service.timers`.
+            key: The key that it belongs to; name and key together tell it from others.
+            after: From now, by the database's clock.
+            payload: What its handler gets, as JSON.
+        """
         ...
 
     def cancel_timer(self, name: str, key: str) -> None:
-        """Take the timer back, if it is set."""
+        """Take a timer back, if it is set.
+
+        Args:
+            name: Its name.
+            key: The key that it was set for.
+        """
         ...
 
     def call(self, kind: str, key: str, request: Mapping[str, Any], idempotency_key: str) -> None:
-        """Record the intent of a call to the outside; it is performed after commit, its outcome handled once."""
+        """Record the intent of a call to the outside; it is performed after commit, its outcome handled once.
+
+        Args:
+            kind: Its kind, one of `Service.calls`.
+            key: The key that it belongs to.
+            request: What `Port.perform` gets, as JSON.
+            idempotency_key: What the other side tells this call from others by; used again, it is the same call.
+        """
         ...
 
 
 EventHandler = Callable[[Sequence[Received[Any]], Transaction], Awaitable[Iterable[Event]]]
+"""Handles events of one type, at most one of a key, and returns the events to publish.
+
+Example:
+    >>> handlers: Mapping[type[Event], EventHandler] = {OrderCompleted: grant}
+"""
 TimerHandler = Callable[[Sequence[Fired], Transaction], Awaitable[Iterable[Event]]]
+"""Handles timers of one name that fell due, and returns the events to publish.
+
+Example:
+    >>> async def expire(timers: Sequence[Fired], tx: Transaction) -> list[Event]:
+    ...     return [PointsGranted(order_id=timer.key, points=0) for timer in timers]
+    >>> timers: Mapping[str, TimerHandler] = {"expiry": expire}
+"""
 OutcomeHandler = Callable[[Sequence[CallOutcome], Transaction], Awaitable[Iterable[Event]]]
+"""Handles outcomes of calls of one kind, and returns the events to publish.
+
+Example:
+    >>> async def ignore(outcomes: Sequence[CallOutcome], tx: Transaction) -> list[Event]:
+    ...     return []
+    >>> handler: OutcomeHandler = ignore
+"""
 CommandHandler = Callable[[Sequence[Command], Transaction], Awaitable[Sequence[Reply]]]
+"""Handles commands of one name, at most one of a key, and returns their replies in the order of the commands.
+
+Example:
+    >>> async def redeem(commands: Sequence[Command], tx: Transaction) -> list[Reply]:
+    ...     return [Reply(command.payload) for command in commands]
+    >>> commands: Mapping[str, CommandHandler] = {"redeem": redeem}
+"""
 
 
 class OutcomeUnknown(Exception):  # noqa: N818  (it is a state of knowledge, not a fault)
-    """A call may or may not have happened. The runtime asks `lookup` with the same key, and never assumes."""
+    """A call may or may not have happened. The runtime asks `Port.lookup` with the same key, and never assumes.
+
+    Example:
+        >>> def coupon(status: int, body: dict[str, Any]) -> dict[str, Any]:
+        ...     if status >= 500:
+        ...         raise OutcomeUnknown(f"the coupon office answered {status}")
+        ...     return {"code": body["code"]}
+        >>> coupon(503, {})
+        Traceback (most recent call last):
+        orderflow_runtime.service.OutcomeUnknown: the coupon office answered 503
+    """
 
 
 class Port(Protocol):
-    """A way to the outside. Both methods raise `OutcomeUnknown` when they cannot tell."""
+    """A way to the outside, for calls of one kind.
+
+    Example:
+        >>> class Coupons:
+        ...     def __init__(self) -> None:
+        ...         self._made: dict[str, dict[str, Any]] = {}
+        ...
+        ...     async def perform(self, request: Mapping[str, Any], idempotency_key: str) -> dict[str, Any]:
+        ...         return self._made.setdefault(idempotency_key, {"code": f"C{len(self._made)}"})
+        ...
+        ...     async def lookup(self, idempotency_key: str) -> dict[str, Any] | None:
+        ...         return self._made.get(idempotency_key)
+        >>> coupons: Port = Coupons()
+    """
 
     async def perform(self, request: Mapping[str, Any], idempotency_key: str) -> dict[str, Any]:
-        """Do it, once per key, and give the result."""
+        """Do it, once per key, and return the result, which JSON can hold.
+
+        Args:
+            request: What the handler asked for.
+            idempotency_key: What the other side is to know the call by.
+
+        Raises:
+            OutcomeUnknown: Whether it was done cannot be told. Any other exception is taken for the same.
+        """
         ...
 
     async def lookup(self, idempotency_key: str) -> dict[str, Any] | None:
-        """Give the result of an earlier `perform`, or None when it surely never arrived."""
+        """Return the result of an earlier `perform`, or None when it surely never arrived.
+
+        Args:
+            idempotency_key: What the other side knows the call by.
+
+        Raises:
+            OutcomeUnknown: It cannot be told.
+        """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One kind of call: the port that performs it and the handler of its outcome."""
+    """One kind of call to the outside.
+
+    Args:
+        port: What performs it, after the commit of the batch that asked for it.
+        handler: What handles its outcome, in a batch of its own.
+
+    Example:
+        >>> class NoCoupons:
+        ...     async def perform(self, request: Mapping[str, Any], idempotency_key: str) -> dict[str, Any]:
+        ...         return {"code": None}
+        ...
+        ...     async def lookup(self, idempotency_key: str) -> dict[str, Any] | None:
+        ...         return None
+        >>> async def ignore(outcomes: Sequence[CallOutcome], tx: Transaction) -> list[Event]:
+        ...     return []
+        >>> calling = replace(loyalty, calls={"coupon": Call(NoCoupons(), ignore)})
+    """
 
     port: Port
     handler: OutcomeHandler
 
 
 class EventTooLarge(Exception):  # noqa: N818  (it says what the event is)
-    """A handler made an event that its topic would not take: put large content elsewhere and publish where it is."""
+    """A handler made an event that its topic would not take: put large content elsewhere and publish where it is.
+
+    An event's JSON may have 900,000 bytes, and no more than the resource lets its topic take. A command that made one
+    is not committed, and gets it in the place of its reply's value.
+
+    Example:
+        >>> async def redeem(intake: Intake, order_id: str) -> int:
+        ...     reply = await intake.submit("redeem", order_id, 12)
+        ...     return 413 if isinstance(reply, EventTooLarge) else 200
+    """
 
 
 class Unavailable(Exception):  # noqa: N818  (it is a state, and passes)
-    """The command was not committed, or whether it was is not known: the client may repeat it with its same key."""
+    """The command was not committed, or whether it was is not known: the client may repeat it with its same key.
+
+    Example:
+        >>> async def redeem(intake: Intake, order_id: str) -> int:
+        ...     try:
+        ...         await intake.submit("redeem", order_id, 12)
+        ...     except Unavailable:
+        ...         return 503
+        ...     return 200
+    """
 
 
 class Intake(Protocol):
-    """Where HTTP endpoints hand in commands: those that come together share one transaction."""
+    """Where HTTP endpoints hand in commands: those that come together share one transaction.
+
+    Example:
+        >>> from starlette.applications import Starlette
+        >>> from starlette.requests import Request
+        >>> from starlette.responses import JSONResponse
+        >>> from starlette.routing import Route
+        >>> def api(intake: Intake) -> Starlette:
+        ...     async def redeem(request: Request) -> JSONResponse:
+        ...         return JSONResponse(await intake.submit("redeem", request.path_params["order"], 12))
+        ...
+        ...     return Starlette(routes=[Route("/redeem/{order}", redeem, methods=["POST"])])
+        >>> serving = replace(loyalty, app=api)
+    """
 
     async def submit(self, name: str, key: str, payload: Any) -> Any:
-        """Run the command handler `name` and give its reply's value, after commit."""
+        """Run a command handler and return its reply's value, after commit; an `EventTooLarge` where it made one.
+
+        Args:
+            name: The command's name, one of `Service.commands`.
+            key: The key that it belongs to.
+            payload: What the handler gets.
+
+        Raises:
+            Unavailable: It was not committed, or whether it was is not known.
+        """
         ...
 
     async def submit_all(self, name: str, commands: Sequence[tuple[str, Any]]) -> Sequence[Any]:
-        """The same for many (key, payload) at once; the answers come in the order given."""
+        """Run many commands and return their replies' values, in the order given.
+
+        Args:
+            name: The commands' name, one of `Service.commands`.
+            commands: Key and payload of each.
+
+        Raises:
+            Unavailable: Some were not committed, or whether they were is not known.
+        """
         ...
 
     async def read(self, query: str, *args: object) -> Sequence[Mapping[str, Any]]:
-        """Query the service's own tables, outside any batch."""
+        """Query the service's own tables, outside any batch, and return the rows by column.
+
+        Args:
+            query: SQL, with `$1` for the first argument.
+            args: The query's arguments.
+
+        Raises:
+            Unavailable: Postgres does not answer.
+        """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """A gauge that the database knows: `query` gives rows of a column `value`; all their other columns are labels.
+    """A gauge that the database knows.
 
     It may scan a table: the slower it is, the less often it is asked (`database_gauges.py`).
+
+    Args:
+        name: The metric's name, by Prometheus's rules.
+        help: What it says, for people.
+        query: SQL whose rows have a column `value`; all their other columns are labels.
+
+    Example:
+        >>> POINTS = Measure("loyalty_points", "Points granted so far", "SELECT sum(points) AS value FROM points")
+        >>> measured = replace(loyalty, measures=(POINTS,))
     """
 
     name: str
@@ -164,7 +402,24 @@ class Measure:
 
 @dataclass(frozen=True)
 class Service:
-    """A service: what it handles and publishes. Its matrix must equal the resource's, or it refuses to start."""
+    """A service: what it handles and publishes. Its matrix must equal the resource's, or it refuses to start.
+
+    Args:
+        name: Its name in the resource.
+        handlers: The handler of each event that it subscribes to.
+        publishes: The events that its handlers give back.
+        timers: The handler of each timer, by name.
+        calls: The port and the handler of each kind of call to the outside.
+        commands: The handler of each command, by the name that endpoints use.
+        app: Makes its HTTP API, an ASGI application; it needs `commands`.
+        close: Awaited at the end, for what the ports hold open.
+        measures: What to tell of its own tables, for dashboards and alerts.
+        began: Query of the times at which runs began: rows (key, began) for the keys `$1::text[]`; of a service that
+            ends runs.
+
+    Example:
+        >>> service = Service(name="loyalty", handlers={OrderCompleted: grant}, publishes=frozenset({PointsGranted}))
+    """
 
     name: str
     handlers: Mapping[type[Event], EventHandler] = field(default_factory=dict)
@@ -174,17 +429,24 @@ class Service:
     commands: Mapping[str, CommandHandler] = field(default_factory=dict)
     app: Callable[[Intake], ASGIApp] | None = None
     close: Callable[[], Awaitable[None]] | None = None
-    """Awaited at the end, for what the ports hold open."""
     measures: Sequence[Measure] = ()
-    """What to tell of the service's own tables, for dashboards and alerts."""
     began: str = ""
-    """Query of the times at which runs began: rows (key, began) for the keys $1::text[]. For services that end runs."""
 
 
 def each(
     handle: Callable[[Received[E], Transaction], Awaitable[Iterable[Event]]],
 ) -> Callable[[Sequence[Received[E]], Transaction], Awaitable[Iterable[Event]]]:
-    """Make a set-based handler of one that takes a single event, for services where volume does not matter."""
+    """Return a set-based handler of one that takes a single event, for services where volume does not matter.
+
+    Args:
+        handle: What handles one event and returns the events to publish.
+
+    Example:
+        >>> async def grant_one(order: Received[OrderCompleted], tx: Transaction) -> list[Event]:
+        ...     await tx.execute("INSERT INTO points (order_id) VALUES ($1)", order.key)
+        ...     return [PointsGranted(order_id=order.key, points=1)]
+        >>> simple = replace(loyalty, handlers={OrderCompleted: each(grant_one)})
+    """
 
     async def handle_all(events: Sequence[Received[E]], tx: Transaction) -> Iterable[Event]:
         return [published for event in events for published in await handle(event, tx)]

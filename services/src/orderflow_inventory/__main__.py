@@ -1,8 +1,7 @@
 """Start the inventory service: `python -m orderflow_inventory`."""
 
 from orderflow_inventory.handlers import HANDLERS, PUBLISHES
-from orderflow_runtime.app import Settings, main
-from orderflow_runtime.service import Measure, Service
+from orderflow_runtime import Measure, Service, Settings, main
 
 
 def build(settings: Settings) -> Service:

@@ -3,10 +3,9 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
-from orderflow_contracts.event import Event
 from orderflow_inventory import store
 from orderflow_inventory.domain import Reservation, Shelf, Step, cancel, release, reserve, restock, sell
-from orderflow_runtime.service import EventHandler, Received, Transaction
+from orderflow_runtime import Event, EventHandler, Received, Transaction
 from orderflow_shop.events import (
     InventoryUpdated,
     OrderCancelled,

@@ -12,8 +12,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from orderflow_inventory.domain import Reservation, Shelf, State
-from orderflow_runtime.core.store import Conflict
-from orderflow_runtime.service import Transaction
+from orderflow_runtime import Conflict, Transaction
 from orderflow_shop.events import Address, Line
 
 _LINES = TypeAdapter(tuple[Line, ...])

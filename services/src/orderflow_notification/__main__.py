@@ -6,8 +6,7 @@ NOTIFICATION_FROM, the address they come from (default orders@localhost).
 
 from orderflow_notification.handlers import notification_service
 from orderflow_notification.senders import LogSink, Sender, SmtpSender
-from orderflow_runtime.app import Settings, main
-from orderflow_runtime.service import Service
+from orderflow_runtime import Service, Settings, main
 
 
 def build(settings: Settings) -> Service:

@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from orderflow_contracts.event import Event
 from orderflow_notification import domain, store
 from orderflow_notification.domain import SUBSCRIBES, Message
 from orderflow_notification.senders import Sender
-from orderflow_runtime.service import Call, CallOutcome, EventHandler, Received, Service, Transaction
+from orderflow_runtime import Call, CallOutcome, Event, EventHandler, Received, Service, Transaction
 from orderflow_shop.events import OrderCancelled, OrderCompleted, OrderCreated
 
 SEND = "send"

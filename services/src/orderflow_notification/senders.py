@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 from aiosmtplib import SMTP, SMTPDataError, SMTPException, SMTPNotSupported, SMTPRecipientsRefused
 
-from orderflow_runtime.service import OutcomeUnknown
+from orderflow_runtime import OutcomeUnknown
 
 _log = logging.getLogger("orderflow_notification.sent")
 _PERMANENT = 500

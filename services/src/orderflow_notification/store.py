@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from orderflow_notification.domain import Contact, Notice
-from orderflow_runtime.service import Transaction
+from orderflow_runtime import Transaction
 
 _CLAIM = """
     INSERT INTO notifications (order_id, kind)

@@ -7,8 +7,7 @@ from orderflow_order.domain import SUBSCRIBES
 from orderflow_order.handlers import DEADLINE, Handlers
 from orderflow_order.http.api import build_app
 from orderflow_order.measures import BEGAN, MEASURES
-from orderflow_runtime.app import Settings, main
-from orderflow_runtime.service import Service
+from orderflow_runtime import Service, Settings, main
 from orderflow_shop.events import OrderCancelled, OrderCompleted, OrderCreated
 
 WEBHOOK_SECRET = "ORDER_WEBHOOK_SECRET"  # noqa: S105  (the variable's name)

@@ -7,10 +7,9 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
-from orderflow_contracts.event import Event
 from orderflow_order import domain, store
 from orderflow_order.domain import Order, OrderRefusal, State, Step, Timer
-from orderflow_runtime.service import Command, Fired, Received, Reply, Transaction
+from orderflow_runtime import Command, Event, Fired, Received, Reply, Transaction
 from orderflow_shop.events import CancelReason
 
 DEADLINE = "deadline"

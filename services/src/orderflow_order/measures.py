@@ -1,6 +1,6 @@
 """What the order service tells of its orders for dashboards and alerts; `__main__` gives it to the runtime."""
 
-from orderflow_runtime.service import Measure
+from orderflow_runtime import Measure
 
 MEASURES = (
     Measure("orderflow_saga_runs", "Orders by state", "SELECT state, count(*) AS value FROM orders GROUP BY state"),

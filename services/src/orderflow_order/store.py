@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from orderflow_order.domain import Entry, Order, State, Undo
-from orderflow_runtime.service import Transaction
+from orderflow_runtime import Transaction
 from orderflow_shop.events import CancelReason, Customer, OrderCreated
 
 ORDER = """

@@ -8,8 +8,7 @@ from dataclasses import replace
 
 from orderflow_payment.handlers import payment_service
 from orderflow_payment.ports import PAYMENTS, REFUNDS, Client, ProviderPort
-from orderflow_runtime.app import Misconfigured, Settings, main, required
-from orderflow_runtime.service import Service
+from orderflow_runtime import Misconfigured, Service, Settings, main, required
 
 
 def build(settings: Settings) -> Service:

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
-from orderflow_contracts.event import Event
 from orderflow_payment import store
 from orderflow_payment.domain import CAPTURE, REFUND, Payment, Step, cancel, captured, charge, refunded
-from orderflow_runtime.service import (
+from orderflow_runtime import (
     Call,
     CallOutcome,
+    Event,
     EventHandler,
     Measure,
     OutcomeHandler,

@@ -12,9 +12,7 @@ from urllib.parse import quote, urlsplit
 import aiohttp
 from pydantic import BaseModel, ValidationError
 
-from orderflow_contracts.event import ForeignId
-from orderflow_runtime.service import OutcomeUnknown
-from orderflow_runtime.tracing.trace_context import note, outgoing
+from orderflow_runtime import ForeignId, OutcomeUnknown, set_call_attributes, trace_headers
 
 
 class Body(BaseModel):
@@ -54,9 +52,9 @@ class Client:
             self._session = aiohttp.ClientSession(timeout=self._timeout)
         try:
             url = self._url + path
-            note({"http.request.method": method, "url.full": url, **self._server})
-            async with self._session.request(method, url, json=body, headers=outgoing()) as response:
-                note({"http.response.status_code": response.status})
+            set_call_attributes({"http.request.method": method, "url.full": url, **self._server})
+            async with self._session.request(method, url, json=body, headers=trace_headers()) as response:
+                set_call_attributes({"http.response.status_code": response.status})
                 return response.status, await response.read()
         except (aiohttp.ClientError, OSError) as error:  # a timeout is an OSError
             raise OutcomeUnknown(f"{method} {path}: {type(error).__name__} {error}") from error

@@ -5,8 +5,7 @@ from operator import attrgetter
 from typing import Any
 
 from orderflow_payment.domain import Payment, State
-from orderflow_runtime.core.store import Conflict
-from orderflow_runtime.service import Transaction
+from orderflow_runtime import Conflict, Transaction
 
 _ASKED = ("order_id", "state", "amount", "currency", "token")
 _COLUMNS = (*_ASKED, "captured", "refunded", "cancelled", "attempt", "reference")

@@ -1,7 +1,6 @@
 """Start the shipping service: `python -m orderflow_shipping`."""
 
-from orderflow_runtime.app import Settings, main
-from orderflow_runtime.service import Measure, Service
+from orderflow_runtime import Measure, Service, Settings, main
 from orderflow_shipping.handlers import HANDLERS, PUBLISHES
 
 

@@ -3,8 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
-from orderflow_contracts.event import Event
-from orderflow_runtime.service import EventHandler, Received, Transaction
+from orderflow_runtime import Event, EventHandler, Received, Transaction
 from orderflow_shipping import store
 from orderflow_shipping.domain import Shipment, Step, cancel, ship
 from orderflow_shop.events import InventoryUpdated, OrderCancelled, ShipmentCreated, ShipmentFailed

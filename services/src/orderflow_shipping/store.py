@@ -3,8 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from orderflow_runtime.core.store import Conflict
-from orderflow_runtime.service import Transaction
+from orderflow_runtime import Conflict, Transaction
 from orderflow_shipping.domain import Shipment, State
 
 _LOAD = """

@@ -12,6 +12,7 @@ from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
 from orderflow_cli.servers.kafka import Kafka
+from orderflow_runtime.app import kafka_settings
 from orderflow_runtime.core.event_log import LogUnavailable, Message, Partition, Position, partition_of
 from orderflow_runtime.kafka import clients, writing
 from orderflow_runtime.kafka.kafka_log import KafkaLog, KafkaSettings
@@ -205,7 +206,7 @@ async def test_a_cluster_that_does_not_answer_is_said_to_be_away() -> None:
 
 async def test_publishing_from_two_tasks_uses_one_producer(site: Site) -> None:
     """The worker's outbox and the relay publish side by side, also right after the producer was lost."""
-    log, made = KafkaLog(site.settings("tiny").kafka()), []
+    log, made = KafkaLog(kafka_settings(site.settings("tiny"))), []
     new_producer = log._writer._connect
 
     async def count() -> Any:

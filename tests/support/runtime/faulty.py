@@ -19,7 +19,7 @@ import uvloop
 
 from orderflow_model import environment
 from orderflow_model.names import schema_name
-from orderflow_runtime.app import Settings, required, run
+from orderflow_runtime.app import kafka_settings, run
 from orderflow_runtime.core.event_log import Message, Stretch
 from orderflow_runtime.core.store import Closing, Opened, Opening, OutboxRow
 from orderflow_runtime.dispatch.effects import Clock
@@ -28,6 +28,7 @@ from orderflow_runtime.observability import logs
 from orderflow_runtime.postgres.postgres_store import PostgresStore
 from orderflow_runtime.postgres.transaction import PostgresTransaction
 from orderflow_runtime.service import Call, Port, Service
+from orderflow_runtime.settings import Settings, required
 
 AFTER_FETCH = "after-fetch"
 AFTER_INBOX = "after-inbox"
@@ -174,7 +175,7 @@ async def work(service: Service, settings: Settings, fate: Fate) -> None:
     """Run the service until its fate."""
     store = DyingStore(required(os.environ, environment.DATABASE_URL), schema_name(service.name), fate)
     try:
-        await run(doomed(service, fate), settings, DyingLog(settings.kafka(), fate), store, Clock())
+        await run(doomed(service, fate), settings, DyingLog(kafka_settings(settings), fate), store, Clock())
     finally:
         await store.stop()
 

@@ -15,13 +15,14 @@ from aiokafka import TopicPartition
 
 from orderflow_model import environment
 from orderflow_model.names import schema_name
-from orderflow_runtime.app import Settings, required, run
+from orderflow_runtime.app import kafka_settings, run
 from orderflow_runtime.core.event_log import Partition, Position, Stretch
 from orderflow_runtime.dispatch.effects import Clock
 from orderflow_runtime.kafka.kafka_log import KafkaLog, KafkaSettings
 from orderflow_runtime.observability import logs
 from orderflow_runtime.postgres.postgres_store import PostgresStore
 from orderflow_runtime.service import Service
+from orderflow_runtime.settings import Settings, required
 
 _NEVER_LONGER = 0.1
 
@@ -62,7 +63,7 @@ async def work(service: Service, settings: Settings, file: Path) -> None:
     """Run the service until it is told to stop."""
     store = PostgresStore(required(os.environ, environment.DATABASE_URL), schema_name(service.name))
     try:
-        await run(service, settings, LateLog(settings.kafka(), file), store, Clock())
+        await run(service, settings, LateLog(kafka_settings(settings), file), store, Clock())
     finally:
         await store.stop()
 

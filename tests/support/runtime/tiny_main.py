@@ -9,8 +9,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from orderflow_runtime.app import Settings, main
-from orderflow_runtime.service import Intake, Service, Unavailable
+from orderflow_runtime import Intake, Service, Settings, Unavailable, main
 from support.runtime.tiny import Outside, Script, source_service, tiny_service
 
 

@@ -19,11 +19,12 @@ from orderflow_cli.servers.ports import free_port
 from orderflow_model import environment
 from orderflow_model.service_config import Channel
 from orderflow_runtime import app
-from orderflow_runtime.app import EX_CONFIG, Misconfigured, Settings, check_matrix, main, run
+from orderflow_runtime.app import EX_CONFIG, check_matrix, http_settings, main, run
 from orderflow_runtime.core.event_log import LogUnavailable
 from orderflow_runtime.core.store import Conflict, StoreUnavailable
 from orderflow_runtime.dispatch.effects import Clock
 from orderflow_runtime.service import Service
+from orderflow_runtime.settings import Misconfigured, Settings
 from support.flow.fleet import until
 from support.runtime.memory_log import MemoryLog
 from support.runtime.running import Bench
@@ -364,4 +365,4 @@ def test_a_number_that_is_none_is_refused_by_name(name: str, text: str) -> None:
     """The variable is named, with what it holds."""
     told = settings()
     with pytest.raises(Misconfigured, match=name):
-        replace(told, env=told.env | {name: text}).http()
+        http_settings(replace(told, env=told.env | {name: text}))

@@ -11,10 +11,10 @@ from orderflow_inventory.__main__ import build as inventory
 from orderflow_model.service_config import ObjectiveConfig
 from orderflow_order.measures import MEASURES
 from orderflow_payment.handlers import payment_service
-from orderflow_runtime.app import Settings
 from orderflow_runtime.observability.database_gauges import BOOKKEEPING
 from orderflow_runtime.observability.metrics import Metrics
 from orderflow_runtime.service import Measure
+from orderflow_runtime.settings import Settings
 from orderflow_shipping.__main__ import build as shipping
 from support.runtime.tiny import Outside, tiny_config
 

@@ -4,7 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orderflow_runtime.tracing.trace_context import NONE, Trace, note, outgoing, read_trace, trace_of, within
+from orderflow_runtime.tracing.trace_context import (
+    NONE,
+    Trace,
+    read_trace,
+    set_call_attributes,
+    trace_headers,
+    trace_of,
+    within,
+)
 
 HEX = "0123456789abcdef"
 TRACE_ID, SPAN, OTHER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", "00f067aa0ba902b7"
@@ -79,12 +87,12 @@ def test_what_was_left_behind_hangs_on_the_nearest_span_that_another_told_of() -
 
 def test_requests_made_inside_carry_the_context_and_nobody_else_s() -> None:
     """Within a block the headers are its trace's, after it those of before; notes go to the nearest."""
-    assert outgoing() == {}
-    note({"lost": 1})
+    assert trace_headers() == {}
+    set_call_attributes({"lost": 1})
     with within(SAMPLED) as outer:
         with within(SAMPLED.child(OTHER)) as inner:
-            note({"http.response.status_code": 200})
-            assert outgoing()["traceparent"] == f"00-{TRACE_ID}-{OTHER}-01"
-        assert outgoing() == {"traceparent": SAMPLED.parent, "tracestate": SAMPLED.state}
+            set_call_attributes({"http.response.status_code": 200})
+            assert trace_headers()["traceparent"] == f"00-{TRACE_ID}-{OTHER}-01"
+        assert trace_headers() == {"traceparent": SAMPLED.parent, "tracestate": SAMPLED.state}
     assert (outer, inner) == ({}, {"http.response.status_code": 200})
-    assert outgoing() == {}
+    assert trace_headers() == {}

@@ -27,7 +27,16 @@ class Fenced(Exception):  # noqa: N818  (it says who we are not)
 
 
 class Conflict(Exception):  # noqa: N818  (not an error of any event)
-    """A deadlock or serialization failure: run the batch again; it is no attempt of any event."""
+    """Run the batch again: another transaction came between. It is no attempt of any event.
+
+    Postgres's deadlocks and serialization failures are raised as it; handlers raise it where they see the like.
+
+    Example:
+        >>> async def add_points(tx: Transaction, order_ids: Sequence[str]) -> None:
+        ...     query = "INSERT INTO points (order_id) SELECT unnest($1::text[]) ON CONFLICT DO NOTHING RETURNING 1"
+        ...     if len(await tx.fetch(query, order_ids)) < len(order_ids):
+        ...         raise Conflict("points of this batch were added by another instance")
+    """
 
 
 def storable(reason: str) -> str:

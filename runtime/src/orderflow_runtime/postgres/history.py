@@ -33,9 +33,23 @@ Read = Callable[..., Awaitable[Sequence[Mapping[str, Any]]]]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing that happened, by the database's clock; `what` is TAKEN, WAITING (now), or as in `journal`.
+    """One thing that happened to a key, by the database's clock.
 
-    `type` is an event's, timer/NAME or call/KIND. `since` is the event's own time, or that of the wait or call.
+    Args:
+        at: When.
+        what: TAKEN in, WAITING now, or what did not go straight: FAILED, WAITS, HANDLED (after all), DEAD, REDRIVEN,
+            FIRED (a timer), UNKNOWN (a call's outcome), ANSWERED (a call).
+        type: An event's type, timer/NAME or call/KIND.
+        event_id: The event's id, or a call's idempotency key.
+        since: The event's own time, or that since when it waits or is called.
+        attempt: How often it was tried so far.
+        reason: Why it failed or waits.
+        due_at: When it is tried next, or falls due.
+        trace: The id of its trace, where that is recorded.
+
+    Example:
+        >>> def told(steps: Sequence[Step]) -> list[str]:
+        ...     return [f"{step.at:%H:%M:%S} {step.what} {step.type}" for step in steps]
     """
 
     at: datetime
@@ -50,8 +64,19 @@ class Step:
 
 
 async def read_story(read: Read, key: str) -> list[Step]:
-    """Give the steps in order of time; `read` queries the service's schema.
+    """Return what the runtime knows of a key, in order of time.
 
     Events of other producers, whose ids are their own, are told only where they failed.
+
+    Args:
+        read: What queries the service's schema, as `Intake.read` does.
+        key: The key.
+
+    Raises:
+        Unavailable: Postgres does not answer, where `read` is that of an `Intake`.
+
+    Example:
+        >>> async def timeline(intake: Intake, order_id: str) -> list[str]:
+        ...     return [step.what for step in await read_story(intake.read, order_id)]
     """
     return [Step(**row) for row in await read(STORY, key, *id_range(key))]

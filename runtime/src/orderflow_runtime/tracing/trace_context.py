@@ -123,13 +123,27 @@ def current() -> Trace:
     return here.trace if here else NONE
 
 
-def outgoing() -> dict[str, str]:
-    """Give the headers of a request to the outside; a port sends them along."""
+def trace_headers() -> dict[str, str]:
+    """Return the headers by which a request to the outside belongs to its order's trace; a `Port` sends them along.
+
+    Outside of a call there are none. Source: W3C Trace Context.
+
+    Example:
+        >>> trace_headers()
+        {}
+    """
     here = _here.get()
     return {name: (value or b"").decode() for name, value in here.trace.headers()} if here else {}
 
 
-def note(attributes: Mapping[str, str | int]) -> None:
-    """Note attributes of the call under way, by OpenTelemetry's names, as only its port knows them."""
+def set_call_attributes(attributes: Mapping[str, str | int]) -> None:
+    """Set attributes of the span of the call under way, as only its `Port` knows them; outside of a call, none.
+
+    Args:
+        attributes: By OpenTelemetry's names for them.
+
+    Example:
+        >>> set_call_attributes({"http.request.method": "POST", "server.address": "provider"})
+    """
     if here := _here.get():
         here.notes |= attributes

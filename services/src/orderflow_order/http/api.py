@@ -25,8 +25,7 @@ from orderflow_order.handlers import NotPlacedError, Outcome, Standing
 from orderflow_order.http import bodies, openapi, problems, timeline, webhook
 from orderflow_order.http.problems import Problem
 from orderflow_order.http.requests import IdempotencyKey, KeyedOrderRequest, OrderRequest
-from orderflow_runtime.postgres.history import read_story
-from orderflow_runtime.service import EventTooLarge, Intake, Unavailable
+from orderflow_runtime import EventTooLarge, Intake, Unavailable, read_story
 from orderflow_shop.events import OrderCreated
 
 _ID_LENGTH = 36

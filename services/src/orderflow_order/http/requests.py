@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 
-from orderflow_contracts.event import ForeignId, Model
+from orderflow_runtime import ForeignId, Model
 from orderflow_shop.events import (
     Address,
     Currency,

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from orderflow_order.domain import Entry
-from orderflow_runtime.postgres.history import Step
+from orderflow_runtime import Step
 
 _history = TypeAdapter(list[Entry])
 

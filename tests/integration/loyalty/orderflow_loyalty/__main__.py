@@ -1,8 +1,7 @@
 """The loyalty service's process: `python -m orderflow_loyalty`."""
 
 from orderflow_loyalty.handlers import loyalty_service
-from orderflow_runtime.app import Settings, main
-from orderflow_runtime.service import Service
+from orderflow_runtime import Service, Settings, main
 
 
 def build(_: Settings) -> Service:

@@ -2,9 +2,8 @@
 
 from collections.abc import Iterable
 
-from orderflow_contracts.event import Event
 from orderflow_loyalty import domain, store
-from orderflow_runtime.service import Received, Service, Transaction, each
+from orderflow_runtime import Event, Received, Service, Transaction, each
 from orderflow_shop.events import OrderCompleted
 
 

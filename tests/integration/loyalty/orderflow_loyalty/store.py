@@ -1,6 +1,6 @@
 """The grants' rows."""
 
-from orderflow_runtime.service import Transaction
+from orderflow_runtime import Transaction
 
 _GRANT = "INSERT INTO grants (order_id, customer, points) VALUES ($1, $2, $3)"
 
