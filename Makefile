@@ -9,7 +9,7 @@ FLOW ?= manifests/flows/shop.yaml
 DEMO ?= --fail payment=5%,shipping=1%,unknown=1%
 PYTEST_ARGS ?=
 CHAOS ?= tenth
-PYTEST := $(RUN) pytest --chaos=$(CHAOS)
+PYTEST := $(RUN) pytest --chaos=$(CHAOS) --durations=15 --durations-min=5
 WORKERS ?= 2 # of tests that compute
 WAITERS ?= 3 # of tests that mostly wait for an API server
 UPGRADE ?=
@@ -54,10 +54,10 @@ test-observability: install ## tests of traces, metrics, dashboards and alerts, 
 	@$(PYTEST) -n $(WORKERS) --dist loadscope tests/observability $(PYTEST_ARGS)
 
 charts: install ## render the charts, judge them with Helm, kube-score (Go) and checkov, try them on an API server
-	@$(RUN) pytest -n $(WORKERS) --dist loadscope tests/charts $(PYTEST_ARGS)
+	@$(PYTEST) -n $(WORKERS) --dist loadscope tests/charts $(PYTEST_ARGS)
 
 workflows: install ## read the GitHub workflows with actionlint (compiled from Go modules at the first run) and zizmor
-	@$(RUN) pytest tests/workflows $(PYTEST_ARGS)
+	@$(PYTEST) tests/workflows $(PYTEST_ARGS)
 
 coverage: install ## branches of runtime and model that the tests reach; fails below 95 %
 	@$(PYTEST) tests/unit tests/integration --cov --cov-report=term-missing:skip-covered $(PYTEST_ARGS)

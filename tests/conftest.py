@@ -21,6 +21,8 @@ from support.tools.scratch import scratch_directory
 from support.tools.secure_kafka import SecureKafka
 from support.tools.servers import kafka_program, new_kafka, new_postgres
 
+pytest_plugins = ["support.tools.failures"]
+
 # how long an example takes says more of what else the machine does than of the code
 settings.register_profile("orderflow", deadline=None)
 settings.load_profile("orderflow")
