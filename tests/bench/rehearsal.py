@@ -19,7 +19,6 @@ from orderflow_model.topics import flow_topics
 from orderflow_notification.__main__ import build as notification
 from orderflow_order.__main__ import build as order
 from orderflow_order.http.requests import KeyedOrderRequest
-from orderflow_runtime.app import Settings
 from orderflow_runtime.core.event_log import Message, Partition, Position, Record, partition_of, unpack
 from orderflow_runtime.core.store import CallRow, Lease
 from orderflow_runtime.core.work_item import Item, Poison, outcome_item, read_item
@@ -30,6 +29,7 @@ from orderflow_runtime.dispatch.execution import Rules, handler_table
 from orderflow_runtime.dispatch.retry import RetryPolicy
 from orderflow_runtime.postgres.postgres_store import PostgresStore
 from orderflow_runtime.service import CallOutcome, Service
+from orderflow_runtime.settings import Settings
 from orderflow_shipping.__main__ import build as shipping
 
 BATCH = 500

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import asyncpg
 import pytest
 
-from orderflow_runtime.app import _Process
+from orderflow_runtime.process import Process
 from support.flow.fleet import until
 from support.runtime.real import Site
 from support.runtime.tiny import Put
@@ -59,7 +59,7 @@ async def test_a_lock_costs_time_and_no_event(site: Site, admin: asyncpg.Connect
         await until(lambda: process._worker.ready, "it is ready again")
 
 
-async def told(process: _Process, words: str) -> None:
+async def told(process: Process, words: str) -> None:
     """Wait until readiness says so."""
     await until(lambda: words in process._worker.obstacle, f"told: {words}")
 

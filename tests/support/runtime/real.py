@@ -14,7 +14,7 @@ from orderflow_model import environment
 from orderflow_model.flow import OrderFlow
 from orderflow_model.loading.load import parse_flow
 from orderflow_model.service_config import ServiceConfig, service_config
-from orderflow_runtime.app import _Process, http_settings, kafka_settings
+from orderflow_runtime.app import http_settings, kafka_settings
 from orderflow_runtime.core.event_log import Log, Message
 from orderflow_runtime.core.store import Store
 from orderflow_runtime.dispatch.effects import Clock
@@ -22,6 +22,7 @@ from orderflow_runtime.ending import Ending
 from orderflow_runtime.kafka.kafka_log import KafkaLog
 from orderflow_runtime.postgres.lock_membership import LockedShards
 from orderflow_runtime.postgres.postgres_store import PostgresStore
+from orderflow_runtime.process import Process
 from orderflow_runtime.service import Service
 from orderflow_runtime.settings import Settings
 from support.flow.fleet import Fleet, until
@@ -80,14 +81,14 @@ class Site:
         wrap_log: Callable[[Log], Log] = lambda log: log,
         wrap_store: Callable[[PostgresStore], Store] = lambda store: store,
         crash: bool = False,
-    ) -> AsyncIterator[_Process]:
+    ) -> AsyncIterator[Process]:
         """Run a service here until the block ends: gracefully, or by a `crash`, which finishes nothing."""
         service = service or tiny_service(self.script, self.outside)
         settings, store = self.settings(service.name, instance), self.store(service.name)
         log: Log = KafkaLog(kafka_settings(settings))
         log = wrap_log(log if settings.config.subscribes else LockedShards(log, store))
         ending = Ending()
-        process = _Process(service, settings, log, wrap_store(store), Clock())
+        process = Process(service, settings, log, wrap_store(store), Clock())
         task = asyncio.create_task(process.run(http_settings(settings), ending))
         try:
             await until(lambda: task.done() or process._worker.ready, f"{instance} is ready")

@@ -18,7 +18,7 @@ from starlette.routing import Route
 from orderflow_cli.servers.ports import free_port
 from orderflow_model import environment
 from orderflow_model.service_config import Channel
-from orderflow_runtime import app
+from orderflow_runtime import app, process
 from orderflow_runtime.app import EX_CONFIG, check_matrix, http_settings, main, run
 from orderflow_runtime.core.event_log import LogUnavailable
 from orderflow_runtime.core.store import Conflict, StoreUnavailable
@@ -199,7 +199,7 @@ async def test_a_signal_turns_the_logs_up_and_down() -> None:
 
 async def test_a_stalled_batch_fails_the_liveness_probe(monkeypatch: pytest.MonkeyPatch) -> None:
     """A batch that does not end makes the process not alive; waiting for Kafka does not."""
-    monkeypatch.setattr(app, "STALLED_AFTER", 0.1)
+    monkeypatch.setattr(process, "STALLED_AFTER", 0.1)
     bench, gate = Bench(), asyncio.Event()
     bench.script.pause = gate.wait  # type: ignore[assignment]
     started = Started(bench, settings())
@@ -214,7 +214,7 @@ async def test_a_stalled_batch_fails_the_liveness_probe(monkeypatch: pytest.Monk
 @pytest.mark.parametrize("error", [StoreUnavailable("away"), Conflict("deadlock")])
 async def test_housekeeping_that_fails_is_done_later(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     """It neither ends the process nor holds up its work."""
-    monkeypatch.setattr(app, "_HOUSEKEEPING_SECONDS", 0.05)
+    monkeypatch.setattr(process, "_HOUSEKEEPING_SECONDS", 0.05)
     bench = Bench()
     bench.faults.add("rotate", error, error)
     bench.faults.add("read", error)

@@ -1,5 +1,5 @@
-"""Gauges that only the database knows: the bookkeeping's, and those that a service declares. `app.py` takes them in its
-housekeeping. Every instance measures the whole service, so that dashboards take the greatest of what its pods say.
+"""Gauges that only the database knows: the bookkeeping's, and those that a service declares. `process.py` takes them
+in its housekeeping. Every instance measures the whole service: dashboards take the greatest of what its pods say.
 """
 
 import logging

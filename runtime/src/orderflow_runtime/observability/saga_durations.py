@@ -1,4 +1,4 @@
-"""How long runs of the flow take, and whether the objectives are met; `app.py` settles it in its housekeeping.
+"""How long runs of the flow take, and whether the objectives are met; `process.py` settles it in its housekeeping.
 
 Only the service that publishes a run's end measures it: its batches note which runs ended, and its own rows tell when
 they began, a single query for all that ended since. Nothing is carried along with the events for it.

@@ -1,4 +1,4 @@
-"""The dispatcher and the log with spans around them: `app.py` puts these in the places of the plain ones.
+"""The dispatcher and the log with spans around them: `process.py` puts these in the places of the plain ones.
 
 Each wraps one part and changes nothing of what it does; spans are told after the fact, when the part is done. Names
 and attributes follow OpenTelemetry's semantic conventions for messaging (docs/decisions/0023).

@@ -1,4 +1,4 @@
-"""HTTP requests that come in and calls that go out, with spans around them: `app.py` wraps API and ports with these.
+"""HTTP requests that come in and calls that go out, with spans around them: `process.py` wraps API and ports so.
 
 Names and attributes follow OpenTelemetry's semantic conventions for HTTP; a call that is none (an e-mail) has only what
 its port notes. A request's place in a trace is known when its command is, so its span is told when it is answered.

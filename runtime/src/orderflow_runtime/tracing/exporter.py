@@ -1,4 +1,4 @@
-"""The traces' collector: a way of spans out, over gRPC or HTTP as the resource says. `app.py` makes one per process.
+"""The traces' collector: a way of spans out, over gRPC or HTTP as the resource says. `process.py` makes one.
 
 All of it runs on the thread of `Spans`. OpenTelemetry's variables for headers and certificate are honoured.
 Source: OpenTelemetry's specification of OTLP exporters (what may be sent again, and what not).

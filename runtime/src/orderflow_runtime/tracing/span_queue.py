@@ -1,7 +1,7 @@
 """Spans on their way out: taken from the event loop at next to no cost, sent by a thread of their own.
 
-`tracer.py` adds them, `app.py` starts and ends the thread. Nothing here ever waits for a collector: where it is away,
-what does not fit the queue is dropped and counted, and business goes on.
+`tracer.py` adds them, `process.py` starts and ends the thread. Nothing here ever waits for a collector: where it is
+away, what does not fit the queue is dropped and counted, and business goes on.
 """
 
 import logging

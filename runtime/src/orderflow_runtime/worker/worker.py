@@ -1,4 +1,4 @@
-"""The dispatcher's loop: take over partitions, gather a batch, handle it, hand on what it owes. `app.py` runs one.
+"""The dispatcher's loop: take over partitions, gather a batch, handle it, hand on what it owes. `process.py` runs one.
 
 Whatever goes wrong with a lease or with Postgres ends the same way: forget everything in memory, take the leases of
 the assigned partitions anew, publish what the outbox still holds, and read on from the stored offsets.

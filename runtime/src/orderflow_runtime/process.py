@@ -1,0 +1,211 @@
+"""The parts of one service process, wired, and what runs beside the worker: commands, the relay, housekeeping, HTTP.
+
+`app.py` gives it Kafka, Postgres and an HTTP port, `testing` a log and a store in memory.
+"""
+
+import asyncio
+import logging
+import os
+import socket
+import time
+from collections import Counter as Tally
+from collections.abc import Coroutine, Iterable
+
+from starlette.types import ASGIApp
+
+from orderflow_model import environment
+from orderflow_runtime.core.event_log import Log, LogUnavailable
+from orderflow_runtime.core.store import Conflict, Store, StoreUnavailable
+from orderflow_runtime.dispatch.commands import GroupIntake
+from orderflow_runtime.dispatch.effects import Clock, Publisher
+from orderflow_runtime.dispatch.execution import Rules, handler_table
+from orderflow_runtime.dispatch.outbound_calls import Caller
+from orderflow_runtime.dispatch.outbox_relay import Relay
+from orderflow_runtime.dispatch.publications import Publications
+from orderflow_runtime.dispatch.retry import RetryPolicy
+from orderflow_runtime.dispatch.unsent import Unsent
+from orderflow_runtime.ending import Ending
+from orderflow_runtime.http_server import HttpSettings, Probes, health_app, listen, metrics_app, serve
+from orderflow_runtime.observability.database_gauges import Measures
+from orderflow_runtime.observability.metrics import Metrics
+from orderflow_runtime.observability.saga_durations import Runs
+from orderflow_runtime.observability.traced_messages import TracedDispatcher, TracedLog
+from orderflow_runtime.observability.traced_requests import TracedApp, traced_calls
+from orderflow_runtime.postgres.lock_membership import LockedShards
+from orderflow_runtime.service import Service
+from orderflow_runtime.settings import Settings
+from orderflow_runtime.tracing.span_queue import Spans
+from orderflow_runtime.tracing.tracer import Tracer
+from orderflow_runtime.worker.batch_source import Gatherer
+from orderflow_runtime.worker.worker import Parts, Worker
+
+logger = logging.getLogger(__name__)
+
+STALLED_AFTER = 120.0
+"""Seconds that one batch may take before the process counts as not alive."""
+_HOUSEKEEPING_SECONDS = 10.0
+_PACE, _PACE_AT_THE_END = 0.005, 0.05
+"""Seconds from batch to batch, at least. Nobody waits for the events of a service that publishes none."""
+_ROTATE_SECONDS = 3600.0
+_LAST_SPANS_SECONDS = 2.0
+
+
+def _collector(settings: Settings) -> Spans | None:
+    """Give the way of spans out; None where the service has no collector, and needs not the 13 MiB of its client."""
+    endpoint = settings.env.get(environment.OTLP_ENDPOINT) or settings.config.tracing.endpoint
+    if not endpoint:
+        return None
+    from orderflow_runtime.tracing.exporter import collector
+
+    return collector(settings.config, endpoint, settings.env)
+
+
+class Process:
+    """One service process over a log and a store. `commands` is where its endpoints hand in commands, if it has any."""
+
+    def __init__(self, service: Service, settings: Settings, log: Log, store: Store, clock: Clock) -> None:
+        config = settings.config
+        self._spans = _collector(settings)
+        self._tracer = tracer = Tracer(config.flow, config.tracing, self._spans)
+        log = TracedLog(log, tracer)
+        self._service, self._settings, self._log, self._store = service, settings, log, store
+        ends = config.saga.ends if config.saga and service.began else ()
+        self._metrics = Metrics(clock.now, ends, config.objectives)
+        self._measures = Measures(service.measures, store, self._metrics.registry)
+        self._runs = Runs(service.began, config.objectives, store, self._metrics)
+        self._topics = tuple(channel.topic for channel in config.subscribes) or (LockedShards.TOPIC,)
+        topics = {channel.event: channel.topic for channel in config.publishes}
+        self._publisher = Publisher(
+            f"/{config.flow}/{service.name}",
+            {event: topics[event.TYPE] for event in service.publishes},
+            clock,
+            tracer,
+            {channel.topic: limit for channel in config.publishes if (limit := channel.max_message_bytes)},
+        )
+        retry = RetryPolicy(config.delivery)
+        events = {event.TYPE: event for event in service.handlers}
+        pace = _PACE if service.publishes else _PACE_AT_THE_END
+        self._gatherer = Gatherer(log, store, {c.topic: events[c.event] for c in config.subscribes}, pace)
+        rules = Rules(service.name, config.dead_letter_topic, handler_table(service), self._publisher, retry)
+        self._worker = Worker(
+            Parts(
+                log=log,
+                store=store,
+                dispatcher=TracedDispatcher(rules, store, tracer, config.group),
+                gatherer=self._gatherer,
+                caller=Caller(
+                    traced_calls(service.calls, tracer), store, retry, self._gatherer.wake, self._metrics.called
+                ),
+                publications=self._publications(),
+                metrics=self._metrics,
+                instance=settings.env.get(environment.INSTANCE, f"{socket.gethostname()}-{os.getpid()}"),
+                topics=self._topics,
+            )
+        )
+        self._relay = Relay(self._publications(), store, self._worker.owned)
+        self.commands = self._make_intake()
+
+    def _publications(self) -> Publications:
+        letters = self._settings.config.dead_letter_topic
+        return Publications(self._log, Unsent(self._store, self._service.name, letters).give_up, letters)
+
+    def _render(self, accept: str) -> tuple[bytes, str]:
+        waiting = Tally(self._worker.refused) + Tally(self._relay.refused)
+        return self._metrics.render(accept, self._worker.lag(), waiting, self._worker.unread)
+
+    def _obstacle(self) -> str:
+        return self._worker.obstacle or self._relay.obstacle
+
+    def _hindrance(self) -> str:
+        return "; ".join(filter(None, (self._worker.hindrance, self._relay.hindrance)))
+
+    async def run(self, http: HttpSettings, ending: Ending) -> None:
+        """Serve HTTP and work until the end is due, then finish what is under way; what fails first ends all.
+
+        Raises `OSError` where a port is taken.
+        """
+        probes = Probes(self._alive, lambda: ending.obstacle or self._obstacle(), self._hindrance, self._render)
+        api = health_app(probes, self._make_app(), metrics=not http.metrics_port)
+        served = [(listen(http.host, http.port), api)]
+        if http.metrics_port:
+            served.append((listen(http.host, http.metrics_port), metrics_app(probes)))
+        await self.work(ending, [serve(app, listener, ending, http.keep_alive) for listener, app in served])
+
+    async def work(self, ending: Ending, beside: Iterable[Coroutine[None, None, None]] = ()) -> None:
+        """Handle events and commands until the end is due, and what is to run `beside` has ended too."""
+        helpers = [asyncio.create_task(self._keep_house())]
+        if self.commands is not None:
+            helpers += [asyncio.create_task(self._take_commands(self.commands)), asyncio.create_task(self._relay.run())]
+        main_tasks = [*map(asyncio.create_task, beside), asyncio.create_task(self._worker.run(ending.due))]
+        waking = asyncio.create_task(self._wake_at(ending.due))
+        if self._spans is not None:
+            self._spans.start()
+        try:
+            await _until_first_failure([*main_tasks, *helpers], main_tasks)
+        finally:
+            ending.due.set()
+            for task in (*helpers, *main_tasks, waking):
+                task.cancel()
+            await asyncio.gather(*helpers, *main_tasks, waking, return_exceptions=True)
+            if self._spans is not None:
+                await asyncio.to_thread(self._spans.close, _LAST_SPANS_SECONDS)
+
+    def _alive(self) -> bool:
+        return self._worker.stalled_for < STALLED_AFTER
+
+    async def _wake_at(self, due: asyncio.Event) -> None:
+        await due.wait()
+        self._gatherer.wake()
+
+    def _make_app(self) -> ASGIApp | None:
+        if self._service.app is None or self.commands is None:
+            return None
+        return TracedApp(self._service.app(self.commands), self._tracer, self._metrics.ignore)
+
+    def _make_intake(self) -> GroupIntake | None:
+        if not self._service.commands:
+            return None
+        return GroupIntake(
+            self._service.commands,
+            self._store,
+            self._publisher,
+            self._topics[0],
+            0,
+            self._relay.wake,
+            self._metrics.publish,
+            self._tracer,
+        )
+
+    async def _take_commands(self, intake: GroupIntake) -> None:
+        """Commit commands as soon as Kafka tells how many partitions, and so shards, the first topic has."""
+        while not intake.shards:
+            try:
+                intake.shards = await self._log.partitions_of(self._topics[0])
+            except LogUnavailable as error:
+                logger.warning("waiting for Kafka: %s", error)
+                await asyncio.sleep(1)
+        await intake.run()
+
+    async def _keep_house(self) -> None:
+        """Forget old events every hour, measure what only the database knows; end where nothing can be published."""
+        rotate_at = 0.0
+        while True:
+            self._relay.check()
+            try:
+                if time.monotonic() >= rotate_at:
+                    await self._store.rotate_inbox(self._settings.config.inbox_days)
+                    rotate_at = time.monotonic() + _ROTATE_SECONDS
+                await self._runs.settle()
+                await self._measures.take()
+            except (StoreUnavailable, Conflict) as error:
+                logger.warning("housekeeping is put off: %s", error)
+            await asyncio.sleep(_HOUSEKEEPING_SECONDS)
+
+
+async def _until_first_failure(tasks: list["asyncio.Task[None]"], needed: list["asyncio.Task[None]"]) -> None:
+    """Wait until all `needed` are done, or any task has failed; raise its error."""
+    pending = set(tasks)
+    while not all(task.done() for task in needed):
+        done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
