@@ -15,7 +15,7 @@ from orderflow_operator.resources import removaljob
 from support.cluster.api import Api, Json
 from support.cluster.controlplane import ControlPlane
 from support.cluster.kubelet import Kubelet, Machine
-from support.cluster.operator_process import make_account
+from support.cluster.operator_process import bind_everywhere, make_account
 from support.cluster.pod_status import Fate
 from support.cluster.stand import Stand, operator_of
 from support.flow.fleet import until
@@ -255,6 +255,7 @@ async def test_consumer_groups_follow_the_policy(
 
 async def test_a_namespace_is_not_held_up_by_data(working: Stand, database: str, flow_name: str) -> None:
     """Nothing can be made in a namespace that goes: the flow lets go, and the log says what is left."""
+    await bind_everywhere(working.api, working.namespace)
     await begin(working, flow_of(flow_name, "Delete"), database)
     await working.api.delete("Namespace", "", working.namespace)
 

@@ -7,6 +7,7 @@ import pytest
 
 from support.cluster.api import Api, ApiError
 from support.cluster.controlplane import ControlPlane
+from support.cluster.operator_process import bind_everywhere
 from support.cluster.stand import Stand, stand_of
 from support.flow.fleet import until
 from support.flow.flows import changed, pair
@@ -80,6 +81,7 @@ async def test_a_flow_recreated_under_its_name_is_whole_again(stand: Stand, poli
 
 async def test_a_deleted_namespace_goes(stand: Stand) -> None:
     """With the operator watching and Strimzi's double at work, nothing holds the namespace back."""
+    await bind_everywhere(stand.api, stand.namespace)
     await begin(stand, "Delete")
     await stand.api.delete("Namespace", "", stand.namespace)
     try:

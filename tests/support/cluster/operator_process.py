@@ -17,6 +17,8 @@ from support.cluster.api import Api, Json
 from support.cluster.controlplane import ControlPlane
 from support.flow.fleet import until
 
+HOME = "default"
+"""The namespace of all operators' accounts: where a flow's namespace ends, the operator goes on."""
 ACCOUNT = "orderflow-operator"
 _MANIFESTS = Path(__file__).parents[3] / "manifests"
 _MODULE = "orderflow_operator"
@@ -30,14 +32,20 @@ async def make_account(api: Api, namespace: str, *everywhere: str) -> str:
     """
     for role in roles():
         await api.apply(role)
-    await api.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": ACCOUNT}}, namespace)
+    account = _account(namespace)
+    await api.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": account}}, HOME)
     await api.apply(_binding("RoleBinding", ACCOUNT, ACCOUNT, namespace), namespace)
     for part in ("-cluster", *everywhere):
-        name = f"{ACCOUNT}-{namespace}{part}"
-        await api.apply(_binding("ClusterRoleBinding", name, f"{ACCOUNT}{part}", namespace))
+        await bind_everywhere(api, namespace, part)
     request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 86_400}}
-    path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{ACCOUNT}/token"
+    path = f"/api/v1/namespaces/{HOME}/serviceaccounts/{account}/token"
     return str((await api.call("POST", path, request))["status"]["token"])
+
+
+async def bind_everywhere(api: Api, namespace: str, part: str = "") -> None:
+    """Give a namespace's operator a part of the rights in all namespaces: they outlive its own."""
+    name = f"{ACCOUNT}-{namespace}{part}"
+    await api.apply(_binding("ClusterRoleBinding", name, f"{ACCOUNT}{part}", namespace))
 
 
 def roles() -> list[Json]:
@@ -52,8 +60,13 @@ def _binding(kind: str, name: str, role: str, namespace: str) -> Json:
         "kind": kind,
         "metadata": {"name": name},
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
-        "subjects": [{"kind": "ServiceAccount", "name": ACCOUNT, "namespace": namespace}],
+        "subjects": [{"kind": "ServiceAccount", "name": _account(namespace), "namespace": HOME}],
     }
+
+
+def _account(namespace: str) -> str:
+    """Give the name by which the audit log tells the operator of a namespace."""
+    return f"{ACCOUNT}-{namespace}"
 
 
 class OperatorProcess:
@@ -63,7 +76,7 @@ class OperatorProcess:
         self, plane: ControlPlane, namespace: str, token: str, folder: Path, options: Sequence[str] = ()
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.user = f"system:serviceaccount:{namespace}:{ACCOUNT}"
+        self.user = f"system:serviceaccount:{HOME}:{_account(namespace)}"
         self.log = folder / "operator.log"
         self.http_port = free_port()
         self._plane = plane

@@ -8,7 +8,7 @@ from pathlib import Path
 from support.cluster.api import Api, Json, background
 from support.cluster.controlplane import ControlPlane
 from support.cluster.kubelet import Kubelet
-from support.cluster.operator_process import OperatorProcess, make_account
+from support.cluster.operator_process import ACCOUNT, HOME, OperatorProcess, make_account
 from support.cluster.strimzi import Strimzi
 from support.flow.fleet import until
 from support.tools.names import unique_name
@@ -128,7 +128,8 @@ async def new_namespace(api: Api, name: str, **labels: str) -> AsyncIterator[str
     finally:
         await clear(api, name)
         for part in ("", "-cluster", "-webhook"):
-            await api.delete("ClusterRoleBinding", "", f"orderflow-operator-{name}{part}")
+            await api.delete("ClusterRoleBinding", "", f"{ACCOUNT}-{name}{part}")
+        await api.delete("ServiceAccount", HOME, f"{ACCOUNT}-{name}")
         await api.delete("Namespace", "", name)
 
 

@@ -6,7 +6,7 @@ bytes, of which callers read what they need.
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Self
@@ -33,8 +33,11 @@ _PAGE = "200"
 class ApiError(Exception):
     """The API server's refusal: HTTP status, its reason in one word, its message. Status 0: it did not answer."""
 
-    def __init__(self, status: int, reason: str, message: str, retry_after: float = 0.0) -> None:
+    def __init__(
+        self, status: int, reason: str, message: str, retry_after: float = 0.0, causes: Collection[str] = ()
+    ) -> None:
         super().__init__(f"{status} {reason}: {message}")
+        self.causes = causes
         self.status = status
         self.reason = reason
         self.message = message
@@ -60,9 +63,18 @@ class Page(msgspec.Struct):
     items: list[msgspec.Raw]
 
 
+class _Cause(msgspec.Struct):
+    reason: str = ""
+
+
+class _Details(msgspec.Struct):
+    causes: list[_Cause] = []
+
+
 class _Status(msgspec.Struct):
     reason: str = ""
     message: str = ""
+    details: _Details | None = None
 
 
 class Api:
@@ -109,6 +121,11 @@ class Api:
     async def post(self, path: str, body: object) -> bytes:
         """Create an object; raise ApiError."""
         return await self.request("POST", path, {"fieldManager": FIELD_MANAGER}, body, "application/json")
+
+    async def try_out(self, path: str, body: object) -> None:
+        """Have an object's creation judged, without making it; raise ApiError."""
+        query = {"fieldManager": FIELD_MANAGER, "force": "true", "dryRun": "All"}
+        await self.request("PATCH", path, query, body, APPLY, conflicts_pass=True)
 
     async def apply(self, path: str, body: object, manager: str = FIELD_MANAGER) -> bytes:
         """Apply what a manager owns of an object, server-side; raise ApiError."""
@@ -218,4 +235,5 @@ def _refusal(answer: aiohttp.ClientResponse, payload: bytes) -> ApiError:
         status = _Status(message=payload[:200].decode(errors="replace"))
     after = answer.headers.get("Retry-After", "")
     wait = float(after) if after.isdigit() else 0.0
-    return ApiError(answer.status, status.reason or answer.reason or "", status.message, wait)
+    causes = [cause.reason for cause in status.details.causes] if status.details else []
+    return ApiError(answer.status, status.reason or answer.reason or "", status.message, wait, causes)

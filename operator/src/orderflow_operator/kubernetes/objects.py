@@ -71,6 +71,18 @@ class Cluster:
         """Return what is there of a flow."""
         return self._store.objects(key)
 
+    async def namespace_ends(self, namespace: str) -> bool:
+        """Tell whether a namespace is being deleted, by whether anything new is refused there for that."""
+        name = "orderflow.trial"
+        body = {"apiVersion": CONFIG_MAP.api_version, "kind": CONFIG_MAP.name, "metadata": {"name": name}}
+        try:
+            await self._api.try_out(CONFIG_MAP.path(namespace, name), body)
+        except ApiError as error:
+            if error.status not in (403, 404):
+                raise
+            return error.status == 404 or "NamespaceTerminating" in error.causes
+        return False
+
     async def flow(self, key: FlowKey) -> Object | None:
         """Read the flow itself; None when it is gone."""
         try:
@@ -193,10 +205,6 @@ class Cluster:
     async def write_config(self, key: FlowKey, wanted: Object) -> None:
         """Apply a ConfigMap that no watch follows."""
         await self._write(CONFIG_MAP, key, wanted["metadata"]["name"], wanted)
-
-    async def delete_config(self, key: FlowKey, name: str) -> None:
-        """Delete such a ConfigMap."""
-        await self._delete(CONFIG_MAP, key, name, {})
 
     async def pods(self, key: FlowKey) -> list[Object]:
         """Read the pods of a flow."""

@@ -51,7 +51,7 @@ async def make_true(turn: Turn, parts: Parts) -> Done:
     )
     kept = needed(turn, parts.cluster.objects(turn.key), outlive, rollout)
     keep = {entry(one["kind"], one["metadata"]["name"]) for one in turn.wanted} | kept
-    keep |= at_work(turn.flow, parts.cluster.objects(turn.key))
+    keep |= at_work(turn.flow, parts.cluster.objects(turn.key), keep)
     pruned, kept_back = await prune(turn.key, keep, outlive, parts.cluster, partial(_retire, turn, parts))
     problems = [*provisioned.problems, *refusals, *kept_back]
     ending = bool(rollout.ending) and not rollout.waiting

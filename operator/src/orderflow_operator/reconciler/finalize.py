@@ -9,6 +9,7 @@ is never held up, and what had to be left is told.
 import asyncio
 import logging
 from collections.abc import Awaitable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from orderflow_model.conditions import TOPICS_READY
@@ -16,7 +17,7 @@ from orderflow_model.flow import GROUP, OrderFlow
 from orderflow_model.status import FlowStatus
 from orderflow_operator.kubernetes.cache import FlowKey, entry
 from orderflow_operator.kubernetes.client import ApiError
-from orderflow_operator.kubernetes.errors import FlowError, KafkaUnavailableError
+from orderflow_operator.kubernetes.errors import DataLeftError, FlowError, KafkaUnavailableError
 from orderflow_operator.kubernetes.kinds import BY_NAME
 from orderflow_operator.kubernetes.labels import Object
 from orderflow_operator.kubernetes.objects import Cluster
@@ -24,7 +25,7 @@ from orderflow_operator.reconciler.context import Parts
 from orderflow_operator.reconciler.events import event
 from orderflow_operator.reconciler.kafka_provisioner import drops_data, needs_admin
 from orderflow_operator.reconciler.outcome import Outcome
-from orderflow_operator.reconciler.removal import forget_jobs, has_pods, left, remove_data, what_is_left
+from orderflow_operator.reconciler.removal import has_pods, leave_jobs, left, remove_data, what_is_left
 from orderflow_operator.resources import deployment, migrationjob
 
 logger = logging.getLogger(__name__)
@@ -38,6 +39,18 @@ _DEPLOYMENT = entry(deployment.KIND, "")
 _MIGRATION = entry(migrationjob.KIND, "{}-migrate-")
 _UNREADABLE = "the resource cannot be read; what it had at Kafka and in its database is left"
 _LEFT_AT_KAFKA = "users, and topics and consumer groups if deletionPolicy is Delete, are left there"
+
+
+@dataclass(frozen=True)
+class _News:
+    """What a person is told of an end, as an Event has it."""
+
+    kind: str
+    reason: str
+    words: str
+
+
+_DROPPED = _News("Normal", "DataRemoved", "the flow's schemas and roles are gone from its database")
 
 
 async def add_finalizers(key: FlowKey, raw: Object, flow: OrderFlow, cluster: Cluster) -> None:
@@ -54,34 +67,37 @@ async def tear_down(key: FlowKey, raw: Object, flow: OrderFlow | None, parts: Pa
     rest = [name for name in finalizers if name not in (KAFKA_FINALIZER, DATABASE_FINALIZER)]
     if rest == finalizers:
         return Outcome.SETTLED
-    if flow is None:
-        await _tell(raw, "Warning", "TeardownIncomplete", _UNREADABLE, parts)
-    elif not await _ended(key, raw, flow, parts):
+    news = [_incomplete(_UNREADABLE)] if flow is None else await _ended(key, raw, flow, parts)
+    if news is None:
         return Outcome.ENDING
     await parts.cluster.write_finalizers(key, raw["metadata"]["resourceVersion"], rest)
-    await parts.provisioning.forget(key)
+    parts.provisioning.forget(key)
+    for one in news:
+        await _tell(raw, one, parts)
     return Outcome.SETTLED
 
 
-async def _ended(key: FlowKey, raw: Object, flow: OrderFlow, parts: Parts) -> bool:
-    """End all that lies outside; tell whether that is over, be it that something had to be left, which is told."""
+async def _ended(key: FlowKey, raw: Object, flow: OrderFlow, parts: Parts) -> list[_News] | None:
+    """End all that lies outside; return what is to be told once that is over, be it that something had to be left.
+
+    It is over at once in a namespace that goes: whoever waits there loses the rights to let the flow go.
+    """
     waited = (parts.now() - _time(raw["metadata"]["deletionTimestamp"])).total_seconds()
-    if drops_data(flow) and waited < PATIENCE_SECONDS and not await _pods_ended(key, parts.cluster):
-        return False
+    is_last = drops_data(flow) and await parts.cluster.namespace_ends(key.namespace)
+    patient = drops_data(flow) and not is_last and waited < PATIENCE_SECONDS
+    if patient and not await _pods_ended(key, parts.cluster):
+        return None
+    end_data = _give_up_data(key) if is_last else _end_data(key, flow, parts, waited)
     data, kafka = await asyncio.gather(
-        _tried(key, _end_data(key, flow, parts, waited), waited),
-        _tried(key, _end_kafka(key, raw, flow, parts), waited),
+        _tried(key, end_data, waited), _tried(key, _end_kafka(key, raw, flow, parts), waited)
     )
     if not (data and kafka):
-        return False
-    if isinstance(data, FlowError):
-        await _tell(raw, "Warning", "TeardownIncomplete", f"{data.message}; {what_is_left(flow)}", parts)
-    elif drops_data(flow):
-        await _tell(raw, "Normal", "DataRemoved", "the flow's schemas and roles are gone from its database", parts)
-    if isinstance(kafka, FlowError):
-        await _tell(raw, "Warning", "TeardownIncomplete", f"{kafka.message}; {_LEFT_AT_KAFKA}", parts)
-    await forget_jobs(key, flow, parts.cluster)
-    return True
+        return None
+    if not is_last:
+        await leave_jobs(key, flow, parts.cluster)
+    news = [_incomplete(f"{data.message}; {what_is_left(flow)}")] if isinstance(data, FlowError) else []
+    news += [_DROPPED] if data is True and drops_data(flow) else []
+    return news + ([_incomplete(f"{kafka.message}; {_LEFT_AT_KAFKA}")] if isinstance(kafka, FlowError) else [])
 
 
 async def _tried(key: FlowKey, end: Awaitable[bool], waited: float) -> bool | FlowError:
@@ -115,6 +131,10 @@ async def _end_data(key: FlowKey, flow: OrderFlow, parts: Parts, waited: float) 
     raise await left(key, parts.cluster, "the job that drops it did not end in time")
 
 
+async def _give_up_data(key: FlowKey) -> bool:
+    raise DataLeftError("nothing can be started in a namespace that is being deleted", str(key))
+
+
 async def _end_kafka(key: FlowKey, raw: Object, flow: OrderFlow, parts: Parts) -> bool:
     if needs_admin(flow):
         await parts.provisioning.remove(key, flow, FlowStatus.of(raw.get("status")))
@@ -132,10 +152,14 @@ def _unforeseen(error: Exception) -> FlowError:
     return FlowError(TOPICS_READY, "TeardownFailed", f"{type(error).__name__}: {error}")
 
 
-async def _tell(raw: Object, kind: str, reason: str, words: str, parts: Parts) -> None:
-    logger.info("%s/%s: %s: %s", raw["metadata"]["namespace"], raw["metadata"]["name"], reason, words)
+def _incomplete(words: str) -> _News:
+    return _News("Warning", "TeardownIncomplete", words)
+
+
+async def _tell(raw: Object, news: _News, parts: Parts) -> None:
+    logger.info("%s/%s: %s: %s", raw["metadata"]["namespace"], raw["metadata"]["name"], news.reason, news.words)
     try:
-        await parts.cluster.post_event(event(raw, kind, reason, words, parts.now()))
+        await parts.cluster.post_event(event(raw, news.kind, news.reason, news.words, parts.now()))
     except ApiError as error:
         logger.warning("no event for %s: %s", raw["metadata"]["name"], error)
 

@@ -113,12 +113,11 @@ class Provisioning:
             raise KafkaUnavailableError(view.login.bootstrap, f"groups {', '.join(sorted(used))} have members yet")
         await self._kafka.remove(view.login, topics, view.mark.users)
         left = view.mark.without([*view.mark.topics, *view.mark.making] if gone else [], view.mark.users)
-        await self._marks.write(key, view.marks | {view.kafka: left})
+        await self._marks.write(key, flow, view.marks | {view.kafka: left})
 
-    async def forget(self, key: FlowKey) -> None:
+    def forget(self, key: FlowKey) -> None:
         """Let go of what is remembered of a flow that has nothing at its Kafka any more."""
         self._losses.forget(key)
-        await self._marks.forget(key)
 
     async def _look(
         self, key: FlowKey, flow: OrderFlow, identities: Mapping[str, _Identity], before: FlowStatus
@@ -148,7 +147,7 @@ class Provisioning:
     ) -> Provisioned:
         topics = {topic.name for topic in flow_topics(flow)}
         mine = view.mark.holding(view.found)
-        marked = await self._note(key, view, view.mark.claiming(view.found, topics, identities))
+        marked = await self._note(key, flow, view, view.mark.claiming(view.found, topics, identities))
         foreign = (topics & view.found.topics.keys()) - mine.keys()
         granted = foreign & await self._marks.granted(key) if foreign else frozenset()
         mark = marked.mark
@@ -167,17 +166,17 @@ class Provisioning:
         done = await self._kafka.provision(view.login, flow_topics(flow), users if view.login.mechanism else [], ours)
         made = (await self._kafka.look(view.login, done.created, [])).topics if done.created else {}
         unanswered = (topics - done.topics.keys()) | (done.created - made.keys())
-        await self._note(key, marked, mark.settled(made, unanswered).without(dropped, stale))
+        await self._note(key, flow, marked, mark.settled(made, unanswered).without(dropped, stale))
         done.problems += [UserTakenError(user) for user in taken]
         if lost := self._losses.note(key, identities.keys() & view.mark.users, view.found.users):
             done.problems.append(UsersTakenAwayError(lost))
         return done
 
-    async def _note(self, key: FlowKey, view: _View, mark: Mark) -> _View:
+    async def _note(self, key: FlowKey, flow: OrderFlow, view: _View, mark: Mark) -> _View:
         """Write the mark if it is another than before."""
         noted = replace(view, marks=view.marks | {view.kafka: mark})
         if await self._marks.of(key) != {kafka: one for kafka, one in noted.marks.items() if one}:
-            await self._marks.write(key, noted.marks)
+            await self._marks.write(key, flow, noted.marks)
         return noted
 
     async def _login(self, key: FlowKey, flow: OrderFlow) -> Login:

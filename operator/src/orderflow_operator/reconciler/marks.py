@@ -10,11 +10,11 @@ from dataclasses import dataclass, field, replace
 
 import msgspec
 
-from orderflow_model.flow import GROUP
+from orderflow_model.flow import GROUP, OrderFlow
 from orderflow_operator.kafka.admin import Found
 from orderflow_operator.kafka.client import Login
 from orderflow_operator.kubernetes.cache import FlowKey
-from orderflow_operator.kubernetes.labels import Object
+from orderflow_operator.kubernetes.labels import Object, owner_reference
 from orderflow_operator.kubernetes.objects import Cluster
 
 GRANTS = "orderflow.adoptions"
@@ -77,15 +77,10 @@ class Marks:
         data = await self._cluster.config(key.namespace, _name(key))
         return None if data is None else {kafka: msgspec.json.decode(text, type=Mark) for kafka, text in data.items()}
 
-    async def write(self, key: FlowKey, marks: Mapping[str, Mark]) -> None:
-        """Write all marks of a flow; that there are none is written too, else its status would tell what it had."""
+    async def write(self, key: FlowKey, flow: OrderFlow, marks: Mapping[str, Mark]) -> None:
+        """Write all marks of a flow. That there are none is written too, else its status would tell what it had."""
         data = {kafka: msgspec.json.encode(mark, order="sorted").decode() for kafka, mark in marks.items() if mark}
-        await self._cluster.write_config(key, _built(key, data))
-
-    async def forget(self, key: FlowKey) -> None:
-        """Let go of marks that say nothing any more, once the flow is let go."""
-        if await self.of(key) == {}:
-            await self._cluster.delete_config(key, _name(key))
+        await self._cluster.write_config(key, _built(key, flow, data))
 
     async def granted(self, key: FlowKey) -> frozenset[str]:
         """Read which topics their owners granted to the flow."""
@@ -97,8 +92,13 @@ def _name(key: FlowKey) -> str:
     return f"{key.name}.kafka"
 
 
-def _built(key: FlowKey, data: dict[str, str]) -> Object:
-    labels = {"app.kubernetes.io/part-of": key.name, "app.kubernetes.io/component": "marks"}
-    about = {f"{GROUP}/about": "what the flow has at its Kafka; without it the flow has nothing there"}
-    metadata = {"name": _name(key), "namespace": key.namespace, "labels": labels, "annotations": about}
+def _built(key: FlowKey, flow: OrderFlow, data: dict[str, str]) -> Object:
+    """Return the ConfigMap; one that says nothing goes with the flow."""
+    metadata: Object = {
+        "name": _name(key),
+        "namespace": key.namespace,
+        "labels": {"app.kubernetes.io/part-of": key.name, "app.kubernetes.io/component": "marks"},
+        "annotations": {f"{GROUP}/about": "what the flow has at its Kafka; without it the flow has nothing there"},
+    }
+    metadata |= {} if data else {"ownerReferences": [owner_reference(flow)]}
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}

@@ -4,7 +4,7 @@ The whole flow's when it is deleted (`finalize.py`), a service's when that leave
 only what is marked as the flow's, so it can be begun again at any time.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from orderflow_model.flow import OrderFlow
 from orderflow_model.names import role_name, schema_name
@@ -17,7 +17,7 @@ from orderflow_operator.kubernetes.objects import Cluster
 from orderflow_operator.reconciler.kafka_provisioner import drops_data
 from orderflow_operator.reconciler.pod_problems import trouble_of
 from orderflow_operator.reconciler.prune import NotYetGone
-from orderflow_operator.resources import removaljob
+from orderflow_operator.resources import removaljob, serviceaccount
 
 
 def service_names(flow: OrderFlow) -> list[str]:
@@ -25,15 +25,16 @@ def service_names(flow: OrderFlow) -> list[str]:
     return [service.name for service in flow.spec.services]
 
 
-def at_work(flow: OrderFlow, objects: Objects) -> set[str]:
-    """Return the key of the Job that drops what left the flow, where there is one."""
-    jobs = _jobs(flow, objects)
-    return jobs & {_job(flow, service_names(flow))} if jobs else jobs
+def at_work(flow: OrderFlow, objects: Objects, keep: Collection[str]) -> set[str]:
+    """Return the key of the Job that drops what left the flow, where one is needed: while an account is to go."""
+    accounts = entry(serviceaccount.KIND, "")
+    leaving = any(name.startswith(accounts) and name not in keep for name in objects)
+    return _of_now(flow, objects) if leaving else set()
 
 
 def called_off(flow: OrderFlow, objects: Objects) -> bool:
     """Tell whether a Job is still there that could drop what the flow has again: nothing may be made meanwhile."""
-    return bool(_jobs(flow, objects) - at_work(flow, objects))
+    return bool(_jobs(flow, objects) - _of_now(flow, objects))
 
 
 async def has_pods(key: FlowKey, keep: Sequence[str], cluster: Cluster) -> bool:
@@ -49,7 +50,7 @@ async def has_pods(key: FlowKey, keep: Sequence[str], cluster: Cluster) -> bool:
 async def remove_data(key: FlowKey, flow: OrderFlow, keep: Sequence[str], cluster: Cluster) -> bool:
     """Have all dropped but what the services to keep have; tell whether that is done. Raise FlowError.
 
-    Done stays done until `forget_jobs`.
+    Done stays done while the Job is there.
     """
     wanted = removaljob.build(flow, keep)
     live = cluster.objects(key).get(entry(removaljob.KIND, wanted["metadata"]["name"]))
@@ -61,10 +62,14 @@ async def remove_data(key: FlowKey, flow: OrderFlow, keep: Sequence[str], cluste
     return live.health.state is State.READY
 
 
-async def forget_jobs(key: FlowKey, flow: OrderFlow, cluster: Cluster) -> None:
-    """Take the Jobs away, so that the next time one runs again."""
+async def leave_jobs(key: FlowKey, flow: OrderFlow, cluster: Cluster) -> None:
+    """Let the Jobs go with the flow, which is about to; one that is done is not deleted, else it would run again."""
+    last = removaljob.build(flow, [])
     for kind, _, name in (job.partition("/") for job in _jobs(flow, cluster.objects(key))):
-        await cluster.remove(key, BY_NAME[kind], name)
+        if name == last["metadata"]["name"]:
+            await cluster.apply(key, flow.metadata.uid or "", removaljob.owned(last, flow))
+        else:
+            await cluster.remove(key, BY_NAME[kind], name)
 
 
 async def retire_data(key: FlowKey, flow: OrderFlow, cluster: Cluster) -> None:
@@ -74,7 +79,6 @@ async def retire_data(key: FlowKey, flow: OrderFlow, cluster: Cluster) -> None:
     keep = service_names(flow)
     if await has_pods(key, keep, cluster) or not await remove_data(key, flow, keep, cluster):
         raise NotYetGone
-    await forget_jobs(key, flow, cluster)
 
 
 async def left(key: FlowKey, cluster: Cluster, why: str) -> DataLeftError:
@@ -95,6 +99,11 @@ def what_is_left(flow: OrderFlow) -> str:
 
 def _job(flow: OrderFlow, keep: Sequence[str]) -> str:
     return entry(removaljob.KIND, removaljob.build(flow, keep)["metadata"]["name"])
+
+
+def _of_now(flow: OrderFlow, objects: Objects) -> set[str]:
+    jobs = _jobs(flow, objects)
+    return jobs & {_job(flow, service_names(flow))} if jobs else jobs
 
 
 def _jobs(flow: OrderFlow, objects: Objects) -> set[str]:

@@ -16,6 +16,7 @@ from orderflow_operator.kubernetes.labels import (
     digest,
     flow_labels,
     new_object,
+    owner_reference,
 )
 from orderflow_operator.resources.pod import SCRATCH, from_secret, hardened, plain, pod_spec, resources
 
@@ -47,6 +48,11 @@ def build(flow: OrderFlow, keep: Sequence[str]) -> Object:
         "template": template,
     }
     return built
+
+
+def owned(job: Object, flow: OrderFlow) -> Object:
+    """Return the Job as one that goes with the flow: once it is done."""
+    return job | {"metadata": job["metadata"] | {"ownerReferences": [owner_reference(flow)]}}
 
 
 def _pod(flow: OrderFlow, keep: Sequence[str]) -> Object:
