@@ -12,10 +12,11 @@ _MARK_DIGITS = 16
 
 @dataclass(frozen=True)
 class Stored:
-    """A Secret as it is there: which one of that name, and its values."""
+    """A Secret as it is there: which one of that name, its values, and the uids of what it goes with."""
 
     uid: str
     values: Mapping[str, str] = field(repr=False)
+    owners: frozenset[str] = frozenset()
 
     def mark(self, key: str) -> str:
         """Return what changes with a value and tells nothing of it, not even to who guesses it.
@@ -30,4 +31,5 @@ class Stored:
         """Return what stands in a Secret."""
         data = secret.get("data") or {}
         values = {key: base64.b64decode(value).decode(errors="replace") for key, value in data.items()}
-        return cls(secret["metadata"]["uid"], values)
+        owners = frozenset(owner["uid"] for owner in secret["metadata"].get("ownerReferences") or ())
+        return cls(secret["metadata"]["uid"], values, owners)

@@ -114,8 +114,8 @@ class Credentials:
         name = secret.database_name(flow, service)
         found = await self._look(key, name, partial(self._cluster.own_secret, key, flow.metadata.uid or "", name))
         password = found.values.get(secret.PASSWORD_KEY) if found else None
-        wanted = secret.build_database(flow, service, admin, password or secrets.token_urlsafe(_PASSWORD_BYTES))
-        if write and (found is None or found.values != secret.values(wanted)):
+        wanted = secret.build_database(flow, service, admin, password or _new_password())
+        if write and (found is None or found.values != secret.values(wanted) or _is_of_former(found, flow)):
             found = await self._write(key, wanted)
         return found.mark(secret.URL_KEY) if found else ""
 
@@ -138,8 +138,9 @@ class Credentials:
 
     async def _kafka_secret(self, key: FlowKey, flow: OrderFlow, name: str, *, write: bool) -> Stored | None:
         found = await self._look(key, name, partial(self._cluster.own_secret, key, flow.metadata.uid or "", name))
-        if write and not (found and found.values.get(PASSWORD_KEY)):
-            return await self._write(key, secret.build_kafka(flow, name, secrets.token_urlsafe(_PASSWORD_BYTES)))
+        password = found.values.get(PASSWORD_KEY) if found else None
+        if write and (not found or not password or _is_of_former(found, flow)):
+            return await self._write(key, secret.build_kafka(flow, name, password or _new_password()))
         return found
 
     async def _look(self, key: FlowKey, name: str, read: Callable[[], Awaitable[Stored | None]]) -> Stored | None:
@@ -158,6 +159,15 @@ class Credentials:
         if found is not None:
             seen[name] = (found, self._now() + _SEEN_SECONDS)
         return found
+
+
+def _is_of_former(found: Stored, flow: OrderFlow) -> bool:
+    """Tell whether a Secret is about to go with a flow of the same name that is gone, or with nothing."""
+    return flow.metadata.uid not in found.owners
+
+
+def _new_password() -> str:
+    return secrets.token_urlsafe(_PASSWORD_BYTES)
 
 
 def _why_not(place: str, outline: tuple[dict[str, str], frozenset[str]] | None) -> str:
