@@ -122,7 +122,8 @@ class ApiProxy:
 
 
 def _is_write(request: web.Request) -> bool:
-    return request.method in WRITES and not request.path.endswith("/events")
+    """Tell whether a request changes something that lasts: neither an event nor what is only tried."""
+    return request.method in WRITES and not request.path.endswith("/events") and "dryRun" not in request.query
 
 
 def _is_watch(request: web.Request) -> bool:

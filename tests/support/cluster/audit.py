@@ -6,7 +6,7 @@ from threading import Lock
 from typing import Any
 
 Call = dict[str, str]
-"""user, verb, code, resource, namespace, name, subresource; those that the call has."""
+"""user, verb, code, resource, namespace, name, subresource, only_tried; those that the call has."""
 
 
 class AuditLog:
@@ -41,4 +41,5 @@ def _is_answered(event: dict[str, Any]) -> bool:
 
 def _call(event: dict[str, Any]) -> Call:
     code = str(event["responseStatus"]["code"])
-    return {"user": event["user"]["username"], "verb": event["verb"], "code": code} | event.get("objectRef", {})
+    tried = {"only_tried": "yes"} if "dryRun=" in event["requestURI"] else {}
+    return {"user": event["user"]["username"], "verb": event["verb"], "code": code} | tried | event.get("objectRef", {})

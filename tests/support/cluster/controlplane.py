@@ -80,7 +80,8 @@ class ControlPlane:
 
     def writes(self, user: str = "") -> list[Call]:
         """The calls so far that change something."""
-        return [call for call in self.calls(user) if call["verb"] not in ("get", "list", "watch")]
+        changing = (call for call in self.calls(user) if call["verb"] not in ("get", "list", "watch"))
+        return [call for call in changing if "only_tried" not in call]
 
     def _spawn(self, name: str, arguments: list[str]) -> None:
         with (self.folder / f"{name}.log").open("ab") as log:
