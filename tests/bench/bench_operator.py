@@ -22,7 +22,7 @@ import psutil
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for `support`, as pytest has it
 
 from orderflow_model.loading.load import parse_flow
-from orderflow_operator.resources.build_context import Database, Surroundings
+from orderflow_operator.resources.build_context import BuildContext, Database
 from orderflow_operator.resources.desired import desired
 from orderflow_operator.resources.secret import build_database
 from support.cluster.api import Api, Json, background
@@ -218,7 +218,7 @@ def objects_of(raw: Json) -> list[Json]:
     """Give all that the operator makes of a flow."""
     flow = parse_flow({key: value for key, value in raw.items() if key != "status"})
     secrets = [build_database(flow, one.name, "postgresql://a:b@db.example/shop", "pw") for one in flow.spec.services]
-    return [*secrets, *desired(flow, Surroundings(keda=True, database=Database()))]
+    return [*secrets, *desired(flow, BuildContext(keda=True, database=Database()))]
 
 
 async def run(flows: list[int]) -> list[Json]:

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from orderflow_model.loading.load import parse_flow
-from orderflow_operator.resources.build_context import Database, Surroundings
+from orderflow_operator.resources.build_context import BuildContext, Database
 from orderflow_operator.resources.desired import desired
 from support.cluster.helm import OPERATOR, PLATFORM, ROOT, Helm, Json
 from support.cluster.judges import ACCEPTED, findings
@@ -23,7 +23,7 @@ def of_operator(file: str) -> list[Json]:
     """Give what the operator writes for a sample flow."""
     flow = yaml.safe_load((ROOT / "manifests/flows" / file).read_text())
     flow["metadata"] |= {"namespace": "shop", "uid": "00000000-0000-4000-8000-000000000000"}
-    return desired(parse_flow(flow), Surroundings(database=Database()))
+    return desired(parse_flow(flow), BuildContext(database=Database()))
 
 
 @pytest.fixture(scope="module")

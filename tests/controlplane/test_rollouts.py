@@ -9,7 +9,7 @@ import pytest
 from orderflow_model.loading.load import parse_flow
 from orderflow_model.postgres_uri import PostgresUri
 from orderflow_operator.reconciler.network import addresses
-from orderflow_operator.resources.build_context import Database, Surroundings
+from orderflow_operator.resources.build_context import BuildContext, Database
 from orderflow_operator.resources.desired import desired
 from support.cluster.api import Json
 from support.cluster.facts import facts
@@ -171,7 +171,7 @@ def _pictured(stand: Stand, flow: Json, uri: str) -> set[str]:
     metadata = {**flow["metadata"], "namespace": stand.namespace, "uid": "uid"}
     parsed, database = parse_flow({**flow, "metadata": metadata}), PostgresUri.parse(uri)
     ports = tuple(sorted({port for _, port in addresses(parsed, database)}))
-    return facts(desired(parsed, Surroundings(keda=True, database=Database.of(database), ports=ports)))
+    return facts(desired(parsed, BuildContext(keda=True, database=Database.of(database), ports=ports)))
 
 
 async def _pods(stand: Stand) -> set[str]:

@@ -5,7 +5,7 @@ import logging
 
 from orderflow_operator import logs
 from orderflow_operator.kubernetes.client import Api
-from orderflow_operator.manager import Life
+from orderflow_operator.manager import Manager
 from orderflow_operator.options import Options, parse
 
 logger = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ def main() -> None:
 async def run(options: Options) -> None:
     """Live until told to stop. kopf ends by itself when the CRD goes; the next life waits for it to come back."""
     async with Api() as api:
-        while (error := await Life(api, options).live()) is not None:
+        while (error := await Manager(api, options).run()) is not None:
             logger.warning("kopf ended, all begins anew: %r", error)
             await asyncio.sleep(_RESTART_SECONDS)
 

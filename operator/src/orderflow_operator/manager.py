@@ -1,4 +1,4 @@
-"""The operator's parts put together, and run until kopf ends. `__main__` begins one life after another.
+"""The operator's parts put together, and run until kopf ends. `__main__` begins one manager after another.
 
 kopf brings events of flows and the webhook, `reflector.py` what belongs to flows; both only fill the queue, whose
 workers reconcile.
@@ -16,20 +16,20 @@ import kopf
 from orderflow_operator.entrypoints import admission, flow_events
 from orderflow_operator.entrypoints.probes import serving
 from orderflow_operator.kafka.admin import KafkaAdmin
-from orderflow_operator.kubernetes.cache import FlowKey, Store
+from orderflow_operator.kubernetes.cache import FlowKey, ObjectCache
 from orderflow_operator.kubernetes.client import USER_AGENT, Api, ApiError
 from orderflow_operator.kubernetes.kinds import KINDS
 from orderflow_operator.kubernetes.labels import Object
-from orderflow_operator.kubernetes.objects import Cluster
-from orderflow_operator.kubernetes.reflector import Watch
+from orderflow_operator.kubernetes.objects import ObjectClient
+from orderflow_operator.kubernetes.reflector import Reflector
 from orderflow_operator.metrics import FLOWS, OBJECTS, QUEUE
 from orderflow_operator.options import Options
-from orderflow_operator.reconciler.context import Parts
+from orderflow_operator.reconciler.context import Dependencies
 from orderflow_operator.reconciler.credentials import Credentials
 from orderflow_operator.reconciler.kafka_provisioner import Provisioning
-from orderflow_operator.reconciler.ownership import Claims
+from orderflow_operator.reconciler.ownership import OwnershipIndex
 from orderflow_operator.reconciler.reconcile import reconcile
-from orderflow_operator.reconciler.validation import Verdict, judge, made_at
+from orderflow_operator.reconciler.validation import Validation, made_at, validate
 from orderflow_operator.reconciler.workqueue import PROGRESS_SECONDS, Queue
 
 logger = logging.getLogger(__name__)
@@ -38,20 +38,20 @@ STALLED_SECONDS = 300.0
 _SWEEP_SECONDS = 30.0
 
 
-class Life:
-    """All parts, from a first look at the cluster until kopf ends. Nothing is carried from one life to the next."""
+class Manager:
+    """All parts, from a first look at the cluster until kopf ends. Nothing is carried over to the next manager."""
 
     def __init__(self, api: Api, options: Options) -> None:
         self._options = options
         self._scopes: Sequence[str | None] = options.namespaces or (None,)
-        self._queue = Queue(lambda key: reconcile(key, self._parts))
-        store = Store(self._queue.add, lambda key: self._queue.add(key, PROGRESS_SECONDS))
-        self._watches = [Watch(api, store, kind, namespace) for namespace in self._scopes for kind in KINDS]
-        self._cluster = Cluster(api, store, self._watches)
+        self._queue = Queue(lambda key: reconcile(key, self._deps))
+        cache = ObjectCache(self._queue.add, lambda key: self._queue.add(key, PROGRESS_SECONDS))
+        self._reflectors = [Reflector(api, cache, kind, namespace) for namespace in self._scopes for kind in KINDS]
+        self._cluster = ObjectClient(api, cache, self._reflectors)
         credentials = Credentials(self._cluster, time.monotonic)
-        self._parts = Parts(
+        self._deps = Dependencies(
             cluster=self._cluster,
-            claims=Claims(),
+            ownership=OwnershipIndex(),
             credentials=credentials,
             provisioning=Provisioning(self._cluster, credentials, KafkaAdmin(), time.monotonic),
             wake=self._queue.add,
@@ -62,10 +62,10 @@ class Life:
         )
         self._started = asyncio.Event()
         QUEUE.set_function(self._queue.waiting)
-        FLOWS.set_function(lambda: len(self._parts.claims))
-        OBJECTS.set_function(lambda: len(store))
+        FLOWS.set_function(lambda: len(self._deps.ownership))
+        OBJECTS.set_function(lambda: len(cache))
 
-    async def live(self) -> Exception | None:
+    async def run(self) -> Exception | None:
         """Work until kopf ends; return why it did, None when it was told to. Raise whatever else fails."""
         async with asyncio.TaskGroup() as group:
             work = group.create_task(self._work())
@@ -84,8 +84,8 @@ class Life:
             serving(self._options.http_port, self._alive, self._started.is_set),
             asyncio.TaskGroup() as group,
         ):
-            for watch in self._watches:
-                group.create_task(watch.run())
+            for reflector in self._reflectors:
+                group.create_task(reflector.run())
             await self._cluster.listed()
             await self._claim()
             group.create_task(self._queue.run())
@@ -99,9 +99,9 @@ class Life:
         """Know who has which topics before anyone asks: flows come one by one, and not by age."""
         for namespace in self._scopes:
             async for raw in self._cluster.flows(namespace):
-                verdict = judge(raw, Claims(), {})
-                if verdict.flow is not None and verdict.valid:
-                    self._parts.claims.put(_key(raw), verdict.flow, made_at(raw))
+                validation = validate(raw, OwnershipIndex(), {})
+                if validation.flow is not None and validation.valid:
+                    self._deps.ownership.put(_key(raw), validation.flow, made_at(raw))
 
     async def _sweep(self) -> None:
         """Give a turn to flows that nobody told of: kopf can miss one that is made as the CRD comes back."""
@@ -128,7 +128,7 @@ class Life:
             await asyncio.wait([work])
 
         if self._options.webhook_port is not None:
-            admission.register(registry, self._judge)
+            admission.register(registry, self._validate)
             _serve_webhook(settings, self._options)
         await kopf.operator(
             registry=registry,
@@ -140,8 +140,8 @@ class Life:
             namespaces=self._options.namespaces,
         )
 
-    def _judge(self, raw: Object) -> Verdict:
-        return judge(raw, self._parts.claims, self._cluster.objects(_key(raw)))
+    def _validate(self, raw: Object) -> Validation:
+        return validate(raw, self._deps.ownership, self._cluster.objects(_key(raw)))
 
 
 def _serve_webhook(settings: kopf.OperatorSettings, options: Options) -> None:

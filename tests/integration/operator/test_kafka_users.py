@@ -10,7 +10,7 @@ from confluent_kafka.admin import AdminClient
 
 from orderflow_cli.servers.ports import free_port
 from orderflow_model.topics import Topic
-from orderflow_operator.kafka.acls import Access, Operation
+from orderflow_operator.kafka.acls import Acl, Operation
 from orderflow_operator.kafka.acls import ResourceType as Type
 from orderflow_operator.kafka.admin import KafkaAdmin, User
 from orderflow_operator.kafka.client import Login
@@ -19,8 +19,8 @@ from support.cluster.kafka_rights import KafkaRights
 from support.tools.certificates import certificates
 from support.tools.secure_kafka import ROOT, ROOT_PASSWORD, SecureKafka
 
-MAY_WRITE = Access(Type.TOPIC, "asked", (Operation.WRITE,))
-MAY_READ = Access(Type.GROUP, "shop.asker", (Operation.READ,))
+MAY_WRITE = Acl(Type.TOPIC, "asked", (Operation.WRITE,))
+MAY_READ = Acl(Type.GROUP, "shop.asker", (Operation.READ,))
 TOPICS = [Topic(name, 1, 1, 60_000) for name in ("asked", "answered")]
 
 

@@ -108,8 +108,8 @@ def _check_name(item: Json) -> None:
 
 def _check_owner(item: Json, others: Sequence[Json]) -> None:
     """Refuse a resource whose topic an older one has; of two of one second, the one that is Ready is the older."""
-    rivals = [one for one in others if _is_managed(one) and _topic(one) == _topic(item)]
-    claims = ((*_age(one), one["metadata"]["name"]) for one in rivals)
+    conflicts = [one for one in others if _is_managed(one) and _topic(one) == _topic(item)]
+    claims = ((*_age(one), one["metadata"]["name"]) for one in conflicts)
     first, *rest = sorted(claims)
     mine = first[2] == item["metadata"]["name"]
     if rest and not (mine and first[:2] != rest[0][:2]):

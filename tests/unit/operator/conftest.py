@@ -9,7 +9,7 @@ import yaml
 
 from orderflow_model.flow import OrderFlow
 from orderflow_model.loading.load import parse_flow
-from orderflow_operator.resources.build_context import Database, Surroundings
+from orderflow_operator.resources.build_context import BuildContext, Database
 from orderflow_operator.resources.desired import desired
 
 SHOP = Path(__file__).parents[3] / "manifests" / "flows" / "shop.yaml"
@@ -38,17 +38,17 @@ def shop(document: dict[str, Any]) -> OrderFlow:
 
 
 @pytest.fixture
-def around() -> Surroundings:
+def context() -> BuildContext:
     """A cluster with KEDA, and a database that is known."""
-    return Surroundings(keda=True, database=Database("abcdef01"), ports=(5432,))
+    return BuildContext(keda=True, database=Database("abcdef01"), ports=(5432,))
 
 
 @pytest.fixture
-def build(around: Surroundings) -> Callable[..., Built]:
+def build(context: BuildContext) -> Callable[..., Built]:
     """All objects of a flow by kind and name."""
 
-    def build_all(flow: OrderFlow, surroundings: Surroundings = around) -> Built:
-        objects = desired(flow, surroundings)
+    def build_all(flow: OrderFlow, given: BuildContext = context) -> Built:
+        objects = desired(flow, given)
         found = {(one["kind"], one["metadata"]["name"]): one for one in objects}
         assert len(found) == len(objects), "two objects have the same kind and name"
         return found

@@ -15,7 +15,7 @@ from orderflow_model import environment
 from orderflow_model.flow import OrderFlow
 from orderflow_model.loading.load import parse_flow
 from orderflow_operator.monitoring.settings import Monitoring
-from orderflow_operator.resources.build_context import Database, Network, Surroundings
+from orderflow_operator.resources.build_context import BuildContext, Database, Network
 from orderflow_operator.resources.desired import desired
 from orderflow_operator.resources.pod import SCRATCH
 
@@ -76,7 +76,7 @@ def of_kind(objects: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
 @given(flows(), st.booleans())
 def test_names_are_unique_and_short_enough(flow: OrderFlow, keda: bool) -> None:
     """No two objects meet under one name, and what Kubernetes or KEDA derive from a name still fits."""
-    objects = desired(flow, Surroundings(keda=keda, database=Database(), monitoring=Monitoring()))
+    objects = desired(flow, BuildContext(keda=keda, database=Database(), monitoring=Monitoring()))
     names = [(one["kind"], one["metadata"]["name"]) for one in objects]
     assert len(set(names)) == len(names)
     assert all(len(name) <= 63 for kind, name in names if kind != "KafkaTopic")
@@ -88,7 +88,7 @@ def test_names_are_unique_and_short_enough(flow: OrderFlow, keda: bool) -> None:
 @given(flows())
 def test_every_object_says_whose_it_is(flow: OrderFlow) -> None:
     """Labels name the flow; the flow owns all but topics that are to outlive it."""
-    for one in desired(flow, Surroundings(keda=True, database=Database(), monitoring=Monitoring())):
+    for one in desired(flow, BuildContext(keda=True, database=Database(), monitoring=Monitoring())):
         metadata = one["metadata"]
         assert metadata["labels"]["orderflow.dev/flow"] == flow.metadata.name
         assert metadata["labels"]["app.kubernetes.io/managed-by"] == "orderflow"
@@ -100,7 +100,7 @@ def test_every_object_says_whose_it_is(flow: OrderFlow) -> None:
 @given(flows())
 def test_access_is_exactly_the_matrix(flow: OrderFlow) -> None:
     """A service reads what it subscribes, writes what it publishes and its dead letters, in its own group: no more."""
-    objects = desired(flow, Surroundings(keda=True, database=Database()))
+    objects = desired(flow, BuildContext(keda=True, database=Database()))
     users = {one["metadata"]["name"]: one for one in of_kind(objects, "KafkaUser")}
     if flow.spec.kafka.provisioner == "Admin":
         assert users == {}
@@ -133,7 +133,7 @@ def granted(user: dict[str, Any]) -> set[tuple[str, str, str]]:
 @given(flows())
 def test_every_pod_is_restricted(flow: OrderFlow) -> None:
     """No pod has a token, a right, a writable root or a volume of its node's; temporary files have their place."""
-    objects = desired(flow, Surroundings(database=Database()))
+    objects = desired(flow, BuildContext(database=Database()))
     for one in [*of_kind(objects, "Deployment"), *of_kind(objects, "Job")]:
         pod = one["spec"]["template"]["spec"]
         assert pod["automountServiceAccountToken"] is False
@@ -152,16 +152,16 @@ def test_every_pod_is_restricted(flow: OrderFlow) -> None:
 @given(flows(), st.booleans())
 def test_replicas_are_left_to_the_autoscaler(flow: OrderFlow, keda: bool) -> None:
     """Each service has one who says how many pods there are: the resource, KEDA or the load."""
-    objects = desired(flow, Surroundings(keda=keda, database=Database()))
+    objects = desired(flow, BuildContext(keda=keda, database=Database()))
     scaled = {one["metadata"]["name"] for one in objects if one["kind"] in ("ScaledObject", "HorizontalPodAutoscaler")}
     fixed = {one["metadata"]["name"] for one in of_kind(objects, "Deployment") if "replicas" in one["spec"]}
     assert scaled & fixed == set()
     assert len(scaled | fixed) == len(flow.spec.services)
 
 
-def test_same_flow_gives_same_objects(shop: OrderFlow, around: Surroundings) -> None:
+def test_same_flow_gives_same_objects(shop: OrderFlow, context: BuildContext) -> None:
     """What is wanted depends on nothing but the flow and its surroundings."""
-    assert json.dumps(desired(shop, around)) == json.dumps(desired(shop, around))
+    assert json.dumps(desired(shop, context)) == json.dumps(desired(shop, context))
 
 
 def test_pod_and_laptop_have_the_same_environment(shop: OrderFlow, build: Build) -> None:
@@ -248,8 +248,8 @@ def test_a_flow_opens_no_way_out_of_its_namespace(document: dict[str, Any]) -> N
     """Whatever brokers and collector it names: but for DNS each rule is for pods of its own namespace."""
     document["spec"]["kafka"] = {"provisioner": "Admin", "bootstrapServers": ["203.0.113.9:22", "kafka.other.svc:6379"]}
     document["spec"]["tracing"] = {"endpoint": "http://metadata.example:80"}
-    around = Surroundings(database=Database(), ports=(22, 80, 6379))
-    policy = of_kind(desired(parse_flow(document), around), "NetworkPolicy")[0]
+    context = BuildContext(database=Database(), ports=(22, 80, 6379))
+    policy = of_kind(desired(parse_flow(document), context), "NetworkPolicy")[0]
     dns, *others = policy["spec"]["egress"]
     assert {port["port"] for port in dns["ports"]} == {53, 5353}
     assert [rule["to"] for rule in others] == [[{"podSelector": {}}]]
@@ -258,8 +258,8 @@ def test_a_flow_opens_no_way_out_of_its_namespace(document: dict[str, Any]) -> N
 def test_the_administrator_says_where_flows_may_go_besides(shop: OrderFlow) -> None:
     """Rules of the operator's options stand in each flow's policy as they are; so do the ports of DNS."""
     rule = {"to": [{"ipBlock": {"cidr": "10.1.0.0/16"}}], "ports": [{"protocol": "TCP", "port": 5432}]}
-    around = Surroundings(database=Database(), network=Network((1053,), (rule,)))
-    policy = of_kind(desired(shop, around), "NetworkPolicy")[0]
+    context = BuildContext(database=Database(), network=Network((1053,), (rule,)))
+    policy = of_kind(desired(shop, context), "NetworkPolicy")[0]
     assert rule in policy["spec"]["egress"]
     assert {port["port"] for port in policy["spec"]["egress"][0]["ports"]} == {1053}
 

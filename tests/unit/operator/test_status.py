@@ -13,11 +13,11 @@ from orderflow_model.topic_changes import Ours
 from orderflow_model.topics import flow_topics
 from orderflow_operator.kubernetes.errors import ConflictError, DatabaseSecretMissingError, KafkaUnavailableError
 from orderflow_operator.kubernetes.health import Health, State
-from orderflow_operator.reconciler.events import announcements
-from orderflow_operator.reconciler.ownership import Claims
-from orderflow_operator.reconciler.pod_problems import Trouble, migration_of
-from orderflow_operator.reconciler.status import Seen, refused, status_of
-from orderflow_operator.reconciler.validation import Verdict, judge
+from orderflow_operator.reconciler.events import condition_events
+from orderflow_operator.reconciler.ownership import OwnershipIndex
+from orderflow_operator.reconciler.pod_problems import PodProblem, migration_of
+from orderflow_operator.reconciler.status import Observation, refused, status_of
+from orderflow_operator.reconciler.validation import Validation, validate
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 READY = Health(State.READY, ready=1, wanted=1)
@@ -25,12 +25,12 @@ NONE = FlowStatus()
 
 
 @pytest.fixture
-def well(shop: OrderFlow) -> Seen:
+def well(shop: OrderFlow) -> Observation:
     """The reference flow with all as it should be."""
     services = [service.name for service in shop.spec.services]
-    return Seen(
+    return Observation(
         flow=shop,
-        verdict=Verdict(shop),
+        validation=Validation(shop),
         topics={topic.name: Health(State.READY, wanted=topic.partitions) for topic in flow_topics(shop)},
         users={f"shop-{name}": READY for name in services},
         services=dict.fromkeys(services, READY),
@@ -52,7 +52,7 @@ def said(status: FlowStatus, kind: str) -> str:
     return condition.message
 
 
-def test_a_flow_that_is_as_it_says_is_ready(well: Seen) -> None:
+def test_a_flow_that_is_as_it_says_is_ready(well: Observation) -> None:
     """Every condition holds, for the generation that was looked at."""
     status = status_of(well, NONE, NOW)
     assert told(status) == {
@@ -68,7 +68,7 @@ def test_a_flow_that_is_as_it_says_is_ready(well: Seen) -> None:
     assert {one.observed_generation for one in status.conditions} == {1}
 
 
-def test_the_same_flow_has_the_same_status_later(well: Seen) -> None:
+def test_the_same_flow_has_the_same_status_later(well: Observation) -> None:
     """Time alone changes nothing, so that nothing is written at rest."""
     first = status_of(well, NONE, NOW)
     waiting = replace(well, services=dict(well.services) | {"order": Health(State.PENDING, "RollingOut", "", 0, 1)})
@@ -77,14 +77,14 @@ def test_the_same_flow_has_the_same_status_later(well: Seen) -> None:
     assert status_of(waiting, rolling, NOW + timedelta(seconds=9)) == rolling
 
 
-def test_a_status_survives_the_api_server(well: Seen) -> None:
+def test_a_status_survives_the_api_server(well: Observation) -> None:
     """What is written is read back as it was."""
     status = status_of(well, NONE, NOW)
     assert FlowStatus.of(status.model_dump(mode="json", exclude_none=True)) == status
     assert FlowStatus.of({"conditions": "nonsense"}) == NONE
 
 
-def test_what_needs_a_person_is_told_of_before_what_takes_time(well: Seen) -> None:
+def test_what_needs_a_person_is_told_of_before_what_takes_time(well: Observation) -> None:
     """Ready names the missing Secret, though topics are not ready either."""
     seen = replace(well, topics={}, problems=(DatabaseSecretMissingError("shop-db", "uri"),), migrations={})
     status = status_of(seen, NONE, NOW)
@@ -93,7 +93,7 @@ def test_what_needs_a_person_is_told_of_before_what_takes_time(well: Seen) -> No
     assert told(status)["TopicsReady"] == ("False", "NotApplied")
 
 
-def test_a_problem_stands_in_the_condition_it_belongs_to(well: Seen) -> None:
+def test_a_problem_stands_in_the_condition_it_belongs_to(well: Observation) -> None:
     """A broker that is away says nothing about pods, and the other way round."""
     problems = (KafkaUnavailableError("kafka:9092", "timed out"), ConflictError("Service", "shop-order", "Helm"))
     status = status_of(replace(well, problems=problems), NONE, NOW)
@@ -103,12 +103,12 @@ def test_a_problem_stands_in_the_condition_it_belongs_to(well: Seen) -> None:
     assert "Service shop-order belongs to Helm" in said(status, "ServicesReady")
 
 
-def test_the_worst_pod_speaks_for_its_service(well: Seen) -> None:
+def test_the_worst_pod_speaks_for_its_service(well: Observation) -> None:
     """Reason and last line stand by the service and in the condition."""
     seen = replace(
         well,
         services=dict(well.services) | {"payment": Health(State.PENDING, "RollingOut", "", 1, 3)},
-        troubles={"payment": Trouble("CrashLoopBackOff", "pod p: ValueError: no provider")},
+        pod_problems={"payment": PodProblem("CrashLoopBackOff", "pod p: ValueError: no provider")},
     )
     status = status_of(seen, NONE, NOW)
     payment = next(one for one in status.services if one.name == "payment")
@@ -117,7 +117,7 @@ def test_the_worst_pod_speaks_for_its_service(well: Seen) -> None:
     assert "service payment: pod p: ValueError: no provider" in said(status, "ServicesReady")
 
 
-def test_a_rollout_past_its_deadline_is_degraded(well: Seen) -> None:
+def test_a_rollout_past_its_deadline_is_degraded(well: Observation) -> None:
     """Deployed is not stable: the deadline counts from the rollout, and a new one starts anew."""
     late = replace(well, services=dict(well.services) | {"order": Health(State.PENDING, "RollingOut", "", 0, 1)})
     began = status_of(late, NONE, NOW)
@@ -129,7 +129,7 @@ def test_a_rollout_past_its_deadline_is_degraded(well: Seen) -> None:
     assert told(status_of(anew, after, NOW + timedelta(seconds=602)))["Degraded"] == ("False", "AsExpected")
 
 
-def test_a_failed_migration_is_degraded_with_its_last_words(well: Seen) -> None:
+def test_a_failed_migration_is_degraded_with_its_last_words(well: Observation) -> None:
     """Its pod's last line says what to mend."""
     waiting = Health(State.PENDING, "RollingOut", "", 0, 1)
     seen = replace(
@@ -137,14 +137,14 @@ def test_a_failed_migration_is_degraded_with_its_last_words(well: Seen) -> None:
         services=dict.fromkeys(well.services, waiting),
         migrations=dict(well.migrations)
         | {"payment": Health(State.FAILED, "BackoffLimitExceeded", "Job has reached the specified backoff limit")},
-        troubles={migration_of("payment"): Trouble("Error", "pod m: migration failed: InvalidPasswordError")},
+        pod_problems={migration_of("payment"): PodProblem("Error", "pod m: migration failed: InvalidPasswordError")},
     )
     status = status_of(seen, NONE, NOW)
     assert told(status)["Degraded"] == ("True", "MigrationFailed")
     assert "InvalidPasswordError" in said(status, "ServicesReady")
 
 
-def test_what_a_flow_works_without_is_degraded_and_told_beside_ready(well: Seen) -> None:
+def test_what_a_flow_works_without_is_degraded_and_told_beside_ready(well: Observation) -> None:
     """An autoscaler that cannot act takes no pod away; why it cannot stands where people look."""
     broken = Health(State.FAILED, "FailedGetResourceMetric", "no metrics returned from resource metrics API")
     status = status_of(replace(well, helpers={"HorizontalPodAutoscaler/shop-order": broken}), NONE, NOW)
@@ -155,7 +155,7 @@ def test_what_a_flow_works_without_is_degraded_and_told_beside_ready(well: Seen)
     assert "metrics-server" in said(status, "Degraded")
 
 
-def test_what_strimzi_leaves_lying_is_told_with_what_may_be_wrong(well: Seen) -> None:
+def test_what_strimzi_leaves_lying_is_told_with_what_may_be_wrong(well: Observation) -> None:
     """It needs its time; after that its operator, the namespace and the Kafka's name are to be looked at."""
     waiting = Health(State.PENDING, "WaitingForStrimzi", "Strimzi has not taken it up yet")
     seen = replace(well, topics=dict.fromkeys(well.topics, waiting), users=dict.fromkeys(well.users, waiting))
@@ -173,25 +173,25 @@ def test_what_strimzi_leaves_lying_is_told_with_what_may_be_wrong(well: Seen) ->
     ), "users are made after topics, and have their own time"
 
 
-def test_a_refused_edit_leaves_what_runs_as_it_was_told(well: Seen, document: dict[str, Any]) -> None:
+def test_a_refused_edit_leaves_what_runs_as_it_was_told(well: Observation, document: dict[str, Any]) -> None:
     """Valid and Ready turn; services and topics keep what was last seen of them."""
     before = status_of(well, NONE, NOW)
     document["spec"]["services"][2]["subscribes"].append("NEVER_SAID")
-    after = refused(judge(document, Claims(), {}), 2, before, NOW + timedelta(seconds=5))
+    after = refused(validate(document, OwnershipIndex(), {}), 2, before, NOW + timedelta(seconds=5))
     assert told(after)["Valid"] == told(after)["Ready"] == ("False", "Invalid")
     assert told(after)["ServicesReady"] == ("True", "Ready")
     assert after.services == before.services
     assert after.observed_generation == 2
 
 
-def test_a_paused_flow_is_neither_ready_nor_not(well: Seen) -> None:
+def test_a_paused_flow_is_neither_ready_nor_not(well: Observation) -> None:
     """Whoever waits for Ready waits; the message says how to go on."""
     status = status_of(replace(well, paused=True), NONE, NOW)
     assert told(status)["Ready"] == ("Unknown", "Paused")
     assert "orderflow.dev/paused" in said(status, "Ready")
 
 
-def test_strange_words_of_others_fit_the_schema(well: Seen) -> None:
+def test_strange_words_of_others_fit_the_schema(well: Observation) -> None:
     """A reason that is no word and a message without end do not keep the status from being written."""
     odd = Health(State.FAILED, "9 lives!", "x" * 100_000, 0, 10**9)
     status = status_of(replace(well, topics=dict(well.topics) | {"shop.order-created": odd}), NONE, NOW)
@@ -199,11 +199,11 @@ def test_strange_words_of_others_fit_the_schema(well: Seen) -> None:
     assert len(said(status, "TopicsReady")) <= 4096
 
 
-def test_people_are_told_of_turns_and_not_of_progress(well: Seen, document: dict[str, Any]) -> None:
+def test_people_are_told_of_turns_and_not_of_progress(well: Observation, document: dict[str, Any]) -> None:
     """Events: ready once, a missing Secret once; nothing of a rollout under way."""
 
     def reasons(before: FlowStatus, after: FlowStatus) -> list[tuple[str, str]]:
-        return [(one["type"], one["reason"]) for one in announcements(document, before, after, NOW)]
+        return [(one["type"], one["reason"]) for one in condition_events(document, before, after, NOW)]
 
     rolling = replace(well, services=dict(well.services) | {"order": Health(State.PENDING, "RollingOut", "", 0, 1)})
     missing = replace(well, problems=(DatabaseSecretMissingError("shop-db", "uri"),))
@@ -215,19 +215,19 @@ def test_people_are_told_of_turns_and_not_of_progress(well: Seen, document: dict
     for why in ("NotSupported", "KafkaError", "ReconciliationPaused", "Forbidden"):
         stands = replace(well, topics=dict(well.topics) | {"shop.order-created": Health(State.FAILED, why, "no")})
         assert reasons(ready, status_of(stands, ready, NOW)) == [("Warning", why)]
-    assert reasons(NONE, refused(judge({**document, "spec": {}}, Claims(), {}), 1, NONE, NOW)) == [
+    assert reasons(NONE, refused(validate({**document, "spec": {}}, OwnershipIndex(), {}), 1, NONE, NOW)) == [
         ("Warning", "Invalid")
     ]
 
 
-def test_generations_are_those_of_the_resource(document: dict[str, Any], well: Seen) -> None:
+def test_generations_are_those_of_the_resource(document: dict[str, Any], well: Observation) -> None:
     """A condition never speaks of a generation that was not looked at."""
     document["metadata"]["generation"] = 9
     status = status_of(replace(well, flow=parse_flow(document)), NONE, NOW)
     assert {one.observed_generation for one in status.conditions} == {9}
 
 
-def test_a_topic_that_turned_out_to_be_anothers_is_not_remembered_as_ours(well: Seen) -> None:
+def test_a_topic_that_turned_out_to_be_anothers_is_not_remembered_as_ours(well: Observation) -> None:
     """What the status says was made here is believed where nothing better is known: it says no more than is true."""
     mine = {name: Ours(True, frozenset()) for name in well.topics}
     before = status_of(replace(well, ours=mine), NONE, NOW)

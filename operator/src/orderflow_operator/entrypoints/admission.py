@@ -13,35 +13,35 @@ from orderflow_model.flow import GROUP, PLURAL, VERSION
 from orderflow_model.lint.transitions import lint_change
 from orderflow_model.loading.load import parse_flow
 from orderflow_operator.kubernetes.labels import Object
-from orderflow_operator.reconciler.validation import Verdict
+from orderflow_operator.reconciler.validation import Validation
 
-Judge = Callable[[Object], Verdict]
+Validate = Callable[[Object], Validation]
 
 _REFUSED = 422
 _MOST_WARNINGS = 20
 
 
-def register(registry: kopf.OperatorRegistry, judge: Judge) -> None:
-    """Have kopf serve the webhook by that judgement."""
+def register(registry: kopf.OperatorRegistry, validate: Validate) -> None:
+    """Have kopf serve the webhook by that validation."""
 
     @kopf.on.validate(GROUP, VERSION, PLURAL, operations=["CREATE", "UPDATE"], registry=registry, id="orderflow")
-    def validate(warnings: list[str], new: Any = None, old: Any = None, **_: Any) -> None:
+    def admit(warnings: list[str], new: Any = None, old: Any = None, **_: Any) -> None:
         """Refuse what cannot be, warn of what is odd."""
-        warnings.extend(review(dict(new), dict(old) if old else None, judge))
+        warnings.extend(review(dict(new), dict(old) if old else None, validate))
 
 
-def review(new: Object, old: Object | None, judge: Judge) -> list[str]:
+def review(new: Object, old: Object | None, validate: Validate) -> list[str]:
     """Return warnings for a new version of a resource; raise AdmissionError when it is refused."""
     if new["metadata"].get("deletionTimestamp"):
         return []
-    verdict = judge(new)
-    if not verdict.valid:
-        raise kopf.AdmissionError(f"{verdict.reason}: {verdict.message}", code=_REFUSED)
-    if verdict.flow is not None and old is not None:
+    validation = validate(new)
+    if not validation.valid:
+        raise kopf.AdmissionError(f"{validation.reason}: {validation.message}", code=_REFUSED)
+    if validation.flow is not None and old is not None:
         changes = _changes(old, new)
         if changes:
             raise kopf.AdmissionError("; ".join(map(str, changes)), code=_REFUSED)
-    return [str(finding) for finding in verdict.warnings[:_MOST_WARNINGS]]
+    return [str(finding) for finding in validation.warnings[:_MOST_WARNINGS]]
 
 
 def _changes(old: Object, new: Object) -> Iterable[Finding]:

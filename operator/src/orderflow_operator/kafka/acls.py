@@ -35,7 +35,7 @@ class Operation(StrEnum):
 
 
 @dataclass(frozen=True)
-class Access:
+class Acl:
     """One thing that a user may do."""
 
     type: ResourceType
@@ -60,29 +60,29 @@ def autoscaler_user(flow: OrderFlow) -> str:
     return kafka_lag_user_name(flow.metadata.namespace or "", flow.metadata.name)
 
 
-def service_access(flow: OrderFlow, service: Service) -> tuple[Access, ...]:
+def service_acls(flow: OrderFlow, service: Service) -> tuple[Acl, ...]:
     """Return what a service may do: read what it subscribes, write what it publishes, its dead letters, its group."""
     reads = _topics(flow, service.subscribes)
     writes = _topics(flow, service.publishes)
     if not service.subscribes:
-        return tuple(Access(ResourceType.TOPIC, topic, (Operation.WRITE,)) for topic in writes)
+        return tuple(Acl(ResourceType.TOPIC, topic, (Operation.WRITE,)) for topic in writes)
     writes = [*writes, dead_letter_topic_name(flow.metadata.name, service.name)]
-    group = Access(ResourceType.GROUP, group_name(flow.metadata.name, service.name), (Operation.READ,))
+    group = Acl(ResourceType.GROUP, group_name(flow.metadata.name, service.name), (Operation.READ,))
     return (*(_on_topic(topic, topic in reads, topic in writes) for topic in dict.fromkeys([*reads, *writes])), group)
 
 
-def autoscaler_access(flow: OrderFlow, services: Iterable[Service]) -> tuple[Access, ...]:
+def autoscaler_acls(flow: OrderFlow, services: Iterable[Service]) -> tuple[Acl, ...]:
     """Return what the autoscaler of these services may do: look at their lag."""
     services = tuple(services)
     topics = dict.fromkeys(topic for service in services for topic in _topics(flow, service.subscribes))
     groups = (group_name(flow.metadata.name, service.name) for service in services)
     return (
-        *(Access(ResourceType.TOPIC, topic, (Operation.DESCRIBE,)) for topic in topics),
-        *(Access(ResourceType.GROUP, group, (Operation.DESCRIBE,)) for group in groups),
+        *(Acl(ResourceType.TOPIC, topic, (Operation.DESCRIBE,)) for topic in topics),
+        *(Acl(ResourceType.GROUP, group, (Operation.DESCRIBE,)) for group in groups),
     )
 
 
-def permitted(rules: Iterable[Access], topics: Collection[str]) -> tuple[Access, ...]:
+def permitted(rules: Iterable[Acl], topics: Collection[str]) -> tuple[Acl, ...]:
     """Return the rules that speak of these topics: there is no right on a topic that is not the flow's.
 
     A group goes with its dead letters: who has one name has the other.
@@ -95,9 +95,9 @@ def bound_to(kind: ResourceType, name: str) -> str:
     return name if kind is ResourceType.TOPIC else f"{name}{DEAD_LETTERS}"
 
 
-def _on_topic(topic: str, reads: bool, writes: bool) -> Access:
+def _on_topic(topic: str, reads: bool, writes: bool) -> Acl:
     operations = ((Operation.READ, reads), (Operation.WRITE, writes))
-    return Access(ResourceType.TOPIC, topic, tuple(operation for operation, given in operations if given))
+    return Acl(ResourceType.TOPIC, topic, tuple(operation for operation, given in operations if given))
 
 
 def _topics(flow: OrderFlow, events: Iterable[str]) -> list[str]:

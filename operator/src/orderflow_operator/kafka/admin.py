@@ -41,7 +41,7 @@ _TYPES = {acls.ResourceType.TOPIC: ResourceType.TOPIC, acls.ResourceType.GROUP: 
 _GONE = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.RESOURCE_NOT_FOUND, KafkaError.GROUP_ID_NOT_FOUND)
 _NO_AUTHORIZER = (KafkaError.SECURITY_DISABLED, KafkaError.UNSUPPORTED_VERSION)
 
-Rules = tuple[acls.Access, ...]
+Rules = tuple[acls.Acl, ...]
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class KafkaAdmin:
         self._clients: dict[Login, KafkaClient] = {}
         self._passwords_set: set[tuple[Login, User]] = set()
 
-    async def look(self, login: Login, topics: Collection[str], users: Collection[str]) -> Found:
+    async def observe(self, login: Login, topics: Collection[str], users: Collection[str]) -> Found:
         """Return which Kafka it is, and what of these topics and users is there; raise KafkaUnavailableError."""
         return await asyncio.to_thread(self._look, login, list(topics), list(users))
 
@@ -233,7 +233,7 @@ def _set_access(client: AdminClient, user: str, rules: Rules, kept: Collection[s
     _settle(client.delete_acls([_exactly(one) for one in stale]) if stale else {})
 
 
-def _bindings(principal: str, rule: acls.Access) -> list[AclBinding]:
+def _bindings(principal: str, rule: acls.Acl) -> list[AclBinding]:
     return [
         AclBinding(
             _TYPES[rule.type],

@@ -27,7 +27,7 @@ class Authority:
 
 
 @dataclass(frozen=True)
-class Broker:
+class KafkaConnection:
     """`mechanism` is None without users, `authority` where the system's own will do."""
 
     bootstrap: str
@@ -47,15 +47,17 @@ class Broker:
         return kafka_secret_name(owner, strimzi=self.strimzi)
 
 
-def broker(flow: OrderFlow) -> Broker:
+def kafka_connection(flow: OrderFlow) -> KafkaConnection:
     """Return how pods of the flow reach their Kafka."""
     kafka = flow.spec.kafka
     if kafka.provisioner is Provisioner.STRIMZI:
         authority = Authority(f"{kafka.cluster}-cluster-ca-cert", "ca.crt")
-        return Broker(f"{kafka.cluster}-kafka-bootstrap:{STRIMZI_PORT}", True, "SCRAM-SHA-512", authority, True)
+        return KafkaConnection(
+            f"{kafka.cluster}-kafka-bootstrap:{STRIMZI_PORT}", True, "SCRAM-SHA-512", authority, True
+        )
     type_ = kafka.authentication.type if kafka.authentication else AuthenticationType.NONE
     bootstrap = ",".join(kafka.bootstrap_servers)
-    return Broker(bootstrap, kafka.tls is not None, _MECHANISMS.get(type_), _authority(kafka), False)
+    return KafkaConnection(bootstrap, kafka.tls is not None, _MECHANISMS.get(type_), _authority(kafka), False)
 
 
 def _authority(kafka: Kafka) -> Authority | None:

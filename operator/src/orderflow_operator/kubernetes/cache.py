@@ -9,7 +9,13 @@ from typing import NamedTuple
 
 import msgspec
 
-from orderflow_operator.kubernetes.cached_object import Live, Seen, after_apply, after_watch, seen
+from orderflow_operator.kubernetes.cached_object import (
+    CachedObject,
+    DecodedObject,
+    after_apply,
+    after_watch,
+    decode_object,
+)
 from orderflow_operator.kubernetes.kinds import Kind
 
 
@@ -23,7 +29,7 @@ class FlowKey(NamedTuple):
         return f"{self.namespace}/{self.name}"
 
 
-Objects = Mapping[str, Live]
+Objects = Mapping[str, CachedObject]
 OnChange = Callable[[FlowKey], None]
 
 
@@ -32,7 +38,7 @@ def entry(kind: str, name: str) -> str:
     return f"{kind}/{name}"
 
 
-class Store:
+class ObjectCache:
     """What is there, by flow.
 
     `on_drift` hears of a flow when one of its objects came, went or is not as applied, `on_progress` when one only
@@ -40,7 +46,7 @@ class Store:
     """
 
     def __init__(self, on_drift: OnChange, on_progress: OnChange) -> None:
-        self._flows: dict[FlowKey, dict[str, Live]] = {}
+        self._flows: dict[FlowKey, dict[str, CachedObject]] = {}
         self._on_drift = on_drift
         self._on_progress = on_progress
 
@@ -53,24 +59,24 @@ class Store:
 
     def add_applied(self, kind: Kind, answer: bytes) -> None:
         """Remember an object as the API server answered our own write; nobody needs to hear of it."""
-        found, live = after_apply(kind, answer)
-        self._keep(kind, found, live)
+        found, cached = after_apply(kind, answer)
+        self._keep(kind, found, cached)
 
     def add_watched(self, kind: Kind, data: bytes | msgspec.Raw) -> str:
         """Remember an object that was listed or watched; return its resource version."""
-        found = seen(data)
+        found = decode_object(data)
         if found.flow:
             key, name = _key(found), entry(kind.name, found.metadata.name)
             known = self._flows.get(key, {}).get(name)
             if known is None or known.version < found.version:
-                _, live = after_watch(kind, data, known)
-                self._keep(kind, found, live)
-                self._tell(key, known, live)
+                _, cached = after_watch(kind, data, known)
+                self._keep(kind, found, cached)
+                self._tell(key, known, cached)
         return found.metadata.resource_version
 
     def remove_watched(self, kind: Kind, data: bytes | msgspec.Raw) -> str:
         """Forget an object that was deleted, unless it was made again meanwhile; return its resource version."""
-        found = seen(data)
+        found = decode_object(data)
         key, name = _key(found), entry(kind.name, found.metadata.name)
         known = self._flows.get(key, {}).get(name)
         if known is not None and known.version <= found.version:
@@ -87,8 +93,8 @@ class Store:
 
     def retain(self, kind: Kind, namespace: str | None, present: set[tuple[FlowKey, str]], version: int) -> None:
         """Forget what a complete list of a kind, in a namespace or in all, did not hold, and is not newer than it."""
-        for key, name, live in list(self._of_kind(kind, namespace)):
-            if (key, name) not in present and live.version <= version:
+        for key, name, cached in list(self._of_kind(kind, namespace)):
+            if (key, name) not in present and cached.version <= version:
                 self.remove(key, kind.name, name)
                 self._on_drift(key)
 
@@ -98,27 +104,27 @@ class Store:
             if namespace in (None, key.namespace):
                 self._on_drift(key)
 
-    def _of_kind(self, kind: Kind, namespace: str | None) -> Iterator[tuple[FlowKey, str, Live]]:
+    def _of_kind(self, kind: Kind, namespace: str | None) -> Iterator[tuple[FlowKey, str, CachedObject]]:
         prefix = entry(kind.name, "")
         for key, objects in self._flows.items():
             if namespace in (None, key.namespace):
-                for name, live in objects.items():
+                for name, cached in objects.items():
                     if name.startswith(prefix):
-                        yield key, name.removeprefix(prefix), live
+                        yield key, name.removeprefix(prefix), cached
 
-    def _tell(self, key: FlowKey, before: Live | None, after: Live) -> None:
+    def _tell(self, key: FlowKey, before: CachedObject | None, after: CachedObject) -> None:
         if before is None or (before.clean, before.applied) != (after.clean, after.applied):
             self._on_drift(key)
         elif before.health != after.health:
             self._on_progress(key)
 
-    def _keep(self, kind: Kind, found: Seen, live: Live) -> None:
+    def _keep(self, kind: Kind, found: DecodedObject, cached: CachedObject) -> None:
         objects = self._flows.setdefault(_key(found), {})
         name = entry(kind.name, found.metadata.name)
         known = objects.get(name)
-        if known is None or known.version <= live.version:
-            objects[name] = live
+        if known is None or known.version <= cached.version:
+            objects[name] = cached
 
 
-def _key(found: Seen) -> FlowKey:
+def _key(found: DecodedObject) -> FlowKey:
     return FlowKey(found.metadata.namespace, found.flow)

@@ -38,7 +38,7 @@ class _Metadata(msgspec.Struct, rename="camel"):
     managed_fields: list[_Managed] = []
 
 
-class Seen(msgspec.Struct):
+class DecodedObject(msgspec.Struct):
     """An object as far as it is read from an answer or a watch."""
 
     metadata: _Metadata
@@ -57,7 +57,7 @@ class Seen(msgspec.Struct):
         return int(text) if text.isdigit() else 0
 
 
-class Live(msgspec.Struct, gc=False, frozen=True):
+class CachedObject(msgspec.Struct, gc=False, frozen=True):
     """What is kept, thousands of times. `applied`: digest of what we applied, 0 for nothing. `fields`: digest of what
     we own. `clean`: whether it is as we applied it.
     """
@@ -69,23 +69,25 @@ class Live(msgspec.Struct, gc=False, frozen=True):
     health: Health
 
 
-def seen(data: bytes | msgspec.Raw) -> Seen:
+def decode_object(data: bytes | msgspec.Raw) -> DecodedObject:
     """Read an object from JSON."""
     return _SEEN.decode(data)
 
 
-_SEEN = msgspec.json.Decoder(Seen)
+_SEEN = msgspec.json.Decoder(DecodedObject)
 
 
-def after_apply(kind: Kind, answer: bytes) -> tuple[Seen, Live]:
+def after_apply(kind: Kind, answer: bytes) -> tuple[DecodedObject, CachedObject]:
     """Return what to keep of an object that we have just applied: as it is now is how we wanted it."""
-    found = seen(answer)
+    found = decode_object(answer)
     return found, _live(kind, found, clean=True)
 
 
-def after_watch(kind: Kind, data: bytes | msgspec.Raw, known: Live | None) -> tuple[Seen, Live]:
+def after_watch(
+    kind: Kind, data: bytes | msgspec.Raw, known: CachedObject | None
+) -> tuple[DecodedObject, CachedObject]:
     """Return what to keep of an object that was listed or watched."""
-    found = seen(data)
+    found = decode_object(data)
     if known is not None and known.fields == _fields(found) and known.applied == _applied(found):
         return found, _live(kind, found, clean=known.clean)
     return found, _live(kind, found, clean=_as_applied(kind, data, found))
@@ -134,12 +136,12 @@ def _selects(selector: str, item: Any) -> bool:
     return isinstance(item, Mapping) and all(item.get(key) == value for key, value in keys.items())
 
 
-def _live(kind: Kind, found: Seen, clean: bool) -> Live:
+def _live(kind: Kind, found: DecodedObject, clean: bool) -> CachedObject:
     health = health_of(kind.name, found.metadata.generation, found.spec, found.status)
-    return Live(found.version, _applied(found), _fields(found), clean, health)
+    return CachedObject(found.version, _applied(found), _fields(found), clean, health)
 
 
-def _applied(found: Seen) -> int:
+def _applied(found: DecodedObject) -> int:
     return _number(found.metadata.annotations.get(HASH_ANNOTATION, ""))
 
 
@@ -150,14 +152,14 @@ def _number(digest: str) -> int:
         return 0
 
 
-def _ours(found: Seen) -> bytes:
+def _ours(found: DecodedObject) -> bytes:
     for entry in found.metadata.managed_fields:
         if entry.manager == FIELD_MANAGER and entry.operation == "Apply" and not entry.subresource:
             return bytes(entry.fieldsV1)
     return b"{}"
 
 
-def _fields(found: Seen) -> int:
+def _fields(found: DecodedObject) -> int:
     return _digest(_ours(found))
 
 
@@ -165,7 +167,7 @@ def _digest(text: bytes) -> int:
     return int.from_bytes(hashlib.blake2b(text, digest_size=_DIGEST_BYTES).digest())
 
 
-def _as_applied(kind: Kind, data: bytes | msgspec.Raw, found: Seen) -> bool:
+def _as_applied(kind: Kind, data: bytes | msgspec.Raw, found: DecodedObject) -> bool:
     fields = msgspec.json.decode(_ours(found))
     if not fields:
         return False

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from orderflow_model.flow import GROUP
-from orderflow_operator.kubernetes.cache import FlowKey, Objects, Store, entry
+from orderflow_operator.kubernetes.cache import FlowKey, ObjectCache, Objects, entry
 from orderflow_operator.kubernetes.cached_object import digest_of, owns, written
 from orderflow_operator.kubernetes.client import FIELD_MANAGER, Api, ApiError
 from orderflow_operator.kubernetes.errors import (
@@ -30,7 +30,7 @@ from orderflow_operator.kubernetes.labels import (
     OWNER_ANNOTATION,
     Object,
 )
-from orderflow_operator.kubernetes.reflector import Watch
+from orderflow_operator.kubernetes.reflector import Reflector
 from orderflow_operator.kubernetes.stored import Stored
 from orderflow_operator.metrics import WRITES
 
@@ -50,26 +50,26 @@ class _Head(msgspec.Struct):
     status: _HeadStatus = _HeadStatus()
 
 
-class Cluster:
+class ObjectClient:
     """The API server and what is remembered of it."""
 
-    def __init__(self, api: Api, store: Store, watches: Sequence[Watch]) -> None:
+    def __init__(self, api: Api, store: ObjectCache, watches: Sequence[Reflector]) -> None:
         self._api = api
-        self._store = store
-        self._watches = watches
+        self._cache = store
+        self._reflectors = watches
 
     async def listed(self) -> None:
         """Wait until what is there is known."""
-        for watch in self._watches:
-            await watch.listed.wait()
+        for reflector in self._reflectors:
+            await reflector.listed.wait()
 
     def served(self, kind: Kind) -> bool:
         """Tell whether the API of a kind is there."""
-        return any(watch.served for watch in self._watches if watch.kind is kind)
+        return any(reflector.served for reflector in self._reflectors if reflector.kind is kind)
 
     def objects(self, key: FlowKey) -> Objects:
         """Return what is there of a flow."""
-        return self._store.objects(key)
+        return self._cache.objects(key)
 
     async def namespace_ends(self, namespace: str) -> bool:
         """Tell whether a namespace is being deleted, by whether anything new is refused there for that."""
@@ -125,11 +125,11 @@ class Cluster:
         kind, name = BY_NAME[wanted["kind"]], wanted["metadata"]["name"]
         if kind.optional and not self.served(kind):
             raise NotServedError(kind.name, kind.api_version)
-        live, digest = self.objects(key).get(entry(kind.name, name)), digest_of(wanted)
-        if live is not None and live.clean and live.applied == digest:
+        cached, digest = self.objects(key).get(entry(kind.name, name)), digest_of(wanted)
+        if cached is not None and cached.clean and cached.applied == digest:
             return False
         body = _with_hash(wanted, digest)
-        if live is None:
+        if cached is None:
             if kind.name == "KafkaUser":
                 await self.check_user_secret(key, name)
             answer = await self._create(kind, key, uid, name, body)
@@ -137,7 +137,7 @@ class Cluster:
             if _leaves_replicas(wanted):
                 await self._hand_over_replicas(kind, key, name)
             answer = await self._write(kind, key, name, body)
-        self._store.add_applied(kind, answer)
+        self._cache.add_applied(kind, answer)
         return True
 
     async def current(self, key: FlowKey, kind: Kind, name: str) -> Object | None:
@@ -146,13 +146,13 @@ class Cluster:
 
     async def remove(self, key: FlowKey, kind: Kind, name: str) -> None:
         """Delete an object of the flow, if it is still the one we know."""
-        live = self.objects(key).get(entry(kind.name, name))
-        if live is None:
+        cached = self.objects(key).get(entry(kind.name, name))
+        if cached is None:
             return
         waiting = "Foreground" if kind.name == "Job" else "Background"  # what is left of a Job still works
-        body = {"propagationPolicy": waiting, "preconditions": {"resourceVersion": str(live.version)}}
+        body = {"propagationPolicy": waiting, "preconditions": {"resourceVersion": str(cached.version)}}
         if await self._delete(kind, key, name, body):
-            self._store.remove(key, kind.name, name)
+            self._cache.remove(key, kind.name, name)
 
     async def service(self, namespace: str, name: str) -> Object | None:
         """Read a Service; None when it is not there."""

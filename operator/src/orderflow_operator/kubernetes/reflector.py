@@ -11,8 +11,8 @@ import sys
 
 import msgspec
 
-from orderflow_operator.kubernetes.cache import FlowKey, Store
-from orderflow_operator.kubernetes.cached_object import seen
+from orderflow_operator.kubernetes.cache import FlowKey, ObjectCache
+from orderflow_operator.kubernetes.cached_object import decode_object
 from orderflow_operator.kubernetes.client import Api, ApiError
 from orderflow_operator.kubernetes.kinds import Kind
 from orderflow_operator.kubernetes.labels import FLOW_LABEL, MANAGED_BY, MANAGED_BY_LABEL
@@ -36,15 +36,15 @@ class _Gone(Exception):  # noqa: N818 - the API server's word for it
     """The version to go on from is no longer there: list again."""
 
 
-class Watch:
+class Reflector:
     """One kind in one namespace, or in all. `served` tells whether its API is there, `listed` that this is known."""
 
-    def __init__(self, api: Api, store: Store, kind: Kind, namespace: str | None) -> None:
+    def __init__(self, api: Api, store: ObjectCache, kind: Kind, namespace: str | None) -> None:
         self.kind = kind
         self.served = False
         self.listed = asyncio.Event()
         self._api = api
-        self._store = store
+        self._cache = store
         self._namespace = namespace
         self._path = kind.path(namespace)
 
@@ -62,7 +62,7 @@ class Watch:
     async def _failed(self, error: ApiError, version: str) -> str:
         if error.status == 404:
             self.served = False
-            self._store.retain(self.kind, self._namespace, set(), sys.maxsize)
+            self._cache.retain(self.kind, self._namespace, set(), sys.maxsize)
             self.listed.set()
             await asyncio.sleep(_UNSERVED_PAUSE_SECONDS)
             return ""
@@ -77,17 +77,17 @@ class Watch:
         while True:
             page = await self._api.page(self._path, after, labelSelector=SELECTOR)
             for item in page.items:
-                metadata = seen(item)
+                metadata = decode_object(item)
                 present.add((FlowKey(metadata.metadata.namespace, metadata.flow), metadata.metadata.name))
-                self._store.add_watched(self.kind, item)
+                self._cache.add_watched(self.kind, item)
             await asyncio.sleep(0)
             after = page.metadata.continue_
             if not after:
                 break
         if not self.served and self.kind.optional:
-            self._store.wake(self._namespace)  # what flows want depends on it
+            self._cache.wake(self._namespace)  # what flows want depends on it
         self.served = True
-        self._store.retain(self.kind, self._namespace, present, int(page.metadata.resource_version))
+        self._cache.retain(self.kind, self._namespace, present, int(page.metadata.resource_version))
         self.listed.set()
         return page.metadata.resource_version
 
@@ -112,10 +112,10 @@ class Watch:
     def _take(self, event: _Event) -> str:
         match event.type:
             case "ADDED" | "MODIFIED":
-                return self._store.add_watched(self.kind, event.object)
+                return self._cache.add_watched(self.kind, event.object)
             case "DELETED":
-                return self._store.remove_watched(self.kind, event.object)
+                return self._cache.remove_watched(self.kind, event.object)
             case "BOOKMARK":
-                return seen(event.object).metadata.resource_version
+                return decode_object(event.object).metadata.resource_version
             case _:
                 raise _Gone

@@ -11,20 +11,20 @@ from orderflow_operator.kubernetes.cache import FlowKey, Objects, entry
 from orderflow_operator.kubernetes.errors import FlowError
 from orderflow_operator.kubernetes.health import State
 from orderflow_operator.kubernetes.labels import SERVICE_LABEL, Object
-from orderflow_operator.kubernetes.objects import Cluster
-from orderflow_operator.reconciler.context import Parts, Turn
+from orderflow_operator.kubernetes.objects import ObjectClient
+from orderflow_operator.reconciler.context import Dependencies, ReconcileContext
 from orderflow_operator.reconciler.finalize import add_finalizers
 from orderflow_operator.reconciler.kafka_provisioner import needs_admin
-from orderflow_operator.reconciler.observe import fares
+from orderflow_operator.reconciler.observe import observed_health
 from orderflow_operator.reconciler.prune import prune
 from orderflow_operator.reconciler.removal import at_work, called_off, retire_data
 from orderflow_operator.reconciler.rights import is_known, permitted
-from orderflow_operator.reconciler.rollout import Rollout, is_in_question, needed, observe, widened
+from orderflow_operator.reconciler.rollout import Rollout, is_in_question, needed, observe_rollout, widened
 from orderflow_operator.resources import deployment, kafkatopic, migrationjob, networkpolicy
 
 
 @dataclass(frozen=True)
-class Done:
+class ChangeResult:
     """What apply and prune did: what was found at Kafka, what could not be, whether anything was written or removed.
 
     `ending`: all is as wanted but for what pods that are ending still need.
@@ -37,49 +37,53 @@ class Done:
     ending: bool = False
 
 
-async def make_true(turn: Turn, parts: Parts) -> Done:
+async def apply_changes(context: ReconcileContext, deps: Dependencies) -> ChangeResult:
     """Write what differs and remove what is no longer wanted; what cannot be is among the problems."""
-    await add_finalizers(turn.key, turn.raw, turn.flow, parts.cluster)
-    outlive, objects = _outlives(turn.flow), parts.cluster.objects(turn.key)
-    asked = needs_admin(turn.flow) or is_in_question(turn, objects, outlive)
-    rollout = await observe(turn, parts.cluster) if asked else Rollout()
-    wanted = await widened(turn, parts.cluster, rollout)
+    await add_finalizers(context.key, context.raw, context.flow, deps.cluster)
+    outlive, objects = _outlives(context.flow), deps.cluster.objects(context.key)
+    asked = needs_admin(context.flow) or is_in_question(context, objects, outlive)
+    rollout = await observe_rollout(context, deps.cluster) if asked else Rollout()
+    wanted = await widened(context, deps.cluster, rollout)
     provisioned, (applied, refusals) = await asyncio.gather(
         # a broker that is away holds up nothing else
-        parts.provisioning.provision(turn.key, turn.flow, turn.around, turn.before, rollout.under_way),
-        _apply(turn, wanted, parts.cluster),
+        deps.provisioning.provision(context.key, context.flow, context.build, context.before, rollout.under_way),
+        _apply(context, wanted, deps.cluster),
     )
-    kept = needed(turn, parts.cluster.objects(turn.key), outlive, rollout)
-    keep = {entry(one["kind"], one["metadata"]["name"]) for one in turn.wanted} | kept
-    keep |= at_work(turn.flow, parts.cluster.objects(turn.key), keep)
-    pruned, kept_back = await prune(turn.key, keep, outlive, parts.cluster, partial(_retire, turn, parts))
+    kept = needed(context, deps.cluster.objects(context.key), outlive, rollout)
+    keep = {entry(one["kind"], one["metadata"]["name"]) for one in context.wanted} | kept
+    keep |= at_work(context.flow, deps.cluster.objects(context.key), keep)
+    pruned, kept_back = await prune(context.key, keep, outlive, deps.cluster, partial(_retire, context, deps))
     problems = [*provisioned.problems, *refusals, *kept_back]
     ending = bool(rollout.ending) and not rollout.waiting
-    return Done(provisioned, problems, applied, pruned or bool(kept or rollout.ending), ending)
+    return ChangeResult(provisioned, problems, applied, pruned or bool(kept or rollout.ending), ending)
 
 
-async def _retire(turn: Turn, parts: Parts, key: FlowKey, owner: str) -> None:
+async def _retire(context: ReconcileContext, deps: Dependencies, key: FlowKey, owner: str) -> None:
     """Take what a service had besides objects; raise FlowError, or NotYetGone."""
-    await retire_data(key, turn.flow, parts.cluster)
-    await parts.credentials.remove(key, owner)
+    await retire_data(key, context.flow, deps.cluster)
+    await deps.credentials.remove(key, owner)
 
 
-async def _apply(turn: Turn, wanted: list[Object], cluster: Cluster) -> tuple[bool, list[FlowError]]:
+async def _apply(
+    context: ReconcileContext, wanted: list[Object], cluster: ObjectClient
+) -> tuple[bool, list[FlowError]]:
     """Apply what can be by now; tell whether anything was written, and what was refused.
 
     Topics come first: rights are given on those alone that turn out to be the flow's.
     """
     topics = [one for one in wanted if one["kind"] == kafkatopic.KIND]
-    applied, refusals = await _apply_all(turn, cluster, topics)
-    objects = cluster.objects(turn.key)
+    applied, refusals = await _apply_all(context, cluster, topics)
+    objects = cluster.objects(context.key)
     others = (one for one in permitted(wanted, objects) if one["kind"] != kafkatopic.KIND)
-    rest = [one for one in others if is_known(one, objects) and not _waits(one, turn, objects)]
-    more, problems = await _apply_all(turn, cluster, rest)
+    rest = [one for one in others if is_known(one, objects) and not _waits(one, context, objects)]
+    more, problems = await _apply_all(context, cluster, rest)
     return applied or more, [*refusals, *problems]
 
 
-async def _apply_all(turn: Turn, cluster: Cluster, wanted: Iterable[Object]) -> tuple[bool, list[FlowError]]:
-    applying = (cluster.apply(turn.key, turn.uid, one) for one in wanted)
+async def _apply_all(
+    context: ReconcileContext, cluster: ObjectClient, wanted: Iterable[Object]
+) -> tuple[bool, list[FlowError]]:
+    applying = (cluster.apply(context.key, context.uid, one) for one in wanted)
     results = await asyncio.gather(*applying, return_exceptions=True)
     failures = [one for one in results if isinstance(one, BaseException) and not isinstance(one, FlowError)]
     if failures:
@@ -87,23 +91,23 @@ async def _apply_all(turn: Turn, cluster: Cluster, wanted: Iterable[Object]) -> 
     return any(one is True for one in results), [one for one in results if isinstance(one, FlowError)]
 
 
-def _waits(wanted: Object, turn: Turn, objects: Objects) -> bool:
+def _waits(wanted: Object, context: ReconcileContext, objects: Objects) -> bool:
     """Tell whether an object is not to be made yet: pods wait for migration and password, that for what is dropped,
     and all of them for the database.
     """
     needs_database = wanted["kind"] in (migrationjob.KIND, deployment.KIND, networkpolicy.KIND)
-    if needs_database and (turn.admin is None or called_off(turn.flow, objects)):
+    if needs_database and (context.admin is None or called_off(context.flow, objects)):
         return True
     if wanted["kind"] != deployment.KIND:
         return False
     service = wanted["metadata"]["labels"][SERVICE_LABEL]
-    return service in turn.around.proofs.missing or not _is_migrated(service, turn, objects)
+    return service in context.build.proofs.missing or not _is_migrated(service, context, objects)
 
 
-def _is_migrated(service: str, turn: Turn, objects: Objects) -> bool:
-    jobs = (one for one in turn.wanted if one["kind"] == migrationjob.KIND)
+def _is_migrated(service: str, context: ReconcileContext, objects: Objects) -> bool:
+    jobs = (one for one in context.wanted if one["kind"] == migrationjob.KIND)
     mine = (job for job in jobs if job["metadata"]["labels"][SERVICE_LABEL] == service)
-    return all(fares(job, objects).state is State.READY for job in mine)
+    return all(observed_health(job, objects).state is State.READY for job in mine)
 
 
 def _outlives(flow: OrderFlow) -> frozenset[str]:

@@ -8,21 +8,21 @@ from orderflow_model.flow import OrderFlow
 from orderflow_model.status import FlowStatus
 from orderflow_operator.kubernetes.cache import FlowKey
 from orderflow_operator.kubernetes.labels import Object
-from orderflow_operator.kubernetes.objects import Cluster
+from orderflow_operator.kubernetes.objects import ObjectClient
 from orderflow_operator.monitoring.settings import Monitoring
 from orderflow_operator.reconciler.credentials import Admin, Credentials
 from orderflow_operator.reconciler.kafka_provisioner import Provisioning
-from orderflow_operator.reconciler.ownership import Claims
+from orderflow_operator.reconciler.ownership import OwnershipIndex
 from orderflow_operator.reconciler.status import PAUSED_ANNOTATION
-from orderflow_operator.resources.build_context import Network, Surroundings
+from orderflow_operator.resources.build_context import BuildContext, Network
 
 
 @dataclass(frozen=True)
-class Parts:
+class Dependencies:
     """What a reconcile works with. `rollout_deadline` in seconds."""
 
-    cluster: Cluster
-    claims: Claims
+    cluster: ObjectClient
+    ownership: OwnershipIndex
     credentials: Credentials
     provisioning: Provisioning
     wake: Callable[[FlowKey], None]
@@ -33,14 +33,14 @@ class Parts:
 
 
 @dataclass(frozen=True)
-class Turn:
-    """What one reconcile knows once it has looked: the flow, what is around it, what it wants, what was said of it."""
+class ReconcileContext:
+    """What one reconcile knows once it has looked: the flow, what is built by, what it wants, what was said."""
 
     key: FlowKey
     raw: Object
     flow: OrderFlow
     admin: Admin | None
-    around: Surroundings
+    build: BuildContext
     wanted: list[Object]
     before: FlowStatus
 

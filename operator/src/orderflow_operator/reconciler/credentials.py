@@ -14,7 +14,7 @@ from orderflow_model.flow import OrderFlow
 from orderflow_model.lint.secrets import ADDRESSES_KEY, LOGIN_PLACE, USABLE_LABEL, foreign_secrets
 from orderflow_model.names import object_name
 from orderflow_model.postgres_uri import PostgresUri
-from orderflow_operator.kafka.connection import PASSWORD_KEY, broker
+from orderflow_operator.kafka.connection import PASSWORD_KEY, kafka_connection
 from orderflow_operator.kubernetes.cache import FlowKey, Objects, entry
 from orderflow_operator.kubernetes.errors import (
     DatabaseSecretInvalidError,
@@ -23,7 +23,7 @@ from orderflow_operator.kubernetes.errors import (
 )
 from orderflow_operator.kubernetes.health import State
 from orderflow_operator.kubernetes.labels import Object, digest
-from orderflow_operator.kubernetes.objects import Cluster
+from orderflow_operator.kubernetes.objects import ObjectClient
 from orderflow_operator.kubernetes.stored import Stored
 from orderflow_operator.resources import deployment, kafkauser, secret
 from orderflow_operator.resources.build_context import Database, Proofs
@@ -47,7 +47,7 @@ class Admin:
 class Credentials:
     """Makes Secrets, and tells what stands in them."""
 
-    def __init__(self, cluster: Cluster, now: Callable[[], float]) -> None:
+    def __init__(self, cluster: ObjectClient, now: Callable[[], float]) -> None:
         self._cluster = cluster
         self._now = now
         self._seen: dict[FlowKey, dict[str, tuple[Stored, float]]] = {}
@@ -94,8 +94,8 @@ class Credentials:
 
     async def kafka_passwords(self, key: FlowKey, flow: OrderFlow, owners: Iterable[str]) -> dict[str, str]:
         """Return the password of each Kafka user that we make ourselves, by the name of the objects it belongs to."""
-        reach = broker(flow)
-        kept = {owner: await self._kafka_secret(key, flow, reach.secret(owner), write=True) for owner in owners}
+        connection = kafka_connection(flow)
+        kept = {owner: await self._kafka_secret(key, flow, connection.secret(owner), write=True) for owner in owners}
         return {owner: found.values[PASSWORD_KEY] for owner, found in kept.items() if found}
 
     def forget(self, key: FlowKey) -> None:
@@ -121,15 +121,15 @@ class Credentials:
 
     async def _user(self, key: FlowKey, flow: OrderFlow, service: str, objects: Objects, write: bool) -> str | None:
         """Return the mark of a Kafka user's Secret: None before there is one, empty where it was taken away."""
-        reach, owner = broker(flow), object_name(flow.metadata.name, service)
-        name = reach.secret(owner)
-        if reach.mechanism is None:
+        connection, owner = kafka_connection(flow), object_name(flow.metadata.name, service)
+        name = connection.secret(owner)
+        if connection.mechanism is None:
             return ""
-        if not reach.strimzi:
+        if not connection.strimzi:
             found = await self._kafka_secret(key, flow, name, write=write)
             return found.mark(PASSWORD_KEY) if found else None
-        live = objects.get(entry(kafkauser.KIND, owner))
-        made = live is not None and live.health.state is State.READY
+        cached = objects.get(entry(kafkauser.KIND, owner))
+        made = cached is not None and cached.health.state is State.READY
         if not made and entry(deployment.KIND, owner) not in objects:
             return None
         found = await self._look(key, name, partial(self._cluster.stored, key.namespace, name))

@@ -15,7 +15,7 @@ from orderflow_operator.reconciler.status import changed
 _WORDS_MAX = 1024
 
 
-def announcements(raw: Object, before: FlowStatus, after: FlowStatus, now: datetime) -> Iterator[Object]:
+def condition_events(raw: Object, before: FlowStatus, after: FlowStatus, now: datetime) -> Iterator[Object]:
     """Yield an Event for each condition that turned in a way that a person should see."""
     valid = after.condition(VALID)
     refused = valid is not None and valid.status is Truth.FALSE

@@ -20,8 +20,8 @@ from orderflow_operator.kubernetes.client import ApiError
 from orderflow_operator.kubernetes.errors import DataLeftError, FlowError, KafkaUnavailableError
 from orderflow_operator.kubernetes.kinds import BY_NAME
 from orderflow_operator.kubernetes.labels import Object
-from orderflow_operator.kubernetes.objects import Cluster
-from orderflow_operator.reconciler.context import Parts
+from orderflow_operator.kubernetes.objects import ObjectClient
+from orderflow_operator.reconciler.context import Dependencies
 from orderflow_operator.reconciler.events import event
 from orderflow_operator.reconciler.kafka_provisioner import drops_data, needs_admin
 from orderflow_operator.reconciler.outcome import Outcome
@@ -53,7 +53,7 @@ class _News:
 _DROPPED = _News("Normal", "DataRemoved", "the flow's schemas and roles are gone from its database")
 
 
-async def add_finalizers(key: FlowKey, raw: Object, flow: OrderFlow, cluster: Cluster) -> None:
+async def add_finalizers(key: FlowKey, raw: Object, flow: OrderFlow, cluster: ObjectClient) -> None:
     """Have Kubernetes wait for us before the flow goes, where something lies outside."""
     finalizers = raw["metadata"].get("finalizers", [])
     needed = {KAFKA_FINALIZER: needs_admin(flow), DATABASE_FINALIZER: drops_data(flow)}
@@ -61,40 +61,40 @@ async def add_finalizers(key: FlowKey, raw: Object, flow: OrderFlow, cluster: Cl
         await cluster.write_finalizers(key, raw["metadata"]["resourceVersion"], [*finalizers, *missing])
 
 
-async def tear_down(key: FlowKey, raw: Object, flow: OrderFlow | None, parts: Parts) -> Outcome:
+async def finalize(key: FlowKey, raw: Object, flow: OrderFlow | None, deps: Dependencies) -> Outcome:
     """Remove what lies outside and let the flow go, once it may."""
     finalizers = raw["metadata"].get("finalizers", [])
     rest = [name for name in finalizers if name not in (KAFKA_FINALIZER, DATABASE_FINALIZER)]
     if rest == finalizers:
         return Outcome.SETTLED
-    news = [_incomplete(_UNREADABLE)] if flow is None else await _ended(key, raw, flow, parts)
+    news = [_incomplete(_UNREADABLE)] if flow is None else await _ended(key, raw, flow, deps)
     if news is None:
         return Outcome.ENDING
-    await parts.cluster.write_finalizers(key, raw["metadata"]["resourceVersion"], rest)
-    parts.provisioning.forget(key)
+    await deps.cluster.write_finalizers(key, raw["metadata"]["resourceVersion"], rest)
+    deps.provisioning.forget(key)
     for one in news:
-        await _tell(raw, one, parts)
+        await _tell(raw, one, deps)
     return Outcome.SETTLED
 
 
-async def _ended(key: FlowKey, raw: Object, flow: OrderFlow, parts: Parts) -> list[_News] | None:
+async def _ended(key: FlowKey, raw: Object, flow: OrderFlow, deps: Dependencies) -> list[_News] | None:
     """End all that lies outside; return what is to be told once that is over, be it that something had to be left.
 
     It is over at once in a namespace that goes: whoever waits there loses the rights to let the flow go.
     """
-    waited = (parts.now() - _time(raw["metadata"]["deletionTimestamp"])).total_seconds()
-    is_last = drops_data(flow) and await parts.cluster.namespace_ends(key.namespace)
+    waited = (deps.now() - _time(raw["metadata"]["deletionTimestamp"])).total_seconds()
+    is_last = drops_data(flow) and await deps.cluster.namespace_ends(key.namespace)
     patient = drops_data(flow) and not is_last and waited < PATIENCE_SECONDS
-    if patient and not await _pods_ended(key, parts.cluster):
+    if patient and not await _pods_ended(key, deps.cluster):
         return None
-    end_data = _give_up_data(key) if is_last else _end_data(key, flow, parts, waited)
+    end_data = _give_up_data(key) if is_last else _end_data(key, flow, deps, waited)
     data, kafka = await asyncio.gather(
-        _tried(key, end_data, waited), _tried(key, _end_kafka(key, raw, flow, parts), waited)
+        _tried(key, end_data, waited), _tried(key, _end_kafka(key, raw, flow, deps), waited)
     )
     if not (data and kafka):
         return None
     if not is_last:
-        await leave_jobs(key, flow, parts.cluster)
+        await leave_jobs(key, flow, deps.cluster)
     news = [_incomplete(f"{data.message}; {what_is_left(flow)}")] if isinstance(data, FlowError) else []
     news += [_DROPPED] if data is True and drops_data(flow) else []
     return news + ([_incomplete(f"{kafka.message}; {_LEFT_AT_KAFKA}")] if isinstance(kafka, FlowError) else [])
@@ -111,7 +111,7 @@ async def _tried(key: FlowKey, end: Awaitable[bool], waited: float) -> bool | Fl
         return error if isinstance(error, FlowError) else _unforeseen(error)
 
 
-async def _pods_ended(key: FlowKey, cluster: Cluster) -> bool:
+async def _pods_ended(key: FlowKey, cluster: ObjectClient) -> bool:
     """Take away what starts pods; tell whether the last has ended."""
     of_pods = [name for name in cluster.objects(key) if name.startswith((_DEPLOYMENT, _MIGRATION.format(key.name)))]
     for kind, _, name in (one.partition("/") for one in of_pods):
@@ -119,25 +119,25 @@ async def _pods_ended(key: FlowKey, cluster: Cluster) -> bool:
     return not await has_pods(key, [], cluster)
 
 
-async def _end_data(key: FlowKey, flow: OrderFlow, parts: Parts, waited: float) -> bool:
+async def _end_data(key: FlowKey, flow: OrderFlow, deps: Dependencies, waited: float) -> bool:
     if not drops_data(flow):
         return True
-    await parts.credentials.check_named(key, flow)
-    await parts.credentials.admin(key, flow)
-    if await remove_data(key, flow, [], parts.cluster):
+    await deps.credentials.check_named(key, flow)
+    await deps.credentials.admin(key, flow)
+    if await remove_data(key, flow, [], deps.cluster):
         return True
     if waited < DATA_PATIENCE_SECONDS:
         return False
-    raise await left(key, parts.cluster, "the job that drops it did not end in time")
+    raise await left(key, deps.cluster, "the job that drops it did not end in time")
 
 
 async def _give_up_data(key: FlowKey) -> bool:
     raise DataLeftError("nothing can be started in a namespace that is being deleted", str(key))
 
 
-async def _end_kafka(key: FlowKey, raw: Object, flow: OrderFlow, parts: Parts) -> bool:
+async def _end_kafka(key: FlowKey, raw: Object, flow: OrderFlow, deps: Dependencies) -> bool:
     if needs_admin(flow):
-        await parts.provisioning.remove(key, flow, FlowStatus.of(raw.get("status")))
+        await deps.provisioning.remove(key, flow, FlowStatus.of(raw.get("status")))
     return True
 
 
@@ -156,10 +156,10 @@ def _incomplete(words: str) -> _News:
     return _News("Warning", "TeardownIncomplete", words)
 
 
-async def _tell(raw: Object, news: _News, parts: Parts) -> None:
+async def _tell(raw: Object, news: _News, deps: Dependencies) -> None:
     logger.info("%s/%s: %s: %s", raw["metadata"]["namespace"], raw["metadata"]["name"], news.reason, news.words)
     try:
-        await parts.cluster.post_event(event(raw, news.kind, news.reason, news.words, parts.now()))
+        await deps.cluster.post_event(event(raw, news.kind, news.reason, news.words, deps.now()))
     except ApiError as error:
         logger.warning("no event for %s: %s", raw["metadata"]["name"], error)
 

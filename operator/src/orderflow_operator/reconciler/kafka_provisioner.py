@@ -13,10 +13,10 @@ from orderflow_model.spec.kafka import Provisioner
 from orderflow_model.status import FlowStatus, Truth
 from orderflow_model.topic_changes import Ours
 from orderflow_model.topics import flow_topics
-from orderflow_operator.kafka.acls import Access, autoscaler_access, autoscaler_user, service_access, service_user
+from orderflow_operator.kafka.acls import Acl, autoscaler_acls, autoscaler_user, service_acls, service_user
 from orderflow_operator.kafka.admin import Found, KafkaAdmin, Provisioned, User
 from orderflow_operator.kafka.client import Login
-from orderflow_operator.kafka.connection import broker
+from orderflow_operator.kafka.connection import kafka_connection
 from orderflow_operator.kubernetes.cache import FlowKey
 from orderflow_operator.kubernetes.errors import (
     FlowError,
@@ -27,11 +27,11 @@ from orderflow_operator.kubernetes.errors import (
     UsersTakenAwayError,
     UserTakenError,
 )
-from orderflow_operator.kubernetes.objects import Cluster
+from orderflow_operator.kubernetes.objects import ObjectClient
 from orderflow_operator.reconciler.credentials import Credentials
 from orderflow_operator.reconciler.losses import Losses
 from orderflow_operator.reconciler.marks import Mark, Marks, kafka_of
-from orderflow_operator.resources.build_context import Surroundings
+from orderflow_operator.resources.build_context import BuildContext
 from orderflow_operator.resources.desired import by_lag
 
 
@@ -45,7 +45,7 @@ class _Identity:
     """A user that the flow wants: the objects it belongs to, what it may do, whose it is; None is the autoscaler."""
 
     owner: str
-    rules: tuple[Access, ...]
+    rules: tuple[Acl, ...]
     service: str | None
 
     def is_old_too(self, under_way: frozenset[str]) -> bool:
@@ -76,7 +76,9 @@ def drops_data(flow: OrderFlow) -> bool:
 class Provisioning:
     """Brings together the flow, its Secrets, its marks and the admin API."""
 
-    def __init__(self, cluster: Cluster, credentials: Credentials, kafka: KafkaAdmin, now: Callable[[], float]) -> None:
+    def __init__(
+        self, cluster: ObjectClient, credentials: Credentials, kafka: KafkaAdmin, now: Callable[[], float]
+    ) -> None:
         self._cluster = cluster
         self._credentials = credentials
         self._kafka = kafka
@@ -84,7 +86,7 @@ class Provisioning:
         self._losses = Losses(now)
 
     async def provision(
-        self, key: FlowKey, flow: OrderFlow, around: Surroundings, before: FlowStatus, under_way: frozenset[str]
+        self, key: FlowKey, flow: OrderFlow, context: BuildContext, before: FlowStatus, under_way: frozenset[str]
     ) -> Provisioned:
         """Make topics and users as the flow wants them; nothing to do where Strimzi makes them.
 
@@ -93,8 +95,8 @@ class Provisioning:
         if not needs_admin(flow):
             return Provisioned()
         try:
-            identities = _identities(flow, around)
-            view = await self._look(key, flow, identities, before)
+            identities = _identities(flow, context)
+            view = await self._observe(key, flow, identities, before)
             return await self._make(key, flow, before, view, identities, under_way)
         except SecretNotUsableError:  # told with the database's, whose check is the same
             return Provisioned(ours=before.ours())
@@ -106,7 +108,7 @@ class Provisioning:
         marks = await self._marks.of(key)
         if not (_former(flow, before) if marks is None else marks):
             return
-        view = await self._look(key, flow, {}, before)
+        view = await self._observe(key, flow, {}, before)
         gone = drops_data(flow)
         topics = view.mark.holding(view.found) if gone else {}
         if used := await self._kafka.remove_groups(view.login, _groups(flow, topics)):
@@ -119,7 +121,7 @@ class Provisioning:
         """Let go of what is remembered of a flow that has nothing at its Kafka any more."""
         self._losses.forget(key)
 
-    async def _look(
+    async def _observe(
         self, key: FlowKey, flow: OrderFlow, identities: Mapping[str, _Identity], before: FlowStatus
     ) -> _View:
         """Find out which Kafka it is, and what there is the flow's; raise FlowError."""
@@ -128,7 +130,7 @@ class Provisioning:
         known = [former, *(marks or {}).values()]
         topics = {topic.name for topic in flow_topics(flow)}.union(*((*one.topics, *one.making) for one in known))
         users = {*identities}.union(*(one.users for one in known)) if login.mechanism else set()
-        found = await self._kafka.look(login, topics, users)
+        found = await self._kafka.observe(login, topics, users)
         kafka = kafka_of(found, login)
         if marks is None:
             topics_then = {name: found.topics[name] for name in former.making if name in found.topics}
@@ -164,7 +166,7 @@ class Provisioning:
         users = await self._users(key, flow, free, under_way)
         ours = _ours(before, {*mine, *(mark.topics.keys() & topics)}, frozenset(granted))
         done = await self._kafka.provision(view.login, flow_topics(flow), users if view.login.mechanism else [], ours)
-        made = (await self._kafka.look(view.login, done.created, [])).topics if done.created else {}
+        made = (await self._kafka.observe(view.login, done.created, [])).topics if done.created else {}
         unanswered = (topics - done.topics.keys()) | (done.created - made.keys())
         await self._note(key, flow, marked, mark.settled(made, unanswered).without(dropped, stale))
         done.problems += [UserTakenError(user) for user in taken]
@@ -181,17 +183,17 @@ class Provisioning:
 
     async def _login(self, key: FlowKey, flow: OrderFlow) -> Login:
         await self._credentials.check_named(key, flow)
-        reach, authentication = broker(flow), flow.spec.kafka.authentication
-        login = Login(reach.bootstrap, reach.protocol)
-        if reach.authority:
-            values = await self._values(key, reach.authority.secret, reach.authority.key)
-            login = replace(login, authority=values[reach.authority.key])
-        if reach.mechanism and authentication and authentication.secret_key_ref:
+        connection, authentication = kafka_connection(flow), flow.spec.kafka.authentication
+        login = Login(connection.bootstrap, connection.protocol)
+        if connection.authority:
+            values = await self._values(key, connection.authority.secret, connection.authority.key)
+            login = replace(login, authority=values[connection.authority.key])
+        if connection.mechanism and authentication and authentication.secret_key_ref:
             reference = authentication.secret_key_ref
             values = await self._values(key, reference.name, reference.key)
             _check_goes_to(flow.spec.kafka.bootstrap_servers, reference.name, values.get(ADDRESSES_KEY, ""))
             password, user = values[reference.key].strip(), authentication.username or ""
-            login = replace(login, mechanism=reach.mechanism, username=user, password=password)
+            login = replace(login, mechanism=connection.mechanism, username=user, password=password)
         return login
 
     async def _values(self, key: FlowKey, name: str, item: str) -> dict[str, str]:
@@ -223,17 +225,17 @@ def _groups(flow: OrderFlow, topics: Iterable[str]) -> list[str]:
     return [name.removesuffix(DEAD_LETTERS) for name in topics if name.startswith(mine) and name.endswith(DEAD_LETTERS)]
 
 
-def _identities(flow: OrderFlow, around: Surroundings) -> dict[str, _Identity]:
+def _identities(flow: OrderFlow, context: BuildContext) -> dict[str, _Identity]:
     """Return the users that the flow wants, by name; none where Kafka asks nobody who they are."""
-    if broker(flow).mechanism is None:
+    if kafka_connection(flow).mechanism is None:
         return {}
     name = flow.metadata.name
     found = {
-        service_user(flow, one.name): _Identity(object_name(name, one.name), service_access(flow, one), one.name)
+        service_user(flow, one.name): _Identity(object_name(name, one.name), service_acls(flow, one), one.name)
         for one in flow.spec.services
     }
-    if scaled := by_lag(flow, around):
-        found[autoscaler_user(flow)] = _Identity(autoscaler_user_name(name), autoscaler_access(flow, scaled), None)
+    if scaled := by_lag(flow, context):
+        found[autoscaler_user(flow)] = _Identity(autoscaler_user_name(name), autoscaler_acls(flow, scaled), None)
     return found
 
 

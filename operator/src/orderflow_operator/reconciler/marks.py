@@ -15,7 +15,7 @@ from orderflow_operator.kafka.admin import Found
 from orderflow_operator.kafka.client import Login
 from orderflow_operator.kubernetes.cache import FlowKey
 from orderflow_operator.kubernetes.labels import Object, owner_reference
-from orderflow_operator.kubernetes.objects import Cluster
+from orderflow_operator.kubernetes.objects import ObjectClient
 
 GRANTS = "orderflow.adoptions"
 """The ConfigMap in which a topic's owner grants it: by flow, the topics' names, with blanks between."""
@@ -69,7 +69,7 @@ def kafka_of(found: Found, login: Login) -> str:
 class Marks:
     """Reads and writes the ConfigMaps."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: ObjectClient) -> None:
         self._cluster = cluster
 
     async def of(self, key: FlowKey) -> dict[str, Mark] | None:

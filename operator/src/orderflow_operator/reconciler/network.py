@@ -10,7 +10,7 @@ from orderflow_model.flow import OrderFlow
 from orderflow_model.postgres_uri import PostgresUri
 from orderflow_model.spec.kafka import Provisioner
 from orderflow_operator.kubernetes.labels import Object
-from orderflow_operator.kubernetes.objects import Cluster
+from orderflow_operator.kubernetes.objects import ObjectClient
 from orderflow_operator.resources.build_context import Port
 
 
@@ -25,7 +25,7 @@ def addresses(flow: OrderFlow, database: PostgresUri | None) -> list[tuple[str, 
     return found
 
 
-async def pod_ports(namespace: str, named: Iterable[tuple[str, int]], cluster: Cluster) -> tuple[Port, ...]:
+async def pod_ports(namespace: str, named: Iterable[tuple[str, int]], cluster: ObjectClient) -> tuple[Port, ...]:
     """Return the ports themselves, and those (numbers or names) that Services in the namespace make of them."""
     found: set[Port] = set()
     for host, port in named:

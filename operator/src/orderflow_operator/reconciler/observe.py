@@ -9,66 +9,68 @@ from orderflow_operator.kubernetes.cache import Objects, entry
 from orderflow_operator.kubernetes.cached_object import digest_of, written
 from orderflow_operator.kubernetes.health import HELPERS, NOT_APPLIED, Health, State
 from orderflow_operator.kubernetes.labels import SERVICE_LABEL, Object
-from orderflow_operator.reconciler.context import Turn
-from orderflow_operator.reconciler.status import Seen
-from orderflow_operator.reconciler.validation import Verdict
+from orderflow_operator.reconciler.context import ReconcileContext
+from orderflow_operator.reconciler.status import Observation
+from orderflow_operator.reconciler.validation import Validation
 from orderflow_operator.resources import deployment, kafkatopic, kafkauser, migrationjob
 
 
-def look(turn: Turn, verdict: Verdict, objects: Objects, provisioned: Provisioned) -> Seen:
+def observe_objects(
+    context: ReconcileContext, validation: Validation, objects: Objects, provisioned: Provisioned
+) -> Observation:
     """Return what is there of all that the flow wants."""
-    found = {entry(one["kind"], one["metadata"]["name"]): fares(one, objects) for one in turn.wanted}
+    found = {entry(one["kind"], one["metadata"]["name"]): observed_health(one, objects) for one in context.wanted}
     helpers = {name: health for name, health in found.items() if name.partition("/")[0] in HELPERS}
     needed = (health for name, health in found.items() if name not in helpers)
     states = [health.state for health in (*needed, *provisioned.topics.values())]
-    return Seen(
-        flow=turn.flow,
-        verdict=verdict,
-        topics=_topics(turn.flow, found) | provisioned.topics,
+    return Observation(
+        flow=context.flow,
+        validation=validation,
+        topics=_topics(context.flow, found) | provisioned.topics,
         users=_by_kind(found, kafkauser.KIND) | provisioned.users,
-        services=_services(turn.flow, found),
-        versions=_versions(turn.flow, turn.wanted),
-        migrations=_migrations(turn.wanted, objects),
+        services=_services(context.flow, found),
+        versions=_versions(context.flow, context.wanted),
+        migrations=_migrations(context.wanted, objects),
         helpers=helpers,
         ours=provisioned.ours,
         settled=all(state is State.READY for state in states),
     )
 
 
-def fares(wanted: Object, objects: Objects) -> Health:
+def observed_health(wanted: Object, objects: Objects) -> Health:
     """Return how an object fares as far as it is the one wanted; an older version of it is never ready."""
-    live = objects.get(entry(wanted["kind"], wanted["metadata"]["name"]))
-    if live is None:
+    cached = objects.get(entry(wanted["kind"], wanted["metadata"]["name"]))
+    if cached is None:
         return Health(State.PENDING, NOT_APPLIED, "not written yet")
     if not is_applied(wanted, objects):
-        return live.health._replace(state=State.PENDING, reason="RollingOut", message="")
-    return live.health
+        return cached.health._replace(state=State.PENDING, reason="RollingOut", message="")
+    return cached.health
 
 
 def is_applied(wanted: Object, objects: Objects) -> bool:
     """Tell whether an object is there as it is wanted."""
-    live = objects.get(entry(wanted["kind"], wanted["metadata"]["name"]))
-    return live is not None and live.clean and live.applied == digest_of(wanted)
+    cached = objects.get(entry(wanted["kind"], wanted["metadata"]["name"]))
+    return cached is not None and cached.clean and cached.applied == digest_of(wanted)
 
 
 def _migrations(wanted: Iterable[Object], objects: Objects) -> dict[str, Health]:
     jobs = (one for one in wanted if one["kind"] == migrationjob.KIND)
-    return {job["metadata"]["labels"][SERVICE_LABEL]: fares(job, objects) for job in jobs}
+    return {job["metadata"]["labels"][SERVICE_LABEL]: observed_health(job, objects) for job in jobs}
 
 
-def _by_kind(all_fares: Mapping[str, Health], kind: str) -> dict[str, Health]:
+def _by_kind(all_health: Mapping[str, Health], kind: str) -> dict[str, Health]:
     prefix = entry(kind, "")
-    return {name.removeprefix(prefix): health for name, health in all_fares.items() if name.startswith(prefix)}
+    return {name.removeprefix(prefix): health for name, health in all_health.items() if name.startswith(prefix)}
 
 
-def _topics(flow: OrderFlow, all_fares: Mapping[str, Health]) -> dict[str, Health]:
-    found = _by_kind(all_fares, kafkatopic.KIND)
+def _topics(flow: OrderFlow, all_health: Mapping[str, Health]) -> dict[str, Health]:
+    found = _by_kind(all_health, kafkatopic.KIND)
     named = ((topic.name, kafkatopic.name(topic.name)) for topic in flow_topics(flow))
     return {topic: found[name] for topic, name in named if name in found}
 
 
-def _services(flow: OrderFlow, all_fares: Mapping[str, Health]) -> dict[str, Health]:
-    found = _by_kind(all_fares, deployment.KIND)
+def _services(flow: OrderFlow, all_health: Mapping[str, Health]) -> dict[str, Health]:
+    found = _by_kind(all_health, deployment.KIND)
     return {service.name: found[deployment.name(flow, service.name)] for service in flow.spec.services}
 
 

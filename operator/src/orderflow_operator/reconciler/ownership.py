@@ -19,7 +19,7 @@ from orderflow_operator.kubernetes.cache import FlowKey
 
 
 @dataclass(frozen=True)
-class Claimed:
+class OwnershipConflict:
     """A topic or name that belongs to another flow."""
 
     reason: str
@@ -42,7 +42,7 @@ class _Record(NamedTuple):
     numbers: tuple[int, ...]
 
 
-class Claims:
+class OwnershipIndex:
     """All claims of all flows."""
 
     def __init__(self) -> None:
@@ -67,31 +67,31 @@ class Claims:
     def drop(self, key: FlowKey) -> set[FlowKey]:
         """Forget a flow; return those that wanted the same as it."""
         record = self._of.pop(key, None)
-        rivals: set[FlowKey] = set()
+        conflicts: set[FlowKey] = set()
         for number in record.numbers if record else ():
             rest = tuple(other for other in self._claimants.pop(number) if other != key)
             if rest:
                 self._claimants[number] = rest
-                rivals.update(rest)
-        return rivals
+                conflicts.update(rest)
+        return conflicts
 
-    def rivals(self, key: FlowKey, flow: OrderFlow, since: str) -> Iterator[Claimed]:
+    def conflicts(self, key: FlowKey, flow: OrderFlow, since: str) -> Iterator[OwnershipConflict]:
         """Yield what the flow wants and another had before, or has to itself."""
         age = (since, flow.metadata.uid or "")
         for claim in _claims(key, flow):
             for other in self._claimants.get(claim.number, ()):
                 if other != key and self._of[other].age < age:
                     finding = replace(claim.finding, message=f"{claim.finding.message} OrderFlow {other}")
-                    yield Claimed(claim.reason, finding)
+                    yield OwnershipConflict(claim.reason, finding)
         yield from self._foreign_secrets(key, flow)
 
-    def _foreign_secrets(self, key: FlowKey, flow: OrderFlow) -> Iterator[Claimed]:
+    def _foreign_secrets(self, key: FlowKey, flow: OrderFlow) -> Iterator[OwnershipConflict]:
         """Yield what a service names of another flow's: Strimzi calls a user's Secret as the service's objects."""
         for named in named_secrets(flow):
             for other in self._claimants.get(_number("object", key.namespace, named.reference.name), ()):
                 if other != key and self._of[other].strimzi:
                     words = f"Secret {named.reference.name} is what a service of OrderFlow {other} proves itself with"
-                    yield Claimed("SecretConflict", Finding(named.place, words))
+                    yield OwnershipConflict("SecretConflict", Finding(named.place, words))
 
 
 def _claims(key: FlowKey, flow: OrderFlow) -> Iterator[_Claim]:

@@ -23,16 +23,16 @@ _LINE_MAX = 300
 _ASK_IT = "it runs, and says at /readyz and in its log why it is not ready"
 
 
-class Trouble(NamedTuple):
+class PodProblem(NamedTuple):
     """A reason in one word, and the pod's own words."""
 
     reason: str
     message: str
 
 
-def troubles(pods: Iterable[Object]) -> dict[str, Trouble]:
+def find_problems(pods: Iterable[Object]) -> dict[str, PodProblem]:
     """Return, by service, what is wrong with its worst pod; under `migration_of` it, with its migration."""
-    worst: dict[str, Trouble] = {}
+    worst: dict[str, PodProblem] = {}
     for pod in pods:
         labels = pod["metadata"].get("labels") or {}
         migrated = migrating(pod)
@@ -55,37 +55,37 @@ def migrating(pod: Object) -> str | None:
     return labels.get(NAME_LABEL, "") if labels.get(COMPONENT_LABEL) == migrationjob.COMPONENT else None
 
 
-def trouble_of(pods: Iterable[Object], component: str) -> Trouble | None:
+def problem_of(pods: Iterable[Object], component: str) -> PodProblem | None:
     """Return what is wrong with the worst pod of a component, None where nothing is."""
     of_it = (pod for pod in pods if (pod["metadata"].get("labels") or {}).get(COMPONENT_LABEL) == component)
-    return min((trouble for pod in of_it for trouble in _of(pod)), key=_rank, default=None)
+    return min((problem for pod in of_it for problem in _of(pod)), key=_rank, default=None)
 
 
-def _rank(trouble: Trouble) -> int:
-    return REASONS.index(trouble.reason) if trouble.reason in REASONS else len(REASONS) // 2
+def _rank(problem: PodProblem) -> int:
+    return REASONS.index(problem.reason) if problem.reason in REASONS else len(REASONS) // 2
 
 
-def _of(pod: Object) -> Iterator[Trouble]:
+def _of(pod: Object) -> Iterator[PodProblem]:
     status, name = pod.get("status") or {}, pod["metadata"]["name"]
     for condition in status.get("conditions") or ():
         if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
-            yield Trouble(condition.get("reason") or "Unschedulable", f"pod {name}: {condition.get('message', '')}")
+            yield PodProblem(condition.get("reason") or "Unschedulable", f"pod {name}: {condition.get('message', '')}")
     for container in status.get("containerStatuses") or ():
         yield from _of_container(name, container)
 
 
-def _of_container(pod: str, container: Object) -> Iterator[Trouble]:
+def _of_container(pod: str, container: Object) -> Iterator[PodProblem]:
     state = container.get("state") or {}
     waiting, ended = state.get("waiting"), state.get("terminated")
     last = ended or (container.get("lastState") or {}).get("terminated") or {}
     words = _last_line(last.get("message") or "")
     if waiting:
         said = words or waiting.get("message") or ""
-        yield Trouble(waiting.get("reason") or "Waiting", _told(pod, said))
+        yield PodProblem(waiting.get("reason") or "Waiting", _told(pod, said))
     elif ended and ended.get("exitCode"):
-        yield Trouble(ended.get("reason") or "Error", _told(pod, words or f"exit code {ended['exitCode']}"))
+        yield PodProblem(ended.get("reason") or "Error", _told(pod, words or f"exit code {ended['exitCode']}"))
     elif not ended and not container.get("ready"):
-        yield Trouble("NotReady", _told(pod, words or _ASK_IT))
+        yield PodProblem("NotReady", _told(pod, words or _ASK_IT))
 
 
 def _told(pod: str, words: str) -> str:

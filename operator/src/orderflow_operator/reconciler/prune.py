@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Collection
 from orderflow_operator.kubernetes.cache import FlowKey
 from orderflow_operator.kubernetes.errors import FlowError
 from orderflow_operator.kubernetes.kinds import BY_NAME, Kind
-from orderflow_operator.kubernetes.objects import Cluster
+from orderflow_operator.kubernetes.objects import ObjectClient
 from orderflow_operator.resources import serviceaccount
 
 Retire = Callable[[FlowKey, str], Awaitable[None]]
@@ -19,7 +19,7 @@ class NotYetGone(Exception):  # noqa: N818 - a state that passes
 
 
 async def prune(
-    key: FlowKey, keep: Collection[str], outlive: Collection[str], cluster: Cluster, retire: Retire
+    key: FlowKey, keep: Collection[str], outlive: Collection[str], cluster: ObjectClient, retire: Retire
 ) -> tuple[bool, list[FlowError]]:
     """Remove all but the objects to keep and the kinds that outlive them; tell whether there was anything."""
     stale: dict[int, list[tuple[Kind, str]]] = {}

@@ -17,144 +17,148 @@ from orderflow_operator.kubernetes.health import NOT_APPLIED, State
 from orderflow_operator.kubernetes.kinds import POD_MONITOR, PROMETHEUS_RULE, SCALED_OBJECT
 from orderflow_operator.kubernetes.labels import SERVICE_LABEL, Object
 from orderflow_operator.metrics import ERRORS
-from orderflow_operator.reconciler.apply import Done, make_true
-from orderflow_operator.reconciler.context import Parts, Turn, is_paused
+from orderflow_operator.reconciler.apply import ChangeResult, apply_changes
+from orderflow_operator.reconciler.context import Dependencies, ReconcileContext, is_paused
 from orderflow_operator.reconciler.credentials import Admin
-from orderflow_operator.reconciler.events import announcements
-from orderflow_operator.reconciler.finalize import tear_down
+from orderflow_operator.reconciler.events import condition_events
+from orderflow_operator.reconciler.finalize import finalize
 from orderflow_operator.reconciler.network import addresses, pod_ports
-from orderflow_operator.reconciler.observe import look
+from orderflow_operator.reconciler.observe import observe_objects
 from orderflow_operator.reconciler.outcome import Outcome
-from orderflow_operator.reconciler.pod_problems import Trouble, migrating, migration_of, troubles
+from orderflow_operator.reconciler.pod_problems import PodProblem, find_problems, migrating, migration_of
 from orderflow_operator.reconciler.prune import prune
 from orderflow_operator.reconciler.rights import permitted
-from orderflow_operator.reconciler.status import Seen, refused, status_of
-from orderflow_operator.reconciler.validation import INVALID, Verdict, judge, made_at
+from orderflow_operator.reconciler.status import Observation, refused, status_of
+from orderflow_operator.reconciler.validation import INVALID, Validation, made_at, validate
 from orderflow_operator.resources import kafkatopic, migrationjob
-from orderflow_operator.resources.build_context import Port, Proofs, Surroundings
+from orderflow_operator.resources.build_context import BuildContext, Port, Proofs
 from orderflow_operator.resources.desired import desired
 
 logger = logging.getLogger(__name__)
 
 
-async def reconcile(key: FlowKey, parts: Parts) -> Outcome:
+async def reconcile(key: FlowKey, deps: Dependencies) -> Outcome:
     """Make what is there of a flow what it says; tell how far that came."""
-    raw = await parts.cluster.flow(key)
+    raw = await deps.cluster.flow(key)
     if raw is None:
-        return await _forget(key, parts)
+        return await _forget(key, deps)
 
     # 1 parse
-    verdict = judge(raw, parts.claims, parts.cluster.objects(key))
+    validation = validate(raw, deps.ownership, deps.cluster.objects(key))
     if raw["metadata"].get("deletionTimestamp"):
-        return await tear_down(key, raw, verdict.flow, parts)
-    if verdict.flow is None or not verdict.valid:
-        return await _refuse(key, raw, verdict, parts)
-    parts.claims.put(key, verdict.flow, made_at(raw))
+        return await finalize(key, raw, validation.flow, deps)
+    if validation.flow is None or not validation.valid:
+        return await _refuse(key, raw, validation, deps)
+    deps.ownership.put(key, validation.flow, made_at(raw))
 
     # 2 observe
     paused = is_paused(raw)
-    admin, proofs, problems = await _credentials(key, verdict.flow, parts, write=not paused)
-    ports = await pod_ports(key.namespace, addresses(verdict.flow, admin.uri if admin else None), parts.cluster)
-    around = _surroundings(admin, proofs, ports, parts)
+    admin, proofs, problems = await _credentials(key, validation.flow, deps, write=not paused)
+    ports = await pod_ports(key.namespace, addresses(validation.flow, admin.uri if admin else None), deps.cluster)
+    build = _build_context(admin, proofs, ports, deps)
 
     # 3 desired
-    wanted = desired(verdict.flow, around)
-    turn = Turn(key, raw, verdict.flow, admin, around, wanted, FlowStatus.of(raw.get("status")))
+    wanted = desired(validation.flow, build)
+    context = ReconcileContext(key, raw, validation.flow, admin, build, wanted, FlowStatus.of(raw.get("status")))
 
     # 4 apply, 5 prune
-    done = Done() if paused else await make_true(turn, parts)
+    result = ChangeResult() if paused else await apply_changes(context, deps)
 
     # 6 status
-    problems += done.problems
-    objects = parts.cluster.objects(key)
-    seen = look(replace(turn, wanted=permitted(wanted, objects)), verdict, objects, done.provisioned)
+    problems += result.problems
+    objects = deps.cluster.objects(key)
+    observation = observe_objects(
+        replace(context, wanted=permitted(wanted, objects)), validation, objects, result.provisioned
+    )
     looked = replace(
-        seen,
-        troubles={} if seen.settled or done.applied else await _troubles(turn, seen, parts),
+        observation,
+        pod_problems={} if observation.settled or result.applied else await _pod_problems(context, observation, deps),
         problems=tuple(problems),
         paused=paused,
-        deadline=parts.rollout_deadline,
+        deadline=deps.rollout_deadline,
     )
-    await _write_status(key, raw, turn.before, status_of(looked, turn.before, parts.now()), parts)
+    await _write_status(key, raw, context.before, status_of(looked, context.before, deps.now()), deps)
     for problem in problems:
         ERRORS.labels(problem.reason).inc()
     if problems:
         return Outcome.TROUBLED
-    if seen.settled and not done.pruned:
+    if observation.settled and not result.pruned:
         return Outcome.SETTLED
-    return Outcome.ENDING if done.ending else Outcome.PENDING
+    return Outcome.ENDING if result.ending else Outcome.PENDING
 
 
-def _surroundings(admin: Admin | None, proofs: Proofs, ports: tuple[Port, ...], parts: Parts) -> Surroundings:
-    return Surroundings(
-        keda=parts.cluster.served(SCALED_OBJECT),
+def _build_context(admin: Admin | None, proofs: Proofs, ports: tuple[Port, ...], deps: Dependencies) -> BuildContext:
+    return BuildContext(
+        keda=deps.cluster.served(SCALED_OBJECT),
         database=admin.database if admin else None,
-        rollout_deadline=parts.rollout_deadline,
-        monitoring=parts.monitoring if all(map(parts.cluster.served, (POD_MONITOR, PROMETHEUS_RULE))) else None,
+        rollout_deadline=deps.rollout_deadline,
+        monitoring=deps.monitoring if all(map(deps.cluster.served, (POD_MONITOR, PROMETHEUS_RULE))) else None,
         proofs=proofs,
-        network=parts.network,
+        network=deps.network,
         ports=ports,
     )
 
 
-async def _troubles(turn: Turn, seen: Seen, parts: Parts) -> dict[str, Trouble]:
+async def _pod_problems(
+    context: ReconcileContext, observation: Observation, deps: Dependencies
+) -> dict[str, PodProblem]:
     """Return what is wrong with pods, or keeps the migration job from having one: only an Event tells that."""
-    pods = await parts.cluster.pods(turn.key)
-    found, begun = troubles(pods), set(map(migrating, pods))
-    for job in (one for one in turn.wanted if one["kind"] == migrationjob.KIND):
+    pods = await deps.cluster.pods(context.key)
+    found, begun = find_problems(pods), set(map(migrating, pods))
+    for job in (one for one in context.wanted if one["kind"] == migrationjob.KIND):
         service = job["metadata"]["labels"][SERVICE_LABEL]
-        health = seen.migrations[service]
+        health = observation.migrations[service]
         lacks_pod = health.state is State.PENDING and health.reason != NOT_APPLIED and service not in begun
-        if lacks_pod and (words := await parts.cluster.creation_refused(turn.key, job["metadata"]["name"])):
-            found[migration_of(service)] = Trouble("FailedCreate", words)
+        if lacks_pod and (words := await deps.cluster.creation_refused(context.key, job["metadata"]["name"])):
+            found[migration_of(service)] = PodProblem("FailedCreate", words)
     return found
 
 
-async def _forget(key: FlowKey, parts: Parts) -> Outcome:
+async def _forget(key: FlowKey, deps: Dependencies) -> Outcome:
     """Forget a flow that is gone; what waited for its topics and names gets its turn.
 
     Kubernetes removes what the flow owned, unless the CRD goes too: its garbage collector looks owners up, and finds
     none of that kind. Topics stay then, as Retain would have it.
     """
-    for rival in parts.claims.drop(key):
-        parts.wake(rival)
-    parts.credentials.forget(key)
-    if await parts.cluster.defined():
+    for rival in deps.ownership.drop(key):
+        deps.wake(rival)
+    deps.credentials.forget(key)
+    if await deps.cluster.defined():
         return Outcome.GONE
-    left, _ = await prune(key, set(), {kafkatopic.KIND}, parts.cluster, parts.credentials.remove)
+    left, _ = await prune(key, set(), {kafkatopic.KIND}, deps.cluster, deps.credentials.remove)
     return Outcome.PENDING if left else Outcome.GONE
 
 
-async def _refuse(key: FlowKey, raw: Object, verdict: Verdict, parts: Parts) -> Outcome:
+async def _refuse(key: FlowKey, raw: Object, validation: Validation, deps: Dependencies) -> Outcome:
     """Say why a flow cannot be; what runs of it goes on. One that wants another's topics waits for them."""
-    if verdict.flow is not None and verdict.reason != INVALID:
-        parts.claims.put(key, verdict.flow, made_at(raw))
+    if validation.flow is not None and validation.reason != INVALID:
+        deps.ownership.put(key, validation.flow, made_at(raw))
     before = FlowStatus.of(raw.get("status"))
-    after = refused(verdict, raw["metadata"].get("generation", 0), before, parts.now())
-    await _write_status(key, raw, before, after, parts)
+    after = refused(validation, raw["metadata"].get("generation", 0), before, deps.now())
+    await _write_status(key, raw, before, after, deps)
     return Outcome.SETTLED
 
 
 async def _credentials(
-    key: FlowKey, flow: OrderFlow, parts: Parts, *, write: bool
+    key: FlowKey, flow: OrderFlow, deps: Dependencies, *, write: bool
 ) -> tuple[Admin | None, Proofs, list[FlowError]]:
     """Return who the database's admin is, and what services prove themselves with; what needs them waits for both."""
     try:
-        await parts.credentials.check_named(key, flow)
-        admin = await parts.credentials.admin(key, flow)
-        proofs = await parts.credentials.ensure(key, flow, admin, parts.cluster.objects(key), write=write)
+        await deps.credentials.check_named(key, flow)
+        admin = await deps.credentials.admin(key, flow)
+        proofs = await deps.credentials.ensure(key, flow, admin, deps.cluster.objects(key), write=write)
         return admin, proofs, []
     except FlowError as problem:
         return None, Proofs(), [problem]
 
 
-async def _write_status(key: FlowKey, raw: Object, before: FlowStatus, after: FlowStatus, parts: Parts) -> None:
+async def _write_status(key: FlowKey, raw: Object, before: FlowStatus, after: FlowStatus, deps: Dependencies) -> None:
     """Write the status if it is another than before, and tell people what they should see."""
     if after != before:
         status = after.model_dump(mode="json", exclude_none=True)
-        await parts.cluster.write_status(key, raw["metadata"]["uid"], status)
+        await deps.cluster.write_status(key, raw["metadata"]["uid"], status)
         ready = after.condition(READY)
         about = {"flow": str(key), "generation": raw["metadata"].get("generation")}
         logger.info("%s: %s", key, f"{ready.reason}: {ready.message}" if ready else "", extra=about)
-        for event in announcements(raw, before, after, parts.now()):
-            await parts.cluster.post_event(event)
+        for event in condition_events(raw, before, after, deps.now()):
+            await deps.cluster.post_event(event)

@@ -13,9 +13,9 @@ from orderflow_operator.kubernetes.errors import DataLeftError
 from orderflow_operator.kubernetes.health import State
 from orderflow_operator.kubernetes.kinds import BY_NAME
 from orderflow_operator.kubernetes.labels import COMPONENT_LABEL, SERVICE_LABEL
-from orderflow_operator.kubernetes.objects import Cluster
+from orderflow_operator.kubernetes.objects import ObjectClient
 from orderflow_operator.reconciler.kafka_provisioner import drops_data
-from orderflow_operator.reconciler.pod_problems import trouble_of
+from orderflow_operator.reconciler.pod_problems import problem_of
 from orderflow_operator.reconciler.prune import NotYetGone
 from orderflow_operator.resources import removaljob, serviceaccount
 
@@ -37,7 +37,7 @@ def called_off(flow: OrderFlow, objects: Objects) -> bool:
     return bool(_jobs(flow, objects) - _of_now(flow, objects))
 
 
-async def has_pods(key: FlowKey, keep: Sequence[str], cluster: Cluster) -> bool:
+async def has_pods(key: FlowKey, keep: Sequence[str], cluster: ObjectClient) -> bool:
     """Tell whether a pod of another service than these is there, also one that is ending; of any but ours for none."""
     for pod in await cluster.pods(key):
         labels = pod["metadata"].get("labels") or {}
@@ -47,22 +47,22 @@ async def has_pods(key: FlowKey, keep: Sequence[str], cluster: Cluster) -> bool:
     return False
 
 
-async def remove_data(key: FlowKey, flow: OrderFlow, keep: Sequence[str], cluster: Cluster) -> bool:
+async def remove_data(key: FlowKey, flow: OrderFlow, keep: Sequence[str], cluster: ObjectClient) -> bool:
     """Have all dropped but what the services to keep have; tell whether that is done. Raise FlowError.
 
     Done stays done while the Job is there.
     """
     wanted = removaljob.build(flow, keep)
-    live = cluster.objects(key).get(entry(removaljob.KIND, wanted["metadata"]["name"]))
-    if live is None:
+    cached = cluster.objects(key).get(entry(removaljob.KIND, wanted["metadata"]["name"]))
+    if cached is None:
         await cluster.apply(key, flow.metadata.uid or "", wanted)
         return False
-    if live.health.state is State.FAILED:
-        raise await left(key, cluster, f"{live.health.reason}: {live.health.message}")
-    return live.health.state is State.READY
+    if cached.health.state is State.FAILED:
+        raise await left(key, cluster, f"{cached.health.reason}: {cached.health.message}")
+    return cached.health.state is State.READY
 
 
-async def leave_jobs(key: FlowKey, flow: OrderFlow, cluster: Cluster) -> None:
+async def leave_jobs(key: FlowKey, flow: OrderFlow, cluster: ObjectClient) -> None:
     """Let the Jobs go with the flow, which is about to; one that is done is not deleted, else it would run again."""
     last = removaljob.build(flow, [])
     for kind, _, name in (job.partition("/") for job in _jobs(flow, cluster.objects(key))):
@@ -72,7 +72,7 @@ async def leave_jobs(key: FlowKey, flow: OrderFlow, cluster: Cluster) -> None:
             await cluster.remove(key, BY_NAME[kind], name)
 
 
-async def retire_data(key: FlowKey, flow: OrderFlow, cluster: Cluster) -> None:
+async def retire_data(key: FlowKey, flow: OrderFlow, cluster: ObjectClient) -> None:
     """Drop what services have that left the flow, if it says so; raise FlowError, NotYetGone while that takes."""
     if not drops_data(flow):
         return
@@ -81,9 +81,9 @@ async def retire_data(key: FlowKey, flow: OrderFlow, cluster: Cluster) -> None:
         raise NotYetGone
 
 
-async def left(key: FlowKey, cluster: Cluster, why: str) -> DataLeftError:
+async def left(key: FlowKey, cluster: ObjectClient, why: str) -> DataLeftError:
     """Return the error that says why data is left, in the words of the Job's pod where it has any."""
-    trouble = trouble_of(await cluster.pods(key), removaljob.COMPONENT)
+    trouble = problem_of(await cluster.pods(key), removaljob.COMPONENT)
     return DataLeftError(f"{trouble.reason}, {trouble.message}" if trouble else why, str(key))
 
 

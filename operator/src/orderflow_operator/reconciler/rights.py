@@ -26,11 +26,11 @@ def is_known(wanted: Object, objects: Objects) -> bool:
     """Tell whether Strimzi has taken up every topic that a KafkaUser has a right on; other kinds wait for none."""
     if wanted["kind"] != kafkauser.KIND:
         return True
-    return all(_fares(rule, objects).state is State.READY for rule in _rules(wanted))
+    return all(_topic_health(rule, objects).state is State.READY for rule in _rules(wanted))
 
 
 def _narrowed(user: Object, objects: Objects) -> Object:
-    rules = [rule for rule in _rules(user) if not _is_foreign(_fares(rule, objects))]
+    rules = [rule for rule in _rules(user) if not _is_foreign(_topic_health(rule, objects))]
     authorization = user["spec"]["authorization"] | {"acls": rules}
     return user | {"spec": user["spec"] | {"authorization": authorization}}
 
@@ -39,12 +39,12 @@ def _is_foreign(health: Health) -> bool:
     return health.reason in (_TAKEN, _MISSING.reason)
 
 
-def _fares(rule: Object, objects: Objects) -> Health:
+def _topic_health(rule: Object, objects: Objects) -> Health:
     """Return how the topic of a rule fares; a group goes with the dead letters that are called after it."""
     resource: Mapping[str, str] = rule["resource"]
     topic = resource["name"] if resource["type"] == "topic" else f"{resource['name']}{DEAD_LETTERS}"
-    live = objects.get(entry(kafkatopic.KIND, kafkatopic.name(topic)))
-    return _MISSING if live is None else live.health
+    cached = objects.get(entry(kafkatopic.KIND, kafkatopic.name(topic)))
+    return _MISSING if cached is None else cached.health
 
 
 def _rules(user: Object) -> list[Object]:

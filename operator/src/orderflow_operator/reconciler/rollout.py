@@ -13,9 +13,9 @@ from orderflow_operator.kubernetes.cache import Objects, entry
 from orderflow_operator.kubernetes.health import State
 from orderflow_operator.kubernetes.kinds import BY_NAME
 from orderflow_operator.kubernetes.labels import SERVICE_LABEL, Object
-from orderflow_operator.kubernetes.objects import Cluster
-from orderflow_operator.reconciler.context import Turn
-from orderflow_operator.reconciler.observe import fares, is_applied
+from orderflow_operator.kubernetes.objects import ObjectClient
+from orderflow_operator.reconciler.context import ReconcileContext
+from orderflow_operator.reconciler.observe import is_applied, observed_health
 from orderflow_operator.resources import (
     configmap,
     deployment,
@@ -52,43 +52,43 @@ class Rollout:
         return self.waiting | self.ending
 
 
-async def observe(turn: Turn, cluster: Cluster) -> Rollout:
+async def observe_rollout(context: ReconcileContext, cluster: ObjectClient) -> Rollout:
     """Look at the pods; what a Deployment counts leaves out those that are ending."""
-    objects = cluster.objects(turn.key)
-    wanted = (one for one in turn.wanted if one["kind"] == deployment.KIND)
-    waiting = {_service(one) or "" for one in wanted if fares(one, objects).state is not State.READY}
-    staying = {service.name for service in turn.flow.spec.services}
+    objects = cluster.objects(context.key)
+    wanted = (one for one in context.wanted if one["kind"] == deployment.KIND)
+    waiting = {_service(one) or "" for one in wanted if observed_health(one, objects).state is not State.READY}
+    staying = {service.name for service in context.flow.spec.services}
     ending = {
         _service(pod)
-        for pod in await cluster.pods(turn.key)
+        for pod in await cluster.pods(context.key)
         if "deletionTimestamp" in pod["metadata"] or _service(pod) not in staying
     }
     return Rollout(frozenset(waiting), frozenset(filter(None, ending)))
 
 
-def is_in_question(turn: Turn, objects: Objects, outlive: Collection[str]) -> bool:
+def is_in_question(context: ReconcileContext, objects: Objects, outlive: Collection[str]) -> bool:
     """Tell whether anything is to be narrowed or taken away, for which the pods have to be looked at."""
-    return bool(_narrowed(turn.wanted, objects) or _stale(turn, objects, outlive))
+    return bool(_narrowed(context.wanted, objects) or _stale(context, objects, outlive))
 
 
-async def widened(turn: Turn, cluster: Cluster, rollout: Rollout) -> list[Object]:
+async def widened(context: ReconcileContext, cluster: ObjectClient, rollout: Rollout) -> list[Object]:
     """Return what is wanted, with what the live objects allow besides wherever older pods may need it."""
     kept = [
         one
-        for one in _narrowed(turn.wanted, cluster.objects(turn.key))
+        for one in _narrowed(context.wanted, cluster.objects(context.key))
         if rollout.under_way and _service(one) in {None, *rollout.under_way}
     ]
-    return [await _with_live(turn, cluster, one) if one in kept else one for one in turn.wanted]
+    return [await _with_live(context, cluster, one) if one in kept else one for one in context.wanted]
 
 
-def needed(turn: Turn, objects: Objects, outlive: Collection[str], rollout: Rollout) -> set[str]:
+def needed(context: ReconcileContext, objects: Objects, outlive: Collection[str], rollout: Rollout) -> set[str]:
     """Return what the flow no longer wants and has to stay for now, as keys of the store.
 
     A service stays until all that comes in its place is ready; what pods are given, until they have ended.
     """
-    stale = _stale(turn, objects, outlive)
+    stale = _stale(context, objects, outlive)
     leaving = {_stem(name) for name in stale if _kind(name) == deployment.KIND}
-    under_way = {deployment.name(turn.flow, service) for service in rollout.under_way}
+    under_way = {deployment.name(context.flow, service) for service in rollout.under_way}
 
     def stays(name: str) -> bool:
         if rollout.waiting and _stem(name) in leaving:
@@ -100,8 +100,8 @@ def needed(turn: Turn, objects: Objects, outlive: Collection[str], rollout: Roll
     return {name for name in stale if stays(name)}
 
 
-def _stale(turn: Turn, objects: Objects, outlive: Collection[str]) -> set[str]:
-    wanted = {entry(one["kind"], one["metadata"]["name"]) for one in turn.wanted}
+def _stale(context: ReconcileContext, objects: Objects, outlive: Collection[str]) -> set[str]:
+    wanted = {entry(one["kind"], one["metadata"]["name"]) for one in context.wanted}
     return {name for name in objects if name not in wanted and _kind(name) not in outlive}
 
 
@@ -122,8 +122,8 @@ def _narrowed(wanted: list[Object], objects: Objects) -> list[Object]:
     return [one for one in there if not is_applied(one, objects)]
 
 
-async def _with_live(turn: Turn, cluster: Cluster, wanted: Object) -> Object:
-    live = await cluster.current(turn.key, BY_NAME[wanted["kind"]], wanted["metadata"]["name"])
+async def _with_live(context: ReconcileContext, cluster: ObjectClient, wanted: Object) -> Object:
+    live = await cluster.current(context.key, BY_NAME[wanted["kind"]], wanted["metadata"]["name"])
     made = wanted
     for path in _ALLOWING[wanted["kind"]] if live else ():
         made = made | {"spec": _joined(made["spec"], (live or {}).get("spec", {}), path)}

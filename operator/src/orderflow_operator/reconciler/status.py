@@ -27,8 +27,8 @@ from orderflow_model.topic_changes import Ours
 from orderflow_model.topics import Topic, dead_letter_topic, event_topic
 from orderflow_operator.kubernetes.errors import FlowError
 from orderflow_operator.kubernetes.health import HELPERS, NOT_APPLIED, PASSING, WAITING, Health, State
-from orderflow_operator.reconciler.pod_problems import Trouble, migration_of
-from orderflow_operator.reconciler.validation import Verdict
+from orderflow_operator.reconciler.pod_problems import PodProblem, migration_of
+from orderflow_operator.reconciler.validation import Validation
 
 PAUSED_ANNOTATION = "orderflow.dev/paused"
 
@@ -40,26 +40,26 @@ _LATER = "as wanted when no pod of a version before needs it otherwise"
 _TAKE_UP_SECONDS = 40
 """Strimzi was seen to need 25 s for 17 topics; it looks at everything every 120 s."""
 
-_NO_TROUBLE = Trouble("", "")
+_NO_PROBLEM = PodProblem("", "")
 _UNSEEN = Health(State.PENDING, NOT_APPLIED, "not written yet")
 
 
 @dataclass(frozen=True)
-class Seen:
+class Observation:
     """What a reconcile saw. `topics`, `users`, `services` and their `migrations` by name; `versions` are digests of
     what services should run.
     `helpers` by kind and name are what the flow also works without. `settled`: all else is there and ready.
     """
 
     flow: OrderFlow
-    verdict: Verdict
+    validation: Validation
     topics: Mapping[str, Health]
     users: Mapping[str, Health]
     services: Mapping[str, Health]
     versions: Mapping[str, str]
     migrations: Mapping[str, Health]
     settled: bool
-    troubles: Mapping[str, Trouble] = field(default_factory=dict)
+    pod_problems: Mapping[str, PodProblem] = field(default_factory=dict)
     problems: tuple[FlowError, ...] = ()
     paused: bool = False
     deadline: int = 600
@@ -76,52 +76,65 @@ class _Finding:
     message: str = ""
 
 
-def refused(verdict: Verdict, generation: int, before: FlowStatus, now: datetime) -> FlowStatus:
+def refused(validation: Validation, generation: int, before: FlowStatus, now: datetime) -> FlowStatus:
     """Return the status of a flow that cannot be: what runs goes on as it was, and nothing of the edit is done."""
-    finding = _Finding(Truth.FALSE, verdict.reason, verdict.message)
+    finding = _Finding(Truth.FALSE, validation.reason, validation.message)
     conditions = _merged({VALID: finding, READY: finding}, generation, before, now)
     kept = (one for one in before.conditions if one.type not in (VALID, READY))
     return before.model_copy(update={"observed_generation": generation, "conditions": (*conditions, *kept)})
 
 
-def status_of(seen: Seen, before: FlowStatus, now: datetime) -> FlowStatus:
+def status_of(observation: Observation, before: FlowStatus, now: datetime) -> FlowStatus:
     """Return the status of a flow that can be."""
-    events = tuple(_event(event_topic(seen.flow, event), event.name, seen.topics) for event in seen.flow.spec.events)
-    services = tuple(_service(seen, service, before, now) for service in seen.flow.spec.services)
-    topics = _topics(seen)
+    events = tuple(
+        _event(event_topic(observation.flow, event), event.name, observation.topics)
+        for event in observation.flow.spec.events
+    )
+    services = tuple(_service(observation, service, before, now) for service in observation.flow.spec.services)
+    topics = _topics(observation)
     ready_topics = sum(health.state is State.READY for health in topics.values())
     ready_services = sum(not service.since for service in services)
-    generation = seen.flow.metadata.generation or 0
+    generation = observation.flow.metadata.generation or 0
     return FlowStatus(
         observed_generation=generation,
-        conditions=_merged(_findings(seen, topics, services, before, now), generation, before, now),
+        conditions=_merged(_findings(observation, topics, services, before, now), generation, before, now),
         summary=Summary(
             services=f"{ready_services}/{len(services)}",
             topics=f"{ready_topics}/{len(topics)}",
         ),
         events=events,
         services=services,
-        topics=_ours(seen, topics, before),
+        topics=_ours(observation, topics, before),
     )
 
 
 def _findings(
-    seen: Seen, topics: Mapping[str, Health], services: tuple[ServiceStatus, ...], before: FlowStatus, now: datetime
+    observation: Observation,
+    topics: Mapping[str, Health],
+    services: tuple[ServiceStatus, ...],
+    before: FlowStatus,
+    now: datetime,
 ) -> dict[str, _Finding]:
-    parts = {
-        VALID: _Finding(Truth.TRUE, "Valid", "; ".join(map(str, seen.verdict.warnings))),
-        TOPICS_READY: _overdue(_from_objects(seen, TOPICS_READY, "topic", topics), seen, TOPICS_READY, before, now),
-        IDENTITIES_READY: _overdue(
-            _from_objects(seen, IDENTITIES_READY, "user", seen.users), seen, IDENTITIES_READY, before, now
+    findings = {
+        VALID: _Finding(Truth.TRUE, "Valid", "; ".join(map(str, observation.validation.warnings))),
+        TOPICS_READY: _overdue(
+            _from_objects(observation, TOPICS_READY, "topic", topics), observation, TOPICS_READY, before, now
         ),
-        SERVICES_READY: _services_ready(seen, services),
+        IDENTITIES_READY: _overdue(
+            _from_objects(observation, IDENTITIES_READY, "user", observation.users),
+            observation,
+            IDENTITIES_READY,
+            before,
+            now,
+        ),
+        SERVICES_READY: _services_ready(observation, services),
     }
-    missing = min((one for one in parts.values() if one.status is not Truth.TRUE), key=_passes, default=None)
-    if seen.paused:
+    missing = min((one for one in findings.values() if one.status is not Truth.TRUE), key=_passes, default=None)
+    if observation.paused:
         ready = _Finding(Truth.UNKNOWN, "Paused", f"remove the annotation {PAUSED_ANNOTATION} to go on")
     else:
-        ready = missing or _Finding(Truth.TRUE, "Ready", _running(seen))
-    return parts | {READY: ready, DEGRADED: _degraded(seen, services, now)}
+        ready = missing or _Finding(Truth.TRUE, "Ready", _running(observation))
+    return findings | {READY: ready, DEGRADED: _degraded(observation, services, now)}
 
 
 def _passes(finding: _Finding) -> bool:
@@ -129,8 +142,8 @@ def _passes(finding: _Finding) -> bool:
     return finding.reason in PASSING
 
 
-def _from_objects(seen: Seen, condition: str, what: str, objects: Mapping[str, Health]) -> _Finding:
-    problems = [problem for problem in seen.problems if problem.condition == condition]
+def _from_objects(observation: Observation, condition: str, what: str, objects: Mapping[str, Health]) -> _Finding:
+    problems = [problem for problem in observation.problems if problem.condition == condition]
     if problems:
         return _from_problems(problems)
     waiting = {name: health for name, health in objects.items() if health.state is not State.READY}
@@ -141,7 +154,9 @@ def _from_objects(seen: Seen, condition: str, what: str, objects: Mapping[str, H
     return _Finding(Truth.FALSE, worst.reason, f"{what} {name}: {worst.message or _LATER}{more}")
 
 
-def _overdue(finding: _Finding, seen: Seen, condition: str, before: FlowStatus, now: datetime) -> _Finding:
+def _overdue(
+    finding: _Finding, observation: Observation, condition: str, before: FlowStatus, now: datetime
+) -> _Finding:
     """Name what may be wrong where Strimzi has left something lying for long; users are made after topics."""
     since = [one.last_transition_time for kind in (TOPICS_READY, condition) if (one := before.condition(kind))]
     earlier = before.condition(condition)
@@ -149,20 +164,20 @@ def _overdue(finding: _Finding, seen: Seen, condition: str, before: FlowStatus, 
     if not waits or (now - _time(max(since))).total_seconds() < _TAKE_UP_SECONDS:
         return finding
     asked = (
-        f"is its operator running, does it watch namespace {seen.flow.metadata.namespace}, "
-        f"and does it serve the Kafka {seen.flow.spec.kafka.cluster} (spec.kafka.cluster)?"
+        f"is its operator running, does it watch namespace {observation.flow.metadata.namespace}, "
+        f"and does it serve the Kafka {observation.flow.spec.kafka.cluster} (spec.kafka.cluster)?"
     )
     return _Finding(finding.status, "NotTakenUp", f"{finding.message} in {_TAKE_UP_SECONDS} s: {asked}")
 
 
-def _running(seen: Seen) -> str:
-    lacks = _lacks(seen)
+def _running(observation: Observation) -> str:
+    lacks = _lacks(observation)
     return f"all of the flow works, but: {lacks.message}" if lacks else "all of the flow runs as it says"
 
 
-def _lacks(seen: Seen) -> _Finding | None:
+def _lacks(observation: Observation) -> _Finding | None:
     """Return what the flow works without and has not got."""
-    for what, health in seen.helpers.items():
+    for what, health in observation.helpers.items():
         if health.state is State.FAILED:
             kind, _, name = what.partition("/")
             words = f"{kind} {name} does not act: {health.message or health.reason}; {HELPERS[kind]}"
@@ -175,8 +190,8 @@ def _from_problems(problems: list[FlowError]) -> _Finding:
     return _Finding(Truth.FALSE, first.reason, f"{first.message}; and {more} more" if more else first.message)
 
 
-def _services_ready(seen: Seen, services: tuple[ServiceStatus, ...]) -> _Finding:
-    problems = [problem for problem in seen.problems if problem.condition == SERVICES_READY]
+def _services_ready(observation: Observation, services: tuple[ServiceStatus, ...]) -> _Finding:
+    problems = [problem for problem in observation.problems if problem.condition == SERVICES_READY]
     if problems:
         return _from_problems(problems)
     waiting = [service for service in services if service.since]
@@ -187,36 +202,36 @@ def _services_ready(seen: Seen, services: tuple[ServiceStatus, ...]) -> _Finding
     return _Finding(Truth.FALSE, worst.reason, f"service {worst.name}: {worst.message or counts}")
 
 
-def _hindrance(seen: Seen, service: str, health: Health) -> Trouble:
+def _hindrance(observation: Observation, service: str, health: Health) -> PodProblem:
     """Return why a service is not ready: its migration until that is done, then its pods."""
-    migration = seen.migrations.get(service, _UNSEEN)
+    migration = observation.migrations.get(service, _UNSEEN)
     if migration.state is not State.READY:
-        return _migrating(migration, seen.troubles.get(migration_of(service), _NO_TROUBLE))
-    trouble = seen.troubles.get(service, _NO_TROUBLE)
-    return Trouble(trouble.reason or health.reason, trouble.message or health.message)
+        return _migrating(migration, observation.pod_problems.get(migration_of(service), _NO_PROBLEM))
+    problem = observation.pod_problems.get(service, _NO_PROBLEM)
+    return PodProblem(problem.reason or health.reason, problem.message or health.message)
 
 
-def _migrating(migration: Health, trouble: Trouble) -> Trouble:
+def _migrating(migration: Health, problem: PodProblem) -> PodProblem:
     if migration.state is State.FAILED:
-        words = trouble.message or migration.message
-        return Trouble(_MIGRATION_FAILED, f"the migration job failed: {words}; mend it and delete the job")
-    if trouble.reason not in PASSING:
-        return Trouble(trouble.reason, f"the migration job: {trouble.message}")
-    return Trouble("Migrating", "new pods wait for the migration job of their version and credentials")
+        words = problem.message or migration.message
+        return PodProblem(_MIGRATION_FAILED, f"the migration job failed: {words}; mend it and delete the job")
+    if problem.reason not in PASSING:
+        return PodProblem(problem.reason, f"the migration job: {problem.message}")
+    return PodProblem("Migrating", "new pods wait for the migration job of their version and credentials")
 
 
-def _degraded(seen: Seen, services: tuple[ServiceStatus, ...], now: datetime) -> _Finding:
+def _degraded(observation: Observation, services: tuple[ServiceStatus, ...], now: datetime) -> _Finding:
     for service in services:
         if service.reason == _MIGRATION_FAILED:
             return _Finding(Truth.TRUE, service.reason, f"service {service.name}: {service.message}")
-        failed = seen.services.get(service.name, _UNSEEN).state is State.FAILED
-        late = service.since and (now - _time(service.since)).total_seconds() > seen.deadline
+        failed = observation.services.get(service.name, _UNSEEN).state is State.FAILED
+        late = service.since and (now - _time(service.since)).total_seconds() > observation.deadline
         if failed or late:
             counts = f"{service.ready} of {service.desired} pods are ready"
-            after = f" after {seen.deadline} s" if late else ""
+            after = f" after {observation.deadline} s" if late else ""
             words = f"; {service.message}" if service.message else ""
             return _Finding(Truth.TRUE, service.reason, f"service {service.name}: {counts}{after}{words}")
-    return _lacks(seen) or _Finding(Truth.FALSE, "AsExpected")
+    return _lacks(observation) or _Finding(Truth.FALSE, "AsExpected")
 
 
 def _event(topic: Topic, event: str, topics: Mapping[str, Health]) -> EventStatus:
@@ -232,12 +247,12 @@ def _event(topic: Topic, event: str, topics: Mapping[str, Health]) -> EventStatu
     )
 
 
-def _service(seen: Seen, service: Service, before: FlowStatus, now: datetime) -> ServiceStatus:
-    health = seen.services.get(service.name, _UNSEEN)
-    rollout = seen.versions.get(service.name, "")
-    migrated = seen.migrations.get(service.name, _UNSEEN).state is State.READY
+def _service(observation: Observation, service: Service, before: FlowStatus, now: datetime) -> ServiceStatus:
+    health = observation.services.get(service.name, _UNSEEN)
+    rollout = observation.versions.get(service.name, "")
+    migrated = observation.migrations.get(service.name, _UNSEEN).state is State.READY
     ready = health.state is State.READY and migrated
-    trouble = _NO_TROUBLE if ready else _hindrance(seen, service.name, health)
+    problem = _NO_PROBLEM if ready else _hindrance(observation, service.name, health)
     earlier = next((one for one in before.services if one.name == service.name), None)
     waits = earlier.since if earlier and earlier.rollout == rollout and earlier.since else _text(now)
     return ServiceStatus(
@@ -245,24 +260,24 @@ def _service(seen: Seen, service: Service, before: FlowStatus, now: datetime) ->
         image=service.image,
         ready=min(health.ready, COUNT_MAX),
         desired=min(health.wanted, COUNT_MAX),
-        reason=_word(trouble.reason),
-        message=trouble.message[:_ITEM_MESSAGE_MAX],
+        reason=_word(problem.reason),
+        message=problem.message[:_ITEM_MESSAGE_MAX],
         rollout=rollout,
         since=None if ready else waits,
     )
 
 
-def _topics(seen: Seen) -> dict[str, Health]:
-    flow = seen.flow
+def _topics(observation: Observation) -> dict[str, Health]:
+    flow = observation.flow
     wanted = [event_topic(flow, event).name for event in flow.spec.events]
     wanted += [dead_letter_topic(flow, service).name for service in flow.spec.services if service.subscribes]
-    return {name: seen.topics.get(name, _UNSEEN) for name in wanted}
+    return {name: observation.topics.get(name, _UNSEEN) for name in wanted}
 
 
-def _ours(seen: Seen, topics: Iterable[str], before: FlowStatus) -> tuple[TopicStatus, ...]:
+def _ours(observation: Observation, topics: Iterable[str], before: FlowStatus) -> tuple[TopicStatus, ...]:
     """Return what of the flow's topics is ours; what was not looked at is as it was, what is another's is not ours."""
-    foreign = {name for name, health in seen.topics.items() if health.reason == "TopicConflict"}
-    ours = {name: one for name, one in before.ours().items() if name not in foreign} | dict(seen.ours)
+    foreign = {name for name, health in observation.topics.items() if health.reason == "TopicConflict"}
+    ours = {name: one for name, one in before.ours().items() if name not in foreign} | dict(observation.ours)
     return tuple(
         TopicStatus(name=name, made=_truth(ours[name].made), settings=tuple(sorted(ours[name].settings)))
         for name in topics

@@ -14,7 +14,7 @@ from orderflow_model.topics import Topic, event_topic, flow_topics
 from orderflow_operator.kubernetes.cache import FlowKey, Objects, entry
 from orderflow_operator.kubernetes.health import Health, State
 from orderflow_operator.kubernetes.labels import Object
-from orderflow_operator.reconciler.ownership import Claims
+from orderflow_operator.reconciler.ownership import OwnershipIndex
 from orderflow_operator.resources import kafkatopic
 
 INVALID = "Invalid"
@@ -23,7 +23,7 @@ _MOST_TOLD = 5
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Validation:
     """`flow` is None when it cannot even be read. `reason` and `findings` say why it is refused; empty if it is not."""
 
     flow: OrderFlow | None
@@ -44,26 +44,26 @@ class Verdict:
         return f"{told}; and {more} more" if more > 0 else told
 
 
-def judge(raw: Object, claims: Claims, objects: Objects) -> Verdict:
+def validate(raw: Object, ownership: OwnershipIndex, objects: Objects) -> Validation:
     """Judge a flow as the API server has it, by itself, by what is there of it and by what other flows have."""
     try:
         flow = parse_flow(_known(raw))
     except InvalidResource as refused:
-        return Verdict(None, INVALID, refused.findings)
+        return Validation(None, INVALID, refused.findings)
     findings = lint(flow)
     errors = tuple(one for one in (*findings, *_same_objects(flow)) if one.severity is Severity.ERROR)
     warnings = tuple(one for one in findings if one.severity is Severity.WARNING)
     if errors:
-        return Verdict(flow, INVALID, errors, warnings)
+        return Validation(flow, INVALID, errors, warnings)
     key = FlowKey(flow.metadata.namespace or "", flow.metadata.name)
-    claimed = tuple(claims.rivals(key, flow, made_at(raw)))
+    claimed = tuple(ownership.conflicts(key, flow, made_at(raw)))
     if claimed:
-        return Verdict(flow, claimed[0].reason, tuple(one.finding for one in claimed), warnings)
+        return Validation(flow, claimed[0].reason, tuple(one.finding for one in claimed), warnings)
     fewer = tuple(_fewer_partitions(flow, objects))
     if fewer:
-        return Verdict(flow, "PartitionDecrease", fewer, warnings)
+        return Validation(flow, "PartitionDecrease", fewer, warnings)
     other = tuple(_other_replicas(flow, objects))
-    return Verdict(flow, "ReplicaChange" if other else "", other, warnings)
+    return Validation(flow, "ReplicaChange" if other else "", other, warnings)
 
 
 def made_at(raw: Object) -> str:
@@ -108,6 +108,6 @@ def _other_replicas(flow: OrderFlow, objects: Objects) -> Iterator[Finding]:
 
 def _present(flow: OrderFlow, objects: Objects) -> Iterator[tuple[Topic, Health]]:
     for topic in flow_topics(flow):
-        live = objects.get(entry(kafkatopic.KIND, kafkatopic.name(topic.name)))
-        if live is not None:
-            yield topic, live.health
+        cached = objects.get(entry(kafkatopic.KIND, kafkatopic.name(topic.name)))
+        if cached is not None:
+            yield topic, cached.health

@@ -56,7 +56,7 @@ class Proofs:
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class BuildContext:
     """`keda`: its API is served. `database`: None while its Secret is missing. `rollout_deadline` in seconds.
     `monitoring`: None where the Prometheus operator's APIs are not served. `ports`: of the pods in the flow's namespace
     that it talks to.

@@ -10,11 +10,11 @@ from orderflow_model.flow import OrderFlow
 from orderflow_model.names import object_name
 from orderflow_model.spec.services import Service
 from orderflow_operator.kafka.acls import service_user
-from orderflow_operator.kafka.connection import PASSWORD_KEY, Broker, broker
+from orderflow_operator.kafka.connection import PASSWORD_KEY, KafkaConnection, kafka_connection
 from orderflow_operator.kubernetes.labels import Object, new_object, pod_selector, service_labels
 from orderflow_operator.resources import configmap, secret, serviceaccount
 from orderflow_operator.resources.autoscaling import Scaler, scaler
-from orderflow_operator.resources.build_context import Surroundings
+from orderflow_operator.resources.build_context import BuildContext
 from orderflow_operator.resources.pod import (
     METRICS_PORT_NAME,
     SCRATCH,
@@ -46,43 +46,43 @@ def name(flow: OrderFlow, service: str) -> str:
     return object_name(flow.metadata.name, service)
 
 
-def build(flow: OrderFlow, service: Service, around: Surroundings) -> Object:
+def build(flow: OrderFlow, service: Service, context: BuildContext) -> Object:
     """Return the Deployment."""
     labels = service_labels(flow, service.name)
     built = new_object("apps/v1", KIND, name(flow, service.name), flow, labels)
     built["spec"] = {
         "selector": {"matchLabels": pod_selector(flow, service.name)},
         "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
-        "progressDeadlineSeconds": around.rollout_deadline,
-        "template": _template(flow, service, around),
+        "progressDeadlineSeconds": context.rollout_deadline,
+        "template": _template(flow, service, context),
     }
-    if scaler(service, around.keda) is Scaler.FIXED:
+    if scaler(service, context.keda) is Scaler.FIXED:
         built["spec"]["replicas"] = service.scale.min
     return built
 
 
-def _template(flow: OrderFlow, service: Service, around: Surroundings) -> Object:
-    reach = broker(flow)
-    spec = pod_spec(_container(flow, service, reach), _volumes(flow, service, reach))
+def _template(flow: OrderFlow, service: Service, context: BuildContext) -> Object:
+    connection = kafka_connection(flow)
+    spec = pod_spec(_container(flow, service, connection), _volumes(flow, service, connection))
     spec["serviceAccountName"] = serviceaccount.name(flow, service.name)
     spec["terminationGracePeriodSeconds"] = service.http_drain.seconds + _ENDING_SECONDS
     return {
         "metadata": {
             "labels": service_labels(flow, service.name) | pod_selector(flow, service.name),
             "annotations": {
-                DATABASE_ANNOTATION: around.database.fingerprint if around.database else "",
-                CREDENTIALS_ANNOTATION: around.proofs.services.get(service.name, ""),
+                DATABASE_ANNOTATION: context.database.fingerprint if context.database else "",
+                CREDENTIALS_ANNOTATION: context.proofs.services.get(service.name, ""),
             },
         },
         "spec": spec,
     }
 
 
-def _container(flow: OrderFlow, service: Service, reach: Broker) -> Object:
+def _container(flow: OrderFlow, service: Service, connection: KafkaConnection) -> Object:
     container = {
         "name": service.name,
         "image": service.image,
-        "env": [*_platform_env(flow, service, reach), *_own_env(service)],
+        "env": [*_platform_env(flow, service, connection), *_own_env(service)],
         "ports": [
             {"name": PORT_NAME, "containerPort": service.http_port, "protocol": "TCP"},
             {"name": METRICS_PORT_NAME, "containerPort": metrics_port(service), "protocol": "TCP"},
@@ -91,14 +91,14 @@ def _container(flow: OrderFlow, service: Service, reach: Broker) -> Object:
         "startupProbe": _probe("/livez", period=2, failures=60),
         "livenessProbe": _probe("/livez", period=10, failures=3),
         "readinessProbe": _probe("/readyz", period=5, failures=3),
-        "volumeMounts": _mounts(reach),
+        "volumeMounts": _mounts(connection),
     }
     if service.command:
         container["command"] = list(service.command)
     return hardened(container)
 
 
-def _platform_env(flow: OrderFlow, service: Service, reach: Broker) -> list[Object]:
+def _platform_env(flow: OrderFlow, service: Service, connection: KafkaConnection) -> list[Object]:
     database = secret.database_name(flow, service.name)
     return [
         plain(environment.CONFIG, environment.CONFIG_PATH_IN_POD),
@@ -109,20 +109,20 @@ def _platform_env(flow: OrderFlow, service: Service, reach: Broker) -> list[Obje
         plain(environment.HTTP_KEEP_ALIVE, str(service.http_keep_alive.seconds)),
         plain(environment.HTTP_DRAIN, str(service.http_drain.seconds)),
         {"name": environment.INSTANCE, "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.name"}}},
-        *_kafka_env(service_user(flow, service.name), reach, object_name(flow.metadata.name, service.name)),
+        *_kafka_env(service_user(flow, service.name), connection, object_name(flow.metadata.name, service.name)),
     ]
 
 
-def _kafka_env(user: str, reach: Broker, owner: str) -> list[Object]:
+def _kafka_env(user: str, connection: KafkaConnection, owner: str) -> list[Object]:
     variables = [
-        plain(environment.KAFKA_BOOTSTRAP, reach.bootstrap),
-        plain(environment.KAFKA_SECURITY_PROTOCOL, reach.protocol),
+        plain(environment.KAFKA_BOOTSTRAP, connection.bootstrap),
+        plain(environment.KAFKA_SECURITY_PROTOCOL, connection.protocol),
     ]
-    if reach.mechanism:
-        variables.append(plain(environment.KAFKA_SASL_MECHANISM, reach.mechanism))
+    if connection.mechanism:
+        variables.append(plain(environment.KAFKA_SASL_MECHANISM, connection.mechanism))
         variables.append(plain(environment.KAFKA_USERNAME, user))
-        variables.append(from_secret(environment.KAFKA_PASSWORD, reach.secret(owner), PASSWORD_KEY))
-    if reach.authority:
+        variables.append(from_secret(environment.KAFKA_PASSWORD, connection.secret(owner), PASSWORD_KEY))
+    if connection.authority:
         variables.append(plain(environment.KAFKA_CA_FILE, f"{_CA_FOLDER}/{_CA_FILE}"))
     return variables
 
@@ -132,18 +132,18 @@ def _own_env(service: Service) -> list[Object]:
     return own if any(one["name"] == SCRATCH["name"] for one in own) else [SCRATCH, *own]
 
 
-def _volumes(flow: OrderFlow, service: Service, reach: Broker) -> list[Object]:
+def _volumes(flow: OrderFlow, service: Service, connection: KafkaConnection) -> list[Object]:
     told = configmap.build(flow, service.name)["metadata"]["name"]
     volumes: list[Object] = [{"name": "config", "configMap": {"name": told}}]
-    if reach.authority:
-        items = [{"key": reach.authority.key, "path": _CA_FILE}]
-        volumes.append({"name": "kafka-ca", "secret": {"secretName": reach.authority.secret, "items": items}})
+    if connection.authority:
+        items = [{"key": connection.authority.key, "path": _CA_FILE}]
+        volumes.append({"name": "kafka-ca", "secret": {"secretName": connection.authority.secret, "items": items}})
     return volumes
 
 
-def _mounts(reach: Broker) -> list[Object]:
+def _mounts(connection: KafkaConnection) -> list[Object]:
     mounts: list[Object] = [{"name": "config", "mountPath": _CONFIG_FOLDER, "readOnly": True}]
-    if reach.authority:
+    if connection.authority:
         mounts.append({"name": "kafka-ca", "mountPath": _CA_FOLDER, "readOnly": True})
     return mounts
 

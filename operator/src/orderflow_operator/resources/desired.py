@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from orderflow_model.flow import OrderFlow
 from orderflow_model.spec.kafka import Provisioner
 from orderflow_model.spec.services import Service
-from orderflow_operator.kafka.connection import broker
+from orderflow_operator.kafka.connection import kafka_connection
 from orderflow_operator.kubernetes.labels import Object
 from orderflow_operator.resources import (
     configmap,
@@ -25,56 +25,56 @@ from orderflow_operator.resources import (
     triggerauthentication,
 )
 from orderflow_operator.resources.autoscaling import Scaler, scaler
-from orderflow_operator.resources.build_context import Database, Surroundings
+from orderflow_operator.resources.build_context import BuildContext, Database
 
 
-def desired(flow: OrderFlow, around: Surroundings) -> list[Object]:
+def desired(flow: OrderFlow, context: BuildContext) -> list[Object]:
     """Return every object the flow wants, in the order in which they are best made: what is needed first, first."""
     return [
-        *_kafka(flow, around),
-        networkpolicy.build(flow, around),
-        *(built for entry in flow.spec.services for built in _service(flow, entry, around)),
-        *_monitoring(flow, around),
+        *_kafka(flow, context),
+        networkpolicy.build(flow, context),
+        *(built for entry in flow.spec.services for built in _service(flow, entry, context)),
+        *_monitoring(flow, context),
     ]
 
 
-def by_lag(flow: OrderFlow, around: Surroundings) -> list[Service]:
+def by_lag(flow: OrderFlow, context: BuildContext) -> list[Service]:
     """Return the services that KEDA scales."""
-    return [entry for entry in flow.spec.services if scaler(entry, around.keda) is Scaler.LAG]
+    return [entry for entry in flow.spec.services if scaler(entry, context.keda) is Scaler.LAG]
 
 
-def _kafka(flow: OrderFlow, around: Surroundings) -> Iterator[Object]:
+def _kafka(flow: OrderFlow, context: BuildContext) -> Iterator[Object]:
     strimzi = flow.spec.kafka.provisioner is Provisioner.STRIMZI
-    scaled = by_lag(flow, around)
-    reach = broker(flow)
+    scaled = by_lag(flow, context)
+    connection = kafka_connection(flow)
     if strimzi:
         yield from kafkatopic.build(flow)
         yield from (kafkauser.build(flow, entry) for entry in flow.spec.services)
     if strimzi and scaled:
         yield kafkauser.build_autoscaler(flow, scaled)
-    if scaled and reach.mechanism:
+    if scaled and connection.mechanism:
         yield configmap.build_autoscaler(flow)
-    if scaled and triggerauthentication.is_needed(reach):
-        yield triggerauthentication.build(flow, reach)
+    if scaled and triggerauthentication.is_needed(connection):
+        yield triggerauthentication.build(flow, connection)
 
 
-def _service(flow: OrderFlow, entry: Service, around: Surroundings) -> Iterator[Object]:
+def _service(flow: OrderFlow, entry: Service, context: BuildContext) -> Iterator[Object]:
     yield serviceaccount.build(flow, entry.name)
     yield configmap.build(flow, entry.name)
-    yield migrationjob.build(flow, entry, around.database or Database(), around.proofs.migrations.get(entry.name, ""))
+    yield migrationjob.build(flow, entry, context.database or Database(), context.proofs.migrations.get(entry.name, ""))
     yield service.build(flow, entry.name)
     if entry.scale.max > 1:
         yield poddisruptionbudget.build(flow, entry.name)
-    yield deployment.build(flow, entry, around)
-    match scaler(entry, around.keda):
+    yield deployment.build(flow, entry, context)
+    match scaler(entry, context.keda):
         case Scaler.LAG:
             yield scaledobject.build(flow, entry)
         case Scaler.LOAD:
             yield horizontalpodautoscaler.build(flow, entry)
 
 
-def _monitoring(flow: OrderFlow, around: Surroundings) -> Iterator[Object]:
-    if around.monitoring is not None:
-        yield podmonitor.build(flow, around.monitoring)
-        yield prometheusrule.build(flow, around.monitoring)
+def _monitoring(flow: OrderFlow, context: BuildContext) -> Iterator[Object]:
+    if context.monitoring is not None:
+        yield podmonitor.build(flow, context.monitoring)
+        yield prometheusrule.build(flow, context.monitoring)
         yield dashboard.build(flow)

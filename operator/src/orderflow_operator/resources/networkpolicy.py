@@ -10,7 +10,7 @@ from orderflow_model.flow import OrderFlow
 from orderflow_model.spec.kafka import Provisioner
 from orderflow_operator.kafka.connection import STRIMZI_PORT
 from orderflow_operator.kubernetes.labels import FLOW_LABEL, Object, flow_labels, new_object
-from orderflow_operator.resources.build_context import Port, Surroundings
+from orderflow_operator.resources.build_context import BuildContext, Port
 from orderflow_operator.resources.kafkatopic import CLUSTER_LABEL
 from orderflow_operator.resources.pod import metrics_port
 
@@ -22,7 +22,7 @@ def name(flow: OrderFlow) -> str:
     return flow.metadata.name
 
 
-def build(flow: OrderFlow, around: Surroundings) -> Object:
+def build(flow: OrderFlow, context: BuildContext) -> Object:
     """Return the policy, which selects every pod of the flow and denies what it does not name."""
     built = new_object("networking.k8s.io/v1", KIND, name(flow), flow, flow_labels(flow, "network"))
     ports = sorted({service.http_port for service in flow.spec.services})
@@ -35,10 +35,10 @@ def build(flow: OrderFlow, around: Surroundings) -> Object:
             {"from": [{"namespaceSelector": {}}], "ports": [_tcp(port) for port in metrics]},
         ],
         "egress": [
-            {"ports": [rule for port in around.network.dns_ports for rule in (_udp(port), _tcp(port))]},
+            {"ports": [rule for port in context.network.dns_ports for rule in (_udp(port), _tcp(port))]},
             *_strimzi(flow),
-            *_neighbours(around.ports),
-            *around.network.egress,
+            *_neighbours(context.ports),
+            *context.network.egress,
         ],
     }
     return built

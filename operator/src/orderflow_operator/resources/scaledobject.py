@@ -7,7 +7,7 @@ from orderflow_model.flow import OrderFlow
 from orderflow_model.names import group_name, object_name
 from orderflow_model.spec.services import Service
 from orderflow_model.topics import event_topic
-from orderflow_operator.kafka.connection import broker
+from orderflow_operator.kafka.connection import kafka_connection
 from orderflow_operator.kubernetes.labels import Object, new_object, service_labels
 from orderflow_operator.resources import triggerauthentication
 
@@ -35,20 +35,20 @@ def build(flow: OrderFlow, service: Service) -> Object:
 
 
 def _trigger(flow: OrderFlow, service: Service, event: str) -> Object:
-    reach = broker(flow)
+    connection = kafka_connection(flow)
     metadata = {
-        "bootstrapServers": ",".join(_qualified(flow, server) for server in reach.bootstrap.split(",")),
+        "bootstrapServers": ",".join(_qualified(flow, server) for server in connection.bootstrap.split(",")),
         "consumerGroup": group_name(flow.metadata.name, service.name),
         "topic": event_topic(flow, flow.spec.event(event)).name,
         "lagThreshold": str(service.scale.lag),
         "offsetResetPolicy": "earliest",
     }
-    if reach.tls:
+    if connection.tls:
         metadata["tls"] = "enable"
-    if reach.mechanism:
-        metadata["sasl"] = _SASL[reach.mechanism]
+    if connection.mechanism:
+        metadata["sasl"] = _SASL[connection.mechanism]
     trigger: Object = {"type": "kafka", "metadata": metadata}
-    if triggerauthentication.is_needed(reach):
+    if triggerauthentication.is_needed(connection):
         trigger["authenticationRef"] = {"name": triggerauthentication.name(flow)}
     return trigger
 

@@ -2,7 +2,7 @@
 
 from orderflow_model.flow import OrderFlow
 from orderflow_model.names import autoscaler_user_name
-from orderflow_operator.kafka.connection import PASSWORD_KEY, Broker
+from orderflow_operator.kafka.connection import PASSWORD_KEY, KafkaConnection
 from orderflow_operator.kubernetes.labels import Object, flow_labels, new_object
 from orderflow_operator.resources import configmap
 
@@ -15,20 +15,20 @@ def name(flow: OrderFlow) -> str:
     return autoscaler_user_name(flow.metadata.name)
 
 
-def is_needed(reach: Broker) -> bool:
+def is_needed(connection: KafkaConnection) -> bool:
     """Tell whether a trigger has anything to prove or to check."""
-    return reach.mechanism is not None or reach.authority is not None
+    return connection.mechanism is not None or connection.authority is not None
 
 
-def build(flow: OrderFlow, reach: Broker) -> Object:
+def build(flow: OrderFlow, connection: KafkaConnection) -> Object:
     """Return the object; the flow's triggers share it."""
     built = new_object(API_VERSION, KIND, name(flow), flow, flow_labels(flow, "autoscaler"))
     secrets, names = [], []
-    if reach.mechanism:
-        secrets.append(_target("password", reach.secret(autoscaler_user_name(flow.metadata.name)), PASSWORD_KEY))
+    if connection.mechanism:
+        secrets.append(_target("password", connection.secret(autoscaler_user_name(flow.metadata.name)), PASSWORD_KEY))
         names.append(_target("username", configmap.autoscaler_name(flow), configmap.USER_NAME_KEY))
-    if reach.authority:
-        secrets.append(_target("ca", reach.authority.secret, reach.authority.key))
+    if connection.authority:
+        secrets.append(_target("ca", connection.authority.secret, connection.authority.key))
     built["spec"] = {"secretTargetRef": secrets} | ({"configMapTargetRef": names} if names else {})
     return built
 

@@ -6,7 +6,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from orderflow_operator.kubernetes.cached_object import Live, after_apply, after_watch, digest_of, owned, written
+from orderflow_operator.kubernetes.cached_object import (
+    CachedObject,
+    after_apply,
+    after_watch,
+    digest_of,
+    owned,
+    written,
+)
 from orderflow_operator.kubernetes.kinds import BY_NAME
 
 KIND = BY_NAME["Deployment"]
@@ -49,7 +56,7 @@ def stored() -> dict[str, Any]:
     return found
 
 
-def seen(stored: dict[str, Any], known: Live | None = None) -> Live:
+def seen(stored: dict[str, Any], known: CachedObject | None = None) -> CachedObject:
     """What is kept of it when a watch brings it."""
     return after_watch(KIND, msgspec.json.encode(stored), known)[1]
 

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from orderflow_operator.kubernetes.cache import FlowKey, Store
+from orderflow_operator.kubernetes.cache import FlowKey, ObjectCache
 from orderflow_operator.kubernetes.kinds import BY_NAME
 
 KIND = BY_NAME["KafkaTopic"]
@@ -27,27 +27,27 @@ def told() -> dict[str, list[FlowKey]]:
 
 
 @pytest.fixture
-def store(told: dict[str, list[FlowKey]]) -> Store:
+def store(told: dict[str, list[FlowKey]]) -> ObjectCache:
     """A store that knows one topic."""
-    made = Store(told["drift"].append, told["progress"].append)
+    made = ObjectCache(told["drift"].append, told["progress"].append)
     made.add_watched(KIND, topic(5))
     told["drift"].clear()
     return made
 
 
-def test_what_only_fares_otherwise_is_progress(store: Store, told: dict[str, list[FlowKey]]) -> None:
+def test_what_only_fares_otherwise_is_progress(store: ObjectCache, told: dict[str, list[FlowKey]]) -> None:
     """It may wait for more of its kind; drift may not."""
     store.add_watched(KIND, topic(6, "True"))
     assert told == {"drift": [], "progress": [SHOP]}
 
 
-def test_another_digest_is_drift(store: Store, told: dict[str, list[FlowKey]]) -> None:
+def test_another_digest_is_drift(store: ObjectCache, told: dict[str, list[FlowKey]]) -> None:
     """Somebody wrote what we had written."""
     store.add_watched(KIND, topic(6, annotations={"orderflow.dev/hash": "ff"}))
     assert told == {"drift": [SHOP], "progress": []}
 
 
-def test_what_is_gone_is_drift(store: Store, told: dict[str, list[FlowKey]]) -> None:
+def test_what_is_gone_is_drift(store: ObjectCache, told: dict[str, list[FlowKey]]) -> None:
     """By a watch, or by a list that does not hold it."""
     store.remove_watched(KIND, topic(7))
     assert told["drift"] == [SHOP]
@@ -57,7 +57,7 @@ def test_what_is_gone_is_drift(store: Store, told: dict[str, list[FlowKey]]) -> 
     assert store.objects(SHOP) == {}
 
 
-def test_old_news_are_no_news(store: Store, told: dict[str, list[FlowKey]]) -> None:
+def test_old_news_are_no_news(store: ObjectCache, told: dict[str, list[FlowKey]]) -> None:
     """What a watch brings late does not undo what is known by now."""
     store.add_watched(KIND, topic(4, "True"))
     store.remove_watched(KIND, topic(3))

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from orderflow_operator.reconciler.pod_problems import migration_of, troubles
+from orderflow_operator.reconciler.pod_problems import find_problems, migration_of
 
 
 def pod(name: str, service: str = "a", **status: Any) -> dict[str, Any]:
@@ -32,24 +32,24 @@ WELL = pod("p5", containerStatuses=[{"ready": True, "state": {"running": {}}}])
 
 def test_a_crash_is_told_with_its_last_line() -> None:
     """The end of the log says more than the back-off."""
-    assert troubles([CRASHING]) == {"a": ("CrashLoopBackOff", "pod p1: ValueError: no provider")}
+    assert find_problems([CRASHING]) == {"a": ("CrashLoopBackOff", "pod p1: ValueError: no provider")}
 
 
 def test_the_worst_pod_speaks() -> None:
     """What cannot pull its image is worse than what starts."""
-    assert troubles([STARTING, PULLING, WELL])["a"].reason == "ImagePullBackOff"
-    assert troubles([STARTING, PENDING])["a"] == ("Unschedulable", "pod p3: 0/3")
+    assert find_problems([STARTING, PULLING, WELL])["a"].reason == "ImagePullBackOff"
+    assert find_problems([STARTING, PENDING])["a"] == ("Unschedulable", "pod p3: 0/3")
 
 
 def test_pods_that_are_well_or_going_say_nothing() -> None:
     """An old pod on its way out is no trouble."""
     leaving = pod("p6", containerStatuses=[container(terminated={"exitCode": 137})])
     leaving["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
-    assert troubles([WELL, leaving]) == {}
+    assert find_problems([WELL, leaving]) == {}
 
 
 def test_the_migration_speaks_for_itself() -> None:
     """A failed migration container is told with its words."""
     failed = pod("m", containerStatuses=[container(terminated={"exitCode": 1, "message": "migration failed: x"})])
     failed["metadata"]["labels"] = {"app.kubernetes.io/component": "migration", "app.kubernetes.io/name": "a"}
-    assert troubles([failed]) == {migration_of("a"): ("Error", "pod m: migration failed: x")}
+    assert find_problems([failed]) == {migration_of("a"): ("Error", "pod m: migration failed: x")}

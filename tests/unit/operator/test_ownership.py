@@ -8,7 +8,7 @@ import pytest
 from orderflow_model.flow import OrderFlow
 from orderflow_model.loading.load import parse_flow
 from orderflow_operator.kubernetes.cache import FlowKey
-from orderflow_operator.reconciler.ownership import Claims
+from orderflow_operator.reconciler.ownership import OwnershipIndex
 
 
 def flow(document: dict[str, Any], name: str, namespace: str = "team-a", topic: str = "") -> OrderFlow:
@@ -21,20 +21,20 @@ def flow(document: dict[str, Any], name: str, namespace: str = "team-a", topic: 
 
 
 @pytest.fixture
-def claims(document: dict[str, Any]) -> Claims:
+def claims(document: dict[str, Any]) -> OwnershipIndex:
     """What the flow `shop` claims, made at time 2."""
-    found = Claims()
+    found = OwnershipIndex()
     found.put(FlowKey("team-a", "shop"), flow(document, "shop"), "2")
     return found
 
 
-def conflicts(claims: Claims, other: OrderFlow, since: str) -> list[str]:
+def conflicts(claims: OwnershipIndex, other: OrderFlow, since: str) -> list[str]:
     """What another flow is told."""
     key = FlowKey(other.metadata.namespace or "", other.metadata.name)
-    return [f"{one.reason}: {one.finding.message}" for one in claims.rivals(key, other, since)]
+    return [f"{one.reason}: {one.finding.message}" for one in claims.conflicts(key, other, since)]
 
 
-def test_a_later_flow_is_told_whose_the_topic_is(document: dict[str, Any], claims: Claims) -> None:
+def test_a_later_flow_is_told_whose_the_topic_is(document: dict[str, Any], claims: OwnershipIndex) -> None:
     """The message names topic and owner."""
     other = flow(document, "other", topic="shop.order-created")
     assert conflicts(claims, other, "3") == [
@@ -42,24 +42,24 @@ def test_a_later_flow_is_told_whose_the_topic_is(document: dict[str, Any], claim
     ]
 
 
-def test_an_earlier_flow_is_not_bothered(document: dict[str, Any], claims: Claims) -> None:
+def test_an_earlier_flow_is_not_bothered(document: dict[str, Any], claims: OwnershipIndex) -> None:
     """Age decides, not who comes first to be reconciled."""
     assert conflicts(claims, flow(document, "other", topic="shop.order-created"), "1") == []
 
 
-def test_kafka_takes_dot_and_underscore_as_the_same(document: dict[str, Any], claims: Claims) -> None:
+def test_kafka_takes_dot_and_underscore_as_the_same(document: dict[str, Any], claims: OwnershipIndex) -> None:
     """Topics whose metrics would collide are one claim."""
     assert conflicts(claims, flow(document, "other", topic="shop_order-created"), "3") != []
 
 
-def test_a_strimzi_cluster_is_known_within_its_namespace(document: dict[str, Any], claims: Claims) -> None:
+def test_a_strimzi_cluster_is_known_within_its_namespace(document: dict[str, Any], claims: OwnershipIndex) -> None:
     """The same flow in another namespace lives on another Kafka."""
     assert conflicts(claims, flow(document, "shop", namespace="team-b"), "3") == []
 
 
 def test_brokers_are_the_same_by_any_common_address(document: dict[str, Any]) -> None:
     """By the admin API, flows of all namespaces may meet on one Kafka."""
-    claims = Claims()
+    claims = OwnershipIndex()
     document["spec"]["kafka"] = {"provisioner": "Admin", "bootstrapServers": ["a:9092", "b:9092"]}
     claims.put(FlowKey("team-a", "shop"), flow(document, "shop"), "1")
     document["spec"]["kafka"]["bootstrapServers"] = ["c:9092", "b:9092"]
@@ -69,7 +69,7 @@ def test_brokers_are_the_same_by_any_common_address(document: dict[str, Any]) ->
 
 def test_objects_of_the_same_name_are_a_conflict(document: dict[str, Any]) -> None:
     """Flow `a` with service `b-c` and flow `a-b` with `c` would make the same objects."""
-    claims = Claims()
+    claims = OwnershipIndex()
     document["spec"]["services"][0]["name"] = "b-c"
     claims.put(FlowKey("team-a", "a"), flow(document, "a"), "1")
     document["spec"]["services"][0]["name"] = "c"
@@ -77,7 +77,7 @@ def test_objects_of_the_same_name_are_a_conflict(document: dict[str, Any]) -> No
     assert told == ["ObjectConflict: objects named a-b-c belong to OrderFlow team-a/a"]
 
 
-def test_who_waited_is_told_when_the_owner_goes(document: dict[str, Any], claims: Claims) -> None:
+def test_who_waited_is_told_when_the_owner_goes(document: dict[str, Any], claims: OwnershipIndex) -> None:
     """What one flow gives free, the other may have."""
     other, key = flow(document, "other", topic="shop.order-created"), FlowKey("team-a", "other")
     claims.put(key, other, "3")
@@ -85,7 +85,7 @@ def test_who_waited_is_told_when_the_owner_goes(document: dict[str, Any], claims
     assert conflicts(claims, other, "3") == []
 
 
-def test_a_renamed_topic_is_free_again(document: dict[str, Any], claims: Claims) -> None:
+def test_a_renamed_topic_is_free_again(document: dict[str, Any], claims: OwnershipIndex) -> None:
     """Claims follow the edits of a flow."""
     claims.put(FlowKey("team-a", "shop"), flow(document, "shop", topic="elsewhere"), "2")
     assert conflicts(claims, flow(document, "other", topic="shop.order-created"), "3") == []
@@ -97,7 +97,7 @@ def test_the_secret_of_another_flows_user_is_nobodys_to_name(
     document: dict[str, Any], provisioner: str, refused: bool
 ) -> None:
     """Strimzi calls it as the service's objects; without Strimzi such a Secret is a person's own."""
-    claims, kafka = Claims(), document["spec"]["kafka"]
+    claims, kafka = OwnershipIndex(), document["spec"]["kafka"]
     if provisioner == "Admin":
         document["spec"]["kafka"] = {"provisioner": "Admin", "bootstrapServers": ["a:9092"]}
     claims.put(FlowKey("team-a", "shop"), flow(document, "shop"), "2")
