@@ -69,6 +69,7 @@ lint: install ## style, types, the direction of imports, and the tree's own rule
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/shellcheck $$(git grep --untracked -lE '^#!/.*\bsh$$' -- ':!*.md' ':!*.py')
 	@$(BIN)/python tools/check_tree.py
+	@$(RUN) tools.check_names
 
 format: install ## put the code into form
 	@$(BIN)/ruff check --fix .

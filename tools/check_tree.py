@@ -28,17 +28,26 @@ _FORBIDDEN = {
 
 def main() -> int:
     """Print every finding with its place; give the exit code."""
-    findings = [*(finding for path in _files() for finding in _check(path)), *_not_locked()]
+    files = tracked_files()
+    findings = [*(finding for path in files for finding in _check(path)), *_unexplained(files), *_not_locked()]
     for finding in findings:
         print(finding)
     print(f"tree: {len(findings)} findings" if findings else "tree: ok")
     return 1 if findings else 0
 
 
-def _files() -> list[Path]:
+def tracked_files() -> list[Path]:
+    """Return the files that git tracks or would track, relative to the current folder, in order."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
     listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return [path for name in sorted(set(listed.split("\0"))) if name and (path := Path(name)).is_file()]
+
+
+def _unexplained(files: list[Path]) -> Iterator[str]:
+    """Name the folders at the top that say nowhere what lives there and what may not."""
+    for folder in sorted({path.parts[0] for path in files if len(path.parts) > 1}):
+        if not folder.startswith(".") and Path(folder, "README.md") not in files:
+            yield f"{folder}/: has no README.md that says what lives there and what may not"
 
 
 def _not_locked() -> Iterator[str]:

@@ -1,7 +1,7 @@
 """All that an author of a service needs, and the only module of the runtime that services import.
 
 `docs/services.md` shows a service and its test. What an event is made of stands in `orderflow_contracts`, for modules
-without I/O; the doubles of Kafka and Postgres in `orderflow_runtime.testing`. Whatever is not named here may change.
+without I/O; the doubles of Kafka and Postgres in the folder `testing`. Whatever is not named here may change.
 
 `main` is imported when it is asked for: it brings the clients of Kafka and Postgres, which handlers and their tests do
 without.

@@ -1,4 +1,4 @@
-"""Dead letters: what `dispatcher.py` writes for an event that is given up, with all that a redrive needs."""
+"""Dead letters: what is written of an event that is given up, with all that a redrive needs."""
 
 import hashlib
 import uuid

@@ -1,5 +1,4 @@
-"""What `dispatcher.py` writes down of items that did not go straight, so that their story can be told
-(`history.py`)."""
+"""What is written down of items that did not go straight, so that their story can be told (`history.py`)."""
 
 from collections.abc import Iterable, Iterator, Sequence
 

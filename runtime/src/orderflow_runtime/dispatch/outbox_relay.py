@@ -1,4 +1,4 @@
-"""Publishes what HTTP commands committed, from the outbox shards that this process owns. The worker runs one `Relay`.
+"""Publishes what HTTP commands committed, from the outbox shards that this process owns.
 
 Woken by commits of its own process; commits of other instances are found by polling, often while there are some.
 """

@@ -1,4 +1,4 @@
-"""When a failed event is tried again. `dispatcher.py` parks by it, `outbound_calls.py` asks again by it."""
+"""When a failed event is tried again, and a call whose outcome is not known asked for again."""
 
 from dataclasses import dataclass, field
 from datetime import timedelta

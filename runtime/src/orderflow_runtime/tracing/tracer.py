@@ -1,6 +1,6 @@
-"""Which spans there are and how they hang together: the policy of the resource's `tracer`, and nothing of transport.
+"""Which spans there are and how they hang together: the policy of the resource's `tracing`, and nothing of transport.
 
-`traced.py` wraps the runtime's parts with it. The rules:
+`traced_messages.py` and `traced_requests.py` wrap the runtime's parts with it. The rules:
 
 - What begins without a context is the root of a trace whose id is a hash of its key: an order has one trace however
   often its request is repeated, and every process that meets it decides alike whether it is sampled.
