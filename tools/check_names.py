@@ -1,10 +1,11 @@
 """Files that prose names exist: `make lint` reads docstrings, comments and pages, so that a move takes them along.
 
 A name may leave out the folders before it (`worker.py`), and may stand for several (`0001_*.sql`,
-`orderflow_{order,payment}/`). A link of a page is read from the page's own folder. History is not read: CHANGELOG.md,
-and migrations, which do not change.
+`orderflow_{order,payment}/`). What is quoted behind it after a colon is defined there. A link of a page is read from
+the page's own folder. History is not read: CHANGELOG.md, and migrations, which do not change.
 """
 
+import ast
 import re
 import sys
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ _OUR_KINDS = re.compile(r"(?<![\w./:@{}*>-])[\w./{},*-]*[\w*}]\.(?:py|sql|md)\b(
 _QUOTED = re.compile(r"`([\w./{},*-]+)`")
 _LINK = re.compile(r"\]\((?![a-z]+:|#)([^)#\s]+)")
 _MODULE = re.compile(r"\borderflow_\w+(?:\.\w+)+\b")
+_DEFINITION = re.compile(r"`([\w./]+\.py)`: `((?!\w+\.py`)[\w.]+)`")
 
 _NOT_OURS = {
     "CONFIGURATION.md": "librdkafka's",
@@ -51,6 +53,8 @@ class Tree:
         for name in _QUOTED.findall(line):
             if name.partition("/")[0] in self._top and "/" in name and not _OUR_KINDS.fullmatch(name):
                 yield from () if self._has(name.rstrip("/")) else (name,)
+        for name, definition in _DEFINITION.findall(line):
+            yield from () if self._is_defined(name, definition) else (f"{definition} of {name}",)
         for name in _MODULE.findall(line):
             yield from () if self._is_module(name) else (name,)
         if page.suffix == ".md":
@@ -61,6 +65,10 @@ class Tree:
             any(fnmatch(path, one) or fnmatch(path, f"*/{one}") for path in self._files | self._folders)
             for one in _alternatives(name)
         )
+
+    def _is_defined(self, name: str, definition: str) -> bool:
+        files = (file for file in self._files if f"/{file}".endswith(f"/{name}"))
+        return any(definition in _definitions(Path(file).read_text(encoding="utf-8")) for file in files)
 
     def _is_module(self, name: str) -> bool:
         """Return whether a dotted name is a module, or something in one that is no folder."""
@@ -78,6 +86,15 @@ def _alternatives(name: str) -> Iterator[str]:
     else:
         for one in braces[1].split(","):
             yield from _alternatives(name[: braces.start()] + one + name[braces.end() :])
+
+
+def _definitions(source: str) -> set[str]:
+    """Return the names of functions and classes, and `Class.method`."""
+    kinds = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    top = [node for node in ast.parse(source).body if isinstance(node, kinds)]
+    return {node.name for node in top} | {
+        f"{node.name}.{part.name}" for node in top for part in node.body if isinstance(part, kinds)
+    }
 
 
 def main() -> int:

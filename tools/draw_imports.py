@@ -1,9 +1,10 @@
 """Draws in ARCHITECTURE.md who may import whom, from .importlinter; `--check`, which `make lint` runs, only tells.
 
 An arrow is what no contract forbids; a dotted one is an exception, with the folders that it reaches. Packages that are
-kept apart from each other are one box.
+kept apart from each other are one box. What lives in a layer is the first sentence of its docstring.
 """
 
+import ast
 import configparser
 import re
 import sys
@@ -51,19 +52,32 @@ class Contracts:
 
 def draw(contracts: Contracts) -> str:
     """Return the drawing as Markdown: packages, the layers inside them, and every rule by its name."""
-    layers = [f"| `{name}` | {' → '.join(map(_layer, stack))} |" for name, stack in contracts.layers.items()]
     return "\n".join(
         [
             *("```mermaid", "flowchart TD", *_boxes(contracts), *_arrows(contracts), "```", ""),
-            *("| in | a layer imports only what stands to its right |", "|---|---|", *layers, ""),
             *(f"- {rule}." for rule in contracts.rules),
+            *(line for package, layers in contracts.layers.items() for line in _table(package, layers)),
             "",
         ]
     )
 
 
-def _layer(line: str) -> str:
-    return " · ".join(f"`{module.strip()}`" for module in line.split("|"))
+def _table(package: str, layers: list[str]) -> Iterator[str]:
+    """Yield a package's layers from the top, each module or folder with what lives in it."""
+    yield from ("", f"| layer of `{package}` | | what lives there |", "|---|---|---|")
+    for number, layer in enumerate(layers, 1):
+        for name in layer.split(" | "):
+            path, about = _about(package, name)
+            yield f"| {number} | `{path}` | {about} |"
+
+
+def _about(package: str, name: str) -> tuple[str, str]:
+    """Return the path of a layer's member, below the package's folder, and the first sentence of its docstring."""
+    folder = next(Path().glob(f"*/src/{package}"))
+    is_folder = (folder / name).is_dir()
+    source = folder / name / "__init__.py" if is_folder else folder / f"{name}.py"
+    text = " ".join((ast.get_docstring(ast.parse(source.read_text(encoding="utf-8"))) or "").split())
+    return f"{name}/" if is_folder else source.name, re.split(r"(?<=\.) (?=[A-Z`])", text)[0]
 
 
 def _box(contracts: Contracts, package: str) -> str:

@@ -15,10 +15,12 @@ def tree(tmp_path: Path) -> Path:
     package = tmp_path / "runtime" / "src" / "orderflow_runtime"
     (package / "postgres" / "migrations").mkdir(parents=True)
     (package / "__init__.py").write_text('"""Why."""\n')
-    (package / "worker.py").write_text('"""Why. `postgres/migrations/` and `0001_*.sql` are there."""\n')
+    (package / "worker.py").write_text(
+        '"""Why. `postgres/migrations/` and `0001_*.sql` are there."""\nclass Worker:\n    def run(self): ...\n'
+    )
     (package / "postgres" / "migrations" / "0001_first.sql").write_text("-- by gone.py\n")
     (tmp_path / "docs").mkdir()
-    (tmp_path / "README.md").write_text("[How](docs/how.md), `worker.py`, `orderflow_runtime.worker`\n")
+    (tmp_path / "README.md").write_text("[How](docs/how.md), `worker.py`: `Worker.run`, `orderflow_runtime.worker`\n")
     (tmp_path / "docs" / "how.md").write_text("[Back](../README.md#why), [the web](https://example.org/a.md)\n")
     subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
     return tmp_path
@@ -46,12 +48,13 @@ def test_a_name_of_nothing_is_told_with_its_place(tree: Path) -> None:
         "# as `runtime/gone/` has it\n"
         "# see orderflow_runtime.gone.Worker\n"
     )
-    (tree / "README.md").write_text("`{worker,gone}.py`\n[How](how.md)\n")
+    (tree / "README.md").write_text("`{worker,gone}.py`\n[How](how.md)\n`worker.py`: `Worker.walk`\n")
     code, told = check(tree)
     assert code == 1
     assert set(told) == {
         "README.md:1: names {worker,gone}.py, which is not there",
         "README.md:2: names how.md, which is not there",
+        "README.md:3: names Worker.walk of worker.py, which is not there",
         "runtime/src/orderflow_runtime/worker.py:1: names gone.py, which is not there",
         "runtime/src/orderflow_runtime/worker.py:2: names postgres/0002_*.sql, which is not there",
         "runtime/src/orderflow_runtime/worker.py:3: names runtime/gone/, which is not there",
