@@ -19,7 +19,7 @@ from orderflow_runtime.core.store import Conflict, Store, StoreUnavailable
 from orderflow_runtime.dispatch.commands import GroupIntake
 from orderflow_runtime.dispatch.effects import Clock, Publisher
 from orderflow_runtime.dispatch.execution import Rules, handler_table
-from orderflow_runtime.dispatch.outbound_calls import Caller
+from orderflow_runtime.dispatch.outbound_calls import OutboundCalls
 from orderflow_runtime.dispatch.outbox_relay import Relay
 from orderflow_runtime.dispatch.publications import Publications
 from orderflow_runtime.dispatch.retry import RetryPolicy
@@ -36,7 +36,7 @@ from orderflow_runtime.service import Service
 from orderflow_runtime.settings import Settings
 from orderflow_runtime.tracing.span_queue import Spans
 from orderflow_runtime.tracing.tracer import Tracer
-from orderflow_runtime.worker.batch_source import Gatherer
+from orderflow_runtime.worker.batch_source import BatchSource
 from orderflow_runtime.worker.worker import Parts, Worker
 
 logger = logging.getLogger(__name__)
@@ -85,16 +85,16 @@ class Process:
         retry = RetryPolicy(config.delivery)
         events = {event.TYPE: event for event in service.handlers}
         pace = _PACE if service.publishes else _PACE_AT_THE_END
-        self._gatherer = Gatherer(log, store, {c.topic: events[c.event] for c in config.subscribes}, pace)
+        self._source = BatchSource(log, store, {c.topic: events[c.event] for c in config.subscribes}, pace)
         rules = Rules(service.name, config.dead_letter_topic, handler_table(service), self._publisher, retry)
         self._worker = Worker(
             Parts(
                 log=log,
                 store=store,
                 dispatcher=TracedDispatcher(rules, store, tracer, config.group),
-                gatherer=self._gatherer,
-                caller=Caller(
-                    traced_calls(service.calls, tracer), store, retry, self._gatherer.wake, self._metrics.called
+                source=self._source,
+                outbound_calls=OutboundCalls(
+                    traced_calls(service.calls, tracer), store, retry, self._source.wake, self._metrics.called
                 ),
                 publications=self._publications(),
                 metrics=self._metrics,
@@ -155,7 +155,7 @@ class Process:
 
     async def _wake_at(self, due: asyncio.Event) -> None:
         await due.wait()
-        self._gatherer.wake()
+        self._source.wake()
 
     def _make_app(self) -> ASGIApp | None:
         if self._service.app is None or self.commands is None:

@@ -16,7 +16,7 @@ from orderflow_model.service_config import ServiceConfig
 from orderflow_runtime.core.event_log import Log, Message, Record, unpack
 from orderflow_runtime.dispatch.effects import Clock, Publisher
 from orderflow_runtime.dispatch.execution import Rules, handler_table
-from orderflow_runtime.dispatch.outbound_calls import Caller
+from orderflow_runtime.dispatch.outbound_calls import OutboundCalls
 from orderflow_runtime.dispatch.publications import Publications
 from orderflow_runtime.dispatch.retry import RetryPolicy
 from orderflow_runtime.dispatch.unsent import Unsent
@@ -25,7 +25,7 @@ from orderflow_runtime.observability.traced_messages import TracedDispatcher, Tr
 from orderflow_runtime.observability.traced_requests import traced_calls
 from orderflow_runtime.tracing.span_queue import Spans
 from orderflow_runtime.tracing.tracer import Tracer
-from orderflow_runtime.worker.batch_source import Gatherer
+from orderflow_runtime.worker.batch_source import BatchSource
 from orderflow_runtime.worker.worker import Parts, Worker
 from support.runtime.memory import Faults, MemoryStore
 from support.runtime.memory_log import MemoryCluster, MemoryLog
@@ -52,8 +52,8 @@ class Instance:
 
     worker: Worker
     log: MemoryLog
-    caller: Caller
-    gatherer: Gatherer
+    outbound_calls: OutboundCalls
+    source: BatchSource
     metrics: Metrics
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     run: "asyncio.Task[None] | None" = None
@@ -65,7 +65,7 @@ class Instance:
     async def stop(self) -> None:
         """Stop gracefully."""
         self.stopping.set()
-        self.gatherer.wake()
+        self.source.wake()
         assert self.run is not None
         await asyncio.wait_for(self.run, 10)
         await self.log.stop()
@@ -75,7 +75,7 @@ class Instance:
         self.stopping.set()
         others = [m for m in self.log.cluster.groups[self.log.group] if m is not self.log]
         self.log.cluster.groups[self.log.group] = others
-        for task in (self.run, self.worker._outbox._running, *(t for _, t in self.caller._running.values())):
+        for task in (self.run, self.worker._outbox._running, *(t for _, t in self.outbound_calls._running.values())):
             if task is not None:
                 task.cancel()
                 with suppress(BaseException):
@@ -123,24 +123,24 @@ class Bench:
         rules, topics = self.rules(), [channel.topic for channel in self.config.subscribes]
         log = MemoryLog(self.cluster, self.config.group, topics, log_faults or self.faults)
         events: dict[str, type[Event]] = dict(zip(topics, (Put, Pat), strict=True))
-        gatherer = Gatherer(log, self.store, events)
+        source = BatchSource(log, self.store, events)
         service = tiny_service(self.script, self.outside)
         metrics = Metrics(CountingClock().now)
-        caller = Caller(
-            traced_calls(service.calls, self.tracer), self.store, rules.retry, gatherer.wake, metrics.called
+        outbound_calls = OutboundCalls(
+            traced_calls(service.calls, self.tracer), self.store, rules.retry, source.wake, metrics.called
         )
         parts = Parts(
             log=TracedLog(log, self.tracer),
             store=self.store,
             dispatcher=TracedDispatcher(rules, self.store, self.tracer, self.config.group),
-            gatherer=gatherer,
-            caller=caller,
+            source=source,
+            outbound_calls=outbound_calls,
             publications=self.publications(TracedLog(log, self.tracer)),
             metrics=metrics,
             instance=f"i{len(self.instances)}",
             topics=tuple(topics),
         )
-        self.instances.append(Instance(Worker(parts), log, caller, gatherer, metrics))
+        self.instances.append(Instance(Worker(parts), log, outbound_calls, source, metrics))
         return self.instances[-1]
 
     @asynccontextmanager

@@ -169,7 +169,7 @@ async def test_a_slow_outside_stops_the_intake_of_events() -> None:
     for n in range(2_500):
         bench.send(Put(thing=f"k{n}", n=n, do=("call",)))
     async with bench.running() as instance:
-        await bench.until(lambda: instance.caller.waiting >= 1_000, "many calls under way")
+        await bench.until(lambda: instance.outbound_calls.waiting >= 1_000, "many calls under way")
         await asyncio.sleep(0.3)
         assert len(bench.store.state.calls) <= 1_500
         gate.set()

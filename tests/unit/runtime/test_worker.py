@@ -350,7 +350,7 @@ async def test_a_worker_that_cannot_publish_can_be_stopped() -> None:
         await asyncio.sleep(0.005)
     await bench.until(bench.effects, "the first effect")
     instance.stopping.set()
-    instance.gatherer.wake()
+    instance.source.wake()
     assert instance.run is not None
     await asyncio.wait_for(instance.run, 20)
     bench.faults.always = lambda _: None

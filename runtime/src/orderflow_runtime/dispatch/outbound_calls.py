@@ -29,7 +29,7 @@ Observe = Callable[[str, bool, float], None]
 """Told of every question to the outside: its kind, whether it was answered, and the seconds it took."""
 
 
-class Caller:
+class OutboundCalls:
     """The calls under way of one worker. `wake` is called when an outcome is ready to `take`."""
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Gathers a batch for the worker: records, call outcomes, and what the database says is due."""
+"""Makes a batch for the worker: records, call outcomes, and what the database says is due."""
 
 import asyncio
 import time
@@ -9,7 +9,7 @@ from orderflow_runtime.core.event_log import Log, Partition, Record, Stretch
 from orderflow_runtime.core.store import Due, Lease, ParkedRow, Store
 from orderflow_runtime.core.work_item import Item, Poison, decode_parked, read_item, timer_item
 from orderflow_runtime.dispatch.dispatcher import Batch
-from orderflow_runtime.dispatch.outbound_calls import Caller
+from orderflow_runtime.dispatch.outbound_calls import OutboundCalls
 
 MOST_AT_ONCE = 500
 MOST_CALLS = 1_000
@@ -17,7 +17,7 @@ MOST_CALLS = 1_000
 _POLL = 1.0
 
 
-class Gatherer:
+class BatchSource:
     """Waits for the first thing to do and takes what else is there. `events` tells what each topic carries.
 
     Batches begin at least `pace` seconds apart: when events come closer than that, a batch holds several, and when
@@ -39,17 +39,17 @@ class Gatherer:
         """Stop waiting: an outcome is known, or the worker has to stop."""
         self._woken.set()
 
-    def check_in(self, seconds: float) -> None:
+    def poll_due_in(self, seconds: float) -> None:
         """Ask the database what is due in so many seconds, or sooner."""
         self._check_at = min(self._check_at, time.monotonic() + seconds)
 
-    async def gather(self, leases: Mapping[Partition, Lease], caller: Caller) -> Batch:
+    async def next_batch(self, leases: Mapping[Partition, Lease], outbound_calls: OutboundCalls) -> Batch:
         """Give the next batch; empty when nothing came for a while."""
         if (wait := self._not_before - time.monotonic()) > 0:
             await asyncio.sleep(wait)
         batch = Batch()
-        self._read(await self._stretches(caller.waiting < MOST_CALLS), leases, batch)
-        batch.items += caller.take(MOST_AT_ONCE)
+        self._read(await self._stretches(outbound_calls.waiting < MOST_CALLS), leases, batch)
+        batch.items += outbound_calls.take(MOST_AT_ONCE)
         if leases and time.monotonic() >= self._check_at:
             self._add_due(await self._store.due(leases.keys(), MOST_AT_ONCE), batch)
         self._not_before = time.monotonic() + self._pace

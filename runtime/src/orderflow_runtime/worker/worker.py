@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from orderflow_runtime.core.event_log import PATIENCE_SECONDS, Log, LogRefuses, LogUnavailable, Partition
 from orderflow_runtime.core.store import Conflict, Fenced, Lease, Store, StoreRefuses, StoreUnavailable
 from orderflow_runtime.dispatch.dispatcher import Batch, Committed, Dispatcher
-from orderflow_runtime.dispatch.outbound_calls import Caller
+from orderflow_runtime.dispatch.outbound_calls import OutboundCalls
 from orderflow_runtime.dispatch.outbox import Outbox
 from orderflow_runtime.dispatch.publications import Publications
 from orderflow_runtime.observability.batch_log import tell
 from orderflow_runtime.observability.metrics import Metrics
-from orderflow_runtime.worker.batch_source import Gatherer
+from orderflow_runtime.worker.batch_source import BatchSource
 
 logger = logging.getLogger(__name__)
 
@@ -37,8 +37,8 @@ class Parts:
     log: Log
     store: Store
     dispatcher: Dispatcher
-    gatherer: Gatherer
-    caller: Caller
+    source: BatchSource
+    outbound_calls: OutboundCalls
     publications: Publications
     metrics: Metrics
     instance: str
@@ -130,7 +130,7 @@ class Worker:
         await _ended(working)
         await self.give_back(self._leases.copy().keys())
         await self._outbox.stop()
-        await self._parts.gatherer.reset()
+        await self._parts.source.reset()
         if self._reporting is not None:
             self._reporting.cancel()
 
@@ -167,7 +167,7 @@ class Worker:
             self._adopted.clear()
             self._parts.metrics.hold(len(self._leases), lost=len(leases))
             logger.info("gave back %d partitions", len(leases))
-            await self._parts.caller.drop(leases.keys())
+            await self._parts.outbound_calls.drop(leases.keys())
             await self._outbox.flush(_FLUSH_SECONDS)
             published = self._outbox.take_published()
             try:
@@ -183,7 +183,7 @@ class Worker:
             await self._parts.log.start(self.give_back)
             self._started = True
         await self._take_over()
-        batch = await self._parts.gatherer.gather(self._leases, self._parts.caller)
+        batch = await self._parts.source.next_batch(self._leases, self._parts.outbound_calls)
         async with self._busy:
             self._leave_out_lost(batch)
             if batch:
@@ -214,9 +214,9 @@ class Worker:
                 published = self._outbox.take_published()
             calls = await parts.store.pending_calls(wanted)
             self._leases |= leases
-            parts.caller.begin(calls, ask_first=True)
+            parts.outbound_calls.begin(calls, ask_first=True)
             await self._resume(leases)
-            parts.gatherer.check_in(0)
+            parts.source.poll_due_in(0)
             parts.metrics.hold(len(self._leases), taken=len(leases))
             logger.info("took %d partitions, %d calls to ask for", len(leases), len(calls))
 
@@ -272,12 +272,12 @@ class Worker:
 
     async def _hand_on(self, committed: Committed) -> None:
         await self._outbox.put(committed.outbox)
-        self._parts.caller.begin(committed.calls)
-        self._parts.metrics.calls_waiting.set(self._parts.caller.waiting)
+        self._parts.outbound_calls.begin(committed.calls)
+        self._parts.metrics.calls_waiting.set(self._parts.outbound_calls.waiting)
         if waits := [*committed.timers, *(park.delay for park in committed.parked)]:
-            self._parts.gatherer.check_in(min(waits).total_seconds())
+            self._parts.source.poll_due_in(min(waits).total_seconds())
         if committed.settled:
-            self._parts.gatherer.check_in(0)
+            self._parts.source.poll_due_in(0)
 
     async def _tidy(self) -> None:
         """Nothing to do: delete what is published."""
@@ -302,8 +302,8 @@ class Worker:
         self._parts.metrics.hold(0, lost=len(self._leases))
         self._leases.clear()
         self._adopted.clear()
-        await self._parts.caller.drop()
-        await self._parts.gatherer.reset()
+        await self._parts.outbound_calls.drop()
+        await self._parts.source.reset()
         await self._outbox.reset()
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from orderflow_runtime.core.event_log import Partition, Position, Record, Stretch
 from orderflow_runtime.core.store import Lease
-from orderflow_runtime.dispatch.outbound_calls import Caller
-from orderflow_runtime.worker.batch_source import Gatherer
+from orderflow_runtime.dispatch.outbound_calls import OutboundCalls
+from orderflow_runtime.worker.batch_source import BatchSource
 from support.runtime.running import Bench, message
 from support.runtime.tiny import Put
 
@@ -52,9 +52,9 @@ async def test_a_stretch_is_taken_where_it_goes_on(
     """At offset 5 nothing is passed over and nothing read twice, whatever was fetched before the lease was taken."""
     bench = Bench()
     read: Any = Fetched(stretch(bench, begin, end, topic_id))
-    caller: Caller = bench.instance().caller
-    gatherer = Gatherer(read, bench.store, {bench.config.subscribes[0].topic: Put})
+    outbound_calls: OutboundCalls = bench.instance().outbound_calls
+    source = BatchSource(read, bench.store, {bench.config.subscribes[0].topic: Put})
     at = Partition(bench.config.subscribes[0].topic, 0)
-    batch = await gatherer.gather({at: Lease(1, Position(5, ID))}, caller)
+    batch = await source.next_batch({at: Lease(1, Position(5, ID))}, outbound_calls)
     assert [item.offset for item in batch.items] == (taken or [])
     assert batch.offsets == ({at: Position(end, ID)} if taken else {})
