@@ -25,7 +25,7 @@ from orderflow_runtime.core.work_item import Item, Poison, outcome_item, read_it
 from orderflow_runtime.dispatch.commands import GroupIntake
 from orderflow_runtime.dispatch.dispatcher import Batch, Dispatcher
 from orderflow_runtime.dispatch.effects import Clock, Publisher
-from orderflow_runtime.dispatch.execution import Rules, handler_table
+from orderflow_runtime.dispatch.execution import HandlerPolicy, handler_table
 from orderflow_runtime.dispatch.retry import RetryPolicy
 from orderflow_runtime.postgres.postgres_store import PostgresStore
 from orderflow_runtime.service import CallOutcome, Service
@@ -91,8 +91,8 @@ class Stage:
             f"/{config.flow}/{name}", {event: topics[event.TYPE] for event in self.service.publishes}, Clock()
         )
         retry = RetryPolicy(config.delivery)
-        rules = Rules(name, config.dead_letter_topic, handler_table(self.service), self.publisher, retry)
-        self._dispatcher = Dispatcher(rules, self.store)
+        policy = HandlerPolicy(name, config.dead_letter_topic, handler_table(self.service), self.publisher, retry)
+        self._dispatcher = Dispatcher(policy, self.store)
         self._published: list[int] = []
         self._leases: dict[Partition, Lease] = {}
 

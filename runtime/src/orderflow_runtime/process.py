@@ -18,7 +18,7 @@ from orderflow_runtime.core.event_log import Log, LogUnavailable
 from orderflow_runtime.core.store import Conflict, Store, StoreUnavailable
 from orderflow_runtime.dispatch.commands import GroupIntake
 from orderflow_runtime.dispatch.effects import Clock, Publisher
-from orderflow_runtime.dispatch.execution import Rules, handler_table
+from orderflow_runtime.dispatch.execution import HandlerPolicy, handler_table
 from orderflow_runtime.dispatch.outbound_calls import OutboundCalls
 from orderflow_runtime.dispatch.outbox_relay import Relay
 from orderflow_runtime.dispatch.publications import Publications
@@ -86,12 +86,12 @@ class Process:
         events = {event.TYPE: event for event in service.handlers}
         pace = _PACE if service.publishes else _PACE_AT_THE_END
         self._source = BatchSource(log, store, {c.topic: events[c.event] for c in config.subscribes}, pace)
-        rules = Rules(service.name, config.dead_letter_topic, handler_table(service), self._publisher, retry)
+        policy = HandlerPolicy(service.name, config.dead_letter_topic, handler_table(service), self._publisher, retry)
         self._worker = Worker(
             Parts(
                 log=log,
                 store=store,
-                dispatcher=TracedDispatcher(rules, store, tracer, config.group),
+                dispatcher=TracedDispatcher(policy, store, tracer, config.group),
                 source=self._source,
                 outbound_calls=OutboundCalls(
                     traced_calls(service.calls, tracer), store, retry, self._source.wake, self._metrics.called

@@ -15,7 +15,7 @@ from orderflow_contracts.event import Event
 from orderflow_model.service_config import ServiceConfig
 from orderflow_runtime.core.event_log import Log, Message, Record, unpack
 from orderflow_runtime.dispatch.effects import Clock, Publisher
-from orderflow_runtime.dispatch.execution import Rules, handler_table
+from orderflow_runtime.dispatch.execution import HandlerPolicy, handler_table
 from orderflow_runtime.dispatch.outbound_calls import OutboundCalls
 from orderflow_runtime.dispatch.publications import Publications
 from orderflow_runtime.dispatch.retry import RetryPolicy
@@ -107,10 +107,10 @@ class Bench:
         letters = self.config.dead_letter_topic
         return Publications(log, Unsent(self.store, self.config.service, letters).give_up, letters)
 
-    def rules(self) -> Rules:
+    def policy(self) -> HandlerPolicy:
         """Give the tiny service's rules."""
         topics: dict[type[Event], str] = {Done: self.config.publishes[0].topic}
-        return Rules(
+        return HandlerPolicy(
             self.config.service,
             self.config.dead_letter_topic,
             handler_table(tiny_service(self.script, self.outside)),
@@ -120,19 +120,19 @@ class Bench:
 
     def instance(self, log_faults: Faults | None = None) -> Instance:
         """Make an instance, not started."""
-        rules, topics = self.rules(), [channel.topic for channel in self.config.subscribes]
+        policy, topics = self.policy(), [channel.topic for channel in self.config.subscribes]
         log = MemoryLog(self.cluster, self.config.group, topics, log_faults or self.faults)
         events: dict[str, type[Event]] = dict(zip(topics, (Put, Pat), strict=True))
         source = BatchSource(log, self.store, events)
         service = tiny_service(self.script, self.outside)
         metrics = Metrics(CountingClock().now)
         outbound_calls = OutboundCalls(
-            traced_calls(service.calls, self.tracer), self.store, rules.retry, source.wake, metrics.called
+            traced_calls(service.calls, self.tracer), self.store, policy.retry, source.wake, metrics.called
         )
         parts = Parts(
             log=TracedLog(log, self.tracer),
             store=self.store,
-            dispatcher=TracedDispatcher(rules, self.store, self.tracer, self.config.group),
+            dispatcher=TracedDispatcher(policy, self.store, self.tracer, self.config.group),
             source=source,
             outbound_calls=outbound_calls,
             publications=self.publications(TracedLog(log, self.tracer)),

@@ -26,7 +26,7 @@ from orderflow_runtime.core.store import (
 )
 from orderflow_runtime.core.work_item import TIMER, Identity, Item, Poison
 from orderflow_runtime.dispatch.effects import Effects
-from orderflow_runtime.dispatch.execution import NOT_TO_BLAME, Attempt, Rules
+from orderflow_runtime.dispatch.execution import NOT_TO_BLAME, BatchExecution, HandlerPolicy
 from orderflow_runtime.dispatch.journal import journal_rows
 
 logger = logging.getLogger(__name__)
@@ -67,8 +67,8 @@ class Committed:
 class Dispatcher:
     """Runs the batches of one service. It knows nothing of Kafka, and of Postgres only the store."""
 
-    def __init__(self, rules: Rules, store: Store) -> None:
-        self._rules = rules
+    def __init__(self, policy: HandlerPolicy, store: Store) -> None:
+        self._policy = policy
         self._store = store
 
     async def handle(self, batch: Batch, leases: Mapping[Partition, Lease], published: Sequence[int]) -> Committed:
@@ -94,29 +94,29 @@ class Dispatcher:
         first = next(iter(opening.leases))
         async with self._store.transaction() as tx:
             opened = await tx.open(opening)
-            attempt = Attempt(self._rules, tx, Effects(tx, lambda _: first))
-            await attempt.run(await _claim(tx, batch.items, opened.fresh), opened.held, careful)
-            attempt.bury_poison(await _claim_poison(tx, batch.poison))
-            closing = _closing(attempt)
+            execution = BatchExecution(self._policy, tx, Effects(tx, lambda _: first))
+            await execution.run(await _claim(tx, batch.items, opened.fresh), opened.held, careful)
+            execution.bury_poison(await _claim_poison(tx, batch.poison))
+            closing = _closing(execution)
             outbox = await tx.close(closing)
         return Committed(
             outbox,
             closing.calls,
             [after for _, _, _, _, after, _, _ in closing.timers],
-            attempt.handled,
-            attempt.published,
-            attempt.parked,
-            attempt.settled,
-            attempt.dead,
+            execution.handled,
+            execution.published,
+            execution.parked,
+            execution.settled,
+            execution.dead,
         )
 
 
-def _closing(attempt: Attempt) -> Closing:
-    closing = attempt.effects.closing()
-    closing.park = attempt.parked
-    closing.unpark = attempt.settled
-    closing.dead = attempt.dead
-    closing.journal = list(journal_rows(attempt.handled, attempt.parked, attempt.dead))
+def _closing(execution: BatchExecution) -> Closing:
+    closing = execution.effects.closing()
+    closing.park = execution.parked
+    closing.unpark = execution.settled
+    closing.dead = execution.dead
+    closing.journal = list(journal_rows(execution.handled, execution.parked, execution.dead))
     return closing
 
 

@@ -1,6 +1,6 @@
 """The handlers' part of one batch: who runs in which order, and what becomes of an event that fails.
 
-`dispatcher.py` makes one `Attempt` per transaction and writes what it gathered when the transaction closes.
+`dispatcher.py` makes one `BatchExecution` per transaction and writes what it gathered when the transaction closes.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ NOT_TO_BLAME = (Fenced, Conflict, StoreUnavailable)
 
 
 @dataclass(frozen=True)
-class Rules:
+class HandlerPolicy:
     """What stays the same from batch to batch."""
 
     service: str
@@ -65,10 +65,10 @@ def rounds(items: Iterable[Item]) -> list[list[Item]]:
 
 
 @dataclass
-class Attempt:
+class BatchExecution:
     """One run of a batch's handlers inside a transaction, and what came of it."""
 
-    rules: Rules
+    policy: HandlerPolicy
     tx: BatchTransaction
     effects: Effects
     handled: list[Item] = field(default_factory=list)
@@ -92,23 +92,23 @@ class Attempt:
     def bury_poison(self, poison: Iterable[Poison]) -> None:
         """Send unreadable records to the dead letters."""
         for broken in poison:
-            letter, record = letter_of_poison(broken, self.rules.service), broken.record
+            letter, record = letter_of_poison(broken, self.policy.service), broken.record
             self._bury(letter, record.key, record.headers, record.value)
 
     async def _call(self, items: Sequence[Item]) -> list[Event]:
         """Call the handler of these items, all of one type. A statement that does not end is Postgres's fault."""
-        handler = self.rules.handlers[items[0].type]
+        handler = self.policy.handlers[items[0].type]
         self.effects.causes |= {item.key: item.cause for item in items}
         self.effects.shards |= {item.key: item.shard for item in items}
         try:
-            async with asyncio.timeout(self.rules.retry.timeout):
+            async with asyncio.timeout(self.policy.retry.timeout):
                 events = list(await handler([item.payload for item in items], self.effects))
         except TimeoutError:
             if self.effects.in_statement:
                 raise StoreUnavailable(f"a statement of {items[0].type} outlasted the handler's time-out") from None
             raise
         for event in events:
-            message = self.rules.publisher.message(event, self.effects.cause(event.key))
+            message = self.policy.publisher.message(event, self.effects.cause(event.key))
             self.effects.send(message, event.key)
         return events
 
@@ -149,10 +149,10 @@ class Attempt:
 
     def _fail(self, item: Item, reason: str) -> None:
         attempts, reason = item.attempts + 1, storable(reason)
-        if self.rules.retry.exhausted(attempts):
+        if self.policy.retry.exhausted(attempts):
             self._bury_item(item, attempts, reason)
         else:
-            self._park(item, attempts, reason, self.rules.retry.delay(attempts))
+            self._park(item, attempts, reason, self.policy.retry.delay(attempts))
 
     def _park(self, item: Item, attempts: int, reason: str, delay: timedelta) -> None:
         self.blocked.add(item.key)
@@ -161,10 +161,10 @@ class Attempt:
     def _bury_item(self, item: Item, attempts: int, reason: str) -> None:
         if item.parked_id is not None:
             self.settled.append(item.parked_id)
-        letter = letter_of_item(item, self.rules.service, attempts, reason)
+        letter = letter_of_item(item, self.policy.service, attempts, reason)
         self._bury(letter, item.key.encode(), item.headers, item.value)
 
     def _bury(self, letter: DeadLetter, key: bytes | None, headers: Iterable[Header], value: bytes | None) -> None:
-        topic = self.rules.dead_letter_topic
+        topic = self.policy.dead_letter_topic
         self.dead.append(letter)
-        self.effects.send_from(letter.shard, letter_message(letter, self.rules.service, topic, key, headers, value))
+        self.effects.send_from(letter.shard, letter_message(letter, self.policy.service, topic, key, headers, value))

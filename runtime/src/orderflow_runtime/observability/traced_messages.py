@@ -11,7 +11,7 @@ from orderflow_runtime.core.event_log import Log, Message, Partition, Position, 
 from orderflow_runtime.core.store import DeadLetter, Lease, Store
 from orderflow_runtime.core.work_item import CALL, TIMER, Item
 from orderflow_runtime.dispatch.dispatcher import Batch, Committed, Dispatcher
-from orderflow_runtime.dispatch.execution import Rules
+from orderflow_runtime.dispatch.execution import HandlerPolicy
 from orderflow_runtime.tracing.span_queue import Attributes, Kind, Shape, Span
 from orderflow_runtime.tracing.trace_context import Trace
 from orderflow_runtime.tracing.tracer import Tracer
@@ -24,8 +24,8 @@ _SYSTEM = ("messaging.system", "kafka")
 class TracedDispatcher(Dispatcher):
     """Tells of every attempt of a recorded event, and of the batch that held it."""
 
-    def __init__(self, rules: Rules, store: Store, tracer: Tracer, group: str) -> None:
-        super().__init__(rules, store)
+    def __init__(self, policy: HandlerPolicy, store: Store, tracer: Tracer, group: str) -> None:
+        super().__init__(policy, store)
         self._tracer = tracer
         self._shapes = _ProcessShapes(group)
 
