@@ -11,7 +11,7 @@ import pytest
 
 from orderflow_contracts.envelope import Envelope
 from orderflow_runtime.core.event_log import Partition, Position
-from orderflow_runtime.core.store import Opening
+from orderflow_runtime.core.store import BatchClaim
 from orderflow_runtime.core.work_item import Identity, arrival
 from orderflow_runtime.postgres import migrator
 from orderflow_runtime.postgres.migrator import Task, migrate_service
@@ -51,8 +51,10 @@ async def take(store: PostgresStore, *events: Envelope) -> frozenset[Identity]:
     """Open a batch with these events, and return which of them were new."""
     leases = await store.acquire([P], "one")
     async with store.transaction() as tx:
-        opened = await tx.open(Opening({P: (leases[P].epoch, Position(0))}, inbox=[arrival(event) for event in events]))
-    return opened.fresh
+        result = await tx.open(
+            BatchClaim({P: (leases[P].epoch, Position(0))}, inbox=[arrival(event) for event in events])
+        )
+    return result.new_ids
 
 
 async def test_an_event_is_its_source_and_its_id(store: PostgresStore) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from orderflow_contracts.event import Event
 from orderflow_runtime.core.event_log import Message, Partition, Position, pack
-from orderflow_runtime.core.store import CallRow, Closing, Conflict, Fenced, Opening, StoreUnavailable
+from orderflow_runtime.core.store import BatchClaim, BatchWrites, CallRow, Conflict, Fenced, StoreUnavailable
 from orderflow_runtime.core.work_item import Arrival
 from orderflow_runtime.postgres.postgres_store import _SESSION, PostgresStore
 from orderflow_runtime.service import Received, Transaction, each
@@ -56,15 +56,15 @@ async def test_only_the_last_to_acquire_can_write(stores: Stores, site: Site) ->
     one, other = stores
     leases = await one.acquire([P, Q], "one")
     assert (await other.acquire([P], "other"))[P].epoch == leases[P].epoch + 1
-    opening = Opening({p: (lease.epoch, Position(7)) for p, lease in leases.items()}, inbox=[arrived()])
+    claim = BatchClaim({p: (lease.epoch, Position(7)) for p, lease in leases.items()}, inbox=[arrived()])
     with pytest.raises(Fenced, match="1 of 2"):
         async with one.transaction() as tx:
-            await tx.open(opening)
+            await tx.open(claim)
     async with schema(site) as connection:
         assert await connection.fetchval("SELECT count(*) FROM inbox") == 0
         assert await connection.fetchval("SELECT max(next_offset) FROM offsets") == 0
     async with one.transaction() as tx:
-        await tx.open(Opening({Q: (leases[Q].epoch, Position(7))}))
+        await tx.open(BatchClaim({Q: (leases[Q].epoch, Position(7))}))
     assert (await other.acquire([Q], "other"))[Q].next == Position(7)
 
 
@@ -73,7 +73,7 @@ async def test_acquire_waits_for_the_batch_of_the_former_owner(stores: Stores) -
     one, other = stores
     epoch = (await one.acquire([P], "one"))[P].epoch
     async with one.transaction() as tx:
-        await tx.open(Opening({P: (epoch, Position(42))}))
+        await tx.open(BatchClaim({P: (epoch, Position(42))}))
         taking = asyncio.create_task(other.acquire([P], "other"))
         await asyncio.sleep(0.2)
         assert not taking.done()
@@ -87,19 +87,19 @@ async def test_a_frozen_owner_loses_its_session_and_then_its_lease(site: Site, m
     epoch = (await frozen.acquire([P], "frozen"))[P].epoch
     started = time.monotonic()
     with pytest.raises(StoreUnavailable):
-        await freeze(frozen, Opening({P: (epoch, Position(42))}), heir)
+        await freeze(frozen, BatchClaim({P: (epoch, Position(42))}), heir)
     assert time.monotonic() - started > 0.9
     async with frozen.transaction() as tx:
         with pytest.raises(Fenced):
-            await tx.open(Opening({P: (epoch, Position(42))}))
+            await tx.open(BatchClaim({P: (epoch, Position(42))}))
     await frozen.stop()
     await heir.stop()
 
 
-async def freeze(frozen: PostgresStore, opening: Opening, heir: PostgresStore) -> None:
+async def freeze(frozen: PostgresStore, claim: BatchClaim, heir: PostgresStore) -> None:
     """Open a batch and do nothing more until the heir has taken over."""
     async with frozen.transaction() as tx:
-        await tx.open(opening)
+        await tx.open(claim)
         assert (await heir.acquire([P], "heir"))[P].next == Position(0)
 
 
@@ -116,7 +116,7 @@ async def test_rotation_runs_beside_batches(stores: Stores) -> None:
             inbox = [arrived(), arrived()]
             try:
                 async with one.transaction() as tx:
-                    await tx.open(Opening({P: (epoch, Position(n))}, inbox=inbox))
+                    await tx.open(BatchClaim({P: (epoch, Position(n))}, inbox=inbox))
                     await tx.take_in([arrived()])
             except Conflict:
                 continue
@@ -137,9 +137,9 @@ async def test_what_a_batch_owes_is_read_back_as_it_was(stores: Stores) -> None:
     epoch = (await one.acquire([P, Q], "one"))[P].epoch
     messages = [Message("out", b"k", [("h", b"\xff"), ("null", None)], b"v"), Message("out", None, [], b"")]
     async with one.transaction() as tx:
-        await tx.open(Opening({P: (epoch, Position(1))}))
+        await tx.open(BatchClaim({P: (epoch, Position(1))}))
         rows = await tx.close(
-            Closing(
+            BatchWrites(
                 outbox={P: pack(messages), Q: pack(messages[:1])},
                 timers=[
                     ("k", "alarm", *P, timedelta(0), b"{}", TRACE.text()),

@@ -21,7 +21,7 @@ from orderflow_model import environment
 from orderflow_model.names import schema_name
 from orderflow_runtime.app import kafka_settings, run
 from orderflow_runtime.core.event_log import Message, Stretch
-from orderflow_runtime.core.store import Closing, Opened, Opening, OutboxRow
+from orderflow_runtime.core.store import BatchClaim, BatchWrites, ClaimResult, OutboxRow
 from orderflow_runtime.dispatch.effects import Clock
 from orderflow_runtime.kafka.kafka_log import KafkaLog, KafkaSettings
 from orderflow_runtime.observability import logs
@@ -99,18 +99,18 @@ class DyingTransaction(PostgresTransaction):
     fate: Fate
     intake = False
 
-    async def open(self, opening: Opening) -> Opened:
+    async def open(self, claim: BatchClaim) -> ClaimResult:
         """Claim the batch, and perhaps die with the inbox filled."""
-        opened = await super().open(opening)
-        if opening.inbox:
+        result = await super().open(claim)
+        if claim.inbox:
             self.fate.meet(AFTER_INBOX)
-        return opened
+        return result
 
-    async def close(self, closing: Closing) -> list[OutboxRow]:
+    async def close(self, writes: BatchWrites) -> list[OutboxRow]:
         """Perhaps die with all business rows written; else write what is owed."""
-        if closing.outbox or closing.calls:
+        if writes.outbox or writes.calls:
             self.fate.meet(INTAKE_MID_TRANSACTION if self.intake else MID_TRANSACTION)
-        return await super().close(closing)
+        return await super().close(writes)
 
 
 class DyingStore(PostgresStore):

@@ -23,15 +23,15 @@ from orderflow_runtime.core.event_log import (
     unpack_headers,
 )
 from orderflow_runtime.core.store import (
+    BatchClaim,
+    BatchWrites,
     CallRow,
-    Closing,
+    ClaimResult,
     DeadLetter,
     Due,
     Fenced,
     JournalRow,
     Lease,
-    Opened,
-    Opening,
     OutboxRow,
     Park,
     ParkedRow,
@@ -107,7 +107,7 @@ class State:
         self.last_id += 1
         return self.last_id
 
-    def held(self) -> set[str]:
+    def blocked_keys(self) -> set[str]:
         """Give the keys with parked items."""
         return {row.key for row, _, _ in self.parked.values()}
 
@@ -140,17 +140,17 @@ class MemoryTransaction:
         await asyncio.sleep(0)
         self.state.statements.append((query, args))
 
-    async def open(self, opening: Opening) -> Opened:
+    async def open(self, claim: BatchClaim) -> ClaimResult:
         """Claim the batch."""
         self._faults.at("open")
         state = self.state
-        for partition, (epoch, offset) in opening.leases.items():
+        for partition, (epoch, offset) in claim.leases.items():
             row = state.offsets.get(partition, OffsetRow())
             if row.epoch != epoch:
                 raise Fenced(f"{partition} is at epoch {row.epoch}, not {epoch}")
             row.next = offset
-        _forget(state, opening.published)
-        return Opened(await self.take_in(opening.inbox), frozenset(state.held() & set(opening.keys)))
+        _forget(state, claim.published)
+        return ClaimResult(await self.take_in(claim.inbox), frozenset(state.blocked_keys() & set(claim.keys)))
 
     async def claim_timers(self, timers: Sequence[tuple[str, str]]) -> frozenset[tuple[str, str]]:
         """Take timers."""
@@ -165,10 +165,10 @@ class MemoryTransaction:
 
     async def take_in(self, inbox: Sequence[Arrival]) -> frozenset[Identity]:
         """Fill the inbox."""
-        fresh = frozenset(arrival.identity for arrival in inbox) - self.state.inbox
-        self.state.inbox |= fresh
-        self.state.arrivals += [arrival for arrival in inbox if arrival.identity in fresh]
-        return fresh
+        new_ids = frozenset(arrival.identity for arrival in inbox) - self.state.inbox
+        self.state.inbox |= new_ids
+        self.state.arrivals += [arrival for arrival in inbox if arrival.identity in new_ids]
+        return new_ids
 
     async def claim_redrives(self, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, str | None]:
         """Take dead letters back."""
@@ -178,26 +178,26 @@ class MemoryTransaction:
         self.state.dead |= {i: LetterRow(row.letter, "Redriven", row.redrives + 1) for i, row in taken.items()}
         return {number: row.letter.event_id for number, row in taken.items()}
 
-    async def close(self, closing: Closing) -> list[OutboxRow]:
+    async def close(self, writes: BatchWrites) -> list[OutboxRow]:
         """Write what is owed."""
         self._faults.at("close")
         state, now = self.state, self._now()
-        for at in closing.cancelled_timers:
+        for at in writes.cancelled_timers:
             state.timers.pop(at, None)
-        for key, name, topic, number, after, payload, trace in closing.timers:
+        for key, name, topic, number, after, payload, trace in writes.timers:
             state.timers[key, name] = (Partition(topic, number), now + after.total_seconds(), payload, trace)
-        for call in closing.calls:
+        for call in writes.calls:
             state.calls.setdefault(call.id, call)
-        for number in closing.unpark:
+        for number in writes.unpark:
             state.parked.pop(number)
-        for park in closing.park:
+        for park in writes.park:
             self._park(park, now + park.delay.total_seconds())
-        state.journal += closing.journal
-        for letter in closing.dead:
+        state.journal += writes.journal
+        for letter in writes.dead:
             redrives = state.dead[letter.id].redrives if letter.id in state.dead else 0
             state.dead[letter.id] = LetterRow(letter, "Dead", redrives)
-        rows = [OutboxRow(state.new_id(), messages) for messages in closing.outbox.values()]
-        state.outbox |= {r.id: (p, closing.intake, r.messages) for p, r in zip(closing.outbox, rows, strict=True)}
+        rows = [OutboxRow(state.new_id(), messages) for messages in writes.outbox.values()]
+        state.outbox |= {r.id: (p, writes.intake, r.messages) for p, r in zip(writes.outbox, rows, strict=True)}
         return rows
 
     @asynccontextmanager

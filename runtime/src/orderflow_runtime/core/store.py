@@ -61,7 +61,7 @@ class OutboxRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Opening:
+class BatchClaim:
     """What a batch claims when its transaction begins."""
 
     leases: Mapping[Partition, tuple[int, Position]]
@@ -72,11 +72,11 @@ class Opening:
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class ClaimResult:
     """What the store knew: which events are new, and which keys have parked events."""
 
-    fresh: frozenset[Identity]
-    held: frozenset[str]
+    new_ids: frozenset[Identity]
+    blocked_keys: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +156,7 @@ class JournalRow:
 
 
 @dataclass(slots=True)
-class Closing:
+class BatchWrites:
     """What a batch writes at its end."""
 
     outbox: dict[Partition, bytes] = field(default_factory=dict)
@@ -191,7 +191,7 @@ class BatchTransaction(Protocol):
         """Run a statement."""
         ...
 
-    async def open(self, opening: Opening) -> Opened:
+    async def open(self, claim: BatchClaim) -> ClaimResult:
         """Check leases, store offsets, fill the inbox, delete published outbox rows; raise `Fenced`."""
         ...
 
@@ -211,7 +211,7 @@ class BatchTransaction(Protocol):
         """Take back these dead letters of this service, each once per death; gives their event ids."""
         ...
 
-    async def close(self, closing: Closing) -> Sequence[OutboxRow]:
+    async def close(self, writes: BatchWrites) -> Sequence[OutboxRow]:
         """Write all that the batch owes; gives the outbox rows."""
         ...
 

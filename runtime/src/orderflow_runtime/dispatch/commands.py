@@ -136,7 +136,7 @@ class GroupIntake:
                 replies |= zip(turn, answers, strict=True)
             for index, reply in replies.items():
                 self._send(group[index], reply, effects)
-            await tx.close(effects.closing(intake=True))
+            await tx.close(effects.writes(intake=True))
         self._wake()
         self._observe([event for reply in replies.values() for event in reply.publish])
         return [replies[i] for i in range(len(group))]

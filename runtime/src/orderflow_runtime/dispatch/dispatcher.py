@@ -14,12 +14,12 @@ from datetime import timedelta
 from orderflow_contracts.event import Event
 from orderflow_runtime.core.event_log import Partition, Position
 from orderflow_runtime.core.store import (
+    BatchClaim,
     BatchTransaction,
+    BatchWrites,
     CallRow,
-    Closing,
     DeadLetter,
     Lease,
-    Opening,
     OutboxRow,
     Park,
     Store,
@@ -60,7 +60,7 @@ class Committed:
     handled: Sequence[Item]
     published: Sequence[Event]
     parked: Sequence[Park]
-    settled: Sequence[int]
+    unparked: Sequence[int]
     dead: Sequence[DeadLetter]
 
 
@@ -73,7 +73,7 @@ class Dispatcher:
 
     async def handle(self, batch: Batch, leases: Mapping[Partition, Lease], published: Sequence[int]) -> Committed:
         """Handle a batch to its commit; raise `Fenced`, `Conflict` or `StoreUnavailable` with nothing done."""
-        opening = Opening(
+        claim = BatchClaim(
             leases={p: (leases[p].epoch, batch.offsets.get(p, leases[p].next)) for p in batch.shards()},
             published=published,
             inbox=[item.inbox for item in batch.items if item.inbox is not None and item.redrive_of is None],
@@ -81,53 +81,53 @@ class Dispatcher:
         )
         careful = any(item.parked_id is not None for item in batch.items)
         try:
-            return await self._transact(batch, opening, careful)
+            return await self._transact(batch, claim, careful)
         except NOT_TO_BLAME:
             raise
         except Exception as error:
             if careful:
                 raise
             logger.info("a batch of %d failed (%s); running it with care", len(batch.items), type(error).__name__)
-            return await self._transact(batch, opening, careful=True)
+            return await self._transact(batch, claim, careful=True)
 
-    async def _transact(self, batch: Batch, opening: Opening, careful: bool) -> Committed:
-        first = next(iter(opening.leases))
+    async def _transact(self, batch: Batch, claim: BatchClaim, careful: bool) -> Committed:
+        first = next(iter(claim.leases))
         async with self._store.transaction() as tx:
-            opened = await tx.open(opening)
+            result = await tx.open(claim)
             execution = BatchExecution(self._policy, tx, Effects(tx, lambda _: first))
-            await execution.run(await _claim(tx, batch.items, opened.fresh), opened.held, careful)
+            await execution.run(await _claim(tx, batch.items, result.new_ids), result.blocked_keys, careful)
             execution.bury_poison(await _claim_poison(tx, batch.poison))
-            closing = _closing(execution)
-            outbox = await tx.close(closing)
+            writes = _writes(execution)
+            outbox = await tx.close(writes)
         return Committed(
             outbox,
-            closing.calls,
-            [after for _, _, _, _, after, _, _ in closing.timers],
+            writes.calls,
+            [after for _, _, _, _, after, _, _ in writes.timers],
             execution.handled,
             execution.published,
             execution.parked,
-            execution.settled,
+            execution.unparked,
             execution.dead,
         )
 
 
-def _closing(execution: BatchExecution) -> Closing:
-    closing = execution.effects.closing()
-    closing.park = execution.parked
-    closing.unpark = execution.settled
-    closing.dead = execution.dead
-    closing.journal = list(journal_rows(execution.handled, execution.parked, execution.dead))
-    return closing
+def _writes(execution: BatchExecution) -> BatchWrites:
+    writes = execution.effects.writes()
+    writes.park = execution.parked
+    writes.unpark = execution.unparked
+    writes.dead = execution.dead
+    writes.journal = list(journal_rows(execution.handled, execution.parked, execution.dead))
+    return writes
 
 
-async def _claim(tx: BatchTransaction, items: Sequence[Item], fresh: Collection[Identity]) -> list[Item]:
+async def _claim(tx: BatchTransaction, items: Sequence[Item], new_ids: Collection[Identity]) -> list[Item]:
     """Keep what is ours to do: new events, timers still set, outcomes not handled yet, redrives not yet taken."""
     new = [item for item in items if item.parked_id is None]
     redrives = [item for item in new if item.redrive_of]
     timers = [(item.key, item.payload.name) for item in new if item.type.startswith(TIMER)]
     calls = [item.call_id for item in new if item.call_id]
     taken, returned = await _claim_redrives(tx, redrives)
-    fresh = {*fresh, *returned}
+    new_ids = {*new_ids, *returned}
     fired = await tx.claim_timers(timers) if timers else frozenset()
     known = await tx.claim_calls(calls) if calls else frozenset()
     seen: set[Identity] = set()
@@ -136,7 +136,7 @@ async def _claim(tx: BatchTransaction, items: Sequence[Item], fresh: Collection[
         if item.parked_id is not None:
             ours = True
         elif item.inbox is not None:
-            ours = _is_new(item, fresh, seen, taken)
+            ours = _is_new(item, new_ids, seen, taken)
         else:
             ours = item.call_id in known if item.call_id else (item.key, item.payload.name) in fired
         if ours:
@@ -158,7 +158,7 @@ async def _claim_redrives(
 
 def _is_new(
     item: Item,
-    fresh: Collection[Identity],
+    new_ids: Collection[Identity],
     seen: set[Identity],
     taken: dict[uuid.UUID, str | None],
 ) -> bool:
@@ -166,7 +166,7 @@ def _is_new(
     assert item.inbox is not None  # noqa: S101  (only events come here)
     if item.redrive_of is not None and item.redrive_of not in taken:
         return False
-    new = item.inbox.identity in fresh and item.inbox.identity not in seen
+    new = item.inbox.identity in new_ids and item.inbox.identity not in seen
     seen.add(item.inbox.identity)
     return new if item.redrive_of is None else taken.pop(item.redrive_of) == item.event_id or new
 

@@ -14,7 +14,7 @@ import msgspec
 from orderflow_contracts.envelope import Envelope
 from orderflow_contracts.event import Event
 from orderflow_runtime.core.event_log import Message, Partition, batch_bytes, pack
-from orderflow_runtime.core.store import BatchTransaction, CallRow, Closing
+from orderflow_runtime.core.store import BatchTransaction, BatchWrites, CallRow
 from orderflow_runtime.event_ids import new_event_id
 from orderflow_runtime.service import EventTooLarge
 from orderflow_runtime.tracing.trace_context import NONE, Trace
@@ -123,17 +123,17 @@ class Effects:
         """Forget what was gathered since `mark`."""
         self._timers, self._calls, self._messages = mark
 
-    def closing(self, intake: bool = False) -> Closing:
+    def writes(self, intake: bool = False) -> BatchWrites:
         """Give what the batch owes so far."""
-        closing = Closing(intake=intake, calls=list(self._calls.values()))
-        closing.outbox = {shard: pack(messages) for shard, messages in self._messages.items()}
+        writes = BatchWrites(intake=intake, calls=list(self._calls.values()))
+        writes.outbox = {shard: pack(messages) for shard, messages in self._messages.items()}
         for (key, name), timer in self._timers.items():
             if timer is None:
-                closing.cancelled_timers.append((key, name))
+                writes.cancelled_timers.append((key, name))
             else:
                 shard, after, payload, trace = timer
-                closing.timers.append((key, name, *shard, after, payload, trace.text()))
-        return closing
+                writes.timers.append((key, name, *shard, after, payload, trace.text()))
+        return writes
 
 
 Mark = tuple[dict[tuple[str, str], _Timer | None], dict[str, CallRow], dict[Partition, list[Message]]]

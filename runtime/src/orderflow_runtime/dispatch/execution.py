@@ -74,13 +74,13 @@ class BatchExecution:
     handled: list[Item] = field(default_factory=list)
     published: list[Event] = field(default_factory=list)
     parked: list[Park] = field(default_factory=list)
-    settled: list[int] = field(default_factory=list)
+    unparked: list[int] = field(default_factory=list)
     dead: list[DeadLetter] = field(default_factory=list)
     blocked: set[str] = field(default_factory=set)
 
-    async def run(self, items: Iterable[Item], held: Collection[str], careful: bool) -> None:
-        """Run all items; `held` are the keys with parked events. A failure raises, unless the run is careful."""
-        self.blocked |= set(held)
+    async def run(self, items: Iterable[Item], blocked_keys: Collection[str], careful: bool) -> None:
+        """Run all items; `blocked_keys` are those with parked events. A failure raises, unless the run is careful."""
+        self.blocked |= set(blocked_keys)
         for group in rounds(items):
             if not (ready := self._ready(group)):
                 continue
@@ -115,7 +115,7 @@ class BatchExecution:
     def _keep(self, items: Sequence[Item], events: Sequence[Event]) -> None:
         self.published += events
         self.handled += items
-        self.settled += [item.parked_id for item in items if item.parked_id is not None]
+        self.unparked += [item.parked_id for item in items if item.parked_id is not None]
 
     async def _halve(self, items: Sequence[Item]) -> None:
         mark = self.effects.mark()
@@ -160,7 +160,7 @@ class BatchExecution:
 
     def _bury_item(self, item: Item, attempts: int, reason: str) -> None:
         if item.parked_id is not None:
-            self.settled.append(item.parked_id)
+            self.unparked.append(item.parked_id)
         letter = letter_of_item(item, self.policy.service, attempts, reason)
         self._bury(letter, item.key.encode(), item.headers, item.value)
 

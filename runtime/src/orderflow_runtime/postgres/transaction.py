@@ -9,7 +9,7 @@ from typing import Any
 import asyncpg
 
 from orderflow_runtime.core.event_log import pack_headers
-from orderflow_runtime.core.store import Closing, Fenced, Opened, Opening, OutboxRow, Park
+from orderflow_runtime.core.store import BatchClaim, BatchWrites, ClaimResult, Fenced, OutboxRow, Park
 from orderflow_runtime.core.work_item import Arrival, Identity
 from orderflow_runtime.postgres import queries as sql
 
@@ -32,26 +32,26 @@ class PostgresTransaction:
         with self._translating():
             await self._connection.execute(query, *args)
 
-    async def open(self, opening: Opening) -> Opened:
+    async def open(self, claim: BatchClaim) -> ClaimResult:
         """Claim the batch in one statement; raise `Fenced` when a lease is not ours any more."""
-        arrivals = zip(*opening.inbox, strict=True) if opening.inbox else ((),) * 5
+        arrivals = zip(*claim.inbox, strict=True) if claim.inbox else ((),) * 5
         row = (
             await self.fetch(
                 sql.OPEN,
-                list(opening.published),
-                [partition.topic for partition in opening.leases],
-                [partition.number for partition in opening.leases],
-                [epoch for epoch, _ in opening.leases.values()],
-                [position.offset for _, position in opening.leases.values()],
-                list(opening.keys),
+                list(claim.published),
+                [partition.topic for partition in claim.leases],
+                [partition.number for partition in claim.leases],
+                [epoch for epoch, _ in claim.leases.values()],
+                [position.offset for _, position in claim.leases.values()],
+                list(claim.keys),
                 *arrivals,
-                *zip(*(sql.position_values(position) for _, position in opening.leases.values()), strict=True),
+                *zip(*(sql.position_values(position) for _, position in claim.leases.values()), strict=True),
             )
         )[0]
-        if row["leased"] != len(opening.leases):
-            raise Fenced(f"{len(opening.leases) - row['leased']} of {len(opening.leases)} leases are taken")
-        fresh = zip(row["ids"] or (), row["sources"] or (), strict=True)
-        return Opened(frozenset(map(Identity._make, fresh)), frozenset(row["held"] or ()))
+        if row["leased"] != len(claim.leases):
+            raise Fenced(f"{len(claim.leases) - row['leased']} of {len(claim.leases)} leases are taken")
+        new_ids = zip(row["ids"] or (), row["sources"] or (), strict=True)
+        return ClaimResult(frozenset(map(Identity._make, new_ids)), frozenset(row["held"] or ()))
 
     async def claim_timers(self, timers: Sequence[tuple[str, str]]) -> frozenset[tuple[str, str]]:
         """Delete the timers; those that were cancelled or moved meanwhile are not given."""
@@ -72,33 +72,33 @@ class PostgresTransaction:
         rows = await self.fetch(sql.CLAIM_REDRIVES, ids, sql.MAX_REDRIVES)
         return {row["id"]: row["event_id"] for row in rows}
 
-    async def close(self, closing: Closing) -> list[OutboxRow]:
+    async def close(self, writes: BatchWrites) -> list[OutboxRow]:
         """Write what is owed; a batch that owes nothing writes nothing."""
-        if closing.cancelled_timers:
-            await self.execute(sql.CANCEL_TIMERS, *zip(*closing.cancelled_timers, strict=True))
-        if closing.timers:
-            await self.execute(sql.SET_TIMERS, *zip(*closing.timers, strict=True))
-        if closing.calls:
-            await self.execute(sql.CALLS, *zip(*map(sql.call_values, closing.calls), strict=True))
-        await self._settle(closing)
-        if not closing.outbox:
+        if writes.cancelled_timers:
+            await self.execute(sql.CANCEL_TIMERS, *zip(*writes.cancelled_timers, strict=True))
+        if writes.timers:
+            await self.execute(sql.SET_TIMERS, *zip(*writes.timers, strict=True))
+        if writes.calls:
+            await self.execute(sql.CALLS, *zip(*map(sql.call_values, writes.calls), strict=True))
+        await self._settle(writes)
+        if not writes.outbox:
             return []
-        shards = list(closing.outbox)
-        packed = list(closing.outbox.values())
+        shards = list(writes.outbox)
+        packed = list(writes.outbox.values())
         rows = await self.fetch(
-            sql.OUTBOX, [s.topic for s in shards], [s.number for s in shards], closing.intake, packed
+            sql.OUTBOX, [s.topic for s in shards], [s.number for s in shards], writes.intake, packed
         )
         return [OutboxRow(row["id"], messages) for row, messages in zip(rows, packed, strict=True)]
 
-    async def _settle(self, closing: Closing) -> None:
-        if closing.unpark:
-            await self.execute(sql.UNPARK, closing.unpark)
-        for park in closing.park:
+    async def _settle(self, writes: BatchWrites) -> None:
+        if writes.unpark:
+            await self.execute(sql.UNPARK, writes.unpark)
+        for park in writes.park:
             await self._park(park)
-        for letter in closing.dead:
+        for letter in writes.dead:
             await self.execute(sql.BURY, *sql.letter_values(letter))
-        if closing.journal:
-            await self.execute(sql.JOURNAL, *zip(*map(sql.journal_values, closing.journal), strict=True))
+        if writes.journal:
+            await self.execute(sql.JOURNAL, *zip(*map(sql.journal_values, writes.journal), strict=True))
 
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:

@@ -276,7 +276,7 @@ class Worker:
         self._parts.metrics.calls_waiting.set(self._parts.outbound_calls.waiting)
         if waits := [*committed.timers, *(park.delay for park in committed.parked)]:
             self._parts.source.poll_due_in(min(waits).total_seconds())
-        if committed.settled:
+        if committed.unparked:
             self._parts.source.poll_due_in(0)
 
     async def _tidy(self) -> None:
