@@ -21,7 +21,7 @@ from orderflow_order.__main__ import build as order
 from orderflow_order.http.requests import KeyedOrderRequest
 from orderflow_runtime.core.event_log import Message, Partition, Position, Record, partition_of, unpack
 from orderflow_runtime.core.store import CallRow, Lease
-from orderflow_runtime.core.work_item import Item, Poison, outcome_item, read_item
+from orderflow_runtime.core.work_item import Poison, WorkItem, outcome_item, read_item
 from orderflow_runtime.dispatch.commands import GroupIntake
 from orderflow_runtime.dispatch.dispatcher import Batch, Dispatcher
 from orderflow_runtime.dispatch.effects import Clock, Publisher
@@ -82,7 +82,7 @@ class Stage:
         self.journal: list[Statement] = []
         self.store = RecordingStore(dsn, name, self.journal)
         self.waiting: list[Record] = []
-        self.outcomes: list[Item] = []
+        self.outcomes: list[WorkItem] = []
         events = {event.TYPE: event for event in self.service.handlers}
         self.events = {channel.topic: events[channel.event] for channel in config.subscribes}
         self.inbox_days = config.inbox_days
@@ -125,7 +125,7 @@ class Stage:
             batch.offsets[record.partition] = Position(record.offset + 1)
         return batch
 
-    async def _perform(self, call: CallRow) -> Item:
+    async def _perform(self, call: CallRow) -> WorkItem:
         request = msgspec.json.decode(call.request)
         result = await self.service.calls[call.kind].port.perform(request, call.id)
         return outcome_item(call.shard, call.id, CallOutcome(call.kind, call.key, request, result))

@@ -12,7 +12,7 @@ import pytest
 from orderflow_contracts.envelope import Envelope
 from orderflow_runtime.core.event_log import Partition, Position
 from orderflow_runtime.core.store import BatchClaim
-from orderflow_runtime.core.work_item import Identity, arrival
+from orderflow_runtime.core.work_item import Identity, inbox_row
 from orderflow_runtime.postgres import migrator
 from orderflow_runtime.postgres.migrator import Task, migrate_service
 from orderflow_runtime.postgres.ownership import Role
@@ -52,7 +52,7 @@ async def take(store: PostgresStore, *events: Envelope) -> frozenset[Identity]:
     leases = await store.acquire([P], "one")
     async with store.transaction() as tx:
         result = await tx.open(
-            BatchClaim({P: (leases[P].epoch, Position(0))}, inbox=[arrival(event) for event in events])
+            BatchClaim({P: (leases[P].epoch, Position(0))}, inbox=[inbox_row(event) for event in events])
         )
     return result.new_ids
 
@@ -150,7 +150,7 @@ async def test_instances_of_both_versions_share_an_inbox(before: asyncpg.Connect
     store = PostgresStore(database, "tiny")
     try:
         assert len(await before.fetch(BEFORE, *columns(EVENT, yours))) == 1
-        assert await take(store, EVENT, yours, mine) == {arrival(mine).identity}
+        assert await take(store, EVENT, yours, mine) == {inbox_row(mine).identity}
         assert await before.fetch(BEFORE, *columns(EVENT, yours, mine)) == []
         await before.execute("SELECT rotate_inbox(22)")
     finally:

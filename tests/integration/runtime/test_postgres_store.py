@@ -14,7 +14,7 @@ import pytest
 from orderflow_contracts.event import Event
 from orderflow_runtime.core.event_log import Message, Partition, Position, pack
 from orderflow_runtime.core.store import BatchClaim, BatchWrites, CallRow, Conflict, Fenced, StoreUnavailable
-from orderflow_runtime.core.work_item import Arrival
+from orderflow_runtime.core.work_item import InboxRow
 from orderflow_runtime.postgres.postgres_store import _SESSION, PostgresStore
 from orderflow_runtime.service import Received, Transaction, each
 from orderflow_runtime.tracing.trace_context import Trace
@@ -26,9 +26,9 @@ Q = Partition("t.put", 1)
 TRACE = Trace("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "a=b", "0" * 16, "1" * 16)
 
 
-def arrived() -> Arrival:
+def arrived() -> InboxRow:
     """An event that is new."""
-    return Arrival(uuid.uuid4(), 1, "PUT", datetime.now(UTC))
+    return InboxRow(uuid.uuid4(), 1, "PUT", datetime.now(UTC))
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ from orderflow_runtime.core.store import (
     ParkedRow,
     TimerRow,
 )
-from orderflow_runtime.core.work_item import Arrival, Identity
+from orderflow_runtime.core.work_item import Identity, InboxRow
 from orderflow_runtime.postgres.queries import MAX_REDRIVES
 from orderflow_runtime.tracing.trace_context import read_trace
 
@@ -86,7 +86,7 @@ class State:
 
     offsets: dict[Partition, OffsetRow] = field(default_factory=dict)
     inbox: set[Identity] = field(default_factory=set)
-    arrivals: list[Arrival] = field(default_factory=list)
+    inbox_rows: list[InboxRow] = field(default_factory=list)
     outbox: dict[int, tuple[Partition, bool, bytes]] = field(default_factory=dict)
     parked: dict[int, tuple[ParkedRow, str, float]] = field(default_factory=dict)
     timers: dict[tuple[str, str], tuple[Partition, float, bytes, str | None]] = field(default_factory=dict)
@@ -163,11 +163,11 @@ class MemoryTransaction:
         self._faults.at("claim")
         return frozenset(number for number in ids if self.state.calls.pop(number, None))
 
-    async def take_in(self, inbox: Sequence[Arrival]) -> frozenset[Identity]:
+    async def take_in(self, inbox: Sequence[InboxRow]) -> frozenset[Identity]:
         """Fill the inbox."""
-        new_ids = frozenset(arrival.identity for arrival in inbox) - self.state.inbox
+        new_ids = frozenset(inbox_row.identity for inbox_row in inbox) - self.state.inbox
         self.state.inbox |= new_ids
-        self.state.arrivals += [arrival for arrival in inbox if arrival.identity in new_ids]
+        self.state.inbox_rows += [inbox_row for inbox_row in inbox if inbox_row.identity in new_ids]
         return new_ids
 
     async def claim_redrives(self, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, str | None]:

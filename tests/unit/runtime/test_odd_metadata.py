@@ -110,5 +110,5 @@ async def test_the_time_of_an_event_without_one_is_that_of_its_record() -> None:
     record = bench.send(Put(thing="k", n=1), headers=NO_TIME)
     async with bench.running():
         await bench.until(bench.effects, "the effect")
-    (arrival,) = bench.store.state.arrivals
-    assert arrival.time == datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=record.timestamp)
+    (inbox_row,) = bench.store.state.inbox_rows
+    assert inbox_row.time == datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=record.timestamp)

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from orderflow_contracts.envelope import Header
 from orderflow_runtime.core.event_log import Partition, Position
-from orderflow_runtime.core.work_item import Arrival, Identity, Item
+from orderflow_runtime.core.work_item import Identity, InboxRow, WorkItem
 from orderflow_runtime.tracing.trace_context import NONE, Trace
 
 
@@ -67,7 +67,7 @@ class BatchClaim:
     leases: Mapping[Partition, tuple[int, Position]]
     """partition → (epoch, where to go on after this batch)"""
     published: Sequence[int] = ()
-    inbox: Sequence[Arrival] = ()
+    inbox: Sequence[InboxRow] = ()
     keys: Collection[str] = ()
 
 
@@ -121,7 +121,7 @@ class CallRow:
 class Park:
     """An item to park: new, or again (it has a `parked_id`) after another failed attempt."""
 
-    item: Item
+    item: WorkItem
     attempts: int
     reason: str
     delay: timedelta
@@ -203,7 +203,7 @@ class BatchTransaction(Protocol):
         """Take these calls' outcomes, each once ever."""
         ...
 
-    async def take_in(self, inbox: Sequence[Arrival]) -> frozenset[Identity]:
+    async def take_in(self, inbox: Sequence[InboxRow]) -> frozenset[Identity]:
         """Fill the inbox with more than `open` did; gives what is new."""
         ...
 

@@ -38,7 +38,7 @@ class Identity(NamedTuple):
     source: int
 
 
-class Arrival(NamedTuple):
+class InboxRow(NamedTuple):
     """An inbox row: an event's identity, and what its story needs. Of its time no decision is made."""
 
     id: uuid.UUID
@@ -55,7 +55,7 @@ class Arrival(NamedTuple):
 
 
 @dataclass(slots=True)
-class Item:
+class WorkItem:
     """`type` is an event's name, `timer/NAME` or `call/KIND`; `payload` is what the handler gets."""
 
     shard: Partition
@@ -66,7 +66,7 @@ class Item:
     payload: Any
     offset: int | None = None
     event_id: str | None = None
-    inbox: Arrival | None = None
+    inbox: InboxRow | None = None
     redrive_of: uuid.UUID | None = None
     parked_id: int | None = None
     attempts: int = 0
@@ -94,7 +94,7 @@ class Poison:
     ignored: Sequence[str] = ()
 
 
-def read_item(record: Record, event: type[Event]) -> Item | Poison:
+def read_item(record: Record, event: type[Event]) -> WorkItem | Poison:
     """Decode a record of the topic that carries `event`."""
     redrive_of = None
     headers, ignored = keep(record.headers, (REDRIVE_OF,))
@@ -109,7 +109,7 @@ def read_item(record: Record, event: type[Event]) -> Item | Poison:
     return item
 
 
-def _decode(record: Record, event: type[Event], redrive_of: uuid.UUID | None) -> Item:
+def _decode(record: Record, event: type[Event], redrive_of: uuid.UUID | None) -> WorkItem:
     content = read_content(record.headers, record.value, record.timestamp)
     envelope = content.envelope
     if envelope.type != event.TYPE:
@@ -118,7 +118,7 @@ def _decode(record: Record, event: type[Event], redrive_of: uuid.UUID | None) ->
     received = Received(event.decode(content.data, envelope.version), envelope.id, envelope.time)
     if received.key != key:
         raise Undecodable(f"the record's key is {key[:100]}, the event's {received.key[:100]}")
-    return Item(
+    return WorkItem(
         shard=record.partition,
         key=key,
         type=event.TYPE,
@@ -128,7 +128,7 @@ def _decode(record: Record, event: type[Event], redrive_of: uuid.UUID | None) ->
         payload=received,
         offset=record.offset,
         event_id=envelope.id,
-        inbox=arrival(envelope),
+        inbox=inbox_row(envelope),
         redrive_of=redrive_of,
         trace=Trace(envelope.traceparent, envelope.tracestate),
         ignored=content.ignored,
@@ -147,10 +147,10 @@ def _key(record: Record) -> str:
     return key
 
 
-def arrival(envelope: Envelope) -> Arrival:
+def inbox_row(envelope: Envelope) -> InboxRow:
     """Give the inbox's row of an event."""
     trace = Trace(envelope.traceparent).recorded
-    return Arrival(
+    return InboxRow(
         _uuid(envelope),
         _source(envelope.source),
         envelope.type,
@@ -183,19 +183,21 @@ def _redrive_of(headers: Sequence[Header]) -> uuid.UUID | None:
     return None
 
 
-def timer_item(shard: Partition, name: str, key: str, payload: bytes, trace: Trace = NONE) -> Item:
+def timer_item(shard: Partition, name: str, key: str, payload: bytes, trace: Trace = NONE) -> WorkItem:
     """Make the item of a timer that fell due; `payload` is JSON, `trace` where it was set."""
     fired = Fired(name, key, msgspec.json.decode(payload))
-    return Item(shard, key, TIMER + name, trace.headers(), payload, fired, trace=trace.told())
+    return WorkItem(shard, key, TIMER + name, trace.headers(), payload, fired, trace=trace.told())
 
 
-def outcome_item(shard: Partition, call_id: str, outcome: CallOutcome, trace: Trace = NONE) -> Item:
+def outcome_item(shard: Partition, call_id: str, outcome: CallOutcome, trace: Trace = NONE) -> WorkItem:
     """Make the item of a call whose outcome is known; parked, it is stored as JSON `{request, result}`."""
     value = msgspec.json.encode({"request": outcome.request, "result": outcome.result})
-    return Item(shard, outcome.key, CALL + outcome.kind, trace.headers(), value, outcome, call_id=call_id, trace=trace)
+    return WorkItem(
+        shard, outcome.key, CALL + outcome.kind, trace.headers(), value, outcome, call_id=call_id, trace=trace
+    )
 
 
-def decode_parked(item: Item, event: type[Event] | None) -> None:
+def decode_parked(item: WorkItem, event: type[Event] | None) -> None:
     """Give a parked item its payload again; raise `Undecodable` if today's code cannot read it."""
     item.trace = trace_of(item.headers)
     if item.type.startswith(TIMER):

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from orderflow_contracts.envelope import Header
 from orderflow_runtime.core.event_log import Message, Partition
 from orderflow_runtime.core.store import DeadLetter
-from orderflow_runtime.core.work_item import Item, Poison
+from orderflow_runtime.core.work_item import Poison, WorkItem
 from orderflow_runtime.tracing.trace_context import trace_of
 
 PREFIX = "orderflow-"
@@ -22,7 +22,7 @@ UNSENT = PREFIX + "dead-letter-unsent"
 """Header of a letter whose message never reached its topic: a redrive writes it there as if for the first time."""
 
 
-def letter_of_item(item: Item, service: str, attempts: int, reason: str) -> DeadLetter:
+def letter_of_item(item: WorkItem, service: str, attempts: int, reason: str) -> DeadLetter:
     """Describe an item whose last attempt failed."""
     offset = item.offset if item.offset is not None else item.parked_id
     letter_id = item.redrive_of or _letter_id(service, item.type, item.shard, offset, item.event_id)

@@ -24,7 +24,7 @@ from orderflow_runtime.core.store import (
     Park,
     Store,
 )
-from orderflow_runtime.core.work_item import TIMER, Identity, Item, Poison
+from orderflow_runtime.core.work_item import TIMER, Identity, Poison, WorkItem
 from orderflow_runtime.dispatch.effects import Effects
 from orderflow_runtime.dispatch.execution import NOT_TO_BLAME, BatchExecution, HandlerPolicy
 from orderflow_runtime.dispatch.journal import journal_rows
@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 class Batch:
     """What is handled together. `offsets` say where to go on in the partitions that were read."""
 
-    items: list[Item] = field(default_factory=list)
+    items: list[WorkItem] = field(default_factory=list)
     poison: list[Poison] = field(default_factory=list)
     offsets: dict[Partition, Position] = field(default_factory=dict)
     ignored: list[str] = field(default_factory=list)
@@ -57,7 +57,7 @@ class Committed:
     outbox: Sequence[OutboxRow]
     calls: Sequence[CallRow]
     timers: Sequence[timedelta]
-    handled: Sequence[Item]
+    handled: Sequence[WorkItem]
     published: Sequence[Event]
     parked: Sequence[Park]
     unparked: Sequence[int]
@@ -120,7 +120,7 @@ def _writes(execution: BatchExecution) -> BatchWrites:
     return writes
 
 
-async def _claim(tx: BatchTransaction, items: Sequence[Item], new_ids: Collection[Identity]) -> list[Item]:
+async def _claim(tx: BatchTransaction, items: Sequence[WorkItem], new_ids: Collection[Identity]) -> list[WorkItem]:
     """Keep what is ours to do: new events, timers still set, outcomes not handled yet, redrives not yet taken."""
     new = [item for item in items if item.parked_id is None]
     redrives = [item for item in new if item.redrive_of]
@@ -145,7 +145,7 @@ async def _claim(tx: BatchTransaction, items: Sequence[Item], new_ids: Collectio
 
 
 async def _claim_redrives(
-    tx: BatchTransaction, items: Sequence[Item]
+    tx: BatchTransaction, items: Sequence[WorkItem]
 ) -> tuple[dict[uuid.UUID, str | None], frozenset[Identity]]:
     """Give the letters taken back, with their events' ids, and which of the events are new.
 
@@ -157,7 +157,7 @@ async def _claim_redrives(
 
 
 def _is_new(
-    item: Item,
+    item: WorkItem,
     new_ids: Collection[Identity],
     seen: set[Identity],
     taken: dict[uuid.UUID, str | None],

@@ -20,7 +20,7 @@ from orderflow_runtime.core.store import (
     StoreUnavailable,
     storable,
 )
-from orderflow_runtime.core.work_item import CALL, TIMER, Item, Poison
+from orderflow_runtime.core.work_item import CALL, TIMER, Poison, WorkItem
 from orderflow_runtime.dispatch.dead_letters import letter_message, letter_of_item, letter_of_poison
 from orderflow_runtime.dispatch.effects import Effects, Publisher
 from orderflow_runtime.dispatch.retry import RetryPolicy
@@ -53,10 +53,10 @@ def handler_table(service: Service) -> dict[str, Handler]:
     return table
 
 
-def rounds(items: Iterable[Item]) -> list[list[Item]]:
+def rounds(items: Iterable[WorkItem]) -> list[list[WorkItem]]:
     """Group items for handler calls: one type each, a key at most once each, and each key's items in order."""
     count: dict[str, int] = {}
-    groups: dict[tuple[int, str], list[Item]] = {}
+    groups: dict[tuple[int, str], list[WorkItem]] = {}
     for item in items:
         turn = count.get(item.key, 0)
         count[item.key] = turn + 1
@@ -71,14 +71,14 @@ class BatchExecution:
     policy: HandlerPolicy
     tx: BatchTransaction
     effects: Effects
-    handled: list[Item] = field(default_factory=list)
+    handled: list[WorkItem] = field(default_factory=list)
     published: list[Event] = field(default_factory=list)
     parked: list[Park] = field(default_factory=list)
     unparked: list[int] = field(default_factory=list)
     dead: list[DeadLetter] = field(default_factory=list)
     blocked: set[str] = field(default_factory=set)
 
-    async def run(self, items: Iterable[Item], blocked_keys: Collection[str], careful: bool) -> None:
+    async def run(self, items: Iterable[WorkItem], blocked_keys: Collection[str], careful: bool) -> None:
         """Run all items; `blocked_keys` are those with parked events. A failure raises, unless the run is careful."""
         self.blocked |= set(blocked_keys)
         for group in rounds(items):
@@ -95,7 +95,7 @@ class BatchExecution:
             letter, record = letter_of_poison(broken, self.policy.service), broken.record
             self._bury(letter, record.key, record.headers, record.value)
 
-    async def _call(self, items: Sequence[Item]) -> list[Event]:
+    async def _call(self, items: Sequence[WorkItem]) -> list[Event]:
         """Call the handler of these items, all of one type. A statement that does not end is Postgres's fault."""
         handler = self.policy.handlers[items[0].type]
         self.effects.causes |= {item.key: item.cause for item in items}
@@ -112,12 +112,12 @@ class BatchExecution:
             self.effects.send(message, event.key)
         return events
 
-    def _keep(self, items: Sequence[Item], events: Sequence[Event]) -> None:
+    def _keep(self, items: Sequence[WorkItem], events: Sequence[Event]) -> None:
         self.published += events
         self.handled += items
         self.unparked += [item.parked_id for item in items if item.parked_id is not None]
 
-    async def _halve(self, items: Sequence[Item]) -> None:
+    async def _halve(self, items: Sequence[WorkItem]) -> None:
         mark = self.effects.mark()
         try:
             async with self.tx.savepoint():
@@ -135,7 +135,7 @@ class BatchExecution:
                 if ready := self._ready(half):
                     await self._halve(ready)
 
-    def _ready(self, items: Iterable[Item]) -> list[Item]:
+    def _ready(self, items: Iterable[WorkItem]) -> list[WorkItem]:
         """Leave out what waits behind a parked event of its key, and what this version cannot read any more."""
         ready = []
         for item in items:
@@ -147,18 +147,18 @@ class BatchExecution:
                 ready.append(item)
         return ready
 
-    def _fail(self, item: Item, reason: str) -> None:
+    def _fail(self, item: WorkItem, reason: str) -> None:
         attempts, reason = item.attempts + 1, storable(reason)
         if self.policy.retry.exhausted(attempts):
             self._bury_item(item, attempts, reason)
         else:
             self._park(item, attempts, reason, self.policy.retry.delay(attempts))
 
-    def _park(self, item: Item, attempts: int, reason: str, delay: timedelta) -> None:
+    def _park(self, item: WorkItem, attempts: int, reason: str, delay: timedelta) -> None:
         self.blocked.add(item.key)
         self.parked.append(Park(item, attempts, reason, delay))
 
-    def _bury_item(self, item: Item, attempts: int, reason: str) -> None:
+    def _bury_item(self, item: WorkItem, attempts: int, reason: str) -> None:
         if item.parked_id is not None:
             self.unparked.append(item.parked_id)
         letter = letter_of_item(item, self.policy.service, attempts, reason)

@@ -3,10 +3,12 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from orderflow_runtime.core.store import DeadLetter, JournalRow, Park
-from orderflow_runtime.core.work_item import Item
+from orderflow_runtime.core.work_item import WorkItem
 
 
-def journal_rows(handled: Iterable[Item], parked: Iterable[Park], dead: Sequence[DeadLetter]) -> Iterator[JournalRow]:
+def journal_rows(
+    handled: Iterable[WorkItem], parked: Iterable[Park], dead: Sequence[DeadLetter]
+) -> Iterator[JournalRow]:
     """Give a row for each attempt that failed, each wait, each death, and each item that came through after all."""
     for item in handled:
         if item.redrive_of is not None:

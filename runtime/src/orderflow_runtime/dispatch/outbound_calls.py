@@ -16,7 +16,7 @@ import msgspec
 
 from orderflow_runtime.core.event_log import Partition
 from orderflow_runtime.core.store import CallRow, Conflict, Store, StoreUnavailable, storable
-from orderflow_runtime.core.work_item import CALL, Item, outcome_item
+from orderflow_runtime.core.work_item import CALL, WorkItem, outcome_item
 from orderflow_runtime.dispatch.retry import RetryPolicy
 from orderflow_runtime.redaction import reason_of
 from orderflow_runtime.service import Call, CallOutcome, OutcomeUnknown
@@ -47,7 +47,7 @@ class OutboundCalls:
         self._wake = wake
         self._places = asyncio.Semaphore(AT_ONCE)
         self._running: dict[str, tuple[Partition, asyncio.Task[None]]] = {}
-        self._ready: list[Item] = []
+        self._ready: list[WorkItem] = []
 
     @property
     def waiting(self) -> int:
@@ -65,7 +65,7 @@ class OutboundCalls:
                 task = asyncio.create_task(self._run(row, ask_first))
                 self._running[row.id] = (row.shard, task)
 
-    def take(self, limit: int) -> Sequence[Item]:
+    def take(self, limit: int) -> Sequence[WorkItem]:
         """Give outcomes that became known."""
         taken, self._ready = self._ready[:limit], self._ready[limit:]
         return taken
@@ -87,7 +87,7 @@ class OutboundCalls:
         self._running.pop(row.id, None)
         self._wake()
 
-    async def _until_known(self, row: CallRow, request: dict[str, Any], ask_first: bool) -> Item:
+    async def _until_known(self, row: CallRow, request: dict[str, Any], ask_first: bool) -> WorkItem:
         """Give the outcome as an item; an answer that is no JSON is an unknown outcome as any other."""
         attempts = row.attempts
         while True:

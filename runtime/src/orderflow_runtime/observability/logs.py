@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
-from orderflow_runtime.core.work_item import Item
+from orderflow_runtime.core.work_item import WorkItem
 from orderflow_runtime.redaction import reason_of
 
 _encode = json.JSONEncoder(ensure_ascii=False).encode
@@ -24,7 +24,7 @@ _COLOURS = {"DEBUG": 2, "INFO": 32, "WARNING": 33, "ERROR": 31, "CRITICAL": 31}
 logger = logging.getLogger(__name__)
 
 
-def about(item: Item) -> Mapping[str, Any]:
+def about(item: WorkItem) -> Mapping[str, Any]:
     """Give what a line about an item says besides its message: `logger.info(…, extra=about(item))`."""
     told = {"key": item.key, "event": item.type, "event_id": item.event_id, "trace_id": item.cause.recorded}
     return {name: value for name, value in told.items() if value is not None}

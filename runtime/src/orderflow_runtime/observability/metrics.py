@@ -15,7 +15,7 @@ from prometheus_client.exposition import choose_encoder
 from orderflow_contracts.event import Event
 from orderflow_model.service_config import ObjectiveConfig
 from orderflow_runtime.core.event_log import Partition
-from orderflow_runtime.core.work_item import Item
+from orderflow_runtime.core.work_item import WorkItem
 from orderflow_runtime.dispatch.dispatcher import Committed
 from orderflow_runtime.observability.batch_histogram import BatchHistogram
 from orderflow_runtime.service import Received
@@ -187,10 +187,10 @@ class Metrics:
         for change in ("taken", "lost"):
             self.lease_changes.labels(change)
 
-    def _count_ages(self, handled: Iterable[Item], traces: Mapping[str, bytes]) -> None:
+    def _count_ages(self, handled: Iterable[WorkItem], traces: Mapping[str, bytes]) -> None:
         """Time events from their own time, by the clocks of two hosts: a measurement, no decision."""
         now = self._now()
-        groups: defaultdict[str, list[Item]] = defaultdict(list)
+        groups: defaultdict[str, list[WorkItem]] = defaultdict(list)
         for item in handled:
             if type(item.payload) is Received:
                 groups[item.type].append(item)

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, 
 
 from orderflow_runtime.core.event_log import Log, Message, Partition, Position, Refused, Revoked, Stretch
 from orderflow_runtime.core.store import DeadLetter, Lease, Store
-from orderflow_runtime.core.work_item import CALL, TIMER, Item
+from orderflow_runtime.core.work_item import CALL, TIMER, WorkItem
 from orderflow_runtime.dispatch.dispatcher import Batch, Committed, Dispatcher
 from orderflow_runtime.dispatch.execution import HandlerPolicy
 from orderflow_runtime.tracing.span_queue import Attributes, Kind, Shape, Span
@@ -57,7 +57,7 @@ class TracedDispatcher(Dispatcher):
             self._tracer.add(Span(self._shapes.batch, self._tracer.fresh(), began, ended, count, links))
 
     def _attempt(
-        self, item: Item, began: int, ended: int, retries: int, error: str | None = None
+        self, item: WorkItem, began: int, ended: int, retries: int, error: str | None = None
     ) -> tuple[Span, Trace]:
         shape = self._shapes.of(item.type, item.shard.topic)
         attributes = _of_event(item.key, item.event_id, item.shard.number, item.offset)

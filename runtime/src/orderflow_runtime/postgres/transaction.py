@@ -10,7 +10,7 @@ import asyncpg
 
 from orderflow_runtime.core.event_log import pack_headers
 from orderflow_runtime.core.store import BatchClaim, BatchWrites, ClaimResult, Fenced, OutboxRow, Park
-from orderflow_runtime.core.work_item import Arrival, Identity
+from orderflow_runtime.core.work_item import Identity, InboxRow
 from orderflow_runtime.postgres import queries as sql
 
 
@@ -34,7 +34,7 @@ class PostgresTransaction:
 
     async def open(self, claim: BatchClaim) -> ClaimResult:
         """Claim the batch in one statement; raise `Fenced` when a lease is not ours any more."""
-        arrivals = zip(*claim.inbox, strict=True) if claim.inbox else ((),) * 5
+        inbox_rows = zip(*claim.inbox, strict=True) if claim.inbox else ((),) * 5
         row = (
             await self.fetch(
                 sql.OPEN,
@@ -44,7 +44,7 @@ class PostgresTransaction:
                 [epoch for epoch, _ in claim.leases.values()],
                 [position.offset for _, position in claim.leases.values()],
                 list(claim.keys),
-                *arrivals,
+                *inbox_rows,
                 *zip(*(sql.position_values(position) for _, position in claim.leases.values()), strict=True),
             )
         )[0]
@@ -62,7 +62,7 @@ class PostgresTransaction:
         """Delete the intents; one whose outcome was handled before is not given."""
         return frozenset(row["id"] for row in await self.fetch(sql.CLAIM_CALLS, ids))
 
-    async def take_in(self, inbox: Sequence[Arrival]) -> frozenset[Identity]:
+    async def take_in(self, inbox: Sequence[InboxRow]) -> frozenset[Identity]:
         """Insert what is not there yet."""
         rows = await self.fetch(sql.TAKE_IN, *zip(*inbox, strict=True))
         return frozenset(Identity(row["id"], row["source"]) for row in rows)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from orderflow_contracts.event import Event, Undecodable
 from orderflow_runtime.core.event_log import Log, Partition, Record, Stretch
 from orderflow_runtime.core.store import Due, Lease, ParkedRow, Store
-from orderflow_runtime.core.work_item import Item, Poison, decode_parked, read_item, timer_item
+from orderflow_runtime.core.work_item import Poison, WorkItem, decode_parked, read_item, timer_item
 from orderflow_runtime.dispatch.dispatcher import Batch
 from orderflow_runtime.dispatch.outbound_calls import OutboundCalls
 
@@ -104,8 +104,8 @@ class BatchSource:
         wait = _POLL if due.next_in is None else min(_POLL, max(0.0, due.next_in))
         self._check_at = time.monotonic() + wait
 
-    def _parked_item(self, row: ParkedRow) -> Item:
-        item = Item(row.shard, row.key, row.type, row.headers, row.value, None, row.offset)
+    def _parked_item(self, row: ParkedRow) -> WorkItem:
+        item = WorkItem(row.shard, row.key, row.type, row.headers, row.value, None, row.offset)
         item.parked_id, item.attempts = row.id, row.attempts
         try:
             decode_parked(item, self._by_type.get(row.type))
