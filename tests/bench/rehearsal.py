@@ -22,7 +22,7 @@ from orderflow_order.http.requests import KeyedOrderRequest
 from orderflow_runtime.core.event_log import Message, Partition, Position, Record, partition_of, unpack
 from orderflow_runtime.core.store import CallRow, Lease
 from orderflow_runtime.core.work_item import Poison, WorkItem, outcome_item, read_item
-from orderflow_runtime.dispatch.commands import GroupIntake
+from orderflow_runtime.dispatch.commands import CommandBus
 from orderflow_runtime.dispatch.dispatcher import Batch, Dispatcher
 from orderflow_runtime.dispatch.effects import Clock, Publisher
 from orderflow_runtime.dispatch.execution import HandlerPolicy, handler_table
@@ -146,7 +146,7 @@ class Rehearsal:
             await stage.start(self._partitions)
         entry = self.stages["order"]
         topic = next(iter(entry.events))
-        intake = GroupIntake(
+        intake = CommandBus(
             entry.service.commands,
             entry.store,
             entry.publisher,
@@ -167,7 +167,7 @@ class Rehearsal:
         for stage in self.stages.values():
             await stage.store.stop()
 
-    async def _place(self, intake: GroupIntake, orders: Sequence[Placed], published: list[int]) -> list[int]:
+    async def _place(self, intake: CommandBus, orders: Sequence[Placed], published: list[int]) -> list[int]:
         """Place orders as the API does, and publish them as the relay does."""
         requests = [KeyedOrderRequest.model_validate_json(order.keyed) for order in orders]
         events = [request.created(request.idempotency_key) for request in requests]

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 from orderflow_model import environment
 from orderflow_runtime.core.event_log import Log, LogUnavailable
 from orderflow_runtime.core.store import Conflict, Store, StoreUnavailable
-from orderflow_runtime.dispatch.commands import GroupIntake
+from orderflow_runtime.dispatch.commands import CommandBus
 from orderflow_runtime.dispatch.effects import Clock, Publisher
 from orderflow_runtime.dispatch.execution import HandlerPolicy, handler_table
 from orderflow_runtime.dispatch.outbound_calls import OutboundCalls
@@ -162,10 +162,10 @@ class Process:
             return None
         return TracedApp(self._service.app(self.commands), self._tracer, self._metrics.ignore)
 
-    def _make_intake(self) -> GroupIntake | None:
+    def _make_intake(self) -> CommandBus | None:
         if not self._service.commands:
             return None
-        return GroupIntake(
+        return CommandBus(
             self._service.commands,
             self._store,
             self._publisher,
@@ -176,7 +176,7 @@ class Process:
             self._tracer,
         )
 
-    async def _take_commands(self, intake: GroupIntake) -> None:
+    async def _take_commands(self, intake: CommandBus) -> None:
         """Commit commands as soon as Kafka tells how many partitions, and so shards, the first topic has."""
         while not intake.shards:
             try:

@@ -10,7 +10,7 @@ import pytest
 from orderflow_contracts.event import Event
 from orderflow_runtime.core.event_log import LogUnavailable, Partition
 from orderflow_runtime.core.store import Conflict, StoreUnavailable
-from orderflow_runtime.dispatch.commands import MOST_WAITING, GroupIntake
+from orderflow_runtime.dispatch.commands import MOST_WAITING, CommandBus
 from orderflow_runtime.dispatch.effects import Publisher
 from orderflow_runtime.dispatch.outbox_relay import Relay
 from orderflow_runtime.service import EventTooLarge, Reply, Unavailable
@@ -22,7 +22,7 @@ SHARDS = 3
 
 
 @asynccontextmanager
-async def intake(bench: Bench, relayed: Iterable[int] = range(SHARDS), **commands: Any) -> AsyncIterator[GroupIntake]:
+async def intake(bench: Bench, relayed: Iterable[int] = range(SHARDS), **commands: Any) -> AsyncIterator[CommandBus]:
     """An intake and a relay of some of its shards, running."""
     log = MemoryLog(bench.cluster, "g", ())
     log.faults = bench.faults
@@ -31,7 +31,7 @@ async def intake(bench: Bench, relayed: Iterable[int] = range(SHARDS), **command
     topics: dict[type[Event], str] = {Done: bench.config.publishes[0].topic}
     handlers = tiny_service(bench.script).commands | commands
     publisher = Publisher("/t/tiny", topics, CountingClock())
-    taking = GroupIntake(handlers, bench.store, publisher, "first", SHARDS, relay.wake, lambda _: None)
+    taking = CommandBus(handlers, bench.store, publisher, "first", SHARDS, relay.wake, lambda _: None)
     tasks = [asyncio.create_task(taking.run()), asyncio.create_task(relay.run())]
     yield taking
     for task in tasks:

@@ -35,7 +35,7 @@ class _Pending:
     request: Asked | None
 
 
-class GroupIntake:
+class CommandBus:
     """An `Intake`. `shards` is how many shards keys are spread over; `wake` is called when there is something new,
     `observe` with the events that were committed.
     """
