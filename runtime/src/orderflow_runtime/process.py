@@ -26,9 +26,9 @@ from orderflow_runtime.dispatch.retry import RetryPolicy
 from orderflow_runtime.dispatch.unsent import Unsent
 from orderflow_runtime.ending import Ending
 from orderflow_runtime.http_server import HttpSettings, Probes, health_app, listen, metrics_app, serve
-from orderflow_runtime.observability.database_gauges import Measures
+from orderflow_runtime.observability.database_gauges import DatabaseGauges
 from orderflow_runtime.observability.metrics import Metrics
-from orderflow_runtime.observability.saga_durations import Runs
+from orderflow_runtime.observability.saga_durations import SagaDurations
 from orderflow_runtime.observability.traced_messages import TracedDispatcher, TracedLog
 from orderflow_runtime.observability.traced_requests import TracedApp, traced_calls
 from orderflow_runtime.postgres.lock_membership import LockedShards
@@ -71,8 +71,8 @@ class Process:
         self._service, self._settings, self._log, self._store = service, settings, log, store
         ends = config.saga.ends if config.saga and service.began else ()
         self._metrics = Metrics(clock.now, ends, config.objectives)
-        self._measures = Measures(service.measures, store, self._metrics.registry)
-        self._runs = Runs(service.began, config.objectives, store, self._metrics)
+        self._measures = DatabaseGauges(service.measures, store, self._metrics.registry)
+        self._runs = SagaDurations(service.began, config.objectives, store, self._metrics)
         self._topics = tuple(channel.topic for channel in config.subscribes) or (LockedShards.TOPIC,)
         topics = {channel.event: channel.topic for channel in config.publishes}
         self._publisher = Publisher(

@@ -16,9 +16,9 @@ from orderflow_model.service_config import ObjectiveConfig
 from orderflow_runtime.core.store import StoreUnavailable
 from orderflow_runtime.observability import database_gauges
 from orderflow_runtime.observability.batch_histogram import BatchHistogram
-from orderflow_runtime.observability.database_gauges import Measures
+from orderflow_runtime.observability.database_gauges import DatabaseGauges
 from orderflow_runtime.observability.metrics import Metrics
-from orderflow_runtime.observability.saga_durations import Runs
+from orderflow_runtime.observability.saga_durations import SagaDurations
 from orderflow_runtime.service import Measure
 from orderflow_runtime.tracing.trace_context import Trace
 from support.runtime.running import Bench
@@ -150,7 +150,7 @@ async def test_runs_are_measured_from_their_rows_and_judged_by_the_objectives() 
     objectives = (ObjectiveConfig(name="soon", within_ms=700), ObjectiveConfig(name="ever", within_ms=3_600_000))
     metrics = Metrics(lambda: NOW, ("DONE",), objectives)
     store = Rows([{"key": key, "began": NOW - timedelta(seconds=age)} for key, age in (("a", 0.2), ("b", 2))])
-    runs = Runs("began", objectives, store, metrics)  # type: ignore[arg-type]  # a part of a store
+    runs = SagaDurations("began", objectives, store, metrics)  # type: ignore[arg-type]  # a part of a store
     metrics.publish([Done(thing=thing) for thing in "abc"], {"b": bytes.fromhex(TRACE)})
     metrics.publish([Put(thing="a")])
     await runs.settle()
@@ -178,7 +178,7 @@ def exemplars(metrics: Metrics, accept: str) -> dict[tuple[str, str], str]:
 async def test_runs_that_ended_while_postgres_is_away_are_measured_later() -> None:
     """Nothing that ended is forgotten by a read that fails."""
     metrics = Metrics(lambda: NOW, ("DONE",))
-    runs = Runs("began", (), Rows(StoreUnavailable("away"), [{"key": "a", "began": NOW}]), metrics)  # type: ignore[arg-type]  # as above
+    runs = SagaDurations("began", (), Rows(StoreUnavailable("away"), [{"key": "a", "began": NOW}]), metrics)  # type: ignore[arg-type]  # as above
     metrics.publish([Done(thing="a")])
     with pytest.raises(StoreUnavailable):
         await runs.settle()
@@ -198,7 +198,7 @@ async def test_a_measure_shows_the_latest_rows_and_no_value_when_it_fails() -> N
     registry = CollectorRegistry()
     wanted = Measure("orderflow_saga_runs", "Runs by state", "SELECT")
     rows = Rows([{"state": "A", "value": 3}, {"state": "B", "value": 4}], [{"state": "B", "value": 5}], OSError("x"))
-    taken = Measures([wanted], rows, registry, lambda: 0.0)  # type: ignore[arg-type]  # as above
+    taken = DatabaseGauges([wanted], rows, registry, lambda: 0.0)  # type: ignore[arg-type]  # as above
     assert value(registry, "saga_runs", state="A") is None
     for a, b in ((3, 4), (None, 5), (None, None)):
         await taken.take()
@@ -216,7 +216,7 @@ async def test_a_slow_measure_is_asked_seldom() -> None:
             return await super().read(query)
 
     slow = Slow(*[[{"value": 1}]] * 20)
-    taken = Measures([Measure("orderflow_sum", "", "SELECT")], slow, CollectorRegistry(), lambda: clock[0])  # type: ignore[arg-type]  # as above
+    taken = DatabaseGauges([Measure("orderflow_sum", "", "SELECT")], slow, CollectorRegistry(), lambda: clock[0])  # type: ignore[arg-type]  # as above
     for _ in range(100):
         await taken.take()
         clock[0] += 10

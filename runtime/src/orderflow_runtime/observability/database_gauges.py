@@ -41,7 +41,7 @@ BOOKKEEPING = (
 )
 
 
-class Measures(Collector):
+class DatabaseGauges(Collector):
     """The gauges of one process and their queries; `seconds` is a clock of passing time."""
 
     def __init__(

@@ -30,7 +30,7 @@ _MOST_ENDED = 100_000
 M = TypeVar("M", Counter, Gauge)
 
 
-class Ended(NamedTuple):
+class EndedRun(NamedTuple):
     """A run that ended: the event's type, its key, and when its batch was committed."""
 
     end: str
@@ -55,7 +55,7 @@ class Metrics:
         ProcessCollector(registry=self.registry)
         self._now = now
         self._ends = frozenset(ends)
-        self._ended: list[Ended] = []
+        self._ended: list[EndedRun] = []
         self._count_events()
         self._time_work()
         self._time_runs(objectives)
@@ -80,18 +80,18 @@ class Metrics:
         _add(self.published, Tally(event.TYPE for event in events))
         if self._ends and len(self._ended) < _MOST_ENDED:
             now = self._now()
-            self._ended += [Ended(e.TYPE, e.key, now, traces.get(e.key)) for e in events if e.TYPE in self._ends]
+            self._ended += [EndedRun(e.TYPE, e.key, now, traces.get(e.key)) for e in events if e.TYPE in self._ends]
 
     def ignore(self, kinds: Iterable[str]) -> None:
         """Count metadata that was left aside."""
         _add(self.ignored, Tally(kinds))
 
-    def take_ended(self) -> list[Ended]:
+    def take_ended(self) -> list[EndedRun]:
         """Give the runs that ended since the last call."""
         ended, self._ended = self._ended, []
         return ended
 
-    def put_back(self, ended: Sequence[Ended]) -> None:
+    def put_back(self, ended: Sequence[EndedRun]) -> None:
         """Undo `take_ended`: it is not known yet when these runs began."""
         self._ended = [*ended, *self._ended]
 

@@ -11,12 +11,12 @@ from datetime import datetime
 from orderflow_model.service_config import ObjectiveConfig
 from orderflow_runtime.core.store import Store
 from orderflow_runtime.observability.batch_histogram import Traced
-from orderflow_runtime.observability.metrics import Ended, Metrics
+from orderflow_runtime.observability.metrics import EndedRun, Metrics
 
 _AT_ONCE = 5_000
 
 
-class Runs:
+class SagaDurations:
     """Measures ended runs; `began` is the service's query of their beginnings."""
 
     def __init__(self, began: str, objectives: Iterable[ObjectiveConfig], store: Store, metrics: Metrics) -> None:
@@ -38,7 +38,7 @@ class Runs:
             self._measure(part, {row["key"]: row["began"] for row in rows})
             ended = ended[_AT_ONCE:]
 
-    def _measure(self, ended: Sequence[Ended], began: dict[str, datetime]) -> None:
+    def _measure(self, ended: Sequence[EndedRun], began: dict[str, datetime]) -> None:
         seconds: defaultdict[str, list[float]] = defaultdict(list)
         traced: dict[str, Traced] = {}
         for run in ended:
