@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from orderflow_cli.servers.ports import free_port
 from orderflow_model.service_config import TracingConfig
-from orderflow_runtime.tracing.span_queue import Spans
+from orderflow_runtime.tracing.span_queue import SpanQueue
 from orderflow_runtime.tracing.tracer import Tracer
 from support.flow.fleet import until
 from support.flow.orders import Shop, order
@@ -48,7 +48,7 @@ def _all_there(received: Received, number: int) -> bool:
 
 
 def _chosen(flow: str, placed: str) -> bool:
-    tracer = Tracer(flow, TracingConfig(share=0.1), Spans(lambda spans, pause: b"", lambda request: None))
+    tracer = Tracer(flow, TracingConfig(share=0.1), SpanQueue(lambda spans, pause: b"", lambda request: None))
     return tracer.root(placed).sampled
 
 

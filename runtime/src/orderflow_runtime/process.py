@@ -34,7 +34,7 @@ from orderflow_runtime.observability.traced_requests import TracedApp, traced_ca
 from orderflow_runtime.postgres.lock_membership import LockedShards
 from orderflow_runtime.service import Service
 from orderflow_runtime.settings import Settings
-from orderflow_runtime.tracing.span_queue import Spans
+from orderflow_runtime.tracing.span_queue import SpanQueue
 from orderflow_runtime.tracing.tracer import Tracer
 from orderflow_runtime.worker.batch_source import BatchSource
 from orderflow_runtime.worker.worker import Parts, Worker
@@ -50,7 +50,7 @@ _ROTATE_SECONDS = 3600.0
 _LAST_SPANS_SECONDS = 2.0
 
 
-def _collector(settings: Settings) -> Spans | None:
+def _collector(settings: Settings) -> SpanQueue | None:
     """Give the way of spans out; None where the service has no collector, and needs not the 13 MiB of its client."""
     endpoint = settings.env.get(environment.OTLP_ENDPOINT) or settings.config.tracing.endpoint
     if not endpoint:

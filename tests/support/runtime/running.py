@@ -23,7 +23,7 @@ from orderflow_runtime.dispatch.unsent import Unsent
 from orderflow_runtime.observability.metrics import Metrics
 from orderflow_runtime.observability.traced_messages import TracedDispatcher, TracedLog
 from orderflow_runtime.observability.traced_requests import traced_calls
-from orderflow_runtime.tracing.span_queue import Spans
+from orderflow_runtime.tracing.span_queue import SpanQueue
 from orderflow_runtime.tracing.tracer import Tracer
 from orderflow_runtime.worker.batch_source import BatchSource
 from orderflow_runtime.worker.worker import Parts, Worker
@@ -90,7 +90,7 @@ class Bench:
         config: ServiceConfig | None = None,
         partitions: int = 2,
         now: Callable[[], float] = time.monotonic,
-        spans: Spans | None = None,
+        spans: SpanQueue | None = None,
     ) -> None:
         self.config = config or tiny_config()
         self.tracer = Tracer("t", self.config.tracing, spans)

@@ -1,9 +1,9 @@
 """Spans kept in memory, for tests of what is told: `Told` stands where the runtime hands its spans in."""
 
-from orderflow_runtime.tracing.span_queue import Span, Spans
+from orderflow_runtime.tracing.span_queue import Span, SpanQueue
 
 
-class Told(Spans):
+class Told(SpanQueue):
     """Keeps the spans instead of sending them."""
 
     def __init__(self) -> None:
@@ -16,7 +16,7 @@ class Told(Spans):
 
     def named(self, name: str) -> list[Span]:
         """Give the spans of a name."""
-        return [span for span in self.all if span.shape.name == name]
+        return [span for span in self.all if span.template.name == name]
 
     def only(self, name: str) -> Span:
         """Give the one span of a name."""

@@ -12,15 +12,15 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from orderflow_runtime.tracing import span_queue as module
 from orderflow_runtime.tracing.exporter import collector
 from orderflow_runtime.tracing.otlp import encoder
-from orderflow_runtime.tracing.span_queue import MOST_WAITING, Away, Kind, Refused, Shape, Span, Spans
+from orderflow_runtime.tracing.span_queue import MOST_WAITING, Away, Kind, Refused, Span, SpanQueue, SpanTemplate
 from orderflow_runtime.tracing.trace_context import NO_SPAN, Trace
 from support.records.otlp import Received, grpc_collector
 from support.runtime.tiny import tiny_config
 
 TRACE_ID, ABOVE = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 PLACE = Trace(f"00-{TRACE_ID}-00f067aa0ba902b7-01", "a=b", ABOVE)
-SHAPE = Shape("process PUT", Kind.CONSUMER, (("messaging.system", "kafka"), ("n", 1)))
-SPAN = Span(SHAPE, PLACE, 10, 20, (("messaging.kafka.offset", 2**40),), (PLACE,), "ValueError")
+TEMPLATE = SpanTemplate("process PUT", Kind.CONSUMER, (("messaging.system", "kafka"), ("n", 1)))
+SPAN = Span(TEMPLATE, PLACE, 10, 20, (("messaging.kafka.offset", 2**40),), (PLACE,), "ValueError")
 
 
 class Collector:
@@ -63,7 +63,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_spans_are_sent_in_the_background_and_the_rest_at_the_end() -> None:
     """What was added is sent without anyone asking, and closing sends what still waits."""
     collector = Collector()
-    spans = Spans(count, collector.send)
+    spans = SpanQueue(count, collector.send)
     spans.start()
     spans.add(SPAN)
     until(lambda: collector.taken)
@@ -76,7 +76,7 @@ def test_spans_are_sent_in_the_background_and_the_rest_at_the_end() -> None:
 def test_a_collector_that_is_away_gets_the_spans_when_it_is_back() -> None:
     """The same request is sent again until it is taken."""
     collector = Collector(Away("no answer"), Away("still none"))
-    spans = Spans(count, collector.send)
+    spans = SpanQueue(count, collector.send)
     spans.add(SPAN)
     spans.start()
     until(lambda: collector.taken)
@@ -87,7 +87,7 @@ def test_a_collector_that_is_away_gets_the_spans_when_it_is_back() -> None:
 def test_spans_that_the_collector_refuses_are_not_sent_again() -> None:
     """They are counted as lost, and the next are sent."""
     collector = Collector(Refused("INVALID_ARGUMENT"))
-    spans = Spans(count, collector.send)
+    spans = SpanQueue(count, collector.send)
     spans.add(SPAN)
     spans.start()
     until(lambda: spans.dropped)
@@ -100,7 +100,7 @@ def test_spans_that_the_collector_refuses_are_not_sent_again() -> None:
 def test_a_dead_collector_holds_up_neither_work_nor_the_end() -> None:
     """The queue is bounded, adding takes no time, and the process ends although nobody answers."""
     hung = threading.Event()
-    spans = Spans(count, lambda request: hung.wait(30) and None)  # type: ignore[arg-type, return-value]
+    spans = SpanQueue(count, lambda request: hung.wait(30) and None)  # type: ignore[arg-type, return-value]
     spans.start()
     began = time.monotonic()
     for _ in range(2 * MOST_WAITING):
@@ -115,7 +115,7 @@ def test_a_dead_collector_holds_up_neither_work_nor_the_end() -> None:
 def test_a_fault_of_our_own_loses_spans_and_no_more() -> None:
     """The thread goes on."""
     collector = Collector(ValueError("a fault"))
-    spans = Spans(count, collector.send)
+    spans = SpanQueue(count, collector.send)
     spans.add(SPAN)
     spans.start()
     until(lambda: spans.dropped)
@@ -131,11 +131,11 @@ def test_a_fault_of_our_own_loses_spans_and_no_more() -> None:
 )
 def test_whatever_attributes_hold_is_read_as_it_was(attributes: list[tuple[str, str | int]], time: int) -> None:
     """Lengths and numbers of any size, in any script."""
-    span = Span(SHAPE, PLACE, time, time, tuple(attributes))
+    span = Span(TEMPLATE, PLACE, time, time, tuple(attributes))
     request = ExportTraceServiceRequest.FromString(encoder({})([span], lambda: None))
     read = request.resource_spans[0].scope_spans[0].spans[0]
     found = [(a.key, getattr(a.value, a.value.WhichOneof("value"))) for a in read.attributes]
-    assert found[len(SHAPE.attributes) :] == attributes
+    assert found[len(TEMPLATE.attributes) :] == attributes
     assert (read.start_time_unix_nano, read.end_time_unix_nano) == (time, time)
 
 

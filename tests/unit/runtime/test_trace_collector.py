@@ -13,12 +13,12 @@ from orderflow_model.service_config import ServiceConfig, TracingConfig
 from orderflow_model.spec.saga import TraceProtocol
 from orderflow_runtime.tracing.exporter import collector, sender
 from orderflow_runtime.tracing.otlp import encoder
-from orderflow_runtime.tracing.span_queue import Away, Kind, Refused, Shape, Span
+from orderflow_runtime.tracing.span_queue import Away, Kind, Refused, Span, SpanTemplate
 from orderflow_runtime.tracing.trace_context import Trace
 from support.records.otlp import Received, grpc_collector, http_collector
 from support.runtime.tiny import tiny_config
 
-SPAN = Span(Shape("send PUT", Kind.PRODUCER), Trace(f"00-{'1' * 32}-{'2' * 16}-01"), 10, 20)
+SPAN = Span(SpanTemplate("send PUT", Kind.PRODUCER), Trace(f"00-{'1' * 32}-{'2' * 16}-01"), 10, 20)
 REQUEST = encoder({"service.name": "tiny"})([SPAN], lambda: None)
 SERVERS = {TraceProtocol.GRPC: grpc_collector, TraceProtocol.HTTP: http_collector}
 

@@ -34,7 +34,7 @@ def published(bench: Bench) -> list[Record]:
 
 def attributes(span: Span) -> dict[str, Any]:
     """All attributes of a span."""
-    return dict((*span.shape.attributes, *span.attributes))
+    return dict((*span.template.attributes, *span.attributes))
 
 
 async def test_an_event_is_processed_under_its_cause_and_sends_under_its_processing(told: Told) -> None:
@@ -61,7 +61,7 @@ async def test_an_event_is_processed_under_its_cause_and_sends_under_its_process
         "messaging.kafka.message.key": "k",
         "messaging.message.id": "one",
     }
-    assert (processing.shape.kind, sending.shape.kind) == (Kind.CONSUMER, Kind.PRODUCER)
+    assert (processing.template.kind, sending.template.kind) == (Kind.CONSUMER, Kind.PRODUCER)
 
 
 async def test_an_event_that_is_not_sampled_passes_its_context_on_and_is_told_of_by_nobody(told: Told) -> None:
@@ -155,7 +155,7 @@ async def test_a_timer_fires_in_the_trace_that_set_it(told: Told) -> None:
     async with bench.running():
         await bench.until(lambda: told.named("process timer/alarm"), "it fires")
     fired, cause = told.only("process timer/alarm"), told.only("process PUT")
-    assert (fired.trace.id, fired.trace.cause, fired.shape.kind) == (TRACE_ID, cause.trace.span, Kind.INTERNAL)
+    assert (fired.trace.id, fired.trace.cause, fired.template.kind) == (TRACE_ID, cause.trace.span, Kind.INTERNAL)
 
 
 async def test_what_a_dead_process_left_hangs_on_what_others_told_of(told: Told) -> None:

@@ -48,8 +48,8 @@ async def test_a_request_is_a_server_span_under_its_client_s(told: Told) -> None
     await request(serve(told), "POST", "/things/7/orders", b"k", SAMPLED)
     span = told.only("POST /things/{thing}/orders")
     assert (span.trace.id, span.trace.cause, span.trace.state) == (TRACE_ID, SPAN, "a=b")
-    assert (span.shape.kind, span.error) == (Kind.SERVER, None)
-    assert dict((*span.shape.attributes, *span.attributes)) == {
+    assert (span.template.kind, span.error) == (Kind.SERVER, None)
+    assert dict((*span.template.attributes, *span.attributes)) == {
         "http.request.method": "POST",
         "http.route": "/things/{thing}/orders",
         "http.response.status_code": 202,
@@ -68,8 +68,8 @@ async def test_a_command_that_came_without_a_context_makes_its_request_the_root(
 async def test_a_request_with_many_commands_has_a_trace_for_each_that_links_to_it(told: Told) -> None:
     """The client's trace has the request, each order's the command."""
     await request(serve(told), "POST", "/things/7/orders", b"k l", SAMPLED)
-    asked, *commands = sorted(told.all, key=lambda span: span.shape.name)
-    assert [span.shape.name for span in commands] == ["place", "place"]
+    asked, *commands = sorted(told.all, key=lambda span: span.template.name)
+    assert [span.template.name for span in commands] == ["place", "place"]
     assert {span.trace.id for span in commands} == {Tracer("shop").root(key).id for key in "kl"}
     assert [span.links for span in commands] == [(asked.trace,)] * 2
 
@@ -81,7 +81,7 @@ async def test_a_request_that_is_not_sampled_is_told_of_by_nobody(
     """Neither by its client's decision nor by the key's."""
     await request(serve(told, share), "POST", "/things/7/orders", b"k", headers)
     await request(serve(told, share), "POST", "/things/7/orders", b"k l", {} if share else headers)
-    assert [span for span in told.all if span.shape.name.startswith("POST")] == []
+    assert [span for span in told.all if span.template.name.startswith("POST")] == []
 
 
 async def test_a_request_that_asks_for_nothing_is_told_of_where_its_client_is(told: Told) -> None:

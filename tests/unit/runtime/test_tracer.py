@@ -6,7 +6,7 @@ import pytest
 
 from orderflow_model.service_config import TracingConfig
 from orderflow_model.spec.saga import TraceConsumer
-from orderflow_runtime.tracing.span_queue import Spans
+from orderflow_runtime.tracing.span_queue import SpanQueue
 from orderflow_runtime.tracing.trace_context import NO_SPAN, NONE, Trace
 from orderflow_runtime.tracing.tracer import Asked, Tracer, asked
 
@@ -16,7 +16,7 @@ SAMPLED, UNSAMPLED = Trace(f"00-{TRACE_ID}-{SPAN}-01"), Trace(f"00-{TRACE_ID}-{S
 
 def tracer(share: float = 1, consumer: TraceConsumer = TraceConsumer.PARENT, flow: str = "shop") -> Tracer:
     """A tracer that records into a queue which nobody empties."""
-    spans = Spans(lambda spans, pause: b"", lambda request: None)
+    spans = SpanQueue(lambda spans, pause: b"", lambda request: None)
     return Tracer(flow, TracingConfig(share=share, consumer=consumer), spans, Random(1))
 
 

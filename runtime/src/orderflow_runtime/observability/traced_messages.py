@@ -12,7 +12,7 @@ from orderflow_runtime.core.store import DeadLetter, Lease, Store
 from orderflow_runtime.core.work_item import CALL, TIMER, WorkItem
 from orderflow_runtime.dispatch.dispatcher import Batch, Committed, Dispatcher
 from orderflow_runtime.dispatch.execution import HandlerPolicy
-from orderflow_runtime.tracing.span_queue import Attributes, Kind, Shape, Span
+from orderflow_runtime.tracing.span_queue import Attributes, Kind, Span, SpanTemplate
 from orderflow_runtime.tracing.trace_context import Trace
 from orderflow_runtime.tracing.tracer import Tracer
 
@@ -27,7 +27,7 @@ class TracedDispatcher(Dispatcher):
     def __init__(self, policy: HandlerPolicy, store: Store, tracer: Tracer, group: str) -> None:
         super().__init__(policy, store)
         self._tracer = tracer
-        self._shapes = _ProcessShapes(group)
+        self._templates = _ProcessTemplates(group)
 
     async def handle(self, batch: Batch, leases: Mapping[Partition, Lease], published: Sequence[int]) -> Committed:
         """Handle a batch, and tell of it when it is committed."""
@@ -54,48 +54,48 @@ class TracedDispatcher(Dispatcher):
         if told:
             links = [trace for _, trace in told[:MOST_LINKS] if trace.valid]
             count = (("messaging.batch.message_count", size),)
-            self._tracer.add(Span(self._shapes.batch, self._tracer.fresh(), began, ended, count, links))
+            self._tracer.add(Span(self._templates.batch, self._tracer.fresh(), began, ended, count, links))
 
     def _attempt(
         self, item: WorkItem, began: int, ended: int, retries: int, error: str | None = None
     ) -> tuple[Span, Trace]:
-        shape = self._shapes.of(item.type, item.shard.topic)
+        template = self._templates.of(item.type, item.shard.topic)
         attributes = _of_event(item.key, item.event_id, item.shard.number, item.offset)
         if retries:
             attributes += (("orderflow.retries", retries),)
         links = self._tracer.links(item.trace)
-        return Span(shape, item.cause, began, ended, attributes, links, error), item.trace
+        return Span(template, item.cause, began, ended, attributes, links, error), item.trace
 
     def _death(self, letter: DeadLetter, began: int, ended: int) -> Iterator[tuple[Span, Trace]]:
         """Tell of the last attempt of what is given up, be it that it could not be read."""
         place = self._tracer.handling(letter.key or "", letter.trace)
         if place.cause:
-            shape = self._shapes.of(letter.type, letter.shard.topic)
+            template = self._templates.of(letter.type, letter.shard.topic)
             attributes = _of_event(letter.key, letter.event_id, letter.shard.number, letter.offset)
             attributes += (("orderflow.dead_letter.id", str(letter.id)),)
             links = self._tracer.links(letter.trace)
-            yield Span(shape, place, began, ended, attributes, links, _type(letter.reason)), letter.trace
+            yield Span(template, place, began, ended, attributes, links, _type(letter.reason)), letter.trace
 
 
-class _ProcessShapes:
-    """The shapes of a service's processing, made as they are met."""
+class _ProcessTemplates:
+    """The templates of a service's processing, made as they are met."""
 
     def __init__(self, group: str) -> None:
         self._group = ("messaging.consumer.group.name", group)
-        self._known: dict[tuple[str, str], Shape] = {}
+        self._known: dict[tuple[str, str], SpanTemplate] = {}
         operation = (("messaging.operation.name", "process batch"), ("messaging.operation.type", "process"))
-        self.batch = Shape("process batch", Kind.CONSUMER, (_SYSTEM, *operation, self._group))
+        self.batch = SpanTemplate("process batch", Kind.CONSUMER, (_SYSTEM, *operation, self._group))
 
-    def of(self, type_: str, topic: str) -> Shape:
-        """Give the shape of an event's processing; timers and outcomes come from no topic."""
-        if (shape := self._known.get((type_, topic))) is None:
-            shape = self._known[type_, topic] = self._make(type_, topic)
-        return shape
+    def of(self, type_: str, topic: str) -> SpanTemplate:
+        """Return the template of an event's processing; timers and outcomes come from no topic."""
+        if (template := self._known.get((type_, topic))) is None:
+            template = self._known[type_, topic] = self._make(type_, topic)
+        return template
 
-    def _make(self, type_: str, topic: str) -> Shape:
+    def _make(self, type_: str, topic: str) -> SpanTemplate:
         if type_.startswith((TIMER, CALL)):
-            return Shape(f"process {type_}", Kind.INTERNAL)
-        return Shape(f"process {type_}", Kind.CONSUMER, (*_messaging("process", type_, topic), self._group))
+            return SpanTemplate(f"process {type_}", Kind.INTERNAL)
+        return SpanTemplate(f"process {type_}", Kind.CONSUMER, (*_messaging("process", type_, topic), self._group))
 
 
 class TracedLog:
@@ -104,7 +104,7 @@ class TracedLog:
     def __init__(self, log: Log, tracer: Tracer) -> None:
         self._log = log
         self._tracer = tracer
-        self._shapes: dict[tuple[str, str], Shape] = {}
+        self._templates: dict[tuple[str, str], SpanTemplate] = {}
 
     async def publish(self, messages: Sequence[Message]) -> None:
         """Publish, and tell what was sent."""
@@ -134,13 +134,13 @@ class TracedLog:
     def _sent(self, message: Message, cause: str, began: int, ended: int) -> Span:
         headers = {name: (value or b"").decode() for name, value in message.headers}
         at = headers["ce_type"], message.topic
-        if (shape := self._shapes.get(at)) is None:
-            shape = self._shapes[at] = Shape(f"send {at[0]}", Kind.PRODUCER, _messaging("send", *at))
+        if (template := self._templates.get(at)) is None:
+            template = self._templates[at] = SpanTemplate(f"send {at[0]}", Kind.PRODUCER, _messaging("send", *at))
         attributes = (
             ("messaging.kafka.message.key", (message.key or b"").decode()),
             ("messaging.message.id", headers["ce_id"]),
         )
-        return Span(shape, Trace(headers["traceparent"], headers.get("tracestate"), cause), began, ended, attributes)
+        return Span(template, Trace(headers["traceparent"], headers.get("tracestate"), cause), began, ended, attributes)
 
     async def start(self, on_revoked: Revoked) -> None:
         """Join the group."""

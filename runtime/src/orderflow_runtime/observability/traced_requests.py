@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from orderflow_contracts.envelope import trace_context
 from orderflow_runtime.service import Call, Port
-from orderflow_runtime.tracing.span_queue import Attributes, Kind, Shape, Span
+from orderflow_runtime.tracing.span_queue import Attributes, Kind, Span, SpanTemplate
 from orderflow_runtime.tracing.trace_context import Trace, current, within
 from orderflow_runtime.tracing.tracer import Asked, Tracer, asked
 
@@ -28,8 +28,8 @@ class TracedPort:
     def __init__(self, kind: str, port: Port, tracer: Tracer) -> None:
         self._port = port
         self._tracer = tracer
-        self._perform = Shape(f"perform {kind}", Kind.CLIENT, (("orderflow.call.kind", kind),))
-        self._lookup = Shape(f"lookup {kind}", Kind.CLIENT, (("orderflow.call.kind", kind),))
+        self._perform = SpanTemplate(f"perform {kind}", Kind.CLIENT, (("orderflow.call.kind", kind),))
+        self._lookup = SpanTemplate(f"lookup {kind}", Kind.CLIENT, (("orderflow.call.kind", kind),))
 
     async def perform(self, request: Mapping[str, Any], idempotency_key: str) -> dict[str, Any]:
         """Do it."""
@@ -48,7 +48,7 @@ def traced_calls(calls: Mapping[str, Call], tracer: Tracer) -> dict[str, Call]:
 
 
 @contextmanager
-def _question(tracer: Tracer, shape: Shape, call_id: str) -> Iterator[None]:
+def _question(tracer: Tracer, template: SpanTemplate, call_id: str) -> Iterator[None]:
     above, began, error = current(), time.time_ns(), None
     place = tracer.child(above)
     with within(place) as notes:
@@ -60,7 +60,7 @@ def _question(tracer: Tracer, shape: Shape, call_id: str) -> Iterator[None]:
         finally:
             if place is not above:
                 attributes = (("orderflow.call.id", call_id), *notes.items())
-                tracer.add(Span(shape, place, began, time.time_ns(), attributes, error=error))
+                tracer.add(Span(template, place, began, time.time_ns(), attributes, error=error))
 
 
 class TracedApp:
@@ -73,8 +73,8 @@ class TracedApp:
         self._app = app
         self._tracer = tracer
         self._ignore = ignore
-        self._shapes: dict[tuple[str, str], Shape] = {}
-        self._commands: dict[str, Shape] = {}
+        self._templates: dict[tuple[str, str], SpanTemplate] = {}
+        self._commands: dict[str, SpanTemplate] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -110,21 +110,21 @@ class TracedApp:
         ended, error = time.time_ns(), str(status) if status >= _FAULT else None
         if place.cause:
             attributes = (("url.path", scope["path"]), ("http.response.status_code", status))
-            self._tracer.add(Span(self._shape(scope), place, began, ended, attributes, request.links, error))
+            self._tracer.add(Span(self._template(scope), place, began, ended, attributes, request.links, error))
         for name, command in request.commands.values():
-            if (shape := self._commands.get(name)) is None:
-                shape = self._commands[name] = Shape(name, Kind.INTERNAL)
+            if (template := self._commands.get(name)) is None:
+                template = self._commands[name] = SpanTemplate(name, Kind.INTERNAL)
             links = (place,) if place.cause else ()
-            self._tracer.add(Span(shape, command, began, ended, links=links, error=error))
+            self._tracer.add(Span(template, command, began, ended, links=links, error=error))
 
-    def _shape(self, scope: Scope) -> Shape:
+    def _template(self, scope: Scope) -> SpanTemplate:
         found = scope.get("endpoint") is not self  # a mount leaves the mounted application there
         method, route = scope["method"], _route(scope) if found else ""
-        if (shape := self._shapes.get((method, route))) is None:
+        if (template := self._templates.get((method, route))) is None:
             known: Attributes = (("http.request.method", method), ("url.scheme", scope["scheme"]))
             known += (("http.route", route),) if route else ()
-            shape = self._shapes[method, route] = Shape(f"{method} {route}".rstrip(), Kind.SERVER, known)
-        return shape
+            template = self._templates[method, route] = SpanTemplate(f"{method} {route}".rstrip(), Kind.SERVER, known)
+        return template
 
 
 def _context(scope: Scope) -> dict[str, bytes]:

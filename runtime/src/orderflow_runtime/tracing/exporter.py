@@ -1,6 +1,6 @@
 """The traces' collector: a way of spans out, over gRPC or HTTP as the resource says. `process.py` makes one.
 
-All of it runs on the thread of `Spans`. OpenTelemetry's variables for headers and certificate are honoured.
+All of it runs on the thread of `SpanQueue`. OpenTelemetry's variables for headers and certificate are honoured.
 Source: OpenTelemetry's specification of OTLP exporters (what may be sent again, and what not).
 """
 
@@ -19,7 +19,7 @@ from orderflow_model import environment
 from orderflow_model.service_config import ServiceConfig
 from orderflow_model.spec.saga import TraceProtocol
 from orderflow_runtime.tracing.otlp import encoder
-from orderflow_runtime.tracing.span_queue import Away, Refused, Send, Spans
+from orderflow_runtime.tracing.span_queue import Away, Refused, Send, SpanQueue
 
 _TIMEOUT = 10.0
 _EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
@@ -29,9 +29,9 @@ _PASSING_GRPC = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUST
 _PASSING_HTTP = frozenset({408, 429, 502, 503, 504})
 
 
-def collector(config: ServiceConfig, endpoint: str, env: Mapping[str, str]) -> Spans:
+def collector(config: ServiceConfig, endpoint: str, env: Mapping[str, str]) -> SpanQueue:
     """Give the way of a service's spans to its collector."""
-    return Spans(encoder(_resource(config, env)), sender(config.tracing.protocol, endpoint, env))
+    return SpanQueue(encoder(_resource(config, env)), sender(config.tracing.protocol, endpoint, env))
 
 
 def _resource(config: ServiceConfig, env: Mapping[str, str]) -> dict[str, str]:

@@ -14,7 +14,7 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as Proto
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
-from orderflow_runtime.tracing.span_queue import Encode, Shape, Span
+from orderflow_runtime.tracing.span_queue import Encode, Span, SpanTemplate
 from orderflow_runtime.tracing.trace_context import NO_SPAN
 
 _IN_A_ROW = 64
@@ -30,16 +30,16 @@ _SMALL = [bytes((number,)) for number in range(0x80)]
 
 def encoder(resource: Mapping[str, str]) -> Encode:
     """Give what makes requests; `resource` are the attributes of this process."""
-    shapes: dict[Shape, bytes] = {}
+    templates: dict[SpanTemplate, bytes] = {}
     whose = Resource(attributes=[_attribute(*pair) for pair in resource.items()]).SerializeToString()
     scope = InstrumentationScope(name="orderflow").SerializeToString()
 
     def encode(spans: Sequence[Span], pause: Callable[[], None]) -> bytes:
         parts = [_part(_FIRST, scope)]
         for number, span in enumerate(spans, 1):
-            if (shape := shapes.get(span.shape)) is None:
-                shape = shapes[span.shape] = _encode_shape(span.shape)
-            parts.append(_part(_SECOND, _encode_span(shape, span)))
+            if (template := templates.get(span.template)) is None:
+                template = templates[span.template] = _encode_template(span.template)
+            parts.append(_part(_SECOND, _encode_span(template, span)))
             if number % _IN_A_ROW == 0:
                 pause()
         return _part(_FIRST, _part(_FIRST, whose) + _part(_SECOND, b"".join(parts)))
@@ -47,9 +47,9 @@ def encoder(resource: Mapping[str, str]) -> Encode:
     return encode
 
 
-def _encode_shape(shape: Shape) -> bytes:
-    attributes = [_attribute(key, value) for key, value in shape.attributes]
-    proto = Proto(name=shape.name, flags=_SAMPLED, kind=shape.kind.value, attributes=attributes)  # type: ignore[arg-type]  # an int, when run
+def _encode_template(template: SpanTemplate) -> bytes:
+    attributes = [_attribute(key, value) for key, value in template.attributes]
+    proto = Proto(name=template.name, flags=_SAMPLED, kind=template.kind.value, attributes=attributes)  # type: ignore[arg-type]  # an int, when run
     return bytes(proto.SerializeToString())
 
 
@@ -58,13 +58,13 @@ def _attribute(key: str, value: str | int) -> KeyValue:
     return KeyValue(key=key, value=known)
 
 
-def _encode_span(shape: bytes, span: Span) -> bytes:
+def _encode_span(template: bytes, span: Span) -> bytes:
     """Write what every span has, by hand; the rest is encoded by the classes. Joined, parts of a message are one."""
     trace = span.trace
     parts = [b"\x0a\x10", bytes.fromhex(trace.id), b"\x12\x08", bytes.fromhex(trace.span)]
     if trace.cause and trace.cause != NO_SPAN:
         parts += (b"\x22\x08", bytes.fromhex(trace.cause))
-    parts += (shape, _TIMES.pack(0x39, span.began, 0x41, span.ended))
+    parts += (template, _TIMES.pack(0x39, span.began, 0x41, span.ended))
     for key, value in span.attributes:
         body = value.encode() if isinstance(value, str) else _varint(value)
         known = _part(b"\x0a", body) if isinstance(value, str) else b"\x18" + body

@@ -37,7 +37,7 @@ Attributes = tuple[tuple[str, str | int], ...]
 
 
 @dataclass(frozen=True, eq=False)
-class Shape:
+class SpanTemplate:
     """What all spans of one sort have in common; made once, compared by identity."""
 
     name: str
@@ -48,7 +48,7 @@ class Shape:
 class Span(NamedTuple):
     """A span that ended; times in nanoseconds since 1970. `error` is its type where it failed."""
 
-    shape: Shape
+    template: SpanTemplate
     trace: Trace
     began: int
     ended: int
@@ -71,7 +71,7 @@ Send = Callable[[bytes], None]
 """Sends one request; raises `Away` or `Refused`."""
 
 
-class Spans:
+class SpanQueue:
     """A bounded queue and the thread that empties it."""
 
     def __init__(self, encode: Encode, send: Send) -> None:

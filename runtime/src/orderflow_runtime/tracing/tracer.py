@@ -17,7 +17,7 @@ from random import Random
 
 from orderflow_model.service_config import TracingConfig
 from orderflow_model.spec.saga import TraceConsumer
-from orderflow_runtime.tracing.span_queue import Span, Spans
+from orderflow_runtime.tracing.span_queue import Span, SpanQueue
 from orderflow_runtime.tracing.trace_context import NO_SPAN, Trace
 
 
@@ -42,7 +42,7 @@ class Tracer:
         self,
         flow: str = "",
         config: TracingConfig | None = None,
-        spans: Spans | None = None,
+        spans: SpanQueue | None = None,
         random: Random | None = None,
     ) -> None:
         config = config or TracingConfig()
