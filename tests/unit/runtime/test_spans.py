@@ -141,7 +141,7 @@ def test_whatever_attributes_hold_is_read_as_it_was(attributes: list[tuple[str, 
 
 def test_a_span_is_encoded_as_the_protocol_has_it() -> None:
     """Ids, times, attributes, links, status and the process's own attributes stand where OTLP puts them."""
-    root = SPAN._replace(trace=PLACE._replace(cause=NO_SPAN), error=None, links=())
+    root = SPAN._replace(trace=PLACE._replace(parent_span_id=NO_SPAN), error=None, links=())
     paused: list[None] = []
     request = ExportTraceServiceRequest.FromString(
         encoder({"service.name": "tiny"})([SPAN, root] * 64, lambda: paused.append(None))

@@ -80,7 +80,7 @@ def test_a_tracestate_that_no_row_takes_is_left_out() -> None:
 def test_what_was_left_behind_hangs_on_the_nearest_span_that_another_told_of() -> None:
     """However many spans of our own lie between, they may have died with their process."""
     ours = SAMPLED.child("1" * 16).child("2" * 16)
-    assert (ours.cause, ours.above) == ("1" * 16, SPAN)
+    assert (ours.parent_span_id, ours.remote_parent_span_id) == ("1" * 16, SPAN)
     assert ours.left_behind() == SAMPLED
     assert SAMPLED.left_behind() == SAMPLED
 

@@ -44,8 +44,8 @@ async def test_an_event_is_processed_under_its_cause_and_sends_under_its_process
     async with bench.running():
         await bench.until(lambda: told.named("send DONE"), "it is sent")
     processing, sending = told.only("process PUT"), told.only("send DONE")
-    assert (processing.trace.id, processing.trace.cause, processing.trace.state) == (TRACE_ID, SPAN, "a=b")
-    assert (sending.trace.id, sending.trace.cause) == (TRACE_ID, processing.trace.span)
+    assert (processing.trace.id, processing.trace.parent_span_id, processing.trace.state) == (TRACE_ID, SPAN, "a=b")
+    assert (sending.trace.id, sending.trace.parent_span_id) == (TRACE_ID, processing.trace.span)
     headers = dict(published(bench)[0].headers)
     assert headers["traceparent"] == (sending.trace.parent or "").encode()
     assert headers["tracestate"] == b"a=b"
@@ -98,7 +98,7 @@ async def test_every_attempt_is_a_span_under_the_same_cause(told: Told) -> None:
     spans = told.named("process PUT")
     assert [span.error for span in spans] == ["Refused", "Refused", None, None]
     assert [attributes(span).get("orderflow.retries", 0) for span in spans] == [0, 1, 2, 0]
-    assert {span.trace.cause for span in spans} == {SPAN}
+    assert {span.trace.parent_span_id for span in spans} == {SPAN}
     assert len({span.trace.span for span in spans}) == 4
 
 
@@ -118,7 +118,7 @@ async def test_a_dead_letter_keeps_the_trace_and_its_redrive_goes_on_in_it(told:
     assert row.letter.trace == Trace(f"00-{TRACE_ID}-{SPAN}-01", "a=b")
     died, lived = told.named("process PUT")
     assert (died.error, attributes(died)["orderflow.dead_letter.id"]) == ("Refused", letter[LETTER_ID].decode())
-    assert (lived.error, lived.trace.cause, died.trace.cause) == (None, SPAN, SPAN)
+    assert (lived.error, lived.trace.parent_span_id, died.trace.parent_span_id) == (None, SPAN, SPAN)
 
 
 async def test_a_record_that_cannot_be_read_is_told_of_under_its_cause(told: Told) -> None:
@@ -128,7 +128,7 @@ async def test_a_record_that_cannot_be_read_is_told_of_under_its_cause(told: Tol
     async with bench.running():
         await bench.until(bench.letters, "the dead letter")
         await bench.until(lambda: told.named("process PUT"), "it is told of")
-    assert (told.only("process PUT").error, told.only("process PUT").trace.cause) == ("Undecodable", SPAN)
+    assert (told.only("process PUT").error, told.only("process PUT").trace.parent_span_id) == ("Undecodable", SPAN)
 
 
 async def test_a_call_and_its_outcome_hang_on_the_handler_that_wanted_it(told: Told) -> None:
@@ -145,7 +145,7 @@ async def test_a_call_and_its_outcome_hang_on_the_handler_that_wanted_it(told: T
         ("process call/outside", None),
     ):
         span = told.only(name)
-        assert (span.trace.id, span.trace.cause, span.error) == (TRACE_ID, wanted.span, error)
+        assert (span.trace.id, span.trace.parent_span_id, span.error) == (TRACE_ID, wanted.span, error)
 
 
 async def test_a_timer_fires_in_the_trace_that_set_it(told: Told) -> None:
@@ -155,7 +155,11 @@ async def test_a_timer_fires_in_the_trace_that_set_it(told: Told) -> None:
     async with bench.running():
         await bench.until(lambda: told.named("process timer/alarm"), "it fires")
     fired, cause = told.only("process timer/alarm"), told.only("process PUT")
-    assert (fired.trace.id, fired.trace.cause, fired.template.kind) == (TRACE_ID, cause.trace.span, Kind.INTERNAL)
+    assert (fired.trace.id, fired.trace.parent_span_id, fired.template.kind) == (
+        TRACE_ID,
+        cause.trace.span,
+        Kind.INTERNAL,
+    )
 
 
 async def test_what_a_dead_process_left_hangs_on_what_others_told_of(told: Told) -> None:
@@ -171,7 +175,7 @@ async def test_what_a_dead_process_left_hangs_on_what_others_told_of(told: Told)
     bench.faults.always = lambda step: None
     async with bench.running():
         await bench.until(lambda: told.named("send DONE"), "the next one sends it")
-    assert (told.only("send DONE").trace.id, told.only("send DONE").trace.cause) == (TRACE_ID, SPAN)
+    assert (told.only("send DONE").trace.id, told.only("send DONE").trace.parent_span_id) == (TRACE_ID, SPAN)
 
 
 async def test_by_link_the_processing_begins_a_trace_that_names_its_cause(told: Told) -> None:
@@ -184,7 +188,7 @@ async def test_by_link_the_processing_begins_a_trace_that_names_its_cause(told: 
     processing, sending = told.only("process PUT"), told.only("send DONE")
     assert [(link.id, link.span) for link in processing.links] == [(TRACE_ID, SPAN)]
     assert processing.trace.id != TRACE_ID
-    assert (sending.trace.id, sending.trace.cause) == (processing.trace.id, processing.trace.span)
+    assert (sending.trace.id, sending.trace.parent_span_id) == (processing.trace.id, processing.trace.span)
 
 
 async def test_no_span_is_made_while_there_is_no_room_for_it(told: Told) -> None:

@@ -47,7 +47,7 @@ async def test_a_request_is_a_server_span_under_its_client_s(told: Told) -> None
     """It is named by its route, not its path, and says what was answered."""
     await request(serve(told), "POST", "/things/7/orders", b"k", SAMPLED)
     span = told.only("POST /things/{thing}/orders")
-    assert (span.trace.id, span.trace.cause, span.trace.state) == (TRACE_ID, SPAN, "a=b")
+    assert (span.trace.id, span.trace.parent_span_id, span.trace.state) == (TRACE_ID, SPAN, "a=b")
     assert (span.template.kind, span.error) == (Kind.SERVER, None)
     assert dict((*span.template.attributes, *span.attributes)) == {
         "http.request.method": "POST",
@@ -62,7 +62,7 @@ async def test_a_command_that_came_without_a_context_makes_its_request_the_root(
     """The trace's id is the key's; a malformed context counts for none."""
     await request(serve(told), "POST", "/things/7/orders", b"k", {"traceparent": "nonsense"})
     root = told.only("POST /things/{thing}/orders").trace
-    assert (root.id, root.cause) == (Tracer("shop").root("k").id, NO_SPAN)
+    assert (root.id, root.parent_span_id) == (Tracer("shop").root("k").id, NO_SPAN)
 
 
 async def test_a_request_with_many_commands_has_a_trace_for_each_that_links_to_it(told: Told) -> None:
@@ -89,7 +89,7 @@ async def test_a_request_that_asks_for_nothing_is_told_of_where_its_client_is(to
     await request(serve(told), "POST", "/things/7/orders", b"", {})
     assert told.all == []
     await request(serve(told), "POST", "/things/7/orders", b"", SAMPLED)
-    assert told.only("POST /things/{thing}/orders").trace.cause == SPAN
+    assert told.only("POST /things/{thing}/orders").trace.parent_span_id == SPAN
 
 
 async def test_a_fault_is_a_failed_span(told: Told) -> None:

@@ -33,7 +33,7 @@ def test_about_the_wanted_share_of_keys_is_sampled_and_by_everyone_alike(share: 
 def test_a_root_is_no_span_and_a_trace_of_its_flow() -> None:
     """The first span hangs on nothing; another flow's order of the same id has another trace."""
     first = tracer().sending("k", NONE)
-    assert (first.cause, first.above, first.valid) == (NO_SPAN, NO_SPAN, True)
+    assert (first.parent_span_id, first.remote_parent_span_id, first.valid) == (NO_SPAN, NO_SPAN, True)
     assert tracer().root("k").id != tracer(flow="other").root("k").id
 
 
@@ -46,7 +46,7 @@ def test_an_unsampled_root_is_a_context_that_can_be_sent() -> None:
 
 def test_what_came_with_a_context_is_sampled_as_it_was() -> None:
     """Parent-based: neither a share of none nor one of all changes what the caller decided."""
-    assert tracer(0).handling("k", SAMPLED).cause == SPAN
+    assert tracer(0).handling("k", SAMPLED).parent_span_id == SPAN
     assert tracer(1).handling("k", UNSAMPLED) is UNSAMPLED
 
 
@@ -68,7 +68,7 @@ def test_by_link_each_event_has_a_trace_of_its_own_that_names_its_cause() -> Non
     """The handling begins a trace, sampled as its cause is; it is linked instead of parented."""
     linking = tracer(0, TraceConsumer.LINK)
     place = linking.handling("k", SAMPLED)
-    assert (place.id != SAMPLED.id, place.sampled, place.cause) == (True, True, NO_SPAN)
+    assert (place.id != SAMPLED.id, place.sampled, place.parent_span_id) == (True, True, NO_SPAN)
     assert linking.links(SAMPLED) == (SAMPLED,)
     assert linking.handling("k", UNSAMPLED) is UNSAMPLED
     assert tracer().links(SAMPLED) == ()
@@ -80,7 +80,7 @@ def test_one_command_is_its_request_and_many_have_a_trace_each() -> None:
     token = asked.set(one)
     assert tracer().commanded("place", ["a"]) == [one.span]
     assert one.span is not None
-    assert one.span.cause == SPAN
+    assert one.span.parent_span_id == SPAN
     asked.set(many)
     places = tracer().commanded("place", ["a", "b"])
     asked.reset(token)
@@ -96,12 +96,12 @@ def test_a_later_command_without_a_context_joins_the_run_s_trace() -> None:
     (place,) = tracer().commanded("cancel", ["k"])
     assert tracer().join(alone, place, run) == alone.span
     assert alone.span is not None
-    assert (alone.span.id, alone.span.cause) == (run.id, run.span)
+    assert (alone.span.id, alone.span.parent_span_id) == (run.id, run.span)
     asked.set(batch)
     first, second = tracer().commanded("place", ["k", "l"])
     asked.reset(token)
     moved = tracer().join(batch, first, run)
-    assert (moved.id, moved.cause) == (run.id, run.span)
+    assert (moved.id, moved.parent_span_id) == (run.id, run.span)
     assert {place for _, place in batch.commands.values()} == {moved, second}
 
 

@@ -70,7 +70,7 @@ class Stretch:
 class Message(msgspec.Struct, frozen=True, array_like=True):
     """One record to write. Messages with the same topic and key stay in order.
 
-    `cause` stands where its trace is recorded: the ids of two spans above the one that sends it, the next, and the
+    `parent_span_ids` stand where its trace is recorded: those of the next span above the one that sends it, and of the
     nearest that another service told of.
     """
 
@@ -78,11 +78,13 @@ class Message(msgspec.Struct, frozen=True, array_like=True):
     key: bytes | None
     headers: list[Header]
     value: bytes
-    cause: tuple[str, str] | None = None
+    parent_span_ids: tuple[str, str] | None = None
 
     def left_behind(self) -> "Message":
         """Give it as another sends it than who wrote it, with whom the next span above may have died."""
-        return msgspec.structs.replace(self, cause=(self.cause[1],) * 2) if self.cause else self
+        if self.parent_span_ids is None:
+            return self
+        return msgspec.structs.replace(self, parent_span_ids=(self.parent_span_ids[1],) * 2)
 
 
 BATCH_HEAD_BYTES = 100

@@ -175,8 +175,8 @@ class Publisher:
             traceparent=trace.parent,
             tracestate=trace.state,
         )
-        above = (trace.cause, trace.above) if trace.cause else None
-        message = Message(self._topics[type(event)], event.key.encode(), envelope.headers(), value, above)
+        parent_span_ids = (trace.parent_span_id, trace.remote_parent_span_id) if trace.parent_span_id else None
+        message = Message(self._topics[type(event)], event.key.encode(), envelope.headers(), value, parent_span_ids)
         if (needed := batch_bytes([message])) > self._limits.get(message.topic, needed):
             limit = self._limits[message.topic]
             raise EventTooLarge(f"{event.TYPE} takes {needed} bytes; topic {message.topic} takes {limit} at most")

@@ -42,10 +42,10 @@ class TracedDispatcher(Dispatcher):
     def _tell(self, committed: Committed, began: int, size: int) -> None:
         ended, told = time.time_ns(), []
         for item in committed.handled:
-            if item.cause.cause:
+            if item.cause.parent_span_id:
                 told.append(self._attempt(item, began, ended, item.attempts))
         for park in committed.parked:
-            if park.attempts and park.item.cause.cause:
+            if park.attempts and park.item.cause.parent_span_id:
                 told.append(self._attempt(park.item, began, ended, park.attempts - 1, _type(park.reason)))
         for letter in committed.dead:
             told += self._death(letter, began, ended)
@@ -69,7 +69,7 @@ class TracedDispatcher(Dispatcher):
     def _death(self, letter: DeadLetter, began: int, ended: int) -> Iterator[tuple[Span, Trace]]:
         """Tell of the last attempt of what is given up, be it that it could not be read."""
         place = self._tracer.handling(letter.key or "", letter.trace)
-        if place.cause:
+        if place.parent_span_id:
             template = self._templates.of(letter.type, letter.shard.topic)
             attributes = _of_event(letter.key, letter.event_id, letter.shard.number, letter.offset)
             attributes += (("orderflow.dead_letter.id", str(letter.id)),)
@@ -128,10 +128,10 @@ class TracedLog:
             return
         ended = time.time_ns()
         for place, message in enumerate(messages):
-            if message.cause is not None and place not in refused:
-                self._tracer.add(self._sent(message, message.cause[0], began, ended))
+            if message.parent_span_ids is not None and place not in refused:
+                self._tracer.add(self._sent(message, message.parent_span_ids[0], began, ended))
 
-    def _sent(self, message: Message, cause: str, began: int, ended: int) -> Span:
+    def _sent(self, message: Message, parent_span_id: str, began: int, ended: int) -> Span:
         headers = {name: (value or b"").decode() for name, value in message.headers}
         at = headers["ce_type"], message.topic
         if (template := self._templates.get(at)) is None:
@@ -140,7 +140,9 @@ class TracedLog:
             ("messaging.kafka.message.key", (message.key or b"").decode()),
             ("messaging.message.id", headers["ce_id"]),
         )
-        return Span(template, Trace(headers["traceparent"], headers.get("tracestate"), cause), began, ended, attributes)
+        return Span(
+            template, Trace(headers["traceparent"], headers.get("tracestate"), parent_span_id), began, ended, attributes
+        )
 
     async def start(self, on_revoked: Revoked) -> None:
         """Join the group."""

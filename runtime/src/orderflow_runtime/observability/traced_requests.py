@@ -108,13 +108,13 @@ class TracedApp:
     def _tell(self, scope: Scope, request: Asked, began: int, status: int) -> None:
         place = request.span or self._tracer.child(request.incoming)
         ended, error = time.time_ns(), str(status) if status >= _FAULT else None
-        if place.cause:
+        if place.parent_span_id:
             attributes = (("url.path", scope["path"]), ("http.response.status_code", status))
             self._tracer.add(Span(self._template(scope), place, began, ended, attributes, request.links, error))
         for name, command in request.commands.values():
             if (template := self._commands.get(name)) is None:
                 template = self._commands[name] = SpanTemplate(name, Kind.INTERNAL)
-            links = (place,) if place.cause else ()
+            links = (place,) if place.parent_span_id else ()
             self._tracer.add(Span(template, command, began, ended, links=links, error=error))
 
     def _template(self, scope: Scope) -> SpanTemplate:

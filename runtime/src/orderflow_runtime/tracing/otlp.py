@@ -62,8 +62,8 @@ def _encode_span(template: bytes, span: Span) -> bytes:
     """Write what every span has, by hand; the rest is encoded by the classes. Joined, parts of a message are one."""
     trace = span.trace
     parts = [b"\x0a\x10", bytes.fromhex(trace.id), b"\x12\x08", bytes.fromhex(trace.span)]
-    if trace.cause and trace.cause != NO_SPAN:
-        parts += (b"\x22\x08", bytes.fromhex(trace.cause))
+    if trace.parent_span_id and trace.parent_span_id != NO_SPAN:
+        parts += (b"\x22\x08", bytes.fromhex(trace.parent_span_id))
     parts += (template, _TIMES.pack(0x39, span.began, 0x41, span.ended))
     for key, value in span.attributes:
         body = value.encode() if isinstance(value, str) else _varint(value)

@@ -20,13 +20,14 @@ class Trace(NamedTuple):
     """A place in a trace: `parent` is a traceparent, `state` a tracestate.
 
     What came from outside has no more. A place that this service chose for a span of its own has the ids of two others:
-    `cause` is the next above, and `above` the nearest that another service told of. Only recorded traces have these.
+    `parent_span_id` is the next above, and `remote_parent_span_id` the nearest that another
+    service told of. Only recorded traces have these.
     """
 
     parent: str | None = None
     state: str | None = None
-    cause: str = ""
-    above: str = ""
+    parent_span_id: str = ""
+    remote_parent_span_id: str = ""
 
     @property
     def valid(self) -> bool:
@@ -53,18 +54,18 @@ class Trace(NamedTuple):
         """The id of the span that `parent` names; of a valid one."""
         return (self.parent or "")[36:52]
 
-    def at(self, span: str, cause: str = "", above: str = "") -> "Trace":
+    def at(self, span: str, parent_span_id: str = "", remote_parent_span_id: str = "") -> "Trace":
         """Give another place in the same trace."""
         parent = self.parent or ""
-        return Trace(f"{parent[:36]}{span}{parent[52:]}", self.state, cause, above)
+        return Trace(f"{parent[:36]}{span}{parent[52:]}", self.state, parent_span_id, remote_parent_span_id)
 
     def child(self, span: str) -> "Trace":
         """Give the place of a span of ours right below."""
-        return self.at(span, self.span, self.above or self.span)
+        return self.at(span, self.span, self.remote_parent_span_id or self.span)
 
     def left_behind(self) -> "Trace":
         """Give the nearest place that others told of: ours may have died with the process that was to tell of them."""
-        return self.at(self.above) if self.above else self
+        return self.at(self.remote_parent_span_id) if self.remote_parent_span_id else self
 
     def told(self) -> "Trace":
         """Give it as one that was told of long ago, whoever did."""
@@ -78,7 +79,7 @@ class Trace(NamedTuple):
     def text(self) -> str | None:
         """Give what a row stores; None for none. The traceparent comes first."""
         state = self.state if self.state and self.state.isascii() and self.state.isprintable() else ""
-        return f"{self.parent} {self.cause} {self.above} {state}" if self.valid else None
+        return f"{self.parent} {self.parent_span_id} {self.remote_parent_span_id} {state}" if self.valid else None
 
 
 NONE = Trace()
@@ -88,8 +89,8 @@ def read_trace(text: str | None) -> Trace:
     """Read what a row stores."""
     if not text:
         return NONE
-    parent, cause, above, state = text.split(" ", 3)
-    return Trace(parent, state or None, cause, above)
+    parent, parent_span_id, remote_parent_span_id, state = text.split(" ", 3)
+    return Trace(parent, state or None, parent_span_id, remote_parent_span_id)
 
 
 def trace_of(headers: Iterable[Header]) -> Trace:

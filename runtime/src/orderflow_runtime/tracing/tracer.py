@@ -106,7 +106,7 @@ class Tracer:
             request.span = self.child(request.incoming if request.incoming.valid else self.root(keys[0]))
             return [request.span]
         places = [self.child(self.root(key)) for key in keys]
-        request.commands |= {place.span: (name, place) for place in places if place.cause}
+        request.commands |= {place.span: (name, place) for place in places if place.parent_span_id}
         return places
 
     def join(self, request: Asked | None, place: Trace, run: Trace) -> Trace:
@@ -118,7 +118,7 @@ class Tracer:
             return run
         if request.incoming.valid:
             return place
-        moved = run.child(place.span) if place.id == run.id and place.cause else self.child(run)
+        moved = run.child(place.span) if place.id == run.id and place.parent_span_id else self.child(run)
         if command := request.commands.pop(place.span, None):
             request.commands[moved.span] = (command[0], moved)
         else:
