@@ -128,7 +128,7 @@ class Worker:
                 logger.warning("stopping in the middle: what is committed, the next owner publishes")
                 working.cancel()
         await _ended(working)
-        await self.give_back(self._leases.copy().keys())
+        await self.on_revoked(self._leases.copy().keys())
         await self._outbox.stop()
         await self._parts.source.reset()
         if self._reporting is not None:
@@ -144,7 +144,7 @@ class Worker:
                 logger.warning("taking everything anew in %.2f s: %s: %s", wait, type(error).__name__, error)
                 self._trouble = str(error)
                 self._parts.metrics.recoveries.labels(type(error).__name__).inc()
-                await self._forget()
+                await self._reset()
                 if isinstance(error, LogUnavailable):
                     await self._leave()
                 self._bear(error)
@@ -160,7 +160,7 @@ class Worker:
         if time.monotonic() - self._refused_since > PATIENCE_SECONDS:
             raise error
 
-    async def give_back(self, lost: Collection[Partition]) -> None:
+    async def on_revoked(self, lost: Collection[Partition]) -> None:
         """Let go of partitions, between two batches: publish what they owe and free their leases."""
         async with self._busy:
             leases = {p: self._leases.pop(p) for p in [*lost, *self._adopted] if p in self._leases}
@@ -176,24 +176,24 @@ class Worker:
                 logger.warning("leases are not marked as free: %s", error)
             if self._outbox.held:
                 # what waits may be a lost partition's: whoever has it publishes it, and we read anew what is ours
-                await self._reset()
+                await self._let_go()
 
     async def _step(self) -> None:
         if not self._started:
-            await self._parts.log.start(self.give_back)
+            await self._parts.log.start(self.on_revoked)
             self._started = True
-        await self._take_over()
+        await self._acquire_leases()
         batch = await self._parts.source.next_batch(self._leases, self._parts.outbound_calls)
         async with self._busy:
             self._leave_out_lost(batch)
             if batch:
                 await self._handle(batch)
             else:
-                await self._tidy()
+                await self._delete_published()
         if self._reporting is None or self._reporting.done():
             self._reporting = asyncio.create_task(self._report())
 
-    async def _take_over(self) -> None:
+    async def _acquire_leases(self) -> None:
         """Take the leases of new partitions; publish what former owners left before anything new."""
         if wanted := self._parts.log.assigned() - self._leases.keys():
             await self._take(wanted)
@@ -259,7 +259,7 @@ class Worker:
         self._parts.metrics.count(committed, len(batch.items), time.monotonic() - started)
         self._parts.metrics.ignore(batch.ignored)
         tell(committed)
-        await self._hand_on(committed)
+        await self._publish_effects(committed)
 
     async def _until_no_conflict(self, batch: Batch, published: list[int]) -> Committed:
         for turn in range(_CONFLICTS):
@@ -270,7 +270,7 @@ class Worker:
                 await asyncio.sleep(0.005 * turn)
         raise StoreUnavailable(f"{_CONFLICTS} conflicts in a row")
 
-    async def _hand_on(self, committed: Committed) -> None:
+    async def _publish_effects(self, committed: Committed) -> None:
         await self._outbox.put(committed.outbox)
         self._parts.outbound_calls.begin(committed.calls)
         self._parts.metrics.calls_waiting.set(self._parts.outbound_calls.waiting)
@@ -279,7 +279,7 @@ class Worker:
         if committed.unparked:
             self._parts.source.poll_due_in(0)
 
-    async def _tidy(self) -> None:
+    async def _delete_published(self) -> None:
         """Nothing to do: delete what is published."""
         if published := self._outbox.take_published():
             await self._parts.store.release({}, published)
@@ -294,11 +294,11 @@ class Worker:
         self._started = False
         await self._parts.log.stop()
 
-    async def _forget(self) -> None:
-        async with self._busy:
-            await self._reset()
-
     async def _reset(self) -> None:
+        async with self._busy:
+            await self._let_go()
+
+    async def _let_go(self) -> None:
         self._parts.metrics.hold(0, lost=len(self._leases))
         self._leases.clear()
         self._adopted.clear()
