@@ -284,7 +284,7 @@ class MemoryStore:
         waiting |= {shard for shard, *_ in state.timers.values()} | {call.shard for call in state.calls.values()}
         return frozenset(shard for shard in waiting if shard.topic not in topics)
 
-    async def bury(self, letter: DeadLetter) -> None:
+    async def record_dead_letter(self, letter: DeadLetter) -> None:
         """Note a dead letter."""
         self.state.dead[letter.id] = LetterRow(letter)
 

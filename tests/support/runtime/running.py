@@ -104,8 +104,8 @@ class Bench:
 
     def publications(self, log: Log) -> Publications:
         """Make what publishes the rows of an outbox."""
-        letters = self.config.dead_letter_topic
-        return Publications(log, Unsent(self.store, self.config.service, letters).give_up, letters)
+        dead_letter_topic = self.config.dead_letter_topic
+        return Publications(log, Unsent(self.store, self.config.service, dead_letter_topic).give_up, dead_letter_topic)
 
     def policy(self) -> HandlerPolicy:
         """Give the tiny service's rules."""

@@ -249,7 +249,7 @@ class Store(Protocol):
         """Give the partitions of other topics for which something has been overdue for a minute."""
         ...
 
-    async def bury(self, letter: DeadLetter) -> None:
+    async def record_dead_letter(self, letter: DeadLetter) -> None:
         """Note a dead letter outside of any batch."""
         ...
 

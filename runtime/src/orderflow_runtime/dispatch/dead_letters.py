@@ -22,7 +22,7 @@ UNSENT = PREFIX + "dead-letter-unsent"
 """Header of a letter whose message never reached its topic: a redrive writes it there as if for the first time."""
 
 
-def letter_of_item(item: WorkItem, service: str, attempts: int, reason: str) -> DeadLetter:
+def dead_letter_of_item(item: WorkItem, service: str, attempts: int, reason: str) -> DeadLetter:
     """Describe an item whose last attempt failed."""
     offset = item.offset if item.offset is not None else item.parked_id
     letter_id = item.redrive_of or _letter_id(service, item.type, item.shard, offset, item.event_id)
@@ -31,7 +31,7 @@ def letter_of_item(item: WorkItem, service: str, attempts: int, reason: str) -> 
     )
 
 
-def letter_of_poison(poison: Poison, service: str) -> DeadLetter:
+def dead_letter_of_poison(poison: Poison, service: str) -> DeadLetter:
     """Describe a record that could not be read; its key is shown as far as it is text."""
     record = poison.record
     key = None if record.key is None else record.key[:256].decode(errors="replace").replace("\x00", "\ufffd")
@@ -40,7 +40,7 @@ def letter_of_poison(poison: Poison, service: str) -> DeadLetter:
     return DeadLetter(letter_id, record.partition, record.offset, key, poison.type, None, 0, poison.reason, trace)
 
 
-def letter_message(
+def dead_letter_message(
     letter: DeadLetter, service: str, topic: str, key: bytes | None, headers: Iterable[Header], value: bytes | None
 ) -> Message:
     """Make the record for the dead-letter topic: the original's key, headers and bytes, and why it is here."""

@@ -96,7 +96,7 @@ class Dispatcher:
             result = await tx.open(claim)
             execution = BatchExecution(self._policy, tx, Effects(tx, lambda _: first))
             await execution.run(await _claim(tx, batch.items, result.new_ids), result.blocked_keys, careful)
-            execution.bury_poison(await _claim_poison(tx, batch.poison))
+            execution.dead_letter_poison(await _claim_poison(tx, batch.poison))
             writes = _writes(execution)
             outbox = await tx.close(writes)
         return Committed(

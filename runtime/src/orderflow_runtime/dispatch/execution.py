@@ -21,7 +21,7 @@ from orderflow_runtime.core.store import (
     storable,
 )
 from orderflow_runtime.core.work_item import CALL, TIMER, Poison, WorkItem
-from orderflow_runtime.dispatch.dead_letters import letter_message, letter_of_item, letter_of_poison
+from orderflow_runtime.dispatch.dead_letters import dead_letter_message, dead_letter_of_item, dead_letter_of_poison
 from orderflow_runtime.dispatch.effects import Effects, Publisher
 from orderflow_runtime.dispatch.retry import RetryPolicy
 from orderflow_runtime.redaction import reason_of
@@ -89,11 +89,11 @@ class BatchExecution:
             else:
                 self._keep(ready, await self._call(ready))
 
-    def bury_poison(self, poison: Iterable[Poison]) -> None:
+    def dead_letter_poison(self, poison: Iterable[Poison]) -> None:
         """Send unreadable records to the dead letters."""
         for broken in poison:
-            letter, record = letter_of_poison(broken, self.policy.service), broken.record
-            self._bury(letter, record.key, record.headers, record.value)
+            letter, record = dead_letter_of_poison(broken, self.policy.service), broken.record
+            self._dead_letter(letter, record.key, record.headers, record.value)
 
     async def _call(self, items: Sequence[WorkItem]) -> list[Event]:
         """Call the handler of these items, all of one type. A statement that does not end is Postgres's fault."""
@@ -140,7 +140,7 @@ class BatchExecution:
         ready = []
         for item in items:
             if isinstance(item.payload, Undecodable):
-                self._bury_item(item, item.attempts, str(item.payload))
+                self._dead_letter_item(item, item.attempts, str(item.payload))
             elif item.offset is not None and item.parked_id is None and item.key in self.blocked:
                 self._park(item, 0, WAITS, timedelta(0))
             else:
@@ -150,7 +150,7 @@ class BatchExecution:
     def _fail(self, item: WorkItem, reason: str) -> None:
         attempts, reason = item.attempts + 1, storable(reason)
         if self.policy.retry.exhausted(attempts):
-            self._bury_item(item, attempts, reason)
+            self._dead_letter_item(item, attempts, reason)
         else:
             self._park(item, attempts, reason, self.policy.retry.delay(attempts))
 
@@ -158,13 +158,17 @@ class BatchExecution:
         self.blocked.add(item.key)
         self.parked.append(Park(item, attempts, reason, delay))
 
-    def _bury_item(self, item: WorkItem, attempts: int, reason: str) -> None:
+    def _dead_letter_item(self, item: WorkItem, attempts: int, reason: str) -> None:
         if item.parked_id is not None:
             self.unparked.append(item.parked_id)
-        letter = letter_of_item(item, self.policy.service, attempts, reason)
-        self._bury(letter, item.key.encode(), item.headers, item.value)
+        letter = dead_letter_of_item(item, self.policy.service, attempts, reason)
+        self._dead_letter(letter, item.key.encode(), item.headers, item.value)
 
-    def _bury(self, letter: DeadLetter, key: bytes | None, headers: Iterable[Header], value: bytes | None) -> None:
+    def _dead_letter(
+        self, letter: DeadLetter, key: bytes | None, headers: Iterable[Header], value: bytes | None
+    ) -> None:
         topic = self.policy.dead_letter_topic
         self.dead.append(letter)
-        self.effects.send_from(letter.shard, letter_message(letter, self.policy.service, topic, key, headers, value))
+        self.effects.send_from(
+            letter.shard, dead_letter_message(letter, self.policy.service, topic, key, headers, value)
+        )

@@ -44,10 +44,10 @@ GiveUp = Callable[[Message, str], Awaitable[Message]]
 class Publications:
     """The rows under way. `give_up` makes a dead letter of a message for `letters`, the service's dead-letter topic."""
 
-    def __init__(self, log: Log, give_up: GiveUp, letters: str) -> None:
+    def __init__(self, log: Log, give_up: GiveUp, dead_letter_topic: str) -> None:
         self._log = log
         self._give_up = give_up
-        self._letters = letters
+        self._dead_letter_topic = dead_letter_topic
         self.forget()
 
     def forget(self) -> None:
@@ -160,12 +160,12 @@ class Publications:
     async def _give_up_part(self, part: _Part, reason: str) -> None:
         """Let a dead letter take the message's place; a letter that is refused itself waits."""
         row, message = part
-        if message.topic == self._letters:
+        if message.topic == self._dead_letter_topic:
             self._hold(part, reason)
             return
         logger.error("not published, and given up: %s", reason, extra={"key": _key(message)})
         letter = await self._give_up(message, reason)
-        if self._letters in self._held:
+        if self._dead_letter_topic in self._held:
             self._hold((row, letter))
         else:
             await self._write([(row, letter)])
@@ -195,7 +195,7 @@ class Publications:
         for place, part in enumerate(parts):
             line.popleft()
             refusal = refusals.get(place)
-            if refusal and (not refusal.own or part[1].topic == self._letters):
+            if refusal and (not refusal.own or part[1].topic == self._dead_letter_topic):
                 waiting.append(part)
                 continue
             self._make_room(part[1])

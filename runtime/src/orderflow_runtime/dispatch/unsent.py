@@ -10,7 +10,7 @@ import uuid
 
 from orderflow_runtime.core.event_log import Message, Partition
 from orderflow_runtime.core.store import Conflict, DeadLetter, Store, StoreUnavailable, storable
-from orderflow_runtime.dispatch.dead_letters import UNSENT, letter_message
+from orderflow_runtime.dispatch.dead_letters import UNSENT, dead_letter_message
 from orderflow_runtime.tracing.trace_context import trace_of
 
 logger = logging.getLogger(__name__)
@@ -21,23 +21,23 @@ _WAIT_SECONDS = 1.0
 class Unsent:
     """Makes and notes the letters of one service."""
 
-    def __init__(self, store: Store, service: str, letters: str) -> None:
+    def __init__(self, store: Store, service: str, dead_letter_topic: str) -> None:
         self._store = store
         self._service = service
-        self._letters = letters
+        self._dead_letter_topic = dead_letter_topic
 
     async def give_up(self, message: Message, reason: str) -> Message:
         """Note that a message is given up, and return its letter; waits for Postgres as long as it is away."""
         letter = self._letter(message, storable(reason))
         while True:
             try:
-                await self._store.bury(letter)
+                await self._store.record_dead_letter(letter)
                 break
             except (StoreUnavailable, Conflict) as error:
                 logger.warning("a dead letter is not noted yet: %s", error)
                 await asyncio.sleep(_WAIT_SECONDS)
         headers = [*message.headers, (UNSENT, b"true")]
-        return letter_message(letter, self._service, self._letters, message.key, headers, message.value)
+        return dead_letter_message(letter, self._service, self._dead_letter_topic, message.key, headers, message.value)
 
     def _letter(self, message: Message, reason: str) -> DeadLetter:
         headers = {name: (value or b"").decode(errors="replace") for name, value in message.headers}

@@ -191,9 +191,9 @@ class PostgresStore:
         rows = await self._fetch(sql.NEGLECTED, list(topics))
         return frozenset(Partition(row["topic"], row["partition"]) for row in rows)
 
-    async def bury(self, letter: DeadLetter) -> None:
+    async def record_dead_letter(self, letter: DeadLetter) -> None:
         """Note one dead letter, once."""
-        await self._fetch(sql.BURY, *sql.letter_values(letter))
+        await self._fetch(sql.DEAD_LETTER, *sql.letter_values(letter))
 
     async def note_attempt(self, call_id: str, reason: str) -> None:
         """Count one more attempt of a call."""

@@ -156,7 +156,7 @@ PARK_AGAIN = "UPDATE parked SET attempts = $2, reason = $3, due_at = clock_times
 
 UNPARK = "DELETE FROM parked WHERE id = ANY($1::bigint[])"
 
-BURY = """
+DEAD_LETTER = """
 INSERT INTO dead_letters (id, topic, partition, record_offset, key, type, event_id, attempts, reason, trace)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 ON CONFLICT (id) DO UPDATE SET state = 'Dead', attempts = excluded.attempts, reason = excluded.reason, died_at = now()
@@ -211,7 +211,7 @@ def call_values(call: CallRow) -> tuple[object, ...]:
 
 
 def letter_values(letter: DeadLetter) -> tuple[object, ...]:
-    """Return the columns of BURY."""
+    """Return the columns of DEAD_LETTER."""
     at = (letter.id, letter.shard.topic, letter.shard.number, letter.offset, letter.key)
     return (*at, letter.type, letter.event_id, letter.attempts, letter.reason, letter.trace.text())
 

@@ -96,7 +96,7 @@ class PostgresTransaction:
         for park in writes.park:
             await self._park(park)
         for letter in writes.dead:
-            await self.execute(sql.BURY, *sql.letter_values(letter))
+            await self.execute(sql.DEAD_LETTER, *sql.letter_values(letter))
         if writes.journal:
             await self.execute(sql.JOURNAL, *zip(*map(sql.journal_values, writes.journal), strict=True))
 
