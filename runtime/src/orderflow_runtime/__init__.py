@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from orderflow_contracts.event import Event, ForeignId, Model
 from orderflow_runtime.core.store import Conflict
-from orderflow_runtime.postgres.history import Step, read_story
+from orderflow_runtime.postgres.history import Step, read_history
 from orderflow_runtime.service import (
     Call,
     CallOutcome,
@@ -67,7 +67,7 @@ __all__ = [
     "Unavailable",
     "each",
     "main",
-    "read_story",
+    "read_history",
     "required",
     "set_call_attributes",
     "trace_headers",

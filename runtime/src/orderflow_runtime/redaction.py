@@ -14,7 +14,7 @@ from orderflow_runtime.service import CallOutcome, Fired, Received
 MASK = "***"
 
 
-def reason_of(error: BaseException, payload: Any = None) -> str:
+def redacted_reason(error: BaseException, payload: Any = None) -> str:
     """Give the error's type and words; `payload` is what was handled, or the request of a call.
 
     What is personal in it is masked, and all that the outside was asked. A model's refusal names places and never

@@ -9,7 +9,7 @@ from typing import Any
 from orderflow_order import domain, store
 from orderflow_order.domain import Order, OrderRefusal
 from orderflow_order.handlers import NotPlacedError, Outcome, Standing
-from orderflow_runtime.postgres.history import STORY
+from orderflow_runtime.postgres.history import HISTORY
 from orderflow_shop.events import OrderCreated
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -37,7 +37,7 @@ class OrderDesk:
 
     async def read(self, query: str, *args: object) -> Sequence[Mapping[str, Any]]:
         """Answer the API's queries; of its events the runtime knows nothing."""
-        if query == STORY:
+        if query == HISTORY:
             return []
         order = self.orders.get(str(args[0]))
         if order is None:

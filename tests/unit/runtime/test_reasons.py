@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from orderflow_contracts.event import PERSONAL
 from orderflow_contracts.personal import personal_values
-from orderflow_runtime.redaction import reason_of
+from orderflow_runtime.redaction import redacted_reason
 from orderflow_runtime.service import CallOutcome, Received
 from orderflow_shop.events import Address, Customer, OrderCreated
 
@@ -42,7 +42,7 @@ def test_the_contract_says_what_is_personal(created: OrderCreated) -> None:
 def test_an_error_that_quotes_a_person_is_told_without(created: OrderCreated, value: str) -> None:
     """A handler's own words are kept but for the values that the contract marks."""
     received = Received(created, "e-1", datetime(2026, 1, 1, tzinfo=UTC))
-    told = reason_of(ValueError(f"no route to {value}, order o-1 of apple"), received)
+    told = redacted_reason(ValueError(f"no route to {value}, order o-1 of apple"), received)
     assert value not in told
     assert told == "ValueError: no route to ***, order o-1 of apple"
 
@@ -54,14 +54,14 @@ def test_only_whole_values_are_masked() -> None:
         name: Annotated[str, Field(json_schema_extra=PERSONAL)]
 
     received = Received(Person(name="an"), "e", datetime(2026, 1, 1, tzinfo=UTC))  # type: ignore[type-var]  # any model
-    assert reason_of(ValueError("an answer can wait"), received) == "ValueError: *** answer can wait"
+    assert redacted_reason(ValueError("an answer can wait"), received) == "ValueError: *** answer can wait"
 
 
 def test_a_models_refusal_names_places_and_no_values() -> None:
     """Pydantic's own words would quote the input."""
     with pytest.raises(ValidationError) as refused:
         Customer.model_validate({"id": "c1", "email": "ann at example", "name": ""})
-    told = reason_of(refused.value)
+    told = redacted_reason(refused.value)
     assert "/email" in told
     assert "/name" in told
     assert "ann" not in told
@@ -71,11 +71,11 @@ def test_what_the_outside_was_asked_is_masked() -> None:
     """A port's request has no model: none of its texts is told."""
     request = {"messages": [{"to": "ann@example.org", "text": "Hello"}], "amount": 5}
     error = OSError("550 no mailbox ann@example.org")
-    assert reason_of(error, request) == "OSError: 550 no mailbox ***"
-    assert reason_of(error, CallOutcome("send", "k", request, {})) == "OSError: 550 no mailbox ***"
+    assert redacted_reason(error, request) == "OSError: 550 no mailbox ***"
+    assert redacted_reason(error, CallOutcome("send", "k", request, {})) == "OSError: 550 no mailbox ***"
 
 
 def test_postgres_detail_is_left_out() -> None:
     """It quotes the whole row."""
     error = RuntimeError("violates check constraint\nDETAIL:  Failing row contains (o-1, ann@example.org).")
-    assert reason_of(error) == "RuntimeError: violates check constraint"
+    assert redacted_reason(error) == "RuntimeError: violates check constraint"

@@ -12,7 +12,7 @@ from orderflow_cli.database import FAILURES
 from orderflow_cli.errors import LaptopError
 from orderflow_model.postgres_uri import PostgresUri
 from orderflow_runtime.postgres.connecting import connect
-from orderflow_runtime.postgres.history import Step, read_story
+from orderflow_runtime.postgres.history import Step, read_history
 
 _SCHEMAS = "SELECT schemaname FROM pg_tables WHERE tablename = 'journal' ORDER BY schemaname"
 _HISTORY = 'SELECT state, history::text AS history FROM "order".orders WHERE order_id = $1'
@@ -57,7 +57,7 @@ async def _fetch(database: PostgresUri, key: str) -> Tracks:
             steps = {}
             for row in await connection.fetch(_SCHEMAS):
                 await connection.execute("SELECT set_config('search_path', quote_ident($1), true)", row["schemaname"])
-                steps[row["schemaname"]] = await read_story(connection.fetch, key)
+                steps[row["schemaname"]] = await read_history(connection.fetch, key)
             has_orders = await connection.fetchval("SELECT to_regclass('\"order\".orders') IS NOT NULL")
             order = await connection.fetchrow(_HISTORY, key) if has_orders else None
     finally:

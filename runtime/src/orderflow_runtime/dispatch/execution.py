@@ -24,7 +24,7 @@ from orderflow_runtime.core.work_item import CALL, TIMER, Poison, WorkItem
 from orderflow_runtime.dispatch.dead_letters import dead_letter_message, dead_letter_of_item, dead_letter_of_poison
 from orderflow_runtime.dispatch.effects import Effects, Publisher
 from orderflow_runtime.dispatch.retry import RetryPolicy
-from orderflow_runtime.redaction import reason_of
+from orderflow_runtime.redaction import redacted_reason
 from orderflow_runtime.service import Service
 
 Handler = Callable[[Sequence[Any], Effects], Awaitable[Iterable[Event]]]
@@ -128,7 +128,7 @@ class BatchExecution:
         except Exception as error:
             self.effects.restore(mark)
             if len(items) == 1:
-                self._fail(items[0], reason_of(error, items[0].payload))
+                self._fail(items[0], redacted_reason(error, items[0].payload))
                 return
             middle = len(items) // 2
             for half in (items[:middle], items[middle:]):

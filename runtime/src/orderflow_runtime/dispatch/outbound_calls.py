@@ -18,7 +18,7 @@ from orderflow_runtime.core.event_log import Partition
 from orderflow_runtime.core.store import CallRow, Conflict, Store, StoreUnavailable, storable
 from orderflow_runtime.core.work_item import CALL, WorkItem, outcome_item
 from orderflow_runtime.dispatch.retry import RetryPolicy
-from orderflow_runtime.redaction import reason_of
+from orderflow_runtime.redaction import redacted_reason
 from orderflow_runtime.service import Call, CallOutcome, OutcomeUnknown
 from orderflow_runtime.tracing.trace_context import within
 
@@ -121,7 +121,7 @@ class OutboundCalls:
 
     async def _note(self, row: CallRow, request: Mapping[str, Any], attempts: int, error: Exception) -> None:
         level = logging.INFO if isinstance(error, OutcomeUnknown) else logging.WARNING
-        reason, about = reason_of(error, request), {"key": row.key, "event": CALL + row.kind}
+        reason, about = redacted_reason(error, request), {"key": row.key, "event": CALL + row.kind}
         logger.log(level, "outcome unknown after attempt %d: %s", attempts, reason, extra=about)
         try:
             await self._store.note_attempt(row.id, storable(reason))

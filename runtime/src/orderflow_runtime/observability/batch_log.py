@@ -1,6 +1,6 @@
-"""The lines of log that a person wants to read of a batch, after its commit; the worker calls `tell`.
+"""The lines of log that a person wants to read of a batch, after its commit; the worker calls `log_batch`.
 
-An ordinary event has no line of its own: its numbers are in the metrics, its steps in its story.
+An ordinary event has no line of its own: its numbers are in the metrics, its steps in its history.
 """
 
 import logging
@@ -12,7 +12,7 @@ from orderflow_runtime.observability.logs import about
 logger = logging.getLogger(__name__)
 
 
-def tell(committed: Committed) -> None:
+def log_batch(committed: Committed) -> None:
     """Log what did not go straight."""
     for park in committed.parked:
         if park.attempts:

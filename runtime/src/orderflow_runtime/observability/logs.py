@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, TextIO
 
 from orderflow_runtime.core.work_item import WorkItem
-from orderflow_runtime.redaction import reason_of
+from orderflow_runtime.redaction import redacted_reason
 
 _encode = json.JSONEncoder(ensure_ascii=False).encode
 _ABOUT = ("key", "event", "event_id", "trace_id")
@@ -91,4 +91,4 @@ def _traceback(error: BaseException) -> str:
     """Give the places and words of an error and its causes; the words are those that may be told."""
     cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     before = f"{_traceback(cause)}\nwhich led to\n" if cause is not None else ""
-    return f"{before}{''.join(traceback.format_tb(error.__traceback__))}{reason_of(error)}"
+    return f"{before}{''.join(traceback.format_tb(error.__traceback__))}{redacted_reason(error)}"

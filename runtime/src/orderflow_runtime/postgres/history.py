@@ -10,7 +10,7 @@ from typing import Any
 
 from orderflow_runtime.event_ids import id_range
 
-STORY = """
+HISTORY = """
 SELECT at, 'TAKEN' AS what, type, id::text AS event_id, time AS since, NULL::int AS attempt, NULL::text AS reason,
        NULL::timestamptz AS due_at, encode(trace, 'hex') AS trace
 FROM inbox
@@ -63,7 +63,7 @@ class Step:
     trace: str | None
 
 
-async def read_story(read: Read, key: str) -> list[Step]:
+async def read_history(read: Read, key: str) -> list[Step]:
     """Return what the runtime knows of a key, in order of time.
 
     Events of other producers, whose ids are their own, are told only where they failed.
@@ -77,6 +77,6 @@ async def read_story(read: Read, key: str) -> list[Step]:
 
     Example:
         >>> async def timeline(intake: Intake, order_id: str) -> list[str]:
-        ...     return [step.what for step in await read_story(intake.read, order_id)]
+        ...     return [step.what for step in await read_history(intake.read, order_id)]
     """
-    return [Step(**row) for row in await read(STORY, key, *id_range(key))]
+    return [Step(**row) for row in await read(HISTORY, key, *id_range(key))]

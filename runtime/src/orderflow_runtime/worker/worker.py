@@ -16,7 +16,7 @@ from orderflow_runtime.dispatch.dispatcher import Batch, Committed, Dispatcher
 from orderflow_runtime.dispatch.outbound_calls import OutboundCalls
 from orderflow_runtime.dispatch.outbox import Outbox
 from orderflow_runtime.dispatch.publications import Publications
-from orderflow_runtime.observability.batch_log import tell
+from orderflow_runtime.observability.batch_log import log_batch
 from orderflow_runtime.observability.metrics import Metrics
 from orderflow_runtime.worker.batch_source import BatchSource
 
@@ -258,7 +258,7 @@ class Worker:
             self._leases[partition].next = position
         self._parts.metrics.count(committed, len(batch.items), time.monotonic() - started)
         self._parts.metrics.ignore(batch.ignored)
-        tell(committed)
+        log_batch(committed)
         await self._publish_effects(committed)
 
     async def _until_no_conflict(self, batch: Batch, published: list[int]) -> Committed:

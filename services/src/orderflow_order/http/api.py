@@ -25,7 +25,7 @@ from orderflow_order.handlers import NotPlacedError, Outcome, Standing
 from orderflow_order.http import bodies, openapi, problems, timeline, webhook
 from orderflow_order.http.problems import Problem
 from orderflow_order.http.requests import IdempotencyKey, KeyedOrderRequest, OrderRequest
-from orderflow_runtime import EventTooLarge, Intake, Unavailable, read_story
+from orderflow_runtime import EventTooLarge, Intake, Unavailable, read_history
 from orderflow_shop.events import OrderCreated
 
 _ID_LENGTH = 36
@@ -121,7 +121,7 @@ class Api:
     async def show_timeline(self, request: Request) -> Response:
         """Give what happened to an order, oldest first, as far as this service knows."""
         row = await self._row(store.TIMELINE, request)
-        steps = await read_story(self.intake.read, row["order_id"])
+        steps = await read_history(self.intake.read, row["order_id"])
         entries = timeline.merge(row["history"], steps)
         return _json(
             {"id": row["order_id"], "state": row["state"], "trace": timeline.first_trace(steps), "entries": entries}
