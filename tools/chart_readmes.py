@@ -26,7 +26,7 @@ def main() -> int:
 
 
 def _update(chart: Path, check: bool) -> bool:
-    """Tell whether the README is as it should be, or make it so."""
+    """Return whether the README is as it should be, or make it so."""
     readme, text = chart / "README.md", (chart / "values.yaml").read_text()
     before, _, rest = readme.read_text().partition(_BEGIN)
     made = before + _BEGIN + _table(text) + _END + rest.partition(_END)[2]
@@ -46,7 +46,7 @@ def _table(text: str) -> str:
 
 
 def _values(node: Any, lines: list[str], above: str = "") -> Iterator[tuple[str, Any, str]]:
-    """Give name, default and description of every value below a mapping; ValueError for one without description."""
+    """Yield name, default and description of every value below a mapping; ValueError for one without description."""
     for key, value in node.value:
         name = f"{above}{key.value}"
         comment = lines[key.start_mark.line - 1].strip() if key.start_mark.line else ""

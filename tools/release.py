@@ -39,7 +39,7 @@ class Artifact:
 
 
 def check(tag: str = "") -> None:
-    """Raise ReleaseError unless the tree names one version, which is the tag's (v1.2.3) and has notes."""
+    """Raise `ReleaseError` unless the tree names one version, which is the tag's (v1.2.3) and has notes."""
     found = versions()
     if len(set(found.values())) > 1:
         raise ReleaseError("the tree names several versions: " + ", ".join(f"{v} in {k}" for k, v in found.items()))
@@ -52,7 +52,7 @@ def check(tag: str = "") -> None:
 
 
 def versions() -> dict[str, str]:
-    """Give the version by each place that names it."""
+    """Return the version by each place that names it."""
     project = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]
     found = {"pyproject.toml": str(project["version"])}
     for chart in _charts():
@@ -62,7 +62,7 @@ def versions() -> dict[str, str]:
 
 
 def notes(version: str) -> str:
-    """Give the changelog's section of a version, without its heading."""
+    """Return the changelog's section of a version, without its heading."""
     changelog = Path("CHANGELOG.md").read_text(encoding="utf-8")
     section = re.search(rf"^## \[{re.escape(version)}\][^\n]*\n(.*?)(?=^## |\Z)", changelog, re.MULTILINE | re.DOTALL)
     if section is None or not section[1].strip():

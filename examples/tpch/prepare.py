@@ -36,7 +36,7 @@ _CUSTOMERS = {
 
 
 def prepare(folder: Path, most: int, declined: float, unknown: float, unserved: float) -> pa.Table:
-    """Give one row a line of the first `most` orders; shares from 0 to 1."""
+    """Return one row a line of the first `most` orders; shares from 0 to 1."""
     orders = _read(folder / "orders.parquet", _ORDERS).sort_by("order_key").slice(0, most)
     orders = orders.append_column("token", pa.array(_tokens(orders["order_key"].to_pylist(), declined, unknown)))
     rows = orders.join(_read(folder / "lineitem.parquet", _LINES), "order_key", join_type="inner")
@@ -49,7 +49,7 @@ def prepare(folder: Path, most: int, declined: float, unknown: float, unserved: 
 
 
 def draw(order_key: int, what: str) -> float:
-    """Give a number from 0 to 1, always the same for the same order and purpose."""
+    """Return a number from 0 to 1, always the same for the same order and purpose."""
     return zlib.crc32(f"{what} {order_key}".encode()) / 2**32
 
 

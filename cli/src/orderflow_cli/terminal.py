@@ -2,5 +2,5 @@
 
 
 def plain(text: str, width: int = 100) -> str:
-    """Give the beginning of a text, without what could command a terminal."""
+    """Return the beginning of a text, without what could command a terminal."""
     return "".join(c if c.isprintable() else "\ufffd" for c in text[:width])

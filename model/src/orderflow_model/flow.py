@@ -82,11 +82,11 @@ class Spec(Part):
         return tuple(event.name for event in self.events if event.name in published)
 
     def event(self, name: str) -> Event:
-        """Return the event of that name, or raise KeyError."""
+        """Return the event of that name, or raise `KeyError`."""
         return {event.name: event for event in self.events}[name]
 
     def service(self, name: str) -> Service:
-        """Return the service of that name, or raise KeyError."""
+        """Return the service of that name, or raise `KeyError`."""
         return {service.name: service for service in self.services}[name]
 
 

@@ -69,5 +69,5 @@ _SECRET_OF_ANY_FLOW = re.compile(r"[^.]+-[^.]+\.(database|kafka)|[^.]+\.autoscal
 
 
 def is_platform_secret(name: str) -> bool:
-    """Tell whether a Secret is called as those that the platform makes for some flow, now or later."""
+    """Return whether a Secret is called as those that the platform makes for some flow, now or later."""
     return _SECRET_OF_ANY_FLOW.fullmatch(name) is not None

@@ -34,7 +34,7 @@ class Host:
 
     @property
     def is_socket(self) -> bool:
-        """Tell whether it can be reached on its own machine alone."""
+        """Return whether it can be reached on its own machine alone."""
         return self.name.startswith("/")
 
     def __str__(self) -> str:
@@ -186,7 +186,7 @@ def _host(name: str, port: str, number: int) -> Host:
 
 
 def _parameters(query: str, at: int) -> Iterator[tuple[str, str]]:
-    """Give names and values, decoded; a name that comes twice counts the last time, an empty value not at all."""
+    """Yield names and values, decoded; a name that comes twice counts the last time, an empty value not at all."""
     for pair in query.split("&") if query else ():
         name, equals, value = pair.partition("=")
         if not equals or "=" in value:

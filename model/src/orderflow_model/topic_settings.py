@@ -25,7 +25,7 @@ class Kind(Protocol):
     """How the values of a setting are written."""
 
     def normal(self, text: str) -> str:
-        """Return a value as Kafka gives it back; raise ValueError with what it should be."""
+        """Return a value as Kafka gives it back; raise `ValueError` with what it should be."""
         ...
 
 
@@ -166,7 +166,7 @@ SINCE_4_4 = frozenset(
 
 
 def normal(name: str, text: str) -> str:
-    """Return a value as Kafka gives it back, that of an unknown setting as it is; raise ValueError if it is none."""
+    """Return a value as Kafka gives it back, an unknown setting's as it is; raise `ValueError` when it is none."""
     kind = SETTINGS.get(name)
     return text if kind is None else kind.normal(text.strip(" "))
 

@@ -5,7 +5,7 @@ from orderflow_runtime import Measure, Service, Settings, main
 
 
 def build(settings: Settings) -> Service:
-    """Give the service; it needs no settings of its own."""
+    """Return the service; it needs no settings of its own."""
     return Service(
         name="inventory",
         handlers=HANDLERS,

@@ -77,7 +77,7 @@ class Shelf:
         self.moved: dict[str, list[int]] = {}
 
     def free(self, sku: str) -> int:
-        """Give the units that can still be reserved."""
+        """Return the units that can still be reserved."""
         moved = self.moved.get(sku)
         return self._on_hand.get(sku, 0) + (moved[Place.ON_HAND] if moved else 0)
 

@@ -10,7 +10,7 @@ from orderflow_runtime import Service, Settings, main
 
 
 def build(settings: Settings) -> Service:
-    """Give the service with the sender that the environment asks for."""
+    """Return the service with the sender that the environment asks for."""
     url = settings.env.get("NOTIFICATION_SMTP_URL")
     address = settings.env.get("NOTIFICATION_FROM", "orders@localhost")
     sender: Sender = SmtpSender(url, address) if url else LogSink()

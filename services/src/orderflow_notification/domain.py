@@ -49,7 +49,7 @@ class Message:
     text: str
 
     def plain(self) -> dict[str, str]:
-        """Give it as JSON values, for the call's request."""
+        """Return it as JSON values, for the call's request."""
         return {"id": self.id, "to": self.to, "name": self.name, "subject": self.subject, "text": self.text}
 
 
@@ -65,12 +65,12 @@ _CANCELLED: Mapping[CancelReason, str] = {
 
 
 def contact(customer: Customer) -> Contact:
-    """Give where the customer is reached."""
+    """Return where the customer is reached."""
     return Contact(customer.email, customer.name)
 
 
 def notice(event: Event) -> Notice | None:
-    """Give what the event means to its customer; None when it is our own affair."""
+    """Return what the event means to its customer; None when it is our own affair."""
     found = _WORDS[type(event)](event)
     return found and Notice(event.key, _kind(event), *found)
 

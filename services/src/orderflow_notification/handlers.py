@@ -15,7 +15,7 @@ _WITH_CUSTOMER = (OrderCreated, OrderCompleted, OrderCancelled)
 
 
 def notification_service(sender: Sender) -> Service:
-    """Give the service that tells customers by this sender. It publishes nothing: no order depends on it."""
+    """Return the service that tells customers by this sender. It publishes nothing: no order depends on it."""
     handlers = Handlers(sender.at_once)
     table: dict[type[Event], EventHandler] = dict.fromkeys(SUBSCRIBES, handlers.tell_known)
     return Service(

@@ -35,7 +35,7 @@ class Sender(Protocol):
         ...
 
     async def lookup(self, idempotency_key: str) -> dict[str, Any] | None:
-        """Give None: send again."""
+        """Return None: send again."""
         ...
 
 
@@ -51,7 +51,7 @@ class LogSink:
         return {"refused": {}}
 
     async def lookup(self, idempotency_key: str) -> dict[str, Any] | None:
-        """Give None: a line may be written twice."""
+        """Return None: a line may be written twice."""
         return None
 
 
@@ -67,7 +67,7 @@ class SmtpSender:
         self._url, self._sender, self._timeout = parts, sender, timeout
 
     async def perform(self, request: Mapping[str, Any], idempotency_key: str) -> dict[str, Any]:
-        """Send the messages; raise `OutcomeUnknown` where trying again may help."""
+        """Send the messages; raise `OutcomeUnknown` when trying again may help."""
         refused = {}
         try:
             async with self._connection() as smtp:
@@ -79,7 +79,7 @@ class SmtpSender:
         return {"refused": refused}
 
     async def lookup(self, idempotency_key: str) -> dict[str, Any] | None:
-        """Give None: mail has no way to ask, and the message id makes the repeat recognisable."""
+        """Return None: mail has no way to ask, and the message id makes the repeat recognisable."""
         return None
 
     def _connection(self) -> SMTP:
@@ -117,7 +117,7 @@ def _mail(sender: str, message: Mapping[str, str]) -> EmailMessage:
 
 
 def _for_good(error: SMTPRecipientsRefused | SMTPDataError) -> str:
-    """Give a permanent refusal's words; raise a passing one again."""
+    """Return a permanent refusal's words; raise a passing one again."""
     answer = error.recipients[0] if isinstance(error, SMTPRecipientsRefused) else error
     if answer.code < _PERMANENT:
         raise error

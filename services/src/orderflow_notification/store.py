@@ -53,7 +53,7 @@ async def learn(tx: Transaction, contacts: Mapping[str, Contact]) -> list[Notice
 
 
 async def contacts(tx: Transaction, orders: Sequence[str]) -> dict[str, Contact]:
-    """Give the contacts of these orders that are known.
+    """Return the contacts of these orders that are known.
 
     A placeholder is left for the others: it makes a transaction that is just storing the contact wait for us, or
     us for it, so that no notice waits for a contact that is there.

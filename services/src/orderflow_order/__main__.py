@@ -15,7 +15,7 @@ DEFAULT_DEADLINE = timedelta(minutes=15)
 
 
 def utc_now() -> datetime:
-    """The host's clock; times in histories come from it, decisions do not."""
+    """Return the time of the host's clock; times in histories come from it, decisions do not."""
     return datetime.now(UTC)
 
 

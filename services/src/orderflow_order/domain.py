@@ -170,7 +170,7 @@ def _shipment_created(order: Order, event: ShipmentCreated, at: datetime) -> Ste
 
 
 def _completed(order: Order, at: datetime) -> Step:
-    """A partial order whose shipment overtook its price stays SHIPPED until the price comes."""
+    """Complete an order; a partial one whose shipment overtook its price stays SHIPPED until the price comes."""
     if order.amount is None:
         return Step(order, timer=Timer.STOP)
     completed = OrderCompleted(order_id=order.id, customer=order.customer, amount=order.amount, currency=order.currency)

@@ -98,7 +98,7 @@ async def placed(tx: Transaction, keys: Sequence[str]) -> dict[str, Placed]:
 
 
 def body(created: OrderCreated) -> tuple[str, str, str]:
-    """Give what was ordered as it is stored: customer, details, currency. Equal orders give equal texts."""
+    """Return what was ordered as it is stored: customer, details, currency. Equal orders give equal texts."""
     details = created.model_dump_json(by_alias=True, exclude={"order_id", "customer", "currency"})
     return created.customer.model_dump_json(by_alias=True), details, created.currency
 

@@ -12,7 +12,7 @@ from orderflow_runtime import Misconfigured, Service, Settings, main, required
 
 
 def build(settings: Settings) -> Service:
-    """Give the service, with the provider reached over HTTP."""
+    """Return the service, with the provider reached over HTTP."""
     client = Client(required(settings.env, "PAYMENT_PROVIDER_URL"), _timeout(settings))
     service = payment_service(ProviderPort(client, PAYMENTS), ProviderPort(client, REFUNDS))
     return replace(service, close=client.close)

@@ -138,7 +138,7 @@ def _refund(row: Payment, attempt: int) -> Step:
 
 
 def _answer(row: Payment, attempt: int) -> tuple[Event, ...]:
-    """Give the answer that ended this payment; a plain failure is repeated only to a resumed cancellation."""
+    """Return the answer that ended this payment; a plain failure is repeated only to a resumed cancellation."""
     if row.state in (State.REFUNDED, State.CANCELLED):
         return (_refunded(row),)
     return (_failed(row),) if row.state is State.FAILED and attempt > 1 else ()

@@ -39,7 +39,7 @@ K = TypeVar("K", bound=_Keyed)
 
 
 def payment_service(capture: Port, refund: Port) -> Service:
-    """Give the service that takes and returns money by these two ports."""
+    """Return the service that takes and returns money by these two ports."""
     return Service(
         name="payment",
         handlers={StockReserved: _on_event(charge), OrderCancelled: _on_event(cancel)},

@@ -66,7 +66,7 @@ class Client:
 
 
 def _server(url: str) -> dict[str, str | int]:
-    """Give the server's attributes in OpenTelemetry's names."""
+    """Return the server's attributes in OpenTelemetry's names."""
     parts = urlsplit(url)
     known: dict[str, str | int | None] = {"server.address": parts.hostname, "server.port": parts.port}
     return {name: value for name, value in known.items() if value is not None}

@@ -24,7 +24,7 @@ _LAST_REQUESTS_SECONDS = 3
 
 
 def open_ledger(state: str | None, seed: int) -> Ledger:
-    """Give the ledger, with what it remembers in the file `state`."""
+    """Return the ledger, with what it remembers in the file `state`."""
     random = Random(seed)  # noqa: S311  (it draws simulated faults)
     if state is None:
         return Ledger(random)

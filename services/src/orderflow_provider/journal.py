@@ -15,7 +15,7 @@ _ENTRY: TypeAdapter[Entry] = TypeAdapter(Entry)
 
 
 def read_journal(path: Path) -> Iterator[Entry]:
-    """Give the entries written so far; a line that a crash tore was never answered, and is left out."""
+    """Yield the entries written so far; a line that a crash tore was never answered, and is left out."""
     if path.exists():
         for line in path.read_bytes().splitlines():
             try:

@@ -148,17 +148,17 @@ class Ledger:
         return _refund_answer(refund, self.faults.latency_ms / 1000, lost)
 
     def find_payment(self, key: str) -> dict[str, Any] | None:
-        """Give what became of a payment's key."""
+        """Return what became of a payment's key."""
         payment = self._payments.get(key)
         return _payment_answer(payment).body if payment else None
 
     def find_refund(self, key: str) -> dict[str, Any] | None:
-        """Give what became of a refund's key."""
+        """Return what became of a refund's key."""
         refund = self._refunds.get(key)
         return _refund_answer(refund).body if refund else None
 
     def totals(self) -> dict[str, Any]:
-        """Give the money taken and given back, by currency, and the keys received again since the start."""
+        """Return the money taken and given back, by currency, and the keys received again since the start."""
         captured: Counter[str] = Counter()
         refunded: Counter[str] = Counter()
         for payment in self._captured.values():

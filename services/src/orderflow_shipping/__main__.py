@@ -5,7 +5,7 @@ from orderflow_shipping.handlers import HANDLERS, PUBLISHES
 
 
 def build(settings: Settings) -> Service:
-    """Give the service; it needs no settings of its own."""
+    """Return the service; it needs no settings of its own."""
     return Service(
         name="shipping",
         handlers=HANDLERS,

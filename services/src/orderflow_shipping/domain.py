@@ -72,7 +72,7 @@ def cancel(row: Shipment | None, event: OrderCancelled) -> Step:
 
 
 def tracking_id(order_id: str) -> str:
-    """Give the tracking number of an order: always the same, so that a repeated hand-over finds the first."""
+    """Return the tracking number of an order: always the same, so that a repeated hand-over finds the first."""
     return "OF" + blake2b(order_id.encode(), digest_size=8).hexdigest().upper()
 
 

@@ -75,7 +75,7 @@ class Line(Model):
 
 
 def total(lines: Sequence[Line]) -> int:
-    """What the lines cost together, in minor units."""
+    """Return what the lines cost together, in minor units."""
     return sum(line.quantity * line.unit_price for line in lines)
 
 
@@ -112,7 +112,7 @@ class OrderEvent(Event):
 
 
 def _created_v1(data: dict[str, Any]) -> dict[str, Any]:
-    """Version 1 had no currency (all prices were in euro) and no choice of partial delivery."""
+    """Return today's form of version 1, which had no currency (all was in euro) and no choice of partial delivery."""
     return {"currency": "EUR", "allowPartial": False} | data
 
 

@@ -29,7 +29,7 @@ class OrderClient:
         self._random = random.Random()  # noqa: S311 - it spreads retries
 
     async def place(self, orders: Sequence[bytes]) -> list[Result]:
-        """Give the result of each order, in order; raises LoadError when it could not be had."""
+        """Return the result of each order, in order; raise `LoadError` when it could not be had."""
         loop = asyncio.get_running_loop()
         deadline, delay = loop.time() + self._patience, _FIRST_DELAY_S
         while True:
@@ -42,7 +42,7 @@ class OrderClient:
             delay = min(delay * 2, _LONGEST_DELAY_S)
 
     async def _attempt(self, body: bytes, orders: int) -> list[Result] | str:
-        """The results, or why to ask again."""
+        """Return the results, or why to ask again."""
         try:
             async with self._session.post(self._url, data=body, headers=_HEADERS, timeout=_TIMEOUT) as answer:
                 text = await answer.read()

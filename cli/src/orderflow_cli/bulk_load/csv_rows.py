@@ -138,7 +138,7 @@ class _Rows:
         return self._header.values(cells)
 
     def _are_rows(self, lines: list[str]) -> bool:
-        """Tell whether the first line would be a row but for its quote, and one within the cell would be by itself."""
+        """Return whether the first line would be a row but for its quote, and one within the cell is one by itself."""
         count = len(self._header.names)
         *closed, rest = self._split(lines[0])
         if count == 1 or len(closed) + max(1, len(self._split(rest))) != count:

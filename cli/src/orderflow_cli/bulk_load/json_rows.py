@@ -24,7 +24,7 @@ class JsonSource:
         self.size = file.size
 
     def rows(self, after: int) -> Iterator[Row]:
-        """Return the elements after the one with this number; raises LoadError where the array is broken."""
+        """Return the elements after the one with this number; raise `LoadError` when the array is broken."""
         with self._file.text() as (text, raw):
             reader = _Elements(text)
             for number, value in enumerate(reader.values(), start=1):

@@ -38,7 +38,7 @@ async def load(
     pace: Pace,
     show: Callable[[Progress], None],
 ) -> Progress:
-    """Send what is not settled yet; gives the counts of the whole file. Raises LoadError, with progress kept."""
+    """Send what is not settled yet; gives the counts of the whole file. Raise `LoadError`, with progress kept."""
     waiting = batches(_unsettled(source, mapping, journal.progress.row), pace.batch)
     under_way: deque[tuple[list[Draft], asyncio.Task[list[Result]]]] = deque()
     try:
@@ -101,7 +101,7 @@ def _settle(journal: Journal, unit: str, batch: Sequence[Draft], results: Sequen
 
 
 def _refusal(unit: str, draft: Draft, answers: Iterator[Result]) -> Refusal | None:
-    """The report's line of an order, or None when it was taken."""
+    """Return the report's line of an order, or None when it was taken."""
     if isinstance(draft.order, RowError):
         return _where(unit, draft) | {"reason": str(draft.order)}
     result = next(answers)

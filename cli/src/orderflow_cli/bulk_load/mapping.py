@@ -92,7 +92,7 @@ class OrderMapping:
     csv: CsvFormat = CsvFormat()
 
     def order(self, rows: Sequence[Values]) -> dict[str, Any]:
-        """Make the order of these rows; raise RowError when a value is missing, wrong, or differs between rows."""
+        """Make the order of these rows; raise `RowError` when a value is missing, wrong, or differs between rows."""
         order: dict[str, Any] = _fill(self.head, rows[0])
         for row in rows[1:]:
             for column in self.head_columns:
@@ -100,7 +100,7 @@ class OrderMapping:
         return order | {"lines": [line for row in rows for line in _fill(self.lines, row)]}
 
     def makes_lines(self, row: Values) -> bool:
-        """Tell whether lines of an order can be made of a row."""
+        """Return whether lines of an order can be made of a row."""
         try:
             return bool(_fill(self.lines, row))
         except RowError:
@@ -111,14 +111,14 @@ class OrderMapping:
             raise RowError(f"the rows of this order differ in column {column}")
 
     def check_columns(self, present: Iterable[str]) -> None:
-        """Refuse a file that lacks a column; raises LoadError naming it."""
+        """Refuse a file that lacks a column; raise `LoadError` naming it."""
         known = list(present)
         for column in sorted(self.columns - set(known)):
             raise LoadError(f"the file has no column {column}{did_you_mean(column, known)}", "Correct the mapping")
 
 
 def read_mapping(path: Path) -> OrderMapping:
-    """Read the file; raises LoadError that says what is wrong in it."""
+    """Read the file; raise `LoadError` that says what is wrong in it."""
     try:
         data = read_yaml(path.read_text(encoding="utf-8")).data
     except (OSError, UnicodeDecodeError, InvalidResource) as error:
@@ -130,7 +130,7 @@ def read_mapping(path: Path) -> OrderMapping:
 
 
 def is_blank(value: Any) -> bool:
-    """Tell whether a cell holds nothing."""
+    """Return whether a cell holds nothing."""
     if isinstance(value, float):
         return isnan(value)  # a table's way to say nothing
     return value is None or (isinstance(value, str) and not value.strip())

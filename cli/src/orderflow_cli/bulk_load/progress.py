@@ -59,7 +59,7 @@ class Journal:
 
 
 def open_journal(state: Path, report: Path, fingerprint: str) -> Journal:
-    """Open both; raises LoadError when they cannot be written."""
+    """Open both; raise `LoadError` when they cannot be written."""
     try:
         journal = Journal(state, report, fingerprint)
         journal.settle((), journal.progress)
@@ -71,14 +71,14 @@ def open_journal(state: Path, report: Path, fingerprint: str) -> Journal:
 
 
 def fingerprint(file: Path, mapping: Path | None, url: str) -> str:
-    """What progress belongs to: the same file, mapping and address."""
+    """Return what progress belongs to: the same file, mapping and address."""
     about = file.stat()
     parts = [str(file.absolute()), about.st_size, about.st_mtime_ns, url, mapping and mapping.read_text("utf-8")]
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
 def _read(state: Path, report: Path, fingerprint: str) -> Progress:
-    """The progress so far; none for another file or mapping, which is safe: no order is placed twice."""
+    """Return the progress so far; none for another file or mapping, which is safe: no order is placed twice."""
     new = Progress(fingerprint=fingerprint)
     try:
         progress = Progress.model_validate_json(state.read_bytes())

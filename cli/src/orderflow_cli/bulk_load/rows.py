@@ -48,5 +48,5 @@ class Source(Protocol):
         ...
 
     def rows(self, after: int) -> Iterator[Row]:
-        """Give the rows after the one with this number, 0 for all; raises LoadError when the file is damaged."""
+        """Return the rows after the one with this number, 0 for all; raise `LoadError` when the file is damaged."""
         ...

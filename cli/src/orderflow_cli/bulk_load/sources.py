@@ -14,7 +14,7 @@ _TEXT = (*_NDJSON, ".json", ".csv")
 
 
 def open_source(path: Path, mapping: OrderMapping | None) -> Source:
-    """Open a file and check it against the mapping; raises LoadError."""
+    """Open a file and check it against the mapping; raise `LoadError`."""
     try:
         source = _open(path, mapping)
     except OSError as error:
@@ -45,6 +45,6 @@ def _open(path: Path, mapping: OrderMapping | None) -> Source:
 
 
 def _holds_array(file: TextFile) -> bool:
-    """Tell whether a file begins as an array, rather than as one object a line."""
+    """Return whether a file begins as an array, rather than as one object a line."""
     with file.text() as (text, _):
         return text.read(_BEGINNING).lstrip().startswith("[")

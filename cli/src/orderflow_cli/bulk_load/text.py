@@ -33,7 +33,7 @@ class TextFile:
 
     @contextmanager
     def lines(self) -> Iterator["Lines"]:
-        """Open it by line; raises LoadError where what is compressed is damaged."""
+        """Open it by line; raise `LoadError` when what is compressed is damaged."""
         with self._opened() as (content, raw, encoding):
             yield Lines(content, raw, encoding)
 

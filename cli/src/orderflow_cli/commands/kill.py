@@ -26,5 +26,5 @@ def kill(service: str, base: Path) -> None:
 
 
 def _pid_files(base: Path) -> list[Path]:
-    """A service's is `<flow>/pids/<service>`, a server's `<flow>/kafka/kafka.pid`."""
+    """Return the files of pids: a service's is `<flow>/pids/<service>`, a server's `<flow>/kafka/kafka.pid`."""
     return [*base.glob("*/pids/*"), *base.glob("*/*/*.pid")]

@@ -104,7 +104,7 @@ def _counts(progress: Progress) -> str:
 
 @contextmanager
 def _showing(source: Source, begun: Progress) -> Iterator[Show]:
-    """A progress bar in a terminal; elsewhere a line for every ten thousand orders."""
+    """Show a progress bar in a terminal; elsewhere a line for every ten thousand orders."""
     console = Console(markup=False)
     if not console.is_terminal:
         yield _plain(source.unit, begun)

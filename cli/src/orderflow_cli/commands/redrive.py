@@ -146,7 +146,7 @@ def _export(at: Place, letters: Sequence[DeadLetter], file: Path) -> None:
 
 
 def _show(letters: Iterable[tuple[DeadLetter, str]]) -> None:
-    """A table in a terminal; elsewhere a line each, its fields apart by tabs."""
+    """Print a table in a terminal; elsewhere a line each, its fields apart by tabs."""
     console = Console(markup=False)
     rows = [_row(letter, outcome) for letter, outcome in letters]
     if not console.is_terminal:

@@ -115,7 +115,7 @@ def _load(file: Path) -> OrderFlow:
 
 
 async def _run(flow: OrderFlow, load: Load, until_done: bool, kafka: str | None, base: Path, console: Console) -> bool:
-    """Everything between lint and exit code; cancelling it stops everything. Returns whether all invariants hold."""
+    """Do everything between lint and exit code; cancelling it stops everything. Return whether all invariants hold."""
     _cancel_on_sigterm()
 
     def say(line: str) -> None:
@@ -180,7 +180,7 @@ async def _post(parts: Parts, load: Load, seed: str, posted: Posted) -> None:
 
 
 def _entry(flow: OrderFlow) -> str:
-    """The service that takes orders: the one that publishes the event with which a run begins."""
+    """Return the service that takes orders: the one that publishes the event with which a run begins."""
     begins = flow.spec.saga.begins if flow.spec.saga else None
     for service in flow.spec.services:
         if begins in service.publishes:

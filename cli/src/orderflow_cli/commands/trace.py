@@ -50,7 +50,7 @@ def _document(key: str, tracks: Tracks) -> dict[str, object]:
 
 
 def _show(key: str, tracks: Tracks) -> None:
-    """A table in a terminal; elsewhere a line each, its fields apart by tabs."""
+    """Print a table in a terminal; elsewhere a line each, its fields apart by tabs."""
     console = Console(markup=False)
     click.echo("\t".join([plain(key), tracks.state or "", *(f"trace {found}" for found in tracks.traces)]))
     begin = tracks.lines[0].at

@@ -55,7 +55,7 @@ class Repair(BaseModel):
     headers: dict[str, str] | None = None
 
     def apply(self, record: DeadRecord) -> DeadRecord:
-        """Give the record as it should be."""
+        """Return the record as it should be."""
         return replace(
             record,
             key=record.key if self.key is None else self.key.encode(),
@@ -65,13 +65,13 @@ class Repair(BaseModel):
 
 
 def client_options(bootstrap: str, env: Mapping[str, str]) -> Options:
-    """How to reach Kafka: its address, and security from the environment as a service has it."""
+    """Return how to reach Kafka: its address, and security from the environment as a service has it."""
     security = {option: env[name] for name, option in _SECURITY.items() if env.get(name)}
     return {"bootstrap.servers": bootstrap, "log_level": 3, **security}
 
 
 def read_repairs(path: Path) -> dict[uuid.UUID, Repair]:
-    """Read NDJSON; raises RedriveError naming the line."""
+    """Read NDJSON; raise `RedriveError` naming the line."""
     repairs = {}
     try:
         lines = path.read_bytes().splitlines()
@@ -90,16 +90,16 @@ def read_repairs(path: Path) -> dict[uuid.UUID, Repair]:
 
 
 def read_latest(options: Options, topic: str, ids: Collection[uuid.UUID]) -> Iterator[DeadRecord]:
-    """Give the last record of each of these letters; the topic is read twice, so that only one is held at a time.
+    """Yield the last record of each of these letters; the topic is read twice, so that only one is held at a time.
 
-    A letter that died again stands there again; raises RedriveError when Kafka does not answer.
+    A letter that died again stands there again; raise `RedriveError` when Kafka does not answer.
     """
     latest = {record.id: record.at for record in read_records(options, topic) if record.id in ids}
     yield from (record for record in read_records(options, topic) if latest.get(record.id) == record.at)
 
 
 def read_records(options: Options, topic: str) -> Iterator[DeadRecord]:
-    """Give the records that are in the topic now, in order."""
+    """Yield the records that are in the topic now, in order."""
     own = {"group.id": "orderflow-cli", "enable.auto.commit": False, "enable.partition.eof": True}
     consumer = Consumer({**options, **own, "auto.offset.reset": "earliest"})
     try:
@@ -127,7 +127,7 @@ def _until_end(consumer: Consumer, left: set[int]) -> Iterator[DeadRecord]:
 
 
 def _record(message: Message) -> Iterator[DeadRecord]:
-    """The record, if it is a dead letter."""
+    """Return the record, if it is a dead letter."""
     headers = _headers(message)
     found = dict(headers)
     try:
@@ -178,7 +178,7 @@ class Publisher:
             self.flush()
 
     def flush(self) -> None:
-        """Wait until all are written; raises RedriveError when the broker does not answer."""
+        """Wait until all are written; raise `RedriveError` when the broker does not answer."""
         self._waiting = 0
         if left := self._producer.flush(_TIMEOUT_S):
             raise RedriveError(
@@ -187,7 +187,7 @@ class Publisher:
 
 
 def export(record: DeadRecord) -> dict[str, Any]:
-    """Give a record as a line to look at, to repair and to hand to `--repair-with`; `text` where it is not JSON."""
+    """Return a record as a line to look at, to repair and to hand to `--repair-with`; `text` where it is not JSON."""
     line: dict[str, Any] = {
         "id": str(record.id),
         "key": None if record.key is None else record.key.decode(errors="replace"),

@@ -45,7 +45,7 @@ class DeadLetter:
         return self.state == "Dead"
 
     def obstacle(self) -> str | None:
-        """Why it cannot be redriven, as far as its row tells; None when it can."""
+        """Return why it cannot be redriven, as far as its row tells; None when it can."""
         if self.redrives >= MAX_REDRIVES:
             return f"redriven {self.redrives} times and dead again: that is the limit, it stays where it is"
         if self.type.startswith((TIMER, CALL)):
@@ -63,7 +63,7 @@ class Condition:
 
 
 def parse_condition(text: str) -> Condition:
-    """Read `key=4711` or `reason~not JSON`; raises ValueError saying what can be asked for."""
+    """Read `key=4711` or `reason~not JSON`; raise `ValueError` saying what can be asked for."""
     cut = min((at for at in map(text.find, "=~") if at >= 0), default=-1)
     if text[: max(cut, 0)] not in _TEXT_FIELDS:
         raise ValueError(f"{text!r}: write FIELD=TEXT or FIELD~PART with one of {', '.join(_TEXT_FIELDS)}")
@@ -73,7 +73,7 @@ def parse_condition(text: str) -> Condition:
 def fetch_letters(
     database: PostgresUri, service: str, where: Sequence[Condition], ids: Sequence[uuid.UUID] | None, limit: int | None
 ) -> list[DeadLetter]:
-    """Fetch rows, the oldest death first: those with these ids, or if None all that are Dead. Raises RedriveError."""
+    """Fetch rows, the oldest death first: those with these ids, or if None all that are Dead. Raise `RedriveError`."""
     tests, values = _tests(where)
     if ids is None:
         tests.append("state = 'Dead'")
@@ -94,7 +94,7 @@ def fetch_letters(
 
 
 def note_sent(database: PostgresUri, service: str, ids: Sequence[uuid.UUID]) -> None:
-    """Note that messages which had not reached their topic now have; raises RedriveError."""
+    """Note that messages which had not reached their topic now have; raise `RedriveError`."""
     query = f"""UPDATE "{schema_name(service)}".dead_letters SET state = 'Redriven', redrives = redrives + 1
       WHERE id = ANY($1::uuid[]) RETURNING {_COLUMNS}"""  # noqa: S608 - only fixed names are put in
     try:

@@ -13,7 +13,7 @@ class Addresses:
         self._ports = dict(hosts) | {urlsplit(url).hostname or url: port for url, port in urls.items()}
 
     def rewrite(self, value: str) -> str:
-        """The value with its host replaced when it is a URL of a host in the flow; any other value as it is.
+        """Return the value with its host replaced when it is a URL of a host in the flow; any other value as it is.
 
         `http://payment-provider:8090/v1` and `http://shop-order.prod.svc/` both name the host by its first label.
         """

@@ -82,7 +82,7 @@ class MockBroker:
 
 
 def choose_broker(given: str | None, state: State, say: Callable[[str], None]) -> Broker:
-    """The run's Kafka, not yet started; raises StateError when the state belongs to another one."""
+    """Return the run's Kafka, not yet started; raise `StateError` when the state belongs to another one."""
     if given is not None:
         _claim(state, given)
         return GivenBroker(given, state)
@@ -96,7 +96,7 @@ def choose_broker(given: str | None, state: State, say: Callable[[str], None]) -
 
 
 def _mock(state: State, say: Callable[[str], None], missing: ToolMissingError) -> Broker:
-    """The mock's events are gone when it ends, so the database that counted them starts anew with it."""
+    """Return a mock; its events are gone when it ends, so the database that counted them starts anew with it."""
     _claim(state, MOCK)
     shutil.rmtree(state.folder("postgres"), ignore_errors=True)
     say(f"Kafka: a mock in memory for small loads, 4 partitions a topic, nothing kept after the end. {missing.message}")

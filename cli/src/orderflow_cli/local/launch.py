@@ -27,7 +27,7 @@ class Command:
 
 
 def check(service: Service) -> None:
-    """Raise CannotRunHereError, with the reason and the way out, for a service that cannot be run at all."""
+    """Raise `CannotRunHereError`, with the reason and the way out, for a service that cannot be run at all."""
     reason = _obstacle(service.command)
     if reason is not None and not _docker_works():
         raise CannotRunHereError(
@@ -48,7 +48,7 @@ def command(service: Service, container: str, config: Path, variables: Iterable[
 
 
 def _obstacle(argv: Sequence[str]) -> str | None:
-    """Why the command cannot be run as a process, or None when it can."""
+    """Return why the command cannot be run as a process, or None when it can."""
     if not argv:
         return "it names no command, only an image"
     if argv[0] in _PYTHON:
@@ -57,7 +57,7 @@ def _obstacle(argv: Sequence[str]) -> str | None:
 
 
 def _is_module(name: str) -> bool:
-    """True when Python finds the top of the module; a service's process also looks in the current folder."""
+    """Return whether Python finds the top of the module; a service's process also looks in the current folder."""
     return PathFinder.find_spec(name.partition(".")[0], [os.getcwd(), *sys.path]) is not None
 
 

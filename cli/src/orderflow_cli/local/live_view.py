@@ -48,7 +48,7 @@ class Rates:
         self._at: float | None = None
 
     def arrows(self, counts: Mapping[str, Counts], now: float) -> list[Arrow]:
-        """All arrows of the flow at the monotonic time `now`, in seconds."""
+        """Return all arrows of the flow at the monotonic time `now`, in seconds."""
         elapsed = now - self._at if self._at is not None else 0
         arrows = [
             self._arrow(event.name, service.name, counts, elapsed)
@@ -113,5 +113,5 @@ def _troubles(snapshot: Snapshot) -> str:
 
 
 def verdict(holds: bool, name: str, figures: str) -> str:
-    """One invariant as a line of the summary."""
+    """Return one invariant as a line of the summary."""
     return f"{'✓' if holds else '✗ BROKEN:'} {name:<22} {figures}"

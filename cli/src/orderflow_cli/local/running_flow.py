@@ -24,22 +24,22 @@ class RunningFlow:
     remembered: Remembered
 
     def url(self, service: str) -> str:
-        """The base URL of a service; raises NotRunningError when the flow has none of this name."""
+        """Return the base URL of a service; raise `NotRunningError` when the flow has none of this name."""
         return f"http://{HOST}:{self._port(service)}"
 
     def database(self, service: str) -> PostgresUri:
-        """The flow's database, as the service's own role."""
+        """Return the flow's database, as the service's own role."""
         role, password = role_name(self.name, service), self.remembered.passwords.get(service)
         if password is None:
             raise NotRunningError(f"flow {self.name} has no service {service} here", _START)
         return self._postgres().for_role(role, password)
 
     def database_of_all(self) -> PostgresUri:
-        """The flow's database, as its superuser."""
+        """Return the flow's database, as its superuser."""
         return self._postgres().for_role("postgres", self.remembered.passwords.get("admin", ""))
 
     def bootstrap(self) -> str:
-        """The Kafka of its last run."""
+        """Return the Kafka of its last run."""
         kind = self.remembered.kafka
         if kind == MOCK:
             return (self.path / "kafka" / "mock.address").read_text(encoding="ascii")
@@ -55,7 +55,7 @@ class RunningFlow:
 
 
 def find_flow(base: Path, name: str | None = None) -> RunningFlow:
-    """The flow of this name in the state directory, or the only one; raises NotRunningError or StateError."""
+    """Return the flow of this name in the state directory, or the only one; raise `NotRunningError` or `StateError`."""
     found = {file.parent.name: file for file in sorted(base.glob("*/state.json"))}
     if name is None and len(found) > 1:
         raise NotRunningError(f"{base} has several flows: {', '.join(found)}", "Say which with --flow")

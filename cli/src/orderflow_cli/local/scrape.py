@@ -37,7 +37,7 @@ async def scrape(session: aiohttp.ClientSession, urls: Mapping[str, str]) -> dic
 
 
 async def unready(session: aiohttp.ClientSession, urls: Mapping[str, str]) -> list[str]:
-    """The services that do not say yet that they are ready."""
+    """Return the services that do not say yet that they are ready."""
     answers = await asyncio.gather(*(_get(session, f"{url}/readyz") for url in urls.values()))
     return [name for name, answer in zip(urls, answers, strict=True) if answer is None]
 
@@ -72,7 +72,7 @@ def _parse(text: bytes) -> Counts | None:
 
 
 def _count(counts: Counts, sample: Sample) -> None:
-    """Add a sample to the counts where it is one of them; raise ValueError or KeyError on a bad one."""
+    """Add a sample to the counts where it is one of them; raise `ValueError` or `KeyError` on a bad one."""
     if sample.name not in (*_BY_EVENT, _DEAD, _PARKED):
         return
     if not (math.isfinite(sample.value) and sample.value >= 0):

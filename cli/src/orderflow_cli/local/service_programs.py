@@ -39,7 +39,7 @@ class Backends:
 
 
 def check_runnable(flow: OrderFlow, shell: Mapping[str, str]) -> None:
-    """Raise CannotRunHereError, which names the service, where one of the flow's could not be run on this machine."""
+    """Raise `CannotRunHereError`, which names the service, where one of the flow's could not be run on this machine."""
     for service in flow.spec.services:
         launch.check(service)
         for variable in service.env:
@@ -54,7 +54,7 @@ def service_programs(flow: OrderFlow, state: State, backends: Backends, shell: M
 
 
 def flow_addresses(flow: OrderFlow, state: State) -> Addresses:
-    """Where each host that the flow's variables may name is on this machine."""
+    """Return where each host that the flow's variables may name is on this machine."""
     name = flow.metadata.name
     hosts = {object_name(name, service.name): state.port(service.name) for service in flow.spec.services}
     provider = _provider_url(flow)
@@ -78,7 +78,7 @@ def _service(
 
 
 def _platform(flow: OrderFlow, service: Service, state: State, backends: Backends) -> dict[str, str]:
-    """The variables that the platform sets, in a pod and here; but nobody stands before a process that is to end."""
+    """Return the variables that the platform sets, in a pod as here; nobody stands before a process that is to end."""
     name = flow.metadata.name
     database = PostgresUri((Host(HOST, backends.database_port),), name)
     return {
@@ -106,7 +106,7 @@ def _value(service: Service, variable: EnvVar, shell: Mapping[str, str]) -> str:
 
 
 def _companions(flow: OrderFlow, state: State, addresses: Addresses, shell: Mapping[str, str]) -> list[Program]:
-    """The payment provider's simulator, where a service names the provider's address."""
+    """Return the payment provider's simulator, where a service names the provider's address."""
     if _provider_url(flow) is None:
         return []
     env = {

@@ -32,7 +32,7 @@ Say = Callable[[str], None]
 
 @asynccontextmanager
 async def kafka_broker(given: str | None, state: State, say: Say) -> AsyncIterator[Broker]:
-    """The run's Kafka, running."""
+    """Run the Kafka of this run; yield it."""
     broker = await _finished(choose_broker, given, state, say)
     if broker.server is None:
         say(f"Kafka: the one at {given}")
@@ -44,7 +44,7 @@ async def kafka_broker(given: str | None, state: State, say: Say) -> AsyncIterat
 
 @asynccontextmanager
 async def database(flow: OrderFlow, state: State, say: Say) -> AsyncIterator[str]:
-    """A running Postgres with the flow's database, schemas and roles; gives the admin's URL of that database."""
+    """Run a Postgres with the flow's database, schemas and roles; yield the admin's URL of that database."""
     server = Postgres(state.folder("postgres"), state.password("admin"), state.port("postgres"))
     async with _running(server, say):
         await create_database(server.admin_url(), flow.metadata.name)
@@ -60,7 +60,7 @@ async def database(flow: OrderFlow, state: State, say: Say) -> AsyncIterator[str
 
 @asynccontextmanager
 async def _running(server: Server, say: Say) -> AsyncIterator[None]:
-    """A server that is started again when it ends by itself."""
+    """Run a server, started again when it ends by itself."""
     keeper: asyncio.Task[None] | None = None
     try:
         await _finished(server.start)
@@ -83,7 +83,7 @@ async def _keep(server: Server, say: Say) -> None:
 
 @asynccontextmanager
 async def services(flow: OrderFlow, state: State, broker: Broker, say: Say) -> AsyncIterator[Supervisor]:
-    """The flow's processes, ready for work."""
+    """Run the flow's processes; yield them ready for work."""
     backends = Backends(broker.bootstrap, state.port("postgres"))
     supervisor = Supervisor(service_programs(flow, state, backends, os.environ), say)
     try:
@@ -107,7 +107,7 @@ async def _until_ready(urls: dict[str, str], state: State) -> None:
 
 
 def urls(flow: OrderFlow, state: State) -> dict[str, str]:
-    """The base URL of each service, by name."""
+    """Return the base URL of each service, by name."""
     return {service.name: f"http://{HOST}:{state.port(service.name)}" for service in flow.spec.services}
 
 

@@ -69,13 +69,13 @@ class State:
         self._write()
 
     def next_run(self) -> int:
-        """The number of this run, from 1."""
+        """Return the number of this run, from 1."""
         self._remembered.runs += 1
         self._write()
         return self._remembered.runs
 
     def port(self, name: str) -> int:
-        """The port of this name in this run: that of the last run if it is free, else a new one."""
+        """Return the port of this name in this run: that of the last run if it is free, else a new one."""
         if name not in self._taken:
             port = self._remembered.ports.get(name)
             self._taken[name] = port if port is not None and is_free(port) else free_port()
@@ -84,14 +84,14 @@ class State:
         return self._taken[name]
 
     def password(self, name: str) -> str:
-        """The password of this name, drawn when first asked for."""
+        """Return the password of this name, drawn when first asked for."""
         if name not in self._remembered.passwords:
             self._remembered.passwords[name] = self._new_password()
             self._write()
         return self._remembered.passwords[name]
 
     def folder(self, name: str) -> Path:
-        """A folder below the state directory, made when it is not there."""
+        """Return a folder below the state directory, made when it is not there."""
         folder = self.path / name
         folder.mkdir(exist_ok=True)
         return folder
@@ -120,7 +120,7 @@ _START_ANEW = "Remove the flow's state directory to start from nothing, or give 
 def open_state(
     base: Path, flow: str, new_password: Callable[[], str] = lambda: secrets.token_urlsafe(24)
 ) -> Iterator[State]:
-    """Hold a flow's state directory; raise AlreadyRunningError while another process does, or StateError."""
+    """Hold a flow's state directory; raise `AlreadyRunningError` while another process does, or `StateError`."""
     path = base.absolute() / flow
     _refuse_unusable(path)
     try:
@@ -144,7 +144,7 @@ def open_state(
 
 
 def _refuse_unusable(path: Path) -> None:
-    """Raise StateError for a path that some program of a run cannot take; any other letter it may have."""
+    """Raise `StateError` for a path that some program of a run cannot take; any other letter it may have."""
     try:
         size = len(str(path).encode())
     except UnicodeEncodeError:

@@ -47,7 +47,7 @@ class Supervisor:
         self._keepers = [asyncio.create_task(self._keep(program)) for program in self._programs]
 
     async def stop(self) -> None:
-        """SIGTERM all at once, SIGKILL what is still there after the grace period, and wait until all are gone."""
+        """Send SIGTERM to all, SIGKILL to what is still there after the grace period, and wait until all are gone."""
         for keeper in self._keepers:
             keeper.cancel()
         await asyncio.gather(*self._keepers, return_exceptions=True)

@@ -36,7 +36,7 @@ def spawn(
 ) -> subprocess.Popen[bytes]:
     """Start argv with stdout and stderr going to `output`; it gets `death_signal` when this process dies.
 
-    Raises FileNotFoundError when the program does not exist.
+    Raise `FileNotFoundError` when the program does not exist.
     """
 
     def start() -> subprocess.Popen[bytes]:
@@ -55,7 +55,7 @@ def spawn(
 
 
 def die_with_parent(death_signal: signal.Signals) -> Callable[[], None] | None:
-    """What a child calls between fork and exec to get `death_signal` when the forking thread ends (Linux)."""
+    """Return what a child calls between fork and exec to get `death_signal` when the forking thread ends (Linux)."""
     if _LIBC is None:
         return None
     prctl = _LIBC.prctl
@@ -74,7 +74,7 @@ def stop(process: subprocess.Popen[bytes], ask: signal.Signals, grace_s: float) 
 
 
 def kill_tree(pid: int) -> None:
-    """SIGKILL a process and all its descendants, and wait until they are gone."""
+    """Send SIGKILL to a process and all its descendants, and wait until they are gone."""
     with suppress(psutil.NoSuchProcess):
         root = psutil.Process(pid)
         family = [root, *root.children(recursive=True)]
@@ -91,7 +91,7 @@ def record(pid: int, pid_file: Path) -> None:
 
 
 def alive(pid_file: Path) -> int | None:
-    """The pid in the file while that very process runs, else None."""
+    """Return the pid in the file while that very process runs, else None."""
     try:
         pid, created = pid_file.read_text(encoding="ascii").split()
         process = psutil.Process(int(pid))
@@ -112,7 +112,7 @@ def end_leftover(pid_file: Path) -> None:
 def wait_until(
     ready: Callable[[], bool], process: subprocess.Popen[bytes], name: str, log: Path, timeout_s: float
 ) -> None:
-    """Block until `ready()`; raise StartError with the log's end when the child ends or time runs out."""
+    """Block until `ready()`; raise `StartError` with the log's end when the child ends or time runs out."""
     deadline = time.monotonic() + timeout_s
     while not ready():
         code = process.poll()

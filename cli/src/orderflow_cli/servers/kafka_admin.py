@@ -21,7 +21,7 @@ def admin_client(bootstrap: str, hear: Callable[[KafkaError], object] = lambda e
 
 @contextmanager
 def reached(bootstrap: str) -> Iterator[AdminClient]:
-    """Give a client of the cluster; raise KafkaUnreachableError with the reason where a call fails."""
+    """Yield a client of the cluster; raise `KafkaUnreachableError` with the reason where a call fails."""
     heard: list[KafkaError] = []
     client = admin_client(bootstrap, heard.append)
     try:

@@ -26,7 +26,7 @@ class KafkaProgram:
 
 
 def find_program(say: Callable[[str], None], version: str = KAFKA_VERSION) -> KafkaProgram:
-    """Return Java and Kafka's jars, fetched when they are not cached; raises ToolMissingError or StartError."""
+    """Return Java and Kafka's jars, fetched when they are not cached; raise `ToolMissingError` or `StartError`."""
     java = find_java()
     jars = cache_directory() / f"kafka-{version}"
     if not jars.is_dir():
@@ -36,13 +36,13 @@ def find_program(say: Callable[[str], None], version: str = KAFKA_VERSION) -> Ka
 
 
 def cache_directory() -> Path:
-    """The user's cache for this project."""
+    """Return the user's cache for this project."""
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "orderflow"
 
 
 def find_java() -> str:
-    """A Java of version 17 or newer, by JAVA_HOME, then PATH; raises ToolMissingError."""
+    """Return a Java of version 17 or newer, by JAVA_HOME, then PATH; raise `ToolMissingError`."""
     home = os.environ.get("JAVA_HOME")
     java = shutil.which("java", path=f"{home}/bin") if home else shutil.which("java")
     if java is None:

@@ -31,8 +31,8 @@ _TIMEOUT_S = 30
 def ensure_topics(bootstrap: str, topics: Iterable[Topic], ours: dict[str, Ours] | None = None) -> None:
     """Create what is missing, add partitions, set what differs; no more replicas than there are brokers.
 
-    `ours` tells what of each topic is ours, and is kept up to date. Raises TopicConflictError when a topic has more
-    partitions than wanted: Kafka cannot take any away. Raises TopicsRefusedError for what the broker refuses, when all
+    `ours` tells what of each topic is ours, and is kept up to date. Raise `TopicConflictError` when a topic has more
+    partitions than wanted: Kafka cannot take any away. Raise `TopicsRefusedError` for what the broker refuses, when all
     else is done, and KafkaUnreachableError.
     """
     wanted = list(topics)

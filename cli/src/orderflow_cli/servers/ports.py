@@ -14,7 +14,7 @@ _given: set[int] = set()  # by this process; whoever was given a port may not li
 
 
 def is_free(port: int) -> bool:
-    """True when a server could listen on this loopback port now."""
+    """Return whether a server could listen on this loopback port now."""
     with closing(socket.socket()) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -25,14 +25,14 @@ def is_free(port: int) -> bool:
 
 
 def is_listening(port: int) -> bool:
-    """True when something accepts connections on this loopback port."""
+    """Return whether something accepts connections on this loopback port."""
     with closing(socket.socket()) as probe:
         probe.settimeout(1)
         return probe.connect_ex((HOST, port)) == 0
 
 
 def free_port(rng: random.Random | None = None) -> int:
-    """A port that nobody listens on, never the same twice; raises OSError when a hundred draws found none."""
+    """Return a port that nobody listens on, never the same twice; raise `OSError` when a hundred draws found none."""
     draw = rng or random.SystemRandom()
     for _ in range(100):
         port = draw.choice(_RANGE)

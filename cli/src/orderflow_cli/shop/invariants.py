@@ -37,7 +37,7 @@ class Sums:
 
 
 async def order_states(connection: asyncpg.Connection) -> dict[str, int]:
-    """How many orders are in each state; empty where the flow has no orders table."""
+    """Return how many orders are in each state; empty where the flow has no orders table."""
     if not await _has(connection, "order", "orders"):
         return {}
     rows = await connection.fetch('select state, count(*) as n from "order".orders group by state order by state')
@@ -45,7 +45,7 @@ async def order_states(connection: asyncpg.Connection) -> dict[str, int]:
 
 
 async def owed(connection: asyncpg.Connection, flow: OrderFlow) -> dict[str, int]:
-    """Rows of work not yet done, by `service.table`; only those that are not 0."""
+    """Return the rows of work not yet done, by `service.table`; only those that are not 0."""
     counts = {}
     for schema in _schemas(flow):
         for table in _OWED:
@@ -56,7 +56,7 @@ async def owed(connection: asyncpg.Connection, flow: OrderFlow) -> dict[str, int
 
 
 async def dead_letters(connection: asyncpg.Connection, flow: OrderFlow) -> dict[str, int]:
-    """Events in the dead-letter topics, by service and reason's first line; only those not put back."""
+    """Return the events in the dead-letter topics, by service and reason's first line; only those not put back."""
     found = {}
     for schema in _schemas(flow):
         rows = await connection.fetch(
@@ -68,13 +68,13 @@ async def dead_letters(connection: asyncpg.Connection, flow: OrderFlow) -> dict[
 
 
 async def at_rest(connection: asyncpg.Connection, flow: OrderFlow) -> bool:
-    """True when every order has ended, well or not, and no service owes anything."""
+    """Return whether every order has ended, well or not, and no service owes anything."""
     states = await order_states(connection)
     return all(state in (*_ENDED, _STUCK) for state in states) and not await owed(connection, flow)
 
 
 async def check(connection: asyncpg.Connection, flow: OrderFlow) -> list[Finding]:
-    """All invariants that apply to the flow's tables, judged in one snapshot."""
+    """Return all invariants that apply to the flow's tables, judged in one snapshot."""
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         sums = await _sums(connection)
         debts = await owed(connection, flow)

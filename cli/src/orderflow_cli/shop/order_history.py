@@ -43,7 +43,7 @@ class Tracks:
 
 
 def fetch_tracks(database: PostgresUri, key: str) -> Tracks:
-    """Ask every schema; raises TraceError."""
+    """Ask every schema; raise `TraceError`."""
     try:
         return asyncio.run(_fetch(database, key))
     except FAILURES as error:
@@ -89,7 +89,7 @@ def _tracks(key: str, steps: dict[str, list[Step]], order: asyncpg.Record | None
 
 
 def _decisions(history: str) -> dict[tuple[str, dt.datetime], str]:
-    """Give what the order service noted, by the event's type and time: the state after it, and its detail."""
+    """Return what the order service noted, by the event's type and time: the state after it, and its detail."""
     return {
         (entry["what"], dt.datetime.fromisoformat(entry["at"])): " ".join(
             ["→", entry["state"], *([f"({entry['detail']})"] if entry.get("detail") else ())]

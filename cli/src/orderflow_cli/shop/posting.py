@@ -31,7 +31,7 @@ class Posted:
 async def post_orders(url: str, orders: Iterable[dict[str, Any]], rate: float | None, posted: Posted) -> None:
     """Post orders to `url`/orders/batch until they are all taken; `rate` in orders a second, None: no limit.
 
-    Raises OrdersRefusedError when the service refuses an order: a sample order is always meant to be valid.
+    Raise `OrdersRefusedError` when the service refuses an order: a sample order is always meant to be valid.
     """
     source = iter(orders)
     async with aiohttp.ClientSession(timeout=_TIMEOUT) as session:
@@ -79,7 +79,7 @@ async def _post(session: aiohttp.ClientSession, url: str, batch: list[dict[str, 
 async def _attempt(
     session: aiohttp.ClientSession, url: str, batch: list[dict[str, Any]]
 ) -> list[dict[str, Any]] | None:
-    """The result of each order, or None when the service is away or busy and must be asked again."""
+    """Return the result of each order, or None when the service is away or busy and must be asked again."""
     try:
         async with session.post(f"{url}/orders/batch", json=batch) as answer:
             if answer.status >= 500 or answer.status == 429:

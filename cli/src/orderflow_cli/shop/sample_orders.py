@@ -26,7 +26,7 @@ class FailureRates:
 
 
 def sample_orders(seed: str, rates: FailureRates) -> Iterator[dict[str, Any]]:
-    """Endless orders in the API's form, each with its idempotency key `sample-<seed>-<n>`, n from 1."""
+    """Yield endless orders in the API's form, each with its idempotency key `sample-<seed>-<n>`, n from 1."""
     rng = random.Random(seed)  # noqa: S311 - the same seed must give the same orders
     number = 0
     while True:
@@ -70,7 +70,7 @@ def _address(rng: random.Random, name: str, rates: FailureRates) -> dict[str, st
 
 
 def parse_rates(text: str) -> FailureRates:
-    """Read `payment=5%,shipping=1%,unknown=1%`; what is left out is 0. Raises ValueError saying what is wrong."""
+    """Read `payment=5%,shipping=1%,unknown=1%`; what is left out is 0. Raise `ValueError` saying what is wrong."""
     known = [rate.name for rate in fields(FailureRates)]
     shares = {}
     for part in filter(None, text.split(",")):

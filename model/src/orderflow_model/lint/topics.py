@@ -120,7 +120,7 @@ class _Settings:
         return int(self.values[name]) if name in self.values else None
 
     def named(self, name: str) -> bool:
-        """Tell whether the resource itself names it."""
+        """Return whether the resource itself names it."""
         return name in self.places
 
     def finding(self, name: str, message: str, severity: Severity = Severity.ERROR) -> Finding:

@@ -28,12 +28,12 @@ from orderflow_model.loading.strict_yaml import MOST_BYTES, Document, read_yaml
 
 
 def load_flow(source: str | Path) -> OrderFlow:
-    """Return the flow in a YAML text or in the file at a Path; raise InvalidResource if it is not sound."""
+    """Return the flow in a YAML text or in the file at a Path; raise `InvalidResource` when it is not sound."""
     return load_with_warnings(source)[0]
 
 
 def load_with_warnings(source: str | Path) -> tuple[OrderFlow, tuple[Finding, ...]]:
-    """Return the flow and what is legal but odd about it; raise InvalidResource if it is not sound.
+    """Return the flow and what is legal but odd about it; raise `InvalidResource` when it is not sound.
 
     The error carries the warnings too, after the errors.
     """
@@ -49,7 +49,7 @@ def load_with_warnings(source: str | Path) -> tuple[OrderFlow, tuple[Finding, ..
 
 
 def parse_flow(data: object) -> OrderFlow:
-    """Return the flow in plain data (mappings, lists, scalars), unlinted; raise InvalidResource if none."""
+    """Return the flow in plain data (mappings, lists, scalars), unlinted; raise `InvalidResource` when none."""
     if not isinstance(data, Mapping):
         raise InvalidResource([Finding("", f"an OrderFlow is a mapping, not {type(data).__name__}")])
     try:

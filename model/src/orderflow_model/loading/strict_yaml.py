@@ -44,7 +44,7 @@ class Document:
 
 
 def read_yaml(text: str) -> Document:
-    """Return the one document in the text, or raise InvalidResource."""
+    """Return the one document in the text, or raise `InvalidResource`."""
     if len(text) > MOST_BYTES:
         raise _refused(f"the file is too large: more than {MOST_BYTES} bytes")
     try:

@@ -31,7 +31,7 @@ def register(registry: kopf.OperatorRegistry, validate: Validate) -> None:
 
 
 def review(new: Object, old: Object | None, validate: Validate) -> list[str]:
-    """Return warnings for a new version of a resource; raise AdmissionError when it is refused."""
+    """Return warnings for a new version of a resource; raise `AdmissionError` when it is refused."""
     if new["metadata"].get("deletionTimestamp"):
         return []
     validation = validate(new)

@@ -34,7 +34,7 @@ def register(registry: kopf.OperatorRegistry, queue: Queue) -> None:
 
     @kopf.on.login(registry=registry)
     def come_in(settings: kopf.OperatorSettings, **_: Any) -> kopf.ConnectionInfo:
-        """Come in as our own client does."""
+        """Log in as our own client does."""
         return login(settings)
 
     @kopf.on.startup(registry=registry)

@@ -86,7 +86,7 @@ class KafkaAdmin:
         self._passwords_set: set[tuple[Login, User]] = set()
 
     async def observe(self, login: Login, topics: Collection[str], users: Collection[str]) -> Found:
-        """Return which Kafka it is, and what of these topics and users is there; raise KafkaUnavailableError."""
+        """Return which Kafka it is, and what of these topics and users is there; raise `KafkaUnavailableError`."""
         return await asyncio.to_thread(self._look, login, list(topics), list(users))
 
     async def provision(
@@ -104,11 +104,11 @@ class KafkaAdmin:
         return await asyncio.to_thread(self._provision, login, tuple(topics), tuple(users), ours)
 
     async def remove(self, login: Login, topics: Iterable[str], users: Iterable[str]) -> None:
-        """Remove topics and users with their access; raise KafkaUnavailableError."""
+        """Remove topics and users with their access; raise `KafkaUnavailableError`."""
         await asyncio.to_thread(self._remove, login, tuple(topics), tuple(users))
 
     async def remove_groups(self, login: Login, groups: Collection[str]) -> frozenset[str]:
-        """Remove consumer groups; return those that are left, for they have members. Raise KafkaUnavailableError."""
+        """Remove consumer groups; return those that are left, for they have members. Raise `KafkaUnavailableError`."""
         return await asyncio.to_thread(self._remove_groups, login, list(groups)) if groups else frozenset()
 
     def _look(self, login: Login, topics: list[str], users: list[str]) -> Found:
@@ -176,7 +176,7 @@ class KafkaAdmin:
 
     @contextmanager
     def _reached(self, login: Login) -> Iterator[AdminClient]:
-        """Give a client of that login; raise KafkaUnavailableError with the reason when it cannot be or fails."""
+        """Yield a client of that login; raise `KafkaUnavailableError` with the reason when it cannot be or fails."""
         try:
             if login not in self._clients:
                 self._clients[login] = KafkaClient(login, self._connect)

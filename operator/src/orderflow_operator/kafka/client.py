@@ -81,7 +81,7 @@ def refusal(error: KafkaException) -> str:
 
 
 def settled(future: "Future[T]") -> T:
-    """Return what a call gave; raise KafkaException also where it took too long."""
+    """Return what a call gave; raise `KafkaException` also where it took too long."""
     try:
         return future.result(SECONDS + 2)  # the client's own deadline says more
     except TimeoutError:

@@ -40,7 +40,7 @@ class KafkaTopics:
         self._there = client.list_topics(timeout=SECONDS).topics
 
     def provision(self, topics: tuple[Topic, ...]) -> None:
-        """Make what is missing, then bring the rest to what is wanted; raise KafkaException when nobody answers."""
+        """Make what is missing, then bring the rest to what is wanted; raise `KafkaException` when nobody answers."""
         self._create([topic for topic in topics if topic.name not in self._there])
         present = [topic for topic in topics if topic.name in self._there]
         for topic in present:
@@ -78,7 +78,7 @@ class KafkaTopics:
                 self.health[topic.name] = Health(State.READY, wanted=topic.partitions)
 
     def _is_whole(self, topic: Topic) -> bool:
-        """Tell whether nothing of an edit is impossible: one that cannot be done whole is not done in part."""
+        """Return whether nothing of an edit is impossible: one that cannot be done whole is not done in part."""
         return topic.name not in self.ours or self.health[topic.name].state is State.READY
 
     def _configure(self, present: list[Topic]) -> None:

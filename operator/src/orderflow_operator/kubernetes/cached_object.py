@@ -117,7 +117,7 @@ def owned(value: Any, fields: Mapping[str, Any]) -> Any:
 
 
 def owns(found: Object, path: Sequence[str]) -> bool:
-    """Tell whether we own the field at a path of `managedFields`, such as f:spec, f:replicas."""
+    """Return whether we own the field at a path of `managedFields`, such as f:spec, f:replicas."""
     for manager in found["metadata"].get("managedFields", ()):
         if manager.get("manager") == FIELD_MANAGER and manager.get("operation") == "Apply":
             fields = manager.get("fieldsV1", {})

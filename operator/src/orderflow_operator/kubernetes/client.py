@@ -99,11 +99,11 @@ class Api:
         await self._session.close()
 
     async def get(self, path: str, **query: str) -> bytes:
-        """Read a path; raise ApiError."""
+        """Read a path; raise `ApiError`."""
         return await self.request("GET", path, query)
 
     async def items(self, path: str, **query: str) -> AsyncIterator[msgspec.Raw]:
-        """Read a list, page by page; raise ApiError."""
+        """Read a list, page by page; raise `ApiError`."""
         after = ""
         while True:
             page = await self.page(path, after, **query)
@@ -114,26 +114,26 @@ class Api:
                 return
 
     async def page(self, path: str, after: str, **query: str) -> "Page":
-        """Read one page of a list: the first, or the one after another's `continue`; raise ApiError."""
+        """Read one page of a list: the first, or the one after another's `continue`; raise `ApiError`."""
         answer = await self.get(path, limit=_PAGE, **({"continue": after} if after else {}), **query)
         return msgspec.json.decode(answer, type=Page)
 
     async def post(self, path: str, body: object) -> bytes:
-        """Create an object; raise ApiError."""
+        """Create an object; raise `ApiError`."""
         return await self.request("POST", path, {"fieldManager": FIELD_MANAGER}, body, "application/json")
 
     async def try_out(self, path: str, body: object) -> None:
-        """Have an object's creation judged, without making it; raise ApiError."""
+        """Have an object's creation judged, without making it; raise `ApiError`."""
         query = {"fieldManager": FIELD_MANAGER, "force": "true", "dryRun": "All"}
         await self.request("PATCH", path, query, body, APPLY, conflicts_pass=True)
 
     async def apply(self, path: str, body: object, manager: str = FIELD_MANAGER) -> bytes:
-        """Apply what a manager owns of an object, server-side; raise ApiError."""
+        """Apply what a manager owns of an object, server-side; raise `ApiError`."""
         query = {"fieldManager": manager, "force": "true"}
         return await self.request("PATCH", path, query, body, APPLY, conflicts_pass=True)
 
     async def create(self, path: str, body: Mapping[str, Any]) -> bytes:
-        """Apply what we own of an object that is not there yet; raise ApiError, of status 409 where it is there.
+        """Apply what we own of an object that is not there yet; raise `ApiError`, of status 409 where it is there.
 
         Its condition is a version that no object has, for etcd's first write is its revision 2. The API server looks at
         it where it finds an object, and not where it makes one.
@@ -143,12 +143,12 @@ class Api:
         return await self.request("PATCH", path, query, {**body, "metadata": metadata}, APPLY)
 
     async def merge(self, path: str, body: object, *, conflicts_pass: bool = True) -> bytes:
-        """Merge a change into an object; raise ApiError."""
+        """Merge a change into an object; raise `ApiError`."""
         query = {"fieldManager": FIELD_MANAGER}
         return await self.request("PATCH", path, query, body, MERGE, conflicts_pass=conflicts_pass)
 
     async def delete(self, path: str, body: object) -> bytes:
-        """Delete an object; raise ApiError."""
+        """Delete an object; raise `ApiError`."""
         return await self.request("DELETE", path, {}, body, "application/json")
 
     async def request(
@@ -198,7 +198,7 @@ class Api:
 
     @asynccontextmanager
     async def stream(self, path: str, query: Mapping[str, str], seconds: float) -> AsyncIterator[AsyncIterator[bytes]]:
-        """Open a stream of lines that lasts at most so long; raise ApiError."""
+        """Open a stream of lines that lasts at most so long; raise `ApiError`."""
         timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=10)
         url = f"{self._server}{path}"
         try:

@@ -9,7 +9,7 @@ import kopf
 
 
 def login(settings: kopf.OperatorSettings) -> kopf.ConnectionInfo:
-    """Return address, certificates and token as they stand now; raise LoginError when there are none."""
+    """Return address, certificates and token as they stand now; raise `LoginError` when there are none."""
     if "KUBECONFIG" not in os.environ and (account := kopf.login_with_service_account(settings=settings)):
         return account
     return _by_kubeconfig(settings)

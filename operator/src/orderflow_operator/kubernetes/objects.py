@@ -64,7 +64,7 @@ class ObjectClient:
             await reflector.listed.wait()
 
     def served(self, kind: Kind) -> bool:
-        """Tell whether the API of a kind is there."""
+        """Return whether the API of a kind is there."""
         return any(reflector.served for reflector in self._reflectors if reflector.kind is kind)
 
     def objects(self, key: FlowKey) -> Objects:
@@ -72,7 +72,7 @@ class ObjectClient:
         return self._cache.objects(key)
 
     async def namespace_ends(self, namespace: str) -> bool:
-        """Tell whether a namespace is being deleted, by whether anything new is refused there for that."""
+        """Return whether a namespace is being deleted, by whether anything new is refused there for that."""
         name = "orderflow.trial"
         body = {"apiVersion": CONFIG_MAP.api_version, "kind": CONFIG_MAP.name, "metadata": {"name": name}}
         try:
@@ -93,7 +93,7 @@ class ObjectClient:
             raise
 
     async def defined(self) -> bool:
-        """Tell whether the resource OrderFlow is there to stay: its CRD is, and is not being deleted."""
+        """Return whether the resource OrderFlow is there to stay: its CRD is, and is not being deleted."""
         try:
             crd = _decoded(await self._api.get(CRD.path(None, f"{ORDER_FLOW.plural}.{GROUP}")))
         except ApiError as error:
@@ -106,7 +106,7 @@ class ObjectClient:
             yield _decoded(item)
 
     async def unobserved(self, namespace: str | None) -> AsyncIterator[FlowKey]:
-        """Tell which flows have an edit that no status speaks of yet."""
+        """Yield which flows have an edit that no status speaks of yet."""
         async for item in self._flows(namespace):
             found = msgspec.json.decode(item, type=_Head)
             if found.status.observed_generation != found.metadata.generation:
@@ -121,7 +121,7 @@ class ObjectClient:
                 raise
 
     async def apply(self, key: FlowKey, uid: str, wanted: Object) -> bool:
-        """Make an object as it is wanted; tell whether that took a write. Raise FlowError when it cannot be."""
+        """Make an object as it is wanted; tell whether that took a write. Raise `FlowError` when it cannot be."""
         kind, name = BY_NAME[wanted["kind"]], wanted["metadata"]["name"]
         if kind.optional and not self.served(kind):
             raise NotServedError(kind.name, kind.api_version)
@@ -176,7 +176,7 @@ class ObjectClient:
         return dict(found["metadata"].get("labels") or {}), frozenset(found.get("data") or {})
 
     async def check_user_secret(self, key: FlowKey, name: str) -> None:
-        """Raise SecretTakenError where Strimzi would overwrite a Secret that no KafkaUser of this name has."""
+        """Raise `SecretTakenError` when Strimzi would overwrite a Secret that no KafkaUser of this name has."""
         found = await self._get(SECRET, key.namespace, name)
         if found is None:
             return
@@ -185,7 +185,7 @@ class ObjectClient:
             raise SecretTakenError(name, _owner(found))
 
     async def own_secret(self, key: FlowKey, uid: str, name: str) -> Stored | None:
-        """Read a Secret of the flow; None when it is not there. Raise ConflictError when it is somebody else's."""
+        """Read a Secret of the flow; None when it is not there. Raise `ConflictError` when it is somebody else's."""
         found = await self._own(SECRET, key, uid, name)
         return None if found is None else Stored.of(found)
 
@@ -256,7 +256,7 @@ class ObjectClient:
         return True
 
     async def _create(self, kind: Kind, key: FlowKey, uid: str, name: str, body: Object) -> bytes:
-        """Make an object that is not known; take up one that is the flow's. Raise FlowError when it is another's."""
+        """Make an object that is not known; take up one that is the flow's. Raise `FlowError` when it is another's."""
         try:
             answer = await self._api.create(kind.path(key.namespace, name), body)
         except ApiError as error:
@@ -290,7 +290,7 @@ class ObjectClient:
             WRITES.labels(kind.name, "handover").inc()
 
     async def _own(self, kind: Kind, key: FlowKey, uid: str, name: str) -> Object | None:
-        """Read an object of the flow; None when it is not there. Raise ConflictError when it is somebody else's."""
+        """Read an object of the flow; None when it is not there. Raise `ConflictError` when it is somebody else's."""
         found = await self._get(kind, key.namespace, name)
         if found is not None and not _is_ours(found, key, uid):
             raise ConflictError(kind.name, name, _owner(found))
@@ -321,7 +321,7 @@ def _leaves_replicas(wanted: Object) -> bool:
 
 
 def _is_ours(found: Object, key: FlowKey, uid: str) -> bool:
-    """Tell whether an object is the flow's: by its labels, or by its owner where somebody took the labels off."""
+    """Return whether an object is the flow's: by its labels, or by its owner where somebody took the labels off."""
     metadata = found["metadata"]
     labels = metadata.get("labels") or {}
     owners = {owner.get("uid") for owner in metadata.get("ownerReferences") or ()}

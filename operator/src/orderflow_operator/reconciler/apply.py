@@ -59,7 +59,7 @@ async def apply_changes(context: ReconcileContext, deps: Dependencies) -> Change
 
 
 async def _retire(context: ReconcileContext, deps: Dependencies, key: FlowKey, owner: str) -> None:
-    """Take what a service had besides objects; raise FlowError, or NotYetGone."""
+    """Take what a service had besides objects; raise `FlowError`, or `NotYetGone`."""
     await retire_data(key, context.flow, deps.cluster)
     await deps.credentials.remove(key, owner)
 
@@ -92,7 +92,7 @@ async def _apply_all(
 
 
 def _waits(wanted: Object, context: ReconcileContext, objects: Objects) -> bool:
-    """Tell whether an object is not to be made yet: pods wait for migration and password, that for what is dropped,
+    """Return whether an object is not to be made yet: pods wait for migration and password, that for what is dropped,
     and all of them for the database.
     """
     needs_database = wanted["kind"] in (migrationjob.KIND, deployment.KIND, networkpolicy.KIND)

@@ -51,5 +51,5 @@ class ReconcileContext:
 
 
 def is_paused(raw: Object) -> bool:
-    """Tell whether a person asked to leave the flow alone."""
+    """Return whether a person asked to leave the flow alone."""
     return bool((raw["metadata"].get("annotations") or {}).get(PAUSED_ANNOTATION) == "true")

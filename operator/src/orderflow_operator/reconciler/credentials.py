@@ -54,7 +54,7 @@ class Credentials:
         self._allowed: dict[FlowKey, tuple[str, float]] = {}
 
     async def admin(self, key: FlowKey, flow: OrderFlow) -> Admin:
-        """Read where the database stands; raise FlowError."""
+        """Read where the database stands; raise `FlowError`."""
         reference = flow.spec.database.secret_key_ref
         found = await self._cluster.stored(key.namespace, reference.name)
         if found is None or not found.values.get(reference.key):
@@ -66,7 +66,7 @@ class Credentials:
             raise DatabaseSecretInvalidError(reference.name, reference.key, str(error)) from None
 
     async def check_named(self, key: FlowKey, flow: OrderFlow) -> None:
-        """Make sure that each Secret the flow names is for flows to name, and there; raise FlowError.
+        """Make sure that each Secret the flow names is for flows to name, and there; raise `FlowError`.
 
         One that is not there is told of by whoever needs it.
         """
@@ -82,7 +82,7 @@ class Credentials:
         self._allowed[key] = (state, self._now() + VERIFIED_SECONDS)
 
     async def ensure(self, key: FlowKey, flow: OrderFlow, admin: Admin, objects: Objects, *, write: bool) -> Proofs:
-        """Return what the services prove themselves with; make what is ours and missing, if we may. Raise FlowError."""
+        """Return what the services prove themselves with, made if we may where ours are missing; raise `FlowError`."""
         names = [service.name for service in flow.spec.services]
         roles = await asyncio.gather(*(self._role(key, flow, name, admin.uri, write) for name in names))
         users = await asyncio.gather(*(self._user(key, flow, name, objects, write) for name in names))
@@ -162,7 +162,7 @@ class Credentials:
 
 
 def _is_of_former(found: Stored, flow: OrderFlow) -> bool:
-    """Tell whether a Secret is about to go with a flow of the same name that is gone, or with nothing."""
+    """Return whether a Secret is about to go with a flow of the same name that is gone, or with nothing."""
     return flow.metadata.uid not in found.owners
 
 

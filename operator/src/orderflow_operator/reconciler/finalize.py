@@ -142,7 +142,7 @@ async def _end_kafka(key: FlowKey, raw: Object, flow: OrderFlow, deps: Dependenc
 
 
 def _may_pass(error: Exception) -> bool:
-    """Tell whether another try may fare better; other errors of the API server come again, and hold nothing up."""
+    """Return whether another try may fare better; other errors of the API server come again, and hold nothing up."""
     return isinstance(error, KafkaUnavailableError) or (isinstance(error, ApiError) and error.passing)
 
 

@@ -36,7 +36,7 @@ from orderflow_operator.resources.desired import by_lag
 
 
 def needs_admin(flow: OrderFlow) -> bool:
-    """Tell whether topics and users are ours to make, outside of Kubernetes."""
+    """Return whether topics and users are ours to make, outside of Kubernetes."""
     return flow.spec.kafka.provisioner is Provisioner.ADMIN
 
 
@@ -49,7 +49,7 @@ class _Identity:
     service: str | None
 
     def is_old_too(self, under_way: frozenset[str]) -> bool:
-        """Tell whether pods of an older version may use it."""
+        """Return whether pods of an older version may use it."""
         return bool(under_way) if self.service is None else self.service in under_way
 
 
@@ -69,7 +69,7 @@ class _View:
 
 
 def drops_data(flow: OrderFlow) -> bool:
-    """Tell whether events and data of the flow go with it."""
+    """Return whether events and data of the flow go with it."""
     return flow.spec.deletion_policy is DeletionPolicy.DELETE
 
 
@@ -104,7 +104,7 @@ class Provisioning:
             return Provisioned(ours=before.ours(), problems=[problem])
 
     async def remove(self, key: FlowKey, flow: OrderFlow, before: FlowStatus) -> None:
-        """Remove the flow's users, and its topics and groups if it says so; raise FlowError."""
+        """Remove the flow's users, and its topics and groups if it says so; raise `FlowError`."""
         marks = await self._marks.of(key)
         if not (_former(flow, before) if marks is None else marks):
             return
@@ -124,7 +124,7 @@ class Provisioning:
     async def _observe(
         self, key: FlowKey, flow: OrderFlow, identities: Mapping[str, _Identity], before: FlowStatus
     ) -> _View:
-        """Find out which Kafka it is, and what there is the flow's; raise FlowError."""
+        """Find out which Kafka it is, and what there is the flow's; raise `FlowError`."""
         login, marks = await self._login(key, flow), await self._marks.of(key)
         former = _former(flow, before) if marks is None else Mark()
         known = [former, *(marks or {}).values()]
@@ -213,7 +213,7 @@ class Provisioning:
 
 
 def _check_goes_to(servers: Collection[str], name: str, allowed: str) -> None:
-    """Raise LoginNotForAddressError unless the login's owner lists all brokers: who answers may pass a login on."""
+    """Raise `LoginNotForAddressError` unless the login's owner lists all brokers: who answers may pass a login on."""
     listed = {one.lower() for one in allowed.replace(",", " ").split()}
     if not {one.lower() for one in servers} <= listed:
         raise LoginNotForAddressError(name, ADDRESSES_KEY, servers)

@@ -48,7 +48,7 @@ def observed_health(wanted: Object, objects: Objects) -> Health:
 
 
 def is_applied(wanted: Object, objects: Objects) -> bool:
-    """Tell whether an object is there as it is wanted."""
+    """Return whether an object is there as it is wanted."""
     cached = objects.get(entry(wanted["kind"], wanted["metadata"]["name"]))
     return cached is not None and cached.clean and cached.applied == digest_of(wanted)
 

@@ -33,12 +33,12 @@ def at_work(flow: OrderFlow, objects: Objects, keep: Collection[str]) -> set[str
 
 
 def called_off(flow: OrderFlow, objects: Objects) -> bool:
-    """Tell whether a Job is still there that could drop what the flow has again: nothing may be made meanwhile."""
+    """Return whether a Job is still there that could drop what the flow has again: nothing may be made meanwhile."""
     return bool(_jobs(flow, objects) - _of_now(flow, objects))
 
 
 async def has_pods(key: FlowKey, keep: Sequence[str], cluster: ObjectClient) -> bool:
-    """Tell whether a pod of another service than these is there, also one that is ending; of any but ours for none."""
+    """Return whether a pod of another service than these is there, be it ending; of any but ours for none."""
     for pod in await cluster.pods(key):
         labels = pod["metadata"].get("labels") or {}
         other = labels[SERVICE_LABEL] not in keep if SERVICE_LABEL in labels else not keep
@@ -48,7 +48,7 @@ async def has_pods(key: FlowKey, keep: Sequence[str], cluster: ObjectClient) -> 
 
 
 async def remove_data(key: FlowKey, flow: OrderFlow, keep: Sequence[str], cluster: ObjectClient) -> bool:
-    """Have all dropped but what the services to keep have; tell whether that is done. Raise FlowError.
+    """Have all dropped but what the services to keep have; tell whether that is done. Raise `FlowError`.
 
     Done stays done while the Job is there.
     """
@@ -73,7 +73,7 @@ async def leave_jobs(key: FlowKey, flow: OrderFlow, cluster: ObjectClient) -> No
 
 
 async def retire_data(key: FlowKey, flow: OrderFlow, cluster: ObjectClient) -> None:
-    """Drop what services have that left the flow, if it says so; raise FlowError, NotYetGone while that takes."""
+    """Drop what services have that left the flow, if it says so; raise `FlowError`, `NotYetGone` while that takes."""
     if not drops_data(flow):
         return
     keep = service_names(flow)

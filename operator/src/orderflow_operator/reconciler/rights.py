@@ -23,7 +23,7 @@ def permitted(wanted: Iterable[Object], objects: Objects) -> list[Object]:
 
 
 def is_known(wanted: Object, objects: Objects) -> bool:
-    """Tell whether Strimzi has taken up every topic that a KafkaUser has a right on; other kinds wait for none."""
+    """Return whether Strimzi has taken up every topic that a KafkaUser has a right on; other kinds wait for none."""
     if wanted["kind"] != kafkauser.KIND:
         return True
     return all(_topic_health(rule, objects).state is State.READY for rule in _rules(wanted))

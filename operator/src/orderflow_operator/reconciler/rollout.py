@@ -67,7 +67,7 @@ async def observe_rollout(context: ReconcileContext, cluster: ObjectClient) -> R
 
 
 def is_in_question(context: ReconcileContext, objects: Objects, outlive: Collection[str]) -> bool:
-    """Tell whether anything is to be narrowed or taken away, for which the pods have to be looked at."""
+    """Return whether anything is to be narrowed or taken away, for which the pods have to be looked at."""
     return bool(_narrowed(context.wanted, objects) or _stale(context, objects, outlive))
 
 

@@ -138,7 +138,7 @@ def _findings(
 
 
 def _passes(finding: _Finding) -> bool:
-    """Tell whether a finding only takes its time; what needs a person is told of first."""
+    """Return whether a finding only takes its time; what needs a person is told of first."""
     return finding.reason in PASSING
 
 

@@ -32,7 +32,7 @@ def build(flow: OrderFlow, monitoring: Monitoring) -> Object:
 
 
 def _relabelings() -> list[Object]:
-    """Written out in full: what the API server would fill in is then as we wrote it."""
+    """Return the relabelings, written out in full: what the API server would fill in is then as we wrote it."""
     sources = {
         "flow": _POD_LABEL + _as_meta(FLOW_LABEL),
         "service": _POD_LABEL + _as_meta(SERVICE_LABEL),

@@ -16,7 +16,7 @@ def name(flow: OrderFlow) -> str:
 
 
 def is_needed(connection: KafkaConnection) -> bool:
-    """Tell whether a trigger has anything to prove or to check."""
+    """Return whether a trigger has anything to prove or to check."""
     return connection.mechanism is not None or connection.authority is not None
 
 

@@ -55,7 +55,7 @@ def build_app(intake: Intake, secret: str | None, clock: Callable[[], datetime])
 
 class _App(FastAPI):
     def openapi(self) -> dict[str, Any]:
-        """Give the document of the plain routes, which FastAPI does not see."""
+        """Return the document of the plain routes, which FastAPI does not see."""
         return openapi.document()
 
 
@@ -100,7 +100,7 @@ class Api:
         return _answer_placed(reply)
 
     async def show(self, request: Request) -> Response:
-        """Give an order as it stands."""
+        """Return an order as it stands."""
         row = await self._row(store.ORDER, request)
         details = from_json(row["details"])
         return _json(
@@ -119,7 +119,7 @@ class Api:
         )
 
     async def show_timeline(self, request: Request) -> Response:
-        """Give what happened to an order, oldest first, as far as this service knows."""
+        """Return what happened to an order, oldest first, as far as this service knows."""
         row = await self._row(store.TIMELINE, request)
         steps = await read_history(self.intake.read, row["order_id"])
         entries = timeline.merge(row["history"], steps)

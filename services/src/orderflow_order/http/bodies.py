@@ -77,7 +77,7 @@ def _too_large(limit: int) -> Problem:
 
 
 def content_type(request: Request) -> str:
-    """Give the media type without its parameters; JSON where the client does not say."""
+    """Return the media type without its parameters; JSON where the client does not say."""
     return request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
 
 

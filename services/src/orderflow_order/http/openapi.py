@@ -108,7 +108,7 @@ _MODELS: tuple[tuple[type[BaseModel], JsonSchemaMode], ...] = (
 
 
 def document() -> dict[str, Any]:
-    """Give the whole document."""
+    """Return the whole document."""
     _, definitions = models_json_schema(_MODELS, ref_template=_REF)
     return {
         "openapi": "3.1.0",

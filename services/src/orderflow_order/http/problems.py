@@ -45,7 +45,7 @@ class Problem(Exception):  # noqa: N818  (RFC 9457's own word)
         )
 
     def json(self) -> bytes:
-        """Give the body."""
+        """Return the body."""
         return self.details.__pydantic_serializer__.to_json(self.details, exclude_none=True)
 
 
@@ -168,6 +168,6 @@ def _pointer(location: tuple[int | str, ...]) -> str:
 
 
 def _is_echo(error: ErrorDetails, errors: list[ErrorDetails]) -> bool:
-    """Tell whether a list is blamed only because its items are."""
+    """Return whether a list is blamed only because its items are."""
     place = error["loc"]
     return any(len(e["loc"]) > len(place) and e["loc"][: len(place)] == place for e in errors)

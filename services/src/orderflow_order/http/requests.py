@@ -86,7 +86,7 @@ class OrderRequest(Model):
     allow_partial: bool = False
 
     def created(self, key: str) -> OrderCreated:
-        """Give the event of this order; the same customer and key always make the same order id."""
+        """Return the event of this order; the same customer and key always make the same order id."""
         return OrderCreated(
             order_id=str(uuid.uuid5(_NAMESPACE, f"{self.customer.id}\n{key}")),
             customer=self.customer,

@@ -13,8 +13,9 @@ _history = TypeAdapter(list[Entry])
 
 
 def merge(history: str, steps: Sequence[Step]) -> list[dict[str, Any]]:
-    """Give the entries, oldest first: those of `history` with when their event was taken in and its trace; what did not
-    go straight stands between them, and what waits now at the end.
+    """Return the entries, oldest first, those of `history` with when their event was taken in and its trace.
+
+    What did not go straight stands between them, and what waits now at the end.
     """
     taken = {(step.type, step.since): step for step in steps if step.what == "TAKEN"}
     told = [_decided(entry, taken.get((entry.what, entry.at))) for entry in _history.validate_json(history)]
@@ -23,7 +24,7 @@ def merge(history: str, steps: Sequence[Step]) -> list[dict[str, Any]]:
 
 
 def first_trace(steps: Iterable[Step]) -> str | None:
-    """Give the id of the first recorded trace."""
+    """Return the id of the first recorded trace."""
     return next((step.trace for step in steps if step.trace), None)
 
 

@@ -28,7 +28,7 @@ def read_secrets(text: str) -> tuple[str, ...]:
 
 
 def sign(body: bytes, secret: str, at: datetime) -> str:
-    """Give the header's value for a body sent at `at`."""
+    """Return the header's value for a body sent at `at`."""
     seconds = str(int(at.timestamp()))
     return f"t={seconds},v1={_digest(body, secret, seconds)}"
 

@@ -79,7 +79,7 @@ def alerts(flow: OrderFlow) -> Iterator[Alert]:
 
 
 def _has_objectives(flow: OrderFlow) -> bool:
-    """Runs are those of the saga; without one there is nothing to promise."""
+    """Return whether there are runs: they are the saga's, and without one there is nothing to promise."""
     return bool(flow.spec.saga and flow.spec.objectives)
 
 

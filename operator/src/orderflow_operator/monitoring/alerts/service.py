@@ -144,7 +144,10 @@ def _calls(flow: OrderFlow, scope: Scope, service: Service) -> Alert:
 
 
 def _dead_letters(scope: Scope) -> Alert:
-    """A series begins with its first dead letter, of which `increase` knows nothing: the second half sees that one."""
+    """Return the alert on dead letters.
+
+    A series begins with its first dead letter, of which `increase` knows nothing: the second half sees that one.
+    """
     dead = scope.series("orderflow_events_dead_total")
     return Alert(
         "OrderFlowDeadLetters",

@@ -48,7 +48,7 @@ def past_deadline(saga: Saga) -> float:
 
 
 def _delay(delivery: Delivery, retry: int) -> float:
-    """The runtime's retry policy, without its jitter, which only shortens."""
+    """Return the wait by the runtime's retry policy, in seconds, without its jitter, which only shortens."""
     first = delivery.delay.milliseconds
     match delivery.backoff:
         case Backoff.FIXED:
