@@ -15,7 +15,8 @@ from starlette.types import ASGIApp
 
 from orderflow_model import environment
 from orderflow_runtime.core.event_log import Log, LogUnavailable
-from orderflow_runtime.core.store import Conflict, Store, StoreUnavailable
+from orderflow_runtime.core.retryable import Retryable
+from orderflow_runtime.core.store import Store
 from orderflow_runtime.dispatch.commands import CommandBus
 from orderflow_runtime.dispatch.effects import Clock, Publisher
 from orderflow_runtime.dispatch.execution import HandlerPolicy, handler_table
@@ -197,7 +198,7 @@ class Process:
                     rotate_at = time.monotonic() + _ROTATE_SECONDS
                 await self._runs.settle()
                 await self._measures.take()
-            except (StoreUnavailable, Conflict) as error:
+            except Retryable as error:
                 logger.warning("housekeeping is put off: %s", error)
             await asyncio.sleep(_HOUSEKEEPING_SECONDS)
 

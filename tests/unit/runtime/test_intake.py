@@ -127,12 +127,13 @@ async def test_a_client_that_goes_away_harms_nobody() -> None:
         assert await stays == 2
 
 
-async def test_reading_without_postgres_is_unavailable_too() -> None:
+@pytest.mark.parametrize("error", [StoreUnavailable("away"), Conflict("deadlock")])
+async def test_a_read_that_fails_for_now_is_unavailable_too(error: Exception) -> None:
     """An endpoint that only looks gets the same word."""
     bench = Bench()
     async with intake(bench) as taking:
         assert await taking.read("SELECT 1")
-        bench.faults.add("read", StoreUnavailable("away"))
+        bench.faults.add("read", error)
         with pytest.raises(Unavailable):
             await taking.read("SELECT 1")
 

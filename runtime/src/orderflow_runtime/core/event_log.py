@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from orderflow_contracts.envelope import Header
+from orderflow_runtime.core.retryable import Retryable
 
 
 class Partition(NamedTuple):
@@ -128,7 +129,7 @@ def unpack_headers(stored: bytes) -> list[Header]:
     return _header_decoder.decode(stored)
 
 
-class LogUnavailable(Exception):  # noqa: N818  (it is a state, and passes)
+class LogUnavailable(Retryable):
     """Kafka does not answer or refuses for now; what was to be published must be published again."""
 
 

@@ -10,11 +10,12 @@ from typing import Any, Protocol
 
 from orderflow_contracts.envelope import Header
 from orderflow_runtime.core.event_log import Partition, Position
+from orderflow_runtime.core.retryable import Retryable
 from orderflow_runtime.core.work_item import Identity, InboxRow, WorkItem
 from orderflow_runtime.tracing.trace_context import NONE, Trace
 
 
-class StoreUnavailable(Exception):  # noqa: N818  (it is a state, and passes)
+class StoreUnavailable(Retryable):
     """Postgres does not answer; whether a commit under way happened is not known."""
 
 
@@ -22,11 +23,11 @@ class StoreRefuses(StoreUnavailable):
     """Postgres does not let this service in: somebody has to mend that."""
 
 
-class Fenced(Exception):  # noqa: N818  (it says who we are not)
+class Fenced(Retryable):
     """Another instance has taken one of our leases; the transaction changed nothing."""
 
 
-class Conflict(Exception):  # noqa: N818  (not an error of any event)
+class Conflict(Retryable):
     """Run the batch again: another transaction came between. It is no attempt of any event.
 
     Postgres's deadlocks and serialization failures are raised as it; handlers raise it where they see the like.

@@ -13,6 +13,7 @@ from typing import Any
 
 from orderflow_contracts.event import Event
 from orderflow_runtime.core.event_log import Partition, partition_of
+from orderflow_runtime.core.retryable import Retryable
 from orderflow_runtime.core.store import Conflict, Store, StoreUnavailable
 from orderflow_runtime.dispatch.effects import Effects, Publisher
 from orderflow_runtime.service import Command, CommandHandler, EventTooLarge, Reply, Unavailable
@@ -92,7 +93,7 @@ class CommandBus:
         """Query outside the commands' transactions."""
         try:
             return await self._store.read(query, *args)
-        except StoreUnavailable as error:
+        except Retryable as error:
             raise Unavailable(str(error)) from error
 
     async def run(self) -> None:
@@ -163,7 +164,7 @@ def _turns(group: Sequence[_Pending]) -> list[tuple[str, list[int]]]:
 
 
 def _refuse(group: Sequence[_Pending], error: Exception) -> None:
-    if isinstance(error, (StoreUnavailable, Conflict)):
+    if isinstance(error, Retryable):
         error = Unavailable(str(error))
     for one in group:
         if one.answer.done():

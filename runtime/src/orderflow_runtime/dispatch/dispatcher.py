@@ -13,6 +13,7 @@ from datetime import timedelta
 
 from orderflow_contracts.event import Event
 from orderflow_runtime.core.event_log import Partition, Position
+from orderflow_runtime.core.retryable import Retryable
 from orderflow_runtime.core.store import (
     BatchClaim,
     BatchTransaction,
@@ -26,7 +27,7 @@ from orderflow_runtime.core.store import (
 )
 from orderflow_runtime.core.work_item import TIMER, Identity, Poison, WorkItem
 from orderflow_runtime.dispatch.effects import Effects
-from orderflow_runtime.dispatch.execution import NOT_TO_BLAME, BatchExecution, HandlerPolicy
+from orderflow_runtime.dispatch.execution import BatchExecution, HandlerPolicy
 from orderflow_runtime.dispatch.journal import journal_rows
 
 logger = logging.getLogger(__name__)
@@ -72,7 +73,7 @@ class Dispatcher:
         self._store = store
 
     async def handle(self, batch: Batch, leases: Mapping[Partition, Lease], published: Sequence[int]) -> Committed:
-        """Handle a batch to its commit; raise `Fenced`, `Conflict` or `StoreUnavailable` with nothing done."""
+        """Handle a batch to its commit; raise `Retryable` with nothing done."""
         claim = BatchClaim(
             leases={p: (leases[p].epoch, batch.offsets.get(p, leases[p].next)) for p in batch.shards()},
             published=published,
@@ -82,7 +83,7 @@ class Dispatcher:
         careful = any(item.parked_id is not None for item in batch.items)
         try:
             return await self._transact(batch, claim, careful)
-        except NOT_TO_BLAME:
+        except Retryable:
             raise
         except Exception as error:
             if careful:

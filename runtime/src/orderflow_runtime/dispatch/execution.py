@@ -11,11 +11,10 @@ from typing import Any
 
 from orderflow_contracts.envelope import Header
 from orderflow_contracts.event import Event, Undecodable
+from orderflow_runtime.core.retryable import Retryable
 from orderflow_runtime.core.store import (
     BatchTransaction,
-    Conflict,
     DeadLetter,
-    Fenced,
     Park,
     StoreUnavailable,
     storable,
@@ -30,8 +29,6 @@ from orderflow_runtime.service import Service
 Handler = Callable[[Sequence[Any], Effects], Awaitable[Iterable[Event]]]
 
 WAITS = "waits behind an earlier event of its key"
-NOT_TO_BLAME = (Fenced, Conflict, StoreUnavailable)
-"""Failures of the batch that say nothing of any event."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +120,7 @@ class BatchExecution:
             async with self.tx.savepoint():
                 events = await self._call(items)
             self._keep(items, events)
-        except NOT_TO_BLAME:
+        except Retryable:
             raise
         except Exception as error:
             self.effects.restore(mark)

@@ -15,7 +15,8 @@ from typing import Any
 import msgspec
 
 from orderflow_runtime.core.event_log import Partition
-from orderflow_runtime.core.store import CallRow, Conflict, Store, StoreUnavailable, storable
+from orderflow_runtime.core.retryable import Retryable
+from orderflow_runtime.core.store import CallRow, Store, storable
 from orderflow_runtime.core.work_item import CALL, WorkItem, outcome_item
 from orderflow_runtime.dispatch.retry import RetryPolicy
 from orderflow_runtime.redaction import redacted_reason
@@ -125,5 +126,5 @@ class OutboundCalls:
         logger.log(level, "outcome unknown after attempt %d: %s", attempts, reason, extra=about)
         try:
             await self._store.note_attempt(row.id, storable(reason))
-        except (StoreUnavailable, Conflict):
+        except Retryable:
             logger.info("attempt %d is not stored: Postgres is away", attempts, extra=about)

@@ -8,7 +8,8 @@ import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from orderflow_runtime.core.event_log import Partition
-from orderflow_runtime.core.store import Conflict, OutboxRow, Store, StoreUnavailable
+from orderflow_runtime.core.retryable import Retryable
+from orderflow_runtime.core.store import OutboxRow, Store
 from orderflow_runtime.dispatch.publications import Publications
 
 logger = logging.getLogger(__name__)
@@ -78,7 +79,7 @@ class Relay:
                     await self._publications.publish(rows)
                 if len(rows) < _MAYBE_MORE:
                     return bool(rows)
-        except (StoreUnavailable, Conflict) as error:
+        except Retryable as error:
             logger.warning("cannot read the intake's outbox: %s", error)
             return False
 

@@ -9,7 +9,8 @@ import logging
 import uuid
 
 from orderflow_runtime.core.event_log import Message, Partition
-from orderflow_runtime.core.store import Conflict, DeadLetter, Store, StoreUnavailable, storable
+from orderflow_runtime.core.retryable import Retryable
+from orderflow_runtime.core.store import DeadLetter, Store, storable
 from orderflow_runtime.dispatch.dead_letters import UNSENT, dead_letter_message
 from orderflow_runtime.tracing.trace_context import trace_of
 
@@ -33,7 +34,7 @@ class Unsent:
             try:
                 await self._store.record_dead_letter(letter)
                 break
-            except (StoreUnavailable, Conflict) as error:
+            except Retryable as error:
                 logger.warning("a dead letter is not noted yet: %s", error)
                 await asyncio.sleep(_WAIT_SECONDS)
         headers = [*message.headers, (UNSENT, b"true")]

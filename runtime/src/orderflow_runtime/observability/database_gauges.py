@@ -11,7 +11,8 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from orderflow_runtime.core.store import Conflict, Store, StoreUnavailable
+from orderflow_runtime.core.retryable import Retryable
+from orderflow_runtime.core.store import Store
 from orderflow_runtime.service import Measure
 
 logger = logging.getLogger(__name__)
@@ -58,7 +59,7 @@ class DatabaseGauges(Collector):
         registry.register(self)
 
     async def take(self) -> None:
-        """Ask what is due; raise `StoreUnavailable` or `Conflict` with the rest not asked."""
+        """Ask what is due; raise `Retryable` with the rest not asked."""
         for measure, due in self._due.items():
             if self._seconds() >= due:
                 await self._take(measure)
@@ -77,7 +78,7 @@ class DatabaseGauges(Collector):
         self._rows.pop(measure, None)
         try:
             self._rows[measure] = await self._store.read(measure.query)
-        except (StoreUnavailable, Conflict):
+        except Retryable:
             raise
         except Exception as error:
             logger.error("%s cannot be measured: %s: %s", measure.name, type(error).__name__, error)

@@ -26,7 +26,7 @@ class SagaDurations:
         self._metrics = metrics
 
     async def settle(self) -> None:
-        """Measure what ended since the last time; raise `StoreUnavailable` or `Conflict` with the rest kept."""
+        """Measure what ended since the last time; raise `Retryable` with the rest kept."""
         ended = self._metrics.take_ended()
         while ended:
             part = ended[:_AT_ONCE]

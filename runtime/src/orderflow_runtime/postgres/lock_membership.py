@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from orderflow_runtime.core.event_log import Log, Message, Partition, Position, Revoked, Stretch
-from orderflow_runtime.core.store import Conflict, StoreUnavailable
+from orderflow_runtime.core.retryable import Retryable
 
 logger = logging.getLogger(__name__)
 
@@ -95,7 +95,7 @@ class LockedShards:
             try:
                 held = await self._locks.try_locks(range(SHARDS))
                 self._joined = True
-            except (StoreUnavailable, Conflict) as error:
+            except Retryable as error:
                 logger.warning("the session that held our shards is gone: %s", error)
                 held = frozenset()
             before, self._held = self.assigned(), held

@@ -11,7 +11,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from orderflow_runtime.core.event_log import PATIENCE_SECONDS, Log, LogRefuses, LogUnavailable, Partition
-from orderflow_runtime.core.store import Conflict, Fenced, Lease, Store, StoreRefuses, StoreUnavailable
+from orderflow_runtime.core.retryable import Retryable
+from orderflow_runtime.core.store import Conflict, Lease, Store, StoreRefuses, StoreUnavailable
 from orderflow_runtime.dispatch.dispatcher import Batch, Committed, Dispatcher
 from orderflow_runtime.dispatch.outbound_calls import OutboundCalls
 from orderflow_runtime.dispatch.outbox import Outbox
@@ -140,7 +141,7 @@ class Worker:
             try:
                 await self._step()
                 wait, self._trouble, self._refused_since = _FIRST_WAIT, "", None
-            except (Fenced, Conflict, StoreUnavailable, LogUnavailable) as error:
+            except Retryable as error:
                 logger.warning("taking everything anew in %.2f s: %s: %s", wait, type(error).__name__, error)
                 self._trouble = str(error)
                 self._parts.metrics.recoveries.labels(type(error).__name__).inc()
@@ -172,7 +173,7 @@ class Worker:
             published = self._outbox.take_published()
             try:
                 await self._parts.store.release(leases, published)
-            except (StoreUnavailable, Conflict) as error:
+            except Retryable as error:
                 logger.warning("leases are not marked as free: %s", error)
             if self._outbox.held:
                 # what waits may be a lost partition's: whoever has it publishes it, and we read anew what is ours
