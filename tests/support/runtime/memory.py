@@ -184,8 +184,9 @@ class MemoryTransaction:
         state, now = self.state, self._now()
         for at in writes.cancelled_timers:
             state.timers.pop(at, None)
-        for key, name, topic, number, after, payload, trace in writes.timers:
-            state.timers[key, name] = (Partition(topic, number), now + after.total_seconds(), payload, trace)
+        for timer in writes.timers:
+            due = now + timer.after.total_seconds()
+            state.timers[timer.key, timer.name] = (timer.shard, due, timer.payload, timer.trace.text())
         for call in writes.calls:
             state.calls.setdefault(call.id, call)
         for number in writes.unpark:

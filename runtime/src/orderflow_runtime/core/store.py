@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from orderflow_contracts.envelope import Header
 from orderflow_runtime.core.event_log import Partition, Position
@@ -156,15 +156,26 @@ class JournalRow:
     due: timedelta | None = None
 
 
+class TimerWrite(NamedTuple):
+    """A timer to set: it falls due `after` the write, by the database's clock. `payload` is JSON."""
+
+    shard: Partition
+    name: str
+    key: str
+    after: timedelta
+    payload: bytes
+    trace: Trace = NONE
+
+
 @dataclass(slots=True)
 class BatchWrites:
     """What a batch writes at its end."""
 
     outbox: dict[Partition, bytes] = field(default_factory=dict)
     intake: bool = False
-    timers: list[tuple[str, str, str, int, timedelta, bytes, str | None]] = field(default_factory=list)
-    """(key, name, topic, partition, after, payload, trace)"""
+    timers: list[TimerWrite] = field(default_factory=list)
     cancelled_timers: list[tuple[str, str]] = field(default_factory=list)
+    """(key, name)"""
     calls: list[CallRow] = field(default_factory=list)
     park: list[Park] = field(default_factory=list)
     unpark: list[int] = field(default_factory=list)

@@ -103,7 +103,7 @@ class Dispatcher:
         return Committed(
             outbox,
             writes.calls,
-            [after for _, _, _, _, after, _, _ in writes.timers],
+            [timer.after for timer in writes.timers],
             execution.handled,
             execution.published,
             execution.parked,

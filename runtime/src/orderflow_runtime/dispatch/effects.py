@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
 from orderflow_contracts.envelope import Envelope
 from orderflow_contracts.event import Event
 from orderflow_runtime.core.event_log import Message, Partition, batch_bytes, pack
-from orderflow_runtime.core.store import BatchTransaction, BatchWrites, CallRow
+from orderflow_runtime.core.store import BatchTransaction, BatchWrites, CallRow, TimerWrite
 from orderflow_runtime.event_ids import new_event_id
 from orderflow_runtime.service import EventTooLarge
 from orderflow_runtime.tracing.trace_context import NONE, Trace
@@ -33,13 +33,6 @@ class Clock:
         return new_event_id(key)
 
 
-class _Timer(NamedTuple):
-    shard: Partition
-    after: timedelta
-    payload: bytes
-    trace: Trace
-
-
 class Effects:
     """A `Transaction` for handlers.
 
@@ -50,7 +43,7 @@ class Effects:
     def __init__(self, tx: BatchTransaction, shard_of: Callable[[str], Partition]) -> None:
         self._tx = tx
         self._shard_of = shard_of
-        self._timers: dict[tuple[str, str], _Timer | None] = {}
+        self._timers: dict[tuple[str, str], TimerWrite | None] = {}
         self._calls: dict[str, CallRow] = {}
         self._messages: dict[Partition, list[Message]] = {}
         self.in_statement = False
@@ -82,7 +75,9 @@ class Effects:
 
     def set_timer(self, name: str, key: str, after: timedelta, payload: Mapping[str, Any] | None = None) -> None:
         """Gather a timer."""
-        self._timers[key, name] = _Timer(self._shard(key), after, msgspec.json.encode(payload or {}), self.cause(key))
+        self._timers[key, name] = TimerWrite(
+            self._shard(key), name, key, after, msgspec.json.encode(payload or {}), self.cause(key)
+        )
 
     def cancel_timer(self, name: str, key: str) -> None:
         """Gather that a timer goes."""
@@ -127,16 +122,12 @@ class Effects:
         """Give what the batch owes so far."""
         writes = BatchWrites(intake=intake, calls=list(self._calls.values()))
         writes.outbox = {shard: pack(messages) for shard, messages in self._messages.items()}
-        for (key, name), timer in self._timers.items():
-            if timer is None:
-                writes.cancelled_timers.append((key, name))
-            else:
-                shard, after, payload, trace = timer
-                writes.timers.append((key, name, *shard, after, payload, trace.text()))
+        writes.timers = [timer for timer in self._timers.values() if timer is not None]
+        writes.cancelled_timers = [at for at, timer in self._timers.items() if timer is None]
         return writes
 
 
-Mark = tuple[dict[tuple[str, str], _Timer | None], dict[str, CallRow], dict[Partition, list[Message]]]
+Mark = tuple[dict[tuple[str, str], TimerWrite | None], dict[str, CallRow], dict[Partition, list[Message]]]
 
 
 MAX_EVENT_BYTES = 900_000

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from orderflow_runtime.core.event_log import Mark, Partition, Position, unpack_headers
-from orderflow_runtime.core.store import CallRow, DeadLetter, JournalRow, ParkedRow, TimerRow
+from orderflow_runtime.core.store import CallRow, DeadLetter, JournalRow, ParkedRow, TimerRow, TimerWrite
 from orderflow_runtime.tracing.trace_context import read_trace
 
 _OWNED = "JOIN unnest($1::text[], $2::int[]) AS owned (topic, partition) USING (topic, partition)"
@@ -208,6 +208,11 @@ def call_row(row: Mapping[str, Any]) -> CallRow:
 def call_values(call: CallRow) -> tuple[object, ...]:
     """Give the columns of CALLS."""
     return call.id, call.kind, call.key, call.shard.topic, call.shard.number, call.request, call.trace.text()
+
+
+def timer_values(timer: TimerWrite) -> tuple[object, ...]:
+    """Return the columns of SET_TIMERS."""
+    return timer.key, timer.name, *timer.shard, timer.after, timer.payload, timer.trace.text()
 
 
 def letter_values(letter: DeadLetter) -> tuple[object, ...]:

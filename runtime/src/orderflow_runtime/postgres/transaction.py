@@ -77,7 +77,7 @@ class PostgresTransaction:
         if writes.cancelled_timers:
             await self.execute(sql.CANCEL_TIMERS, *zip(*writes.cancelled_timers, strict=True))
         if writes.timers:
-            await self.execute(sql.SET_TIMERS, *zip(*writes.timers, strict=True))
+            await self.execute(sql.SET_TIMERS, *zip(*map(sql.timer_values, writes.timers), strict=True))
         if writes.calls:
             await self.execute(sql.CALLS, *zip(*map(sql.call_values, writes.calls), strict=True))
         await self._settle(writes)
