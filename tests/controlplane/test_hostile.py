@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from orderflow_model.findings import InvalidResource, Severity
+from orderflow_model.findings import InvalidResourceError, Severity
 from orderflow_model.lint.flow import lint
 from orderflow_model.loading.load import parse_flow
 from support.cluster.api import ApiError, Json
@@ -104,7 +104,7 @@ def sound(flow: Json) -> bool:
     """Whether the model takes a flow as the API server stores it: without its nulls."""
     try:
         findings = lint(parse_flow(_without_nulls(flow)))
-    except InvalidResource:
+    except InvalidResourceError:
         return False
     return not any(finding.severity is Severity.ERROR for finding in findings)
 

@@ -3,7 +3,7 @@
 import asyncpg
 import click
 
-from orderflow_model.postgres_uri import InvalidUri, PostgresUri
+from orderflow_model.postgres_uri import InvalidUriError, PostgresUri
 
 FAILURES = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 """What a question ends with when Postgres refuses it, is away, or goes away in its middle (the last one)."""
@@ -20,7 +20,7 @@ class _Uri(click.ParamType[PostgresUri]):
             return value
         try:
             return PostgresUri.parse(value)
-        except InvalidUri as error:
+        except InvalidUriError as error:
             self.fail(str(error), param, ctx)
 
 

@@ -41,7 +41,7 @@ class Finding:
         return replace(self, line=line)
 
 
-class InvalidResource(ValueError):  # noqa: N818 - what is wrong is the resource; the findings say how
+class InvalidResourceError(ValueError):
     """A resource that is refused; `findings` says at which places and what to do."""
 
     def __init__(self, findings: Iterable[Finding]) -> None:

@@ -21,7 +21,7 @@ _NAME = re.compile(r"/[^,]*|[\w.-]+|[0-9A-Fa-f:.]+(%[\w.-]+)?")
 _BRACKETED = re.compile(r"\[(?P<name>[^\[\]]+)\](?::(?P<port>.*))?")
 
 
-class InvalidUri(ValueError):  # noqa: N818 - it says what the text is
+class InvalidUriError(ValueError):
     """The text is no Postgres URI that can be used; the message says where and why, and quotes nothing of it."""
 
 
@@ -60,7 +60,7 @@ class PostgresUri:
 
     @classmethod
     def parse(cls, text: str) -> "PostgresUri":
-        """Return what a text says; raise `InvalidUri`. White space around it, as a file's last newline, is left out."""
+        """Return what a text says; raise `InvalidUriError`. White space around it is left out."""
         return _parse(text.strip())
 
     def for_role(self, role: str, password: str) -> "PostgresUri":
@@ -100,13 +100,13 @@ def _parse(text: str) -> PostgresUri:
     authority = text[start:].partition("/")[0]
     at = authority.find("@")
     if "?" in authority[: max(at, 0)]:
-        raise InvalidUri(f"character {start + authority.index('?') + 1}: in a user or password write ? as %3F")
+        raise InvalidUriError(f"character {start + authority.index('?') + 1}: in a user or password write ? as %3F")
     end = start + at + 1 if at >= 0 else start
     location, mark, query = text[end:].partition("?")
     user, password = _user(authority[: max(at, 0)], start)
     given = dict(_parameters(query, end + len(location) + len(mark)))
     if wrong := contradiction(given):
-        raise InvalidUri(wrong)
+        raise InvalidUriError(wrong)
     named, _, path = location.partition("/")
     names, ports = _host_list(named, end)
     return PostgresUri(
@@ -122,10 +122,11 @@ def _parse(text: str) -> PostgresUri:
 def _refuse_other_forms(text: str) -> None:
     if not _SCHEME.match(text):
         if "=" in text and "://" not in text:
-            raise InvalidUri("a keyword/value string: write it as postgresql://user:password@host/database")
-        raise InvalidUri("does not begin with postgresql:// or postgres://")
+            raise InvalidUriError("a keyword/value string: write it as postgresql://user:password@host/database")
+        raise InvalidUriError("does not begin with postgresql:// or postgres://")
     if bad := re.search(r"[\s\x00-\x1f\x7f]", text):
-        raise InvalidUri(f"character {bad.start() + 1}: white space and control characters are written as %20, %0A …")
+        place = bad.start() + 1
+        raise InvalidUriError(f"character {place}: white space and control characters are written as %20, %0A …")
 
 
 def _user(text: str, at: int) -> tuple[str | None, str | None]:
@@ -137,7 +138,7 @@ def _database(path: str, at: int) -> str | None:
     for sign, code in (("@", "%40"), ("/", "%2F")):
         if sign in path:
             place = at + path.index(sign) + 1
-            raise InvalidUri(f"character {place}: in a user, password or database's name write {sign} as {code}")
+            raise InvalidUriError(f"character {place}: in a user, password or database's name write {sign} as {code}")
     return _decoded(path, at) or None
 
 
@@ -146,7 +147,7 @@ def _host_list(text: str, at: int) -> tuple[list[str], list[str]]:
     names, ports = [], []
     for spec in text.split(",") if text else ():
         if "@" in spec:
-            raise InvalidUri(f"character {at + spec.index('@') + 1}: in a user or password write @ as %40")
+            raise InvalidUriError(f"character {at + spec.index('@') + 1}: in a user or password write @ as %40")
         bracketed = _BRACKETED.fullmatch(spec)
         name, port = (bracketed["name"], bracketed["port"] or "") if bracketed else _name_and_port(spec, at)
         names.append(_decoded(name, at))
@@ -158,7 +159,9 @@ def _host_list(text: str, at: int) -> tuple[list[str], list[str]]:
 def _name_and_port(spec: str, at: int) -> tuple[str, str]:
     name, _, port = spec.partition(":")
     if "[" in spec or "]" in spec or ":" in port:
-        raise InvalidUri(f"character {at + 1}: write an IPv6 address as [::1]:5432, and : in a user or password as %3A")
+        raise InvalidUriError(
+            f"character {at + 1}: write an IPv6 address as [::1]:5432, and : in a user or password as %3A"
+        )
     return name, port
 
 
@@ -169,17 +172,17 @@ def _hosts(names: list[str], ports: list[str], given: Mapping[str, str]) -> tupl
     if len(ports) == 1 and names:
         ports = ports * len(names)
     if len(ports) != len(names) and (names or ports != [""]):
-        raise InvalidUri(f"{len(names)} hosts, but {len(ports)} ports: give each its own, or all of them one")
+        raise InvalidUriError(f"{len(names)} hosts, but {len(ports)} ports: give each its own, or all of them one")
     return tuple(_host(name, port, number) for number, (name, port) in enumerate(zip(names, ports, strict=False), 1))
 
 
 def _host(name: str, port: str, number: int) -> Host:
     if not name:
-        raise InvalidUri(f"host {number} has no name")
+        raise InvalidUriError(f"host {number} has no name")
     if not _NAME.fullmatch(name):
-        raise InvalidUri(f"host {number} is neither a host's name or address nor the folder of a Unix socket")
+        raise InvalidUriError(f"host {number} is neither a host's name or address nor the folder of a Unix socket")
     if port and not (re.fullmatch(r"[0-9]{1,5}", port) and 0 < int(port) < 65536):
-        raise InvalidUri(
+        raise InvalidUriError(
             f"the port of host {number} is not a number from 1 to 65535; in a user or password : / @ are %3A %2F %40"
         )
     return Host(name, int(port or PORT))
@@ -190,12 +193,12 @@ def _parameters(query: str, at: int) -> Iterator[tuple[str, str]]:
     for pair in query.split("&") if query else ():
         name, equals, value = pair.partition("=")
         if not equals or "=" in value:
-            raise InvalidUri(f"character {at + 1}: a parameter is written name=value, and = in a value as %3D")
+            raise InvalidUriError(f"character {at + 1}: a parameter is written name=value, and = in a value as %3D")
         name, value = _decoded(name, at), _decoded(value, at + len(name) + 1)
         if (name, value) == ("ssl", "true"):
             name, value = "sslmode", "require"
         if value and (wrong := obstacle(name, value)):
-            raise InvalidUri(f"character {at + 1}: {wrong}")
+            raise InvalidUriError(f"character {at + 1}: {wrong}")
         if value:
             yield name, value
         at += len(pair) + 1
@@ -205,9 +208,9 @@ def _decoded(text: str, at: int) -> str:
     """Return a part with its escapes undone; `at` is where it begins in the whole."""
     for escape in _ESCAPE.finditer(text):
         if escape["digits"] in (None, "00"):
-            raise InvalidUri(f"character {at + escape.start() + 1}: % begins no character's code; % itself is %25")
+            raise InvalidUriError(f"character {at + escape.start() + 1}: % begins no character's code; % itself is %25")
     try:
         raw = _ESCAPE.sub(lambda escape: chr(int(escape["digits"], 16)), text.encode().decode("latin-1"))
         return raw.encode("latin-1").decode()
     except UnicodeDecodeError:
-        raise InvalidUri(f"character {at + 1}: the codes from here are not UTF-8") from None
+        raise InvalidUriError(f"character {at + 1}: the codes from here are not UTF-8") from None

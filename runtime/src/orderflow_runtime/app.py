@@ -14,7 +14,7 @@ import uvloop
 from orderflow_contracts.event import Event
 from orderflow_model import environment
 from orderflow_model.names import schema_name
-from orderflow_model.postgres_uri import InvalidUri
+from orderflow_model.postgres_uri import InvalidUriError
 from orderflow_model.service_config import Channel, ServiceConfig
 from orderflow_runtime.core.event_log import Log, LogRefuses
 from orderflow_runtime.core.store import Store, StoreRefuses
@@ -110,7 +110,7 @@ def _end(error: Exception, code: int) -> NoReturn:
 def _store(service: Service) -> PostgresStore:
     try:
         return PostgresStore(required(os.environ, environment.DATABASE_URL), schema_name(service.name))
-    except InvalidUri as error:
+    except InvalidUriError as error:
         raise Misconfigured(f"{environment.DATABASE_URL}: {error}") from None
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import asyncpg
 
 from orderflow_model import environment
-from orderflow_model.postgres_uri import InvalidUri, PostgresUri
+from orderflow_model.postgres_uri import InvalidUriError, PostgresUri
 from orderflow_runtime.postgres.connection_failures import without_identity
 from orderflow_runtime.postgres.migration_failures import MigrationFailed
 from orderflow_runtime.postgres.migration_folder import migration_folder
@@ -50,7 +50,7 @@ def main() -> None:
         todo = tasks(os.environ)
         asyncio.run(carry_out(admin_uri, todo))
         logger.info("migrated %s", ", ".join(task.role.service for task in todo))
-    except InvalidUri as error:
+    except InvalidUriError as error:
         sys.exit(f"migration failed: {environment.DATABASE_URL}: {error}")
     except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         sys.exit(f"migration failed: Postgres: {without_identity(str(error), PostgresUri.parse(admin_uri))}")

@@ -16,7 +16,7 @@ import asyncpg
 
 from orderflow_model import environment
 from orderflow_model.names import role_name, schema_name
-from orderflow_model.postgres_uri import InvalidUri, PostgresUri
+from orderflow_model.postgres_uri import InvalidUriError, PostgresUri
 from orderflow_runtime.postgres.connecting import connect
 from orderflow_runtime.postgres.connection_failures import without_identity
 from orderflow_runtime.postgres.migration_failures import MigrationFailed, StillUsed
@@ -102,7 +102,7 @@ def main() -> None:
         given = json.loads(os.environ[environment.REMOVAL])
         dropped = asyncio.run(remove(admin_uri, given["owner"], given["keep"]))
         logger.info("dropped %s", ", ".join(dropped) or "nothing: nothing is marked as the flow's")
-    except InvalidUri as error:
+    except InvalidUriError as error:
         sys.exit(f"removal failed: {environment.DATABASE_URL}: {error}")
     except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         sys.exit(f"removal failed: Postgres: {without_identity(str(error), PostgresUri.parse(admin_uri))}")

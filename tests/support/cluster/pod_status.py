@@ -4,6 +4,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
+from orderflow_model.timestamps import write_time
+
 Json = dict[str, Any]
 
 
@@ -70,4 +72,4 @@ def _condition(kind: str, holds: bool, reason: str = "", message: str = "") -> J
 
 
 def _now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return write_time(datetime.now(UTC))

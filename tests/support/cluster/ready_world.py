@@ -6,6 +6,7 @@ It says of every Job, Deployment, KafkaTopic and KafkaUser of a namespace that i
 import asyncio
 from datetime import UTC, datetime
 
+from orderflow_model.timestamps import write_time
 from support.cluster.api import Api, Json
 
 
@@ -62,4 +63,4 @@ _DONE = {"Job": _job, "Deployment": _deployment, "KafkaTopic": _custom, "KafkaUs
 
 
 def _now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return write_time(datetime.now(UTC))

@@ -15,6 +15,7 @@ from typing import Any
 import aiohttp
 from confluent_kafka import KafkaException
 
+from orderflow_model.timestamps import write_time
 from support.cluster.api import Api, ApiError, Json
 from support.cluster.kafka_books import KafkaBooks
 from support.cluster.kafka_rights import KafkaRights
@@ -144,7 +145,7 @@ class Reconciler(ABC):
 
 def condition(kind: str, refused: Refused | None = None, status: str = "True") -> Json:
     """Give a condition as Strimzi writes it."""
-    told = {"type": kind, "status": status, "lastTransitionTime": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")}
+    told = {"type": kind, "status": status, "lastTransitionTime": write_time(datetime.now(UTC))}
     return told | ({"reason": refused.reason, "message": str(refused)} if refused else {})
 
 

@@ -10,7 +10,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from orderflow_model.findings import MOST_SHOWN, InvalidResource, Place, path_of, place_of
+from orderflow_model.findings import MOST_SHOWN, InvalidResourceError, Place, path_of, place_of
 from orderflow_model.lint.flow import lint
 from orderflow_model.loading.load import load_flow, load_with_warnings, parse_flow
 
@@ -44,7 +44,7 @@ def test_text_and_file_give_the_same_flow(shop_file: Path, shop_text: str) -> No
 def test_a_misspelt_subscription_is_named_with_its_place_and_line(shop_text: str) -> None:
     """A subscription that nobody publishes is reported where it stands, with the event that was meant."""
     text = shop_text.replace("subscribes: [STOCK_RESERVED, ORDER", "subscribes: [STOCK_RESREVED, ORDER")
-    with pytest.raises(InvalidResource) as refused:
+    with pytest.raises(InvalidResourceError) as refused:
         load_flow(text)
     finding = refused.value.findings[0]
     expected = "spec.services[2].subscribes[0]: nobody publishes STOCK_RESREVED; did you mean STOCK_RESERVED?"
@@ -63,21 +63,21 @@ def test_warnings_come_with_a_sound_flow(shop_text: str) -> None:
 
 def test_endless_findings_are_cut_to_what_a_person_reads() -> None:
     """A resource of a thousand unknown fields gives no more findings than are shown."""
-    with pytest.raises(InvalidResource) as refused:
+    with pytest.raises(InvalidResourceError) as refused:
         parse_flow({f"x{number}": number for number in range(1000)})
     assert len(refused.value.findings) == MOST_SHOWN
 
 
 def test_a_number_too_long_to_print_is_described(edited: Any) -> None:
     """A number of thousands of digits is refused by its size, not printed."""
-    with pytest.raises(InvalidResource, match="a number of 20001 bits"):
+    with pytest.raises(InvalidResourceError, match="a number of 20001 bits"):
         parse_flow(edited({"spec.defaults.topic.partitions": 1 << 20_000}))
 
 
 @pytest.mark.parametrize(("value", "words"), [({"a": 1}, "a mapping of 1"), ([1, 2], "a list of 2")])
 def test_a_misplaced_collection_is_described_by_its_size(edited: Any, value: Any, words: str) -> None:
     """Where a scalar belongs, a collection is named by kind and size instead of being printed."""
-    with pytest.raises(InvalidResource, match=words):
+    with pytest.raises(InvalidResourceError, match=words):
         parse_flow(edited({"spec.deletionPolicy": value}))
 
 
@@ -85,28 +85,28 @@ def test_a_bottomless_schema_is_refused(edited: Any) -> None:
     """Data nested deeper than can be walked ends in a finding."""
     node: dict[str, Any] = {}
     node["again"] = node
-    with pytest.raises(InvalidResource):
+    with pytest.raises(InvalidResourceError):
         parse_flow(edited({"spec.events[0].schema": node}))
 
 
 @given(st.text(max_size=200))
 def test_any_text_loads_or_is_refused(text: str) -> None:
-    """No text makes loading raise anything but InvalidResource."""
-    with pytest.raises(InvalidResource):
+    """No text makes loading raise anything but InvalidResourceError."""
+    with pytest.raises(InvalidResourceError):
         load_flow(text)
 
 
 @given(st.data())
 @settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 def test_any_damage_to_the_reference_flow_loads_or_is_refused(data: st.DataObject) -> None:
-    """Any value at any place gives a flow that can be linted, or InvalidResource, never another error."""
+    """Any value at any place gives a flow that can be linted, or InvalidResourceError, never another error."""
     damaged = json.loads(json.dumps(SHOP))
     *above, last = data.draw(st.sampled_from(places(damaged)[1:]))
     node = damaged
     for step in above:
         node = node[step]
     node[last] = data.draw(JSON)
-    with suppress(InvalidResource):
+    with suppress(InvalidResourceError):
         lint(parse_flow(damaged))
 
 
@@ -129,7 +129,7 @@ def test_an_unknown_field_is_answered_with_the_one_that_was_meant(
     edited: Any, path: str, place: str, words: str
 ) -> None:
     """A misspelt field is refused with the field of that part that comes closest, if any does."""
-    with pytest.raises(InvalidResource) as refused:
+    with pytest.raises(InvalidResourceError) as refused:
         parse_flow(edited({path: "x"}))
     found = {finding.path: finding.message for finding in refused.value.findings}
     assert words in found[place]

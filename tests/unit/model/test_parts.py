@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from orderflow_model.findings import InvalidResource
+from orderflow_model.findings import InvalidResourceError
 from orderflow_model.flow import OrderFlow
 from orderflow_model.loading.load import parse_flow
 
@@ -105,7 +105,7 @@ REFUSED = [
 @pytest.mark.parametrize(("path", "value", "place", "words"), REFUSED)
 def test_a_bad_value_is_refused_at_its_place(edited: Any, path: str, value: Any, place: str, words: str) -> None:
     """Each bad value is refused with a finding at the place a person would look for it."""
-    with pytest.raises(InvalidResource) as refused:
+    with pytest.raises(InvalidResourceError) as refused:
         parse_flow(edited({path: value}))
     found = {finding.path: finding.message for finding in refused.value.findings}
     assert place in found
@@ -142,7 +142,7 @@ def test_a_legal_value_is_accepted_and_kept(edited: Any, path: str, value: Any) 
 def test_a_schema_stands_inline_or_elsewhere_but_not_both(edited: Any) -> None:
     """An event with schema and schemaFrom is refused, since nobody could say which counts."""
     source = {"configMapKeyRef": {"name": "schemas", "key": "order.json"}}
-    with pytest.raises(InvalidResource, match="exclude each other"):
+    with pytest.raises(InvalidResourceError, match="exclude each other"):
         parse_flow(edited({"spec.events[0].schema": {}, "spec.events[0].schemaFrom": source}))
 
 

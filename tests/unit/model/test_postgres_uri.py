@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orderflow_model.postgres_uri import Host, InvalidUri, PostgresUri
+from orderflow_model.postgres_uri import Host, InvalidUriError, PostgresUri
 
 SECRETS = ("adm1n", "s3cret", "/keys/adm1n.key", "/keys/adm1n.crt", "unlock", "/keys/adm1n.pgpass")
 
@@ -128,7 +128,7 @@ def test_credentials_stay_with_whom_they_were_given_to(uri: str) -> None:
 )
 def test_what_cannot_be_used_is_refused_with_its_place(uri: str, why: str) -> None:
     """A refusal names the parameter or the place and the way round, and quotes nothing that could be a secret."""
-    with pytest.raises(InvalidUri) as refused:
+    with pytest.raises(InvalidUriError) as refused:
         PostgresUri.parse(uri)
     assert re.search(why, str(refused.value))
     assert not [secret for secret in SECRETS if secret in str(refused.value)]
@@ -139,7 +139,7 @@ def test_any_text_is_read_or_refused(text: str) -> None:
     """No text at all ends in another error, and one that is read means the same when written again."""
     try:
         uri = PostgresUri.parse(text)
-    except InvalidUri:
+    except InvalidUriError:
         return
     assert PostgresUri.parse(uri.render()) == uri
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from orderflow_model.findings import InvalidResource
+from orderflow_model.findings import InvalidResourceError
 from orderflow_model.loading.load import load_flow
 from orderflow_model.loading.strict_yaml import MOST_BYTES, MOST_DEPTH, read_yaml
 
@@ -48,7 +48,7 @@ REFUSED = [
 @pytest.mark.timeout(20)
 def test_a_hostile_file_is_refused_in_words(text: str, words: str) -> None:
     """Bombs, loops, depth, tags, several documents and double keys each end in a finding that says so."""
-    with pytest.raises(InvalidResource) as refused:
+    with pytest.raises(InvalidResourceError) as refused:
         read_yaml(text)
     assert words in str(refused.value)
 
@@ -56,13 +56,13 @@ def test_a_hostile_file_is_refused_in_words(text: str, words: str) -> None:
 @pytest.mark.parametrize("text", ["[1]", "text", "null", "1.5"])
 def test_what_is_no_mapping_is_no_flow(text: str) -> None:
     """A document that is a list or a scalar is refused by what it is."""
-    with pytest.raises(InvalidResource, match="an OrderFlow is a mapping, not"):
+    with pytest.raises(InvalidResourceError, match="an OrderFlow is a mapping, not"):
         load_flow(text)
 
 
 def test_the_line_of_a_double_key_is_the_second_one(shop_text: str) -> None:
     """A key that stands twice is reported on the line where it should not stand."""
-    with pytest.raises(InvalidResource) as refused:
+    with pytest.raises(InvalidResourceError) as refused:
         load_flow(f"{shop_text}spec: {{}}\n")
     assert refused.value.findings[0].line == len(shop_text.splitlines()) + 1
 
@@ -91,7 +91,7 @@ def test_a_place_is_found_on_its_line(place: Any, line: int) -> None:
 @pytest.mark.parametrize("name", ["absent.yaml", "."])
 def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path, name: str) -> None:
     """A path that is not there or is a directory ends in a finding, not in an OSError."""
-    with pytest.raises(InvalidResource, match="cannot be read"):
+    with pytest.raises(InvalidResourceError, match="cannot be read"):
         load_flow(tmp_path / name)
 
 
@@ -99,5 +99,5 @@ def test_a_file_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
     """Bytes that are no UTF-8 are reported with where they stand."""
     file = tmp_path / "flow.yaml"
     file.write_bytes(b"a: \xff")
-    with pytest.raises(InvalidResource, match="not UTF-8 at byte 3"):
+    with pytest.raises(InvalidResourceError, match="not UTF-8 at byte 3"):
         load_flow(file)

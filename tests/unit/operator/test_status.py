@@ -129,6 +129,15 @@ def test_a_rollout_past_its_deadline_is_degraded(well: Observation) -> None:
     assert told(status_of(anew, after, NOW + timedelta(seconds=602)))["Degraded"] == ("False", "AsExpected")
 
 
+@pytest.mark.parametrize("began_at", ["2026-01-01T00:00:00.5Z", "2026-01-01T02:00:00+02:00"])
+def test_a_status_restored_from_elsewhere_is_read(well: Observation, began_at: str) -> None:
+    """Whoever wrote a time with a fraction or an offset, as a CRD lets him, holds up no reconcile."""
+    late = replace(well, services=dict(well.services) | {"order": Health(State.PENDING, "RollingOut", "", 0, 1)})
+    text = status_of(late, NONE, NOW).model_dump_json().replace("2026-01-01T00:00:00Z", began_at)
+    after = status_of(late, FlowStatus.model_validate_json(text), NOW + timedelta(seconds=602))
+    assert told(after)["Degraded"] == ("True", "RollingOut")
+
+
 def test_a_failed_migration_is_degraded_with_its_last_words(well: Observation) -> None:
     """Its pod's last line says what to mend."""
     waiting = Health(State.PENDING, "RollingOut", "", 0, 1)

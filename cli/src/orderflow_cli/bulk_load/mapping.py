@@ -25,7 +25,7 @@ from typing import Any
 
 from orderflow_cli.bulk_load.numbers import SPACES, NumberFormat
 from orderflow_cli.bulk_load.rows import LoadError, RowError, Values
-from orderflow_model.findings import InvalidResource, did_you_mean
+from orderflow_model.findings import InvalidResourceError, did_you_mean
 from orderflow_model.loading.strict_yaml import read_yaml
 
 _REMEDY = "examples/tpch/mapping.yaml is one that works"
@@ -121,7 +121,7 @@ def read_mapping(path: Path) -> OrderMapping:
     """Read the file; raise `LoadError` that says what is wrong in it."""
     try:
         data = read_yaml(path.read_text(encoding="utf-8")).data
-    except (OSError, UnicodeDecodeError, InvalidResource) as error:
+    except (OSError, UnicodeDecodeError, InvalidResourceError) as error:
         raise LoadError(f"{path}: {error}", _REMEDY) from None
     try:
         return _mapping(data)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from orderflow_model.findings import MOST_SHOWN, Finding, InvalidResource
+from orderflow_model.findings import MOST_SHOWN, Finding, InvalidResourceError
 from orderflow_model.graph import mermaid
 from orderflow_model.loading.load import load_flow, load_with_warnings
 
@@ -26,7 +26,7 @@ def graph(file: Path) -> None:
     """Print the picture of services and events as a Mermaid flowchart."""
     try:
         click.echo(mermaid(load_flow(file)), nl=False)
-    except InvalidResource as refused:
+    except InvalidResourceError as refused:
         _show(file, refused.findings, err=True)
         raise click.exceptions.Exit(1) from None
 
@@ -35,7 +35,7 @@ def _lint(file: Path) -> bool:
     """Print the findings of one file, and return whether it holds no error."""
     try:
         flow, warnings = load_with_warnings(file)
-    except InvalidResource as refused:
+    except InvalidResourceError as refused:
         _show(file, refused.findings)
         return False
     _show(file, warnings)

@@ -25,7 +25,7 @@ from orderflow_cli.local.supervisor import Supervisor
 from orderflow_cli.shop import invariants
 from orderflow_cli.shop.posting import Posted, post_orders
 from orderflow_cli.shop.sample_orders import FailureRates, parse_rates, sample_orders
-from orderflow_model.findings import InvalidResource
+from orderflow_model.findings import InvalidResourceError
 from orderflow_model.flow import OrderFlow
 from orderflow_model.loading.load import load_flow
 from orderflow_model.postgres_uri import PostgresUri
@@ -110,7 +110,7 @@ def run(
 def _load(file: Path) -> OrderFlow:
     try:
         return load_flow(file)
-    except InvalidResource as refused:
+    except InvalidResourceError as refused:
         raise FlowRefusedError(f"{file}: {refused}", f"See orderflow lint {file}") from None
 
 

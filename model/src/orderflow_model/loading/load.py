@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 from orderflow_model.findings import (
     MOST_SHOWN,
     Finding,
-    InvalidResource,
+    InvalidResourceError,
     Place,
     Severity,
     did_you_mean,
@@ -28,12 +28,12 @@ from orderflow_model.loading.strict_yaml import MOST_BYTES, Document, read_yaml
 
 
 def load_flow(source: str | Path) -> OrderFlow:
-    """Return the flow in a YAML text or in the file at a Path; raise `InvalidResource` when it is not sound."""
+    """Return the flow in a YAML text or in the file at a Path; raise `InvalidResourceError` when it is not sound."""
     return load_with_warnings(source)[0]
 
 
 def load_with_warnings(source: str | Path) -> tuple[OrderFlow, tuple[Finding, ...]]:
-    """Return the flow and what is legal but odd about it; raise `InvalidResource` when it is not sound.
+    """Return the flow and what is legal but odd about it; raise `InvalidResourceError` when it is not sound.
 
     The error carries the warnings too, after the errors.
     """
@@ -42,21 +42,21 @@ def load_with_warnings(source: str | Path) -> tuple[OrderFlow, tuple[Finding, ..
         flow = parse_flow(document.data)
         findings = lint(flow)
         if any(finding.severity is Severity.ERROR for finding in findings):
-            raise InvalidResource(findings)
-    except InvalidResource as refused:
-        raise InvalidResource(_with_lines(refused.findings, document)) from None
+            raise InvalidResourceError(findings)
+    except InvalidResourceError as refused:
+        raise InvalidResourceError(_with_lines(refused.findings, document)) from None
     return flow, _with_lines(findings, document)
 
 
 def parse_flow(data: object) -> OrderFlow:
-    """Return the flow in plain data (mappings, lists, scalars), unlinted; raise `InvalidResource` when none."""
+    """Return the flow in plain data (mappings, lists, scalars), unlinted; raise `InvalidResourceError` when none."""
     if not isinstance(data, Mapping):
-        raise InvalidResource([Finding("", f"an OrderFlow is a mapping, not {type(data).__name__}")])
+        raise InvalidResourceError([Finding("", f"an OrderFlow is a mapping, not {type(data).__name__}")])
     try:
         return OrderFlow.model_validate(data)
     except ValidationError as error:
         details = error.errors(include_url=False)[:MOST_SHOWN]
-        raise InvalidResource(_finding(detail) for detail in details) from None
+        raise InvalidResourceError(_finding(detail) for detail in details) from None
 
 
 def _text_of(path: Path) -> str:
@@ -64,9 +64,9 @@ def _text_of(path: Path) -> str:
         with path.open("rb") as file:
             return file.read(MOST_BYTES + 1).decode()
     except OSError as error:
-        raise InvalidResource([Finding("", f"cannot be read: {error.strerror}")]) from None
+        raise InvalidResourceError([Finding("", f"cannot be read: {error.strerror}")]) from None
     except UnicodeDecodeError as error:
-        raise InvalidResource([Finding("", f"is not UTF-8 at byte {error.start}")]) from None
+        raise InvalidResourceError([Finding("", f"is not UTF-8 at byte {error.start}")]) from None
 
 
 def _with_lines(findings: tuple[Finding, ...], document: Document) -> tuple[Finding, ...]:

@@ -14,7 +14,7 @@ from yaml.composer import Composer
 from yaml.constructor import SafeConstructor
 from yaml.resolver import Resolver
 
-from orderflow_model.findings import Finding, InvalidResource, Place, path_of, shortened
+from orderflow_model.findings import Finding, InvalidResourceError, Place, path_of, shortened
 
 MOST_BYTES = 524_288
 MOST_DEPTH = 64
@@ -44,7 +44,7 @@ class Document:
 
 
 def read_yaml(text: str) -> Document:
-    """Return the one document in the text, or raise `InvalidResource`."""
+    """Return the one document in the text, or raise `InvalidResourceError`."""
     if len(text) > MOST_BYTES:
         raise _refused(f"the file is too large: more than {MOST_BYTES} bytes")
     try:
@@ -52,7 +52,7 @@ def read_yaml(text: str) -> Document:
     except yaml.YAMLError as error:
         raise _refused(*_explained(error)) from None
     except ValueError as error:
-        if isinstance(error, InvalidResource):
+        if isinstance(error, InvalidResourceError):
             raise
         raise _refused(f"not readable: {shortened(str(error))}") from None
 
@@ -69,8 +69,8 @@ def _read(text: str) -> Document:
         loader.dispose()
 
 
-def _refused(message: str, line: int | None = None, path: str = "") -> InvalidResource:
-    return InvalidResource([Finding(path, message, line)])
+def _refused(message: str, line: int | None = None, path: str = "") -> InvalidResourceError:
+    return InvalidResourceError([Finding(path, message, line)])
 
 
 def _explained(error: yaml.YAMLError) -> tuple[str, int | None]:

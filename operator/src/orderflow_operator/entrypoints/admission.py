@@ -8,7 +8,7 @@ from typing import Any
 
 import kopf
 
-from orderflow_model.findings import Finding, InvalidResource
+from orderflow_model.findings import Finding, InvalidResourceError
 from orderflow_model.flow import GROUP, PLURAL, VERSION
 from orderflow_model.lint.transitions import lint_change
 from orderflow_model.loading.load import parse_flow
@@ -47,7 +47,7 @@ def review(new: Object, old: Object | None, validate: Validate) -> list[str]:
 def _changes(old: Object, new: Object) -> Iterable[Finding]:
     try:
         return lint_change(parse_flow(_plain(old)), parse_flow(_plain(new)))
-    except InvalidResource:
+    except InvalidResourceError:
         return ()  # the old one was never valid: whatever is sound now is better
 
 

@@ -32,7 +32,7 @@ class _Event(msgspec.Struct):
     object: msgspec.Raw
 
 
-class _Gone(Exception):  # noqa: N818 - the API server's word for it
+class _VersionGoneError(Exception):
     """The version to go on from is no longer there: list again."""
 
 
@@ -54,7 +54,7 @@ class Reflector:
         while True:
             try:
                 version = await self._watch(version or await self._list())
-            except _Gone:
+            except _VersionGoneError:
                 version = ""
             except ApiError as error:
                 version = await self._failed(error, version)
@@ -118,4 +118,4 @@ class Reflector:
             case "BOOKMARK":
                 return decode_object(event.object).metadata.resource_version
             case _:
-                raise _Gone
+                raise _VersionGoneError

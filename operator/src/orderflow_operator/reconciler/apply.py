@@ -59,7 +59,7 @@ async def apply_changes(context: ReconcileContext, deps: Dependencies) -> Change
 
 
 async def _retire(context: ReconcileContext, deps: Dependencies, key: FlowKey, owner: str) -> None:
-    """Take what a service had besides objects; raise `FlowError`, or `NotYetGone`."""
+    """Take what a service had besides objects; raise `FlowError`, or `NotYetGoneError`."""
     await retire_data(key, context.flow, deps.cluster)
     await deps.credentials.remove(key, owner)
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from orderflow_model.conditions import READY, VALID
 from orderflow_model.flow import GROUP, KIND, VERSION
 from orderflow_model.status import DEGRADED, Condition, FlowStatus, Truth
+from orderflow_model.timestamps import write_time
 from orderflow_operator.kubernetes.client import USER_AGENT
 from orderflow_operator.kubernetes.health import PASSING
 from orderflow_operator.kubernetes.labels import Object
@@ -44,7 +45,7 @@ def _kind(condition: Condition) -> str | None:
 def event(raw: Object, kind: str, reason: str, message: str, now: datetime) -> Object:
     """Return an Event of a flow; `kind` is Normal or Warning."""
     metadata = raw["metadata"]
-    time = now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    time = write_time(now)
     return {
         "apiVersion": "v1",
         "kind": "Event",

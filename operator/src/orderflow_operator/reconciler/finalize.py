@@ -10,11 +10,11 @@ import asyncio
 import logging
 from collections.abc import Awaitable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from orderflow_model.conditions import TOPICS_READY
 from orderflow_model.flow import GROUP, OrderFlow
 from orderflow_model.status import FlowStatus
+from orderflow_model.timestamps import read_time
 from orderflow_operator.kubernetes.cache import FlowKey, entry
 from orderflow_operator.kubernetes.client import ApiError
 from orderflow_operator.kubernetes.errors import DataLeftError, FlowError, KafkaUnavailableError
@@ -82,7 +82,7 @@ async def _ended(key: FlowKey, raw: Object, flow: OrderFlow, deps: Dependencies)
 
     It is over at once in a namespace that goes: whoever waits there loses the rights to let the flow go.
     """
-    waited = (deps.now() - _time(raw["metadata"]["deletionTimestamp"])).total_seconds()
+    waited = (deps.now() - read_time(raw["metadata"]["deletionTimestamp"])).total_seconds()
     is_last = drops_data(flow) and await deps.cluster.namespace_ends(key.namespace)
     patient = drops_data(flow) and not is_last and waited < PATIENCE_SECONDS
     if patient and not await _pods_ended(key, deps.cluster):
@@ -162,7 +162,3 @@ async def _tell(raw: Object, news: _News, deps: Dependencies) -> None:
         await deps.cluster.post_event(event(raw, news.kind, news.reason, news.words, deps.now()))
     except ApiError as error:
         logger.warning("no event for %s: %s", raw["metadata"]["name"], error)
-
-
-def _time(text: str) -> datetime:
-    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)

@@ -10,11 +10,11 @@ from orderflow_operator.kubernetes.objects import ObjectClient
 from orderflow_operator.resources import serviceaccount
 
 Retire = Callable[[FlowKey, str], Awaitable[None]]
-"""Takes what a service has besides objects, given their name. Raises FlowError when it cannot, NotYetGone when that
-takes more than this turn."""
+"""Takes what a service has besides objects, given their name. Raises FlowError when it cannot, NotYetGoneError
+when that takes more than this turn."""
 
 
-class NotYetGone(Exception):  # noqa: N818 - a state that passes
+class NotYetGoneError(Exception):
     """What a service has is still going."""
 
 
@@ -33,12 +33,12 @@ async def prune(
     return bool(stale), [problem for problem in held.values() if isinstance(problem, FlowError)]
 
 
-async def _retired(kind: Kind, key: FlowKey, name: str, retire: Retire) -> FlowError | NotYetGone | None:
+async def _retired(kind: Kind, key: FlowKey, name: str, retire: Retire) -> FlowError | NotYetGoneError | None:
     """Take what goes with a service's account; the account stays as a reminder until that is done."""
     if kind.name != serviceaccount.KIND:
         return None
     try:
         await retire(key, name)
-    except (FlowError, NotYetGone) as problem:
+    except (FlowError, NotYetGoneError) as problem:
         return problem
     return None

@@ -16,7 +16,7 @@ from orderflow_operator.kubernetes.labels import COMPONENT_LABEL, SERVICE_LABEL
 from orderflow_operator.kubernetes.objects import ObjectClient
 from orderflow_operator.reconciler.kafka_provisioner import drops_data
 from orderflow_operator.reconciler.pod_problems import problem_of
-from orderflow_operator.reconciler.prune import NotYetGone
+from orderflow_operator.reconciler.prune import NotYetGoneError
 from orderflow_operator.resources import removaljob, serviceaccount
 
 
@@ -73,12 +73,12 @@ async def leave_jobs(key: FlowKey, flow: OrderFlow, cluster: ObjectClient) -> No
 
 
 async def retire_data(key: FlowKey, flow: OrderFlow, cluster: ObjectClient) -> None:
-    """Drop what services have that left the flow, if it says so; raise `FlowError`, `NotYetGone` while that takes."""
+    """Drop what services have that left, if the flow says so; raise `FlowError`, `NotYetGoneError` while that takes."""
     if not drops_data(flow):
         return
     keep = service_names(flow)
     if await has_pods(key, keep, cluster) or not await remove_data(key, flow, keep, cluster):
-        raise NotYetGone
+        raise NotYetGoneError
 
 
 async def left(key: FlowKey, cluster: ObjectClient, why: str) -> DataLeftError:

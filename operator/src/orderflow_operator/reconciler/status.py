@@ -6,7 +6,7 @@ A condition keeps its transition time while its status stays, so that an unchang
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 
 from orderflow_model.conditions import IDENTITIES_READY, READY, SERVICES_READY, TOPICS_READY, VALID
 from orderflow_model.flow import OrderFlow
@@ -23,6 +23,7 @@ from orderflow_model.status import (
     TopicStatus,
     Truth,
 )
+from orderflow_model.timestamps import read_time, write_time
 from orderflow_model.topic_changes import Ours
 from orderflow_model.topics import Topic, dead_letter_topic, event_topic
 from orderflow_operator.kubernetes.errors import FlowError
@@ -161,7 +162,7 @@ def _overdue(
     since = [one.last_transition_time for kind in (TOPICS_READY, condition) if (one := before.condition(kind))]
     earlier = before.condition(condition)
     waits = finding.reason == WAITING and earlier is not None and earlier.status is Truth.FALSE
-    if not waits or (now - _time(max(since))).total_seconds() < _TAKE_UP_SECONDS:
+    if not waits or (now - max(map(read_time, since))).total_seconds() < _TAKE_UP_SECONDS:
         return finding
     asked = (
         f"is its operator running, does it watch namespace {observation.flow.metadata.namespace}, "
@@ -225,7 +226,7 @@ def _degraded(observation: Observation, services: tuple[ServiceStatus, ...], now
         if service.reason == _MIGRATION_FAILED:
             return _Finding(Truth.TRUE, service.reason, f"service {service.name}: {service.message}")
         failed = observation.services.get(service.name, _UNSEEN).state is State.FAILED
-        late = service.since and (now - _time(service.since)).total_seconds() > observation.deadline
+        late = service.since and (now - read_time(service.since)).total_seconds() > observation.deadline
         if failed or late:
             counts = f"{service.ready} of {service.desired} pods are ready"
             after = f" after {observation.deadline} s" if late else ""
@@ -254,7 +255,7 @@ def _service(observation: Observation, service: Service, before: FlowStatus, now
     ready = health.state is State.READY and migrated
     problem = _NO_PROBLEM if ready else _hindrance(observation, service.name, health)
     earlier = next((one for one in before.services if one.name == service.name), None)
-    waits = earlier.since if earlier and earlier.rollout == rollout and earlier.since else _text(now)
+    waits = earlier.since if earlier and earlier.rollout == rollout and earlier.since else write_time(now)
     return ServiceStatus(
         name=service.name,
         image=service.image,
@@ -304,7 +305,7 @@ def _condition(kind: str, finding: _Finding, generation: int, before: FlowStatus
         reason=_word(finding.reason) or "Unknown",
         message=finding.message[:MESSAGE_MAX],
         observed_generation=generation,
-        last_transition_time=earlier.last_transition_time if earlier and same else _text(now),
+        last_transition_time=earlier.last_transition_time if earlier and same else write_time(now),
     )
 
 
@@ -322,11 +323,3 @@ def changed(before: FlowStatus, after: FlowStatus, kinds: Iterable[str]) -> list
 def _word(reason: str) -> str:
     """Return a reason as the CRD takes it; others' reasons are only theirs to form."""
     return re.sub(r"[^A-Za-z0-9_]", "", reason).lstrip("0123456789_")[:256]
-
-
-def _text(time: datetime) -> str:
-    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _time(text: str) -> datetime:
-    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)

@@ -6,7 +6,7 @@ What the API server's own rules refuse is refused here too, so that the operator
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from orderflow_model.findings import Finding, InvalidResource, Severity
+from orderflow_model.findings import Finding, InvalidResourceError, Severity
 from orderflow_model.flow import OrderFlow
 from orderflow_model.lint.flow import lint
 from orderflow_model.loading.load import parse_flow
@@ -48,7 +48,7 @@ def validate(raw: Object, ownership: OwnershipIndex, objects: Objects) -> Valida
     """Judge a flow as the API server has it, by itself, by what is there of it and by what other flows have."""
     try:
         flow = parse_flow(_known(raw))
-    except InvalidResource as refused:
+    except InvalidResourceError as refused:
         return Validation(None, INVALID, refused.findings)
     findings = lint(flow)
     errors = tuple(one for one in (*findings, *_same_objects(flow)) if one.severity is Severity.ERROR)

@@ -39,7 +39,7 @@ class Task:
 async def migrate(admin_uri: str, flow: OrderFlow, passwords: Mapping[str, str]) -> None:
     """Bring the schemas of a flow on this machine up to date; `passwords` are by service name.
 
-    Safe to run again and side by side. Raises `MigrationFailed`, `CannotConnect` and `InvalidUri`.
+    Safe to run again and side by side. Raises `MigrationFailed`, `CannotConnect` and `InvalidUriError`.
     """
     name = flow.metadata.name
     tasks = [

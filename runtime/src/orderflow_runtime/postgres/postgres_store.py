@@ -126,7 +126,7 @@ class _Line:
 
 
 class PostgresStore:
-    """A `Store` in one schema; `uri` is of the service's own role. Raises `InvalidUri`."""
+    """A `Store` in one schema; `uri` is of the service's own role. Raises `InvalidUriError`."""
 
     def __init__(self, uri: str, schema: str) -> None:
         self._uri = PostgresUri.parse(uri)
