@@ -14,6 +14,7 @@ from collections.abc import Coroutine, Iterable
 from starlette.types import ASGIApp
 
 from orderflow_model import environment
+from orderflow_runtime.backoff import Backoff
 from orderflow_runtime.core.event_log import Log, LogUnavailable
 from orderflow_runtime.core.retryable import Retryable
 from orderflow_runtime.core.store import Store
@@ -48,6 +49,8 @@ _HOUSEKEEPING_SECONDS = 10.0
 _PACE, _PACE_AT_THE_END = 0.005, 0.05
 """Seconds from batch to batch, at least. Nobody waits for the events of a service that publishes none."""
 _ROTATE_SECONDS = 3600.0
+_FIRST_WAIT, _LONGEST_WAIT = 0.1, 5.0
+"""For Kafka, before commands are taken."""
 _LAST_SPANS_SECONDS = 2.0
 
 
@@ -179,12 +182,13 @@ class Process:
 
     async def _take_commands(self, intake: CommandBus) -> None:
         """Commit commands as soon as Kafka tells how many partitions, and so shards, the first topic has."""
+        backoff = Backoff(_FIRST_WAIT, _LONGEST_WAIT)
         while not intake.shards:
             try:
                 intake.shards = await self._log.partitions_of(self._topics[0])
             except LogUnavailable as error:
                 logger.warning("waiting for Kafka: %s", error)
-                await asyncio.sleep(1)
+                await asyncio.sleep(backoff.next_wait())
         await intake.run()
 
     async def _keep_house(self) -> None:

@@ -19,6 +19,20 @@ class Backoff(StrEnum):
     LINEAR = "Linear"
     FIXED = "Fixed"
 
+    def delay(self, first: float, longest: float, retry: int) -> float:
+        """Return the wait before the retry with this number, from 1, in the unit of `first` and `longest`.
+
+        The runtime shortens it by a random part, so that events that failed together do not come back together.
+        """
+        match self:
+            case Backoff.FIXED:
+                nominal = first
+            case Backoff.LINEAR:
+                nominal = first * retry
+            case _:
+                nominal = first * 2.0 ** min(retry - 1, 40)
+        return min(nominal, longest)
+
 
 class OnExhausted(StrEnum):
     """What becomes of an event after its last retry."""

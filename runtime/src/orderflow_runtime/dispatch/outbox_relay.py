@@ -7,6 +7,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 
+from orderflow_runtime.backoff import Backoff
 from orderflow_runtime.core.event_log import Partition
 from orderflow_runtime.core.retryable import Retryable
 from orderflow_runtime.core.store import OutboxRow, Store
@@ -59,12 +60,12 @@ class Relay:
             await self._relay()
 
     async def _relay(self) -> None:
-        wait = _SOONEST
+        pace = Backoff(_SOONEST, _LATEST)
         while True:
-            found = await self._drain()
-            wait = _SOONEST if found else min(wait * 2, _LATEST)
+            if await self._drain():
+                pace.reset()
             try:
-                async with asyncio.timeout(wait):
+                async with asyncio.timeout(pace.next_wait()):
                     await self._woken.wait()
             except TimeoutError:
                 continue

@@ -14,6 +14,7 @@ from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import islice
 
+from orderflow_runtime.backoff import Backoff
 from orderflow_runtime.core.event_log import (
     PATIENCE_SECONDS,
     Log,
@@ -133,7 +134,7 @@ class Publications:
                 await self._give_up_part(part, refusals[place].reason)
 
     async def _refusals(self, parts: Sequence[_Part]) -> dict[int, Refusal]:
-        messages, wait = [message for _, message in parts], _FIRST_WAIT
+        messages, backoff = [message for _, message in parts], Backoff(_FIRST_WAIT, _LONGEST_WAIT)
         while messages:
             try:
                 await self._log.publish(messages)
@@ -141,10 +142,10 @@ class Publications:
                 self._note(None)
                 return {refusal.place: refusal for refusal in refused.refusals}
             except LogUnavailable as error:
+                wait = backoff.next_wait()
                 logger.warning("cannot publish %d messages, trying again in %.1f s: %s", len(messages), wait, error)
                 self._note(error)
                 await asyncio.sleep(wait)
-                wait = min(wait * 2, _LONGEST_WAIT)
             else:
                 break
         self._note(None)

@@ -5,7 +5,7 @@ from datetime import timedelta
 from random import Random
 
 from orderflow_model.service_config import DeliveryConfig
-from orderflow_model.spec.delivery import Backoff, OnExhausted
+from orderflow_model.spec.delivery import OnExhausted
 
 
 @dataclass(frozen=True)
@@ -26,14 +26,5 @@ class RetryPolicy:
 
     def delay(self, attempts: int) -> timedelta:
         """Give the wait after the attempt with this number, from 1."""
-        nominal = min(self._nominal(attempts), self.delivery.max_delay_ms)
+        nominal = self.delivery.backoff.delay(self.delivery.delay_ms, self.delivery.max_delay_ms, attempts)
         return timedelta(milliseconds=nominal * (0.5 + self.random.random() / 2))
-
-    def _nominal(self, attempts: int) -> float:
-        match self.delivery.backoff:
-            case Backoff.FIXED:
-                return self.delivery.delay_ms
-            case Backoff.LINEAR:
-                return self.delivery.delay_ms * attempts
-            case _:
-                return self.delivery.delay_ms * 2.0 ** min(attempts - 1, 40)

@@ -8,6 +8,7 @@ import hashlib
 import logging
 import uuid
 
+from orderflow_runtime.backoff import Backoff
 from orderflow_runtime.core.event_log import Message, Partition
 from orderflow_runtime.core.retryable import Retryable
 from orderflow_runtime.core.store import DeadLetter, Store, storable
@@ -16,7 +17,7 @@ from orderflow_runtime.tracing.trace_context import trace_of
 
 logger = logging.getLogger(__name__)
 
-_WAIT_SECONDS = 1.0
+_FIRST_WAIT, _LONGEST_WAIT = 0.1, 5.0
 
 
 class Unsent:
@@ -30,13 +31,14 @@ class Unsent:
     async def give_up(self, message: Message, reason: str) -> Message:
         """Note that a message is given up, and return its letter; waits for Postgres as long as it is away."""
         letter = self._letter(message, storable(reason))
+        backoff = Backoff(_FIRST_WAIT, _LONGEST_WAIT)
         while True:
             try:
                 await self._store.record_dead_letter(letter)
                 break
             except Retryable as error:
                 logger.warning("a dead letter is not noted yet: %s", error)
-                await asyncio.sleep(_WAIT_SECONDS)
+                await asyncio.sleep(backoff.next_wait())
         headers = [*message.headers, (UNSENT, b"true")]
         return dead_letter_message(letter, self._service, self._dead_letter_topic, message.key, headers, message.value)
 

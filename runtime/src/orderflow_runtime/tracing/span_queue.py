@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
 
+from orderflow_runtime.backoff import Backoff
 from orderflow_runtime.tracing.trace_context import Trace
 
 logger = logging.getLogger(__name__)
@@ -119,7 +120,7 @@ class SpanQueue:
 
     def _until_taken(self, request: bytes, count: int) -> None:
         """Send one request until it is taken; once closing, try no more than once."""
-        wait = _FIRST_WAIT
+        backoff = Backoff(_FIRST_WAIT, _LONGEST_WAIT)
         while True:
             try:
                 return self._send(request)
@@ -127,11 +128,11 @@ class SpanQueue:
                 self.dropped += count
                 return logger.warning("the collector refuses %d spans: %s", count, error)
             except Away as error:
+                wait = backoff.next_wait()
                 logger.info("the collector of traces is away, trying again in %.0f s: %s", wait, error)
             if self._closing.wait(wait):
                 self.dropped += count
                 return None
-            wait = min(wait * 2, _LONGEST_WAIT)
 
 
 def _let_others() -> None:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+from orderflow_runtime.backoff import Backoff
 from orderflow_runtime.core.event_log import PATIENCE_SECONDS, Log, LogRefuses, LogUnavailable, Partition
 from orderflow_runtime.core.retryable import Retryable
 from orderflow_runtime.core.store import Conflict, Lease, Store, StoreRefuses, StoreUnavailable
@@ -136,12 +137,14 @@ class Worker:
             self._reporting.cancel()
 
     async def _work(self, stopping: asyncio.Event) -> None:
-        wait = _FIRST_WAIT
+        backoff = Backoff(_FIRST_WAIT, _LONGEST_WAIT)
         while not stopping.is_set():
             try:
                 await self._step()
-                wait, self._trouble, self._refused_since = _FIRST_WAIT, "", None
+                self._trouble, self._refused_since = "", None
+                backoff.reset()
             except Retryable as error:
+                wait = backoff.next_wait()
                 logger.warning("taking everything anew in %.2f s: %s: %s", wait, type(error).__name__, error)
                 self._trouble = str(error)
                 self._parts.metrics.recoveries.labels(type(error).__name__).inc()
@@ -150,7 +153,6 @@ class Worker:
                     await self._leave()
                 self._bear(error)
                 await asyncio.sleep(wait)
-                wait = min(wait * 2, _LONGEST_WAIT)
 
     def _bear(self, error: Exception) -> None:
         """Raise an error by which we are not let in once it has lasted."""

@@ -4,7 +4,7 @@ The alerts wait for these times; all are in seconds.
 """
 
 from orderflow_model.flow import OrderFlow
-from orderflow_model.spec.delivery import Backoff, Delivery
+from orderflow_model.spec.delivery import Delivery
 from orderflow_model.spec.saga import Saga
 from orderflow_model.spec.services import Service
 
@@ -18,8 +18,9 @@ def delivery_of(flow: OrderFlow, service: Service) -> Delivery:
 
 def longest_retries(delivery: Delivery) -> float:
     """Return how long an event may be tried: all its delays at their longest, and each attempt to its timeout."""
-    delays = sum(_delay(delivery, retry) for retry in range(1, delivery.retries + 1))
-    return delays + (delivery.retries + 1) * _seconds(delivery.timeout.milliseconds)
+    first, longest = delivery.delay.milliseconds, delivery.max_delay.milliseconds
+    delays = sum(delivery.backoff.delay(first, longest, retry) for retry in range(1, delivery.retries + 1))
+    return _seconds(delays + (delivery.retries + 1) * delivery.timeout.milliseconds)
 
 
 def parked(delivery: Delivery) -> float:
@@ -47,18 +48,5 @@ def past_deadline(saga: Saga) -> float:
     return min(_MOST, max(_LEAST, _seconds(saga.deadline.milliseconds) / 10))
 
 
-def _delay(delivery: Delivery, retry: int) -> float:
-    """Return the wait by the runtime's retry policy, in seconds, without its jitter, which only shortens."""
-    first = delivery.delay.milliseconds
-    match delivery.backoff:
-        case Backoff.FIXED:
-            nominal = float(first)
-        case Backoff.LINEAR:
-            nominal = float(first * retry)
-        case _:
-            nominal = first * 2.0 ** min(retry - 1, 40)
-    return min(nominal, delivery.max_delay.milliseconds) / 1000
-
-
-def _seconds(milliseconds: int) -> float:
+def _seconds(milliseconds: float) -> float:
     return milliseconds / 1000
