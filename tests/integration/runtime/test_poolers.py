@@ -47,11 +47,12 @@ async def idle_servers(uri: str, count: int) -> AsyncIterator[None]:
 
 @pytest.mark.parametrize("mode", ["transaction", "statement"])
 @pytest.mark.parametrize("turn", ["0", "1"])
-async def test_a_pool_of_transactions_is_refused_by_the_store(site: Site, mode: str, turn: str) -> None:
+@pytest.mark.parametrize("servers", [2, 4])
+async def test_a_pool_of_transactions_is_refused_by_the_store(site: Site, mode: str, turn: str, servers: int) -> None:
     """A service that would share its session says so and the way round, whichever server the pool takes next."""
     with pool(site, mode, server_round_robin=turn):
         store = site.store()
-        async with idle_servers(site.settings("tiny").env["ORDERFLOW_DATABASE_URL"], 4):
+        async with idle_servers(site.settings("tiny").env["ORDERFLOW_DATABASE_URL"], servers):
             with pytest.raises(StoreUnavailable, match=WORDS):
                 await store.start()
             with pytest.raises(StoreUnavailable, match=WORDS):
@@ -59,26 +60,31 @@ async def test_a_pool_of_transactions_is_refused_by_the_store(site: Site, mode: 
         await store.stop()
 
 
-async def test_a_pool_of_transactions_is_seen_while_others_use_it(site: Site) -> None:
+@pytest.mark.parametrize("turn", ["0", "1"])
+@pytest.mark.parametrize("size", ["2", "8"])
+async def test_a_pool_of_transactions_is_seen_while_others_use_it(site: Site, size: str, turn: str) -> None:
     """Other clients of the same pool, who take its servers from under us, hide nothing."""
-    with pool(site, "transaction", default_pool_size="4"):
+    with pool(site, "transaction", default_pool_size=size, server_round_robin=turn):
         uri = site.settings("tiny").env["ORDERFLOW_DATABASE_URL"]
 
-        async def use() -> None:
+        async def use(used: asyncio.Event) -> None:
             client = await asyncpg.connect(uri, statement_cache_size=0)
             try:
                 while True:
                     await client.execute("SELECT pg_sleep(0.002)")
+                    used.set()
             finally:
                 client.terminate()
 
-        others = [asyncio.create_task(use()) for _ in range(3)]
-        await asyncio.sleep(0.2)
-        for _ in range(10):
-            store = site.store()
-            with pytest.raises(StoreUnavailable, match=WORDS):
-                await store.start()
-            await store.stop()
+        all_used = [asyncio.Event() for _ in range(3)]
+        others = [asyncio.create_task(use(used)) for used in all_used]
+        async with idle_servers(uri, int(size)):
+            await asyncio.gather(*(used.wait() for used in all_used))
+            for _ in range(20):
+                store = site.store()
+                with pytest.raises(StoreUnavailable, match=WORDS):
+                    await store.start()
+                await store.stop()
         for other in others:
             other.cancel()
         await asyncio.wait(others)
