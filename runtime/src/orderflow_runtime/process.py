@@ -154,6 +154,11 @@ class Process:
             if self._spans is not None:
                 await asyncio.to_thread(self._spans.close, _LAST_SPANS_SECONDS)
 
+    def look(self) -> None:
+        """Look now for what is due, and for what is to be tidied up, instead of when the next look is planned."""
+        self._source.poll_due_in(0)
+        self._source.wake()
+
     def _alive(self) -> bool:
         return self._worker.stalled_for < STALLED_AFTER
 

@@ -14,7 +14,7 @@ from orderflow_contracts.envelope import Envelope, Header
 from orderflow_contracts.event import Event
 from orderflow_model.service_config import ServiceConfig
 from orderflow_runtime.core.event_log import Log, Message, Record, unpack
-from orderflow_runtime.dispatch.effects import Clock, Publisher
+from orderflow_runtime.dispatch.effects import Publisher
 from orderflow_runtime.dispatch.execution import HandlerPolicy, handler_table
 from orderflow_runtime.dispatch.outbound_calls import OutboundCalls
 from orderflow_runtime.dispatch.publications import Publications
@@ -23,27 +23,17 @@ from orderflow_runtime.dispatch.unsent import Unsent
 from orderflow_runtime.observability.metrics import Metrics
 from orderflow_runtime.observability.traced_messages import TracedDispatcher, TracedLog
 from orderflow_runtime.observability.traced_requests import traced_calls
+from orderflow_runtime.testing.clock import FakeClock
+from orderflow_runtime.testing.faults import Faults
+from orderflow_runtime.testing.memory_log import MemoryCluster, MemoryLog
+from orderflow_runtime.testing.memory_store import MemoryStore
 from orderflow_runtime.tracing.span_queue import SpanQueue
 from orderflow_runtime.tracing.tracer import Tracer
 from orderflow_runtime.worker.batch_source import BatchSource
 from orderflow_runtime.worker.worker import Parts, Worker
-from support.runtime.memory import Faults, MemoryStore
-from support.runtime.memory_log import MemoryCluster, MemoryLog
 from support.runtime.tiny import EFFECT, Done, Keyed, Outside, Pat, Put, Script, tiny_config, tiny_service
 
 _NUMBERS = itertools.count(1)
-
-
-class CountingClock(Clock):
-    """Ids in order, and one time."""
-
-    def now(self) -> datetime:
-        """Give always the same time."""
-        return datetime(2026, 1, 1, tzinfo=UTC)
-
-    def new_id(self, key: str) -> str:
-        """Give the next."""
-        return f"id-{next(_NUMBERS)}"
 
 
 @dataclass
@@ -96,6 +86,7 @@ class Bench:
         self.tracer = Tracer("t", self.config.tracing, spans)
         topics = {channel.topic: partitions for channel in (*self.config.subscribes, *self.config.publishes)}
         self.cluster = MemoryCluster(topics | {self.config.dead_letter_topic: 1})
+        self.clock = FakeClock()
         self.faults = Faults()
         self.store = MemoryStore(now, self.faults)
         self.script = Script()
@@ -114,7 +105,7 @@ class Bench:
             self.config.service,
             self.config.dead_letter_topic,
             handler_table(tiny_service(self.script, self.outside)),
-            Publisher("/t/tiny", topics, CountingClock(), self.tracer),
+            Publisher("/t/tiny", topics, self.clock, self.tracer),
             RetryPolicy(self.config.delivery),
         )
 
@@ -125,7 +116,7 @@ class Bench:
         events: dict[str, type[Event]] = dict(zip(topics, (Put, Pat), strict=True))
         source = BatchSource(log, self.store, events)
         service = tiny_service(self.script, self.outside)
-        metrics = Metrics(CountingClock().now)
+        metrics = Metrics(self.clock.now)
         outbound_calls = OutboundCalls(
             traced_calls(service.calls, self.tracer), self.store, policy.retry, source.wake, metrics.called
         )
@@ -175,7 +166,7 @@ class Bench:
         """Give what was published for good: each event id once, by key, in the log's order."""
         seen: set[bytes] = set()
         found: defaultdict[str, list[int]] = defaultdict(list)
-        for record in self.cluster.all(self.config.publishes[0].topic):
+        for record in self.cluster.records_of(self.config.publishes[0].topic):
             event_id = dict(record.headers)["ce_id"]
             if event_id not in seen:
                 seen.add(event_id)
@@ -184,7 +175,7 @@ class Bench:
 
     def letters(self) -> list[dict[str, Any]]:
         """Give the dead letters: their headers, `key` and `value`."""
-        records = self.cluster.all(self.config.dead_letter_topic)
+        records = self.cluster.records_of(self.config.dead_letter_topic)
         return [dict(record.headers) | {"key": record.key, "value": record.value} for record in records]
 
     def owed(self) -> list[Message]:

@@ -1,6 +1,6 @@
 """A service with one table that does to each event what the event says: the runtime's tests run it.
 
-Its handlers speak SQL that Postgres runs and that `memory.MemoryStore` only notes, so both tiers share it.
+Its handlers speak SQL that Postgres runs and that `MemoryStore` only notes, so both tiers share it.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence

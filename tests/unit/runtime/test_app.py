@@ -25,8 +25,8 @@ from orderflow_runtime.core.store import Conflict, StoreUnavailable
 from orderflow_runtime.dispatch.effects import Clock
 from orderflow_runtime.service import Service
 from orderflow_runtime.settings import Misconfigured, Settings
+from orderflow_runtime.testing.memory_log import MemoryLog
 from support.flow.fleet import until
-from support.runtime.memory_log import MemoryLog
 from support.runtime.running import Bench
 from support.runtime.tiny import Put, Script, tiny_config, tiny_service
 

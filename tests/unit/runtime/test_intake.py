@@ -14,8 +14,8 @@ from orderflow_runtime.dispatch.commands import MOST_WAITING, CommandBus
 from orderflow_runtime.dispatch.effects import Publisher
 from orderflow_runtime.dispatch.outbox_relay import Relay
 from orderflow_runtime.service import EventTooLarge, Reply, Unavailable
-from support.runtime.memory_log import MemoryLog
-from support.runtime.running import Bench, CountingClock
+from orderflow_runtime.testing.memory_log import MemoryLog
+from support.runtime.running import Bench
 from support.runtime.tiny import Done, Refused, tiny_service
 
 SHARDS = 3
@@ -30,7 +30,7 @@ async def intake(bench: Bench, relayed: Iterable[int] = range(SHARDS), **command
     relay = Relay(bench.publications(log), bench.store, lambda: owned)
     topics: dict[type[Event], str] = {Done: bench.config.publishes[0].topic}
     handlers = tiny_service(bench.script).commands | commands
-    publisher = Publisher("/t/tiny", topics, CountingClock())
+    publisher = Publisher("/t/tiny", topics, bench.clock)
     taking = CommandBus(handlers, bench.store, publisher, "first", SHARDS, relay.wake, lambda _: None)
     tasks = [asyncio.create_task(taking.run()), asyncio.create_task(relay.run())]
     yield taking
@@ -132,7 +132,8 @@ async def test_a_read_that_fails_for_now_is_unavailable_too(error: Exception) ->
     """An endpoint that only looks gets the same word."""
     bench = Bench()
     async with intake(bench) as taking:
-        assert await taking.read("SELECT 1")
+        bench.store.rows["SELECT 1"] = [{"value": 1}]
+        assert await taking.read("SELECT 1") == [{"value": 1}]
         bench.faults.add("read", error)
         with pytest.raises(Unavailable):
             await taking.read("SELECT 1")

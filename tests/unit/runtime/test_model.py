@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from orderflow_runtime.core.event_log import LogUnavailable
 from orderflow_runtime.core.store import Conflict, StoreUnavailable
-from support.runtime.memory import Faults
+from orderflow_runtime.testing.faults import Faults
 from support.runtime.running import Bench, Instance
 from support.runtime.tiny import Pat, Put, tiny_config
 

@@ -9,8 +9,8 @@ from orderflow_runtime.core.event_log import LogRefuses, LogUnavailable, Message
 from orderflow_runtime.core.store import OutboxRow, StoreRefuses
 from orderflow_runtime.dispatch import publications
 from orderflow_runtime.dispatch.outbox_relay import Relay
+from orderflow_runtime.testing.memory_log import MemoryLog
 from orderflow_runtime.worker import worker
-from support.runtime.memory_log import MemoryLog
 from support.runtime.running import Bench
 from support.runtime.tiny import Put
 

@@ -51,7 +51,7 @@ async def test_an_event_with_odd_metadata_is_handled_and_the_metadata_counted(
         await bench.until(bench.done, "its event is published")
     assert not bench.letters()
     assert ignored(bench) == counted
-    (record,) = bench.cluster.all(bench.config.publishes[0].topic)
+    (record,) = bench.cluster.records_of(bench.config.publishes[0].topic)
     assert len(dict(record.headers)["traceparent"] or b"") == len(PARENT)
     assert "tracestate" not in dict(record.headers)
 
@@ -64,7 +64,7 @@ async def test_a_dead_letter_keeps_so_many_headers_and_those_that_are_read_first
     bench.send(Put(thing="k", n=1), headers=[*[("h\udcff", b"v")] * 5_000, *attributes])
     async with bench.running():
         await bench.until(bench.letters, "the letter")
-    (record,) = bench.cluster.all(bench.config.dead_letter_topic)
+    (record,) = bench.cluster.records_of(bench.config.dead_letter_topic)
     kept = [header for header in record.headers if not header[0].startswith(dead_letters.PREFIX)]
     assert kept[-len(attributes) - 1 : -1] == attributes
     assert {name for name, _ in kept[: -len(attributes) - 1]} == {"h\\xff"}
@@ -92,7 +92,7 @@ async def test_an_event_in_any_form_is_handled_once_also_after_a_wait_and_from_i
     bench.send(Put(thing="k", n=1), headers=headers, value=body)
     async with bench.running():
         await bench.until(bench.letters, "the letter")
-        (letter,) = bench.cluster.all(bench.config.dead_letter_topic)
+        (letter,) = bench.cluster.records_of(bench.config.dead_letter_topic)
         back: Header = ("orderflow-redrive-of", dict(letter.headers)[dead_letters.LETTER_ID])
         kept = [header for header in letter.headers if not header[0].startswith(dead_letters.PREFIX)]
         bench.send(Put(thing="k", n=1), headers=[*kept, back], value=letter.value)

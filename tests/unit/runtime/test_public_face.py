@@ -15,6 +15,9 @@ from typing import Any
 import pytest
 
 import orderflow_runtime
+from orderflow_runtime import testing
+from orderflow_runtime.core.event_log import Log
+from orderflow_runtime.core.store import Store
 from support.tools.pages import code_blocks
 
 CLIENTS = ("aiokafka", "asyncpg", "uvicorn", "uvloop", "prometheus_client", "orderflow_runtime.app")
@@ -48,7 +51,7 @@ def takers(found: Any) -> Iterator[tuple[Callable[..., Any], str]]:
         if hasattr(found, "__dataclass_fields__"):
             yield found, inspect.getdoc(found) or ""
         for name, member in vars(found).items():
-            if not name.startswith("_") and isinstance(member, (FunctionType, classmethod)):
+            if not name.startswith("_") and name not in PORTS and isinstance(member, (FunctionType, classmethod)):
                 yield getattr(found, name), inspect.getdoc(member) or ""
 
 
@@ -61,9 +64,18 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field
 
 from orderflow_contracts.event import PERSONAL, Upcaster
+import asyncio
+
 from orderflow_runtime import *
+from orderflow_runtime.core.event_log import Message
+from orderflow_runtime.testing import *
 """
-FACES = [("orderflow_runtime", name) for name in orderflow_runtime.__all__]
+FACES = [
+    *(("orderflow_runtime", name) for name in orderflow_runtime.__all__),
+    *(("orderflow_runtime.testing", name) for name in testing.__all__),
+]
+PORTS = vars(Log) | vars(Store)
+"""Their methods are described once, at the port."""
 
 
 def namespace() -> dict[str, Any]:

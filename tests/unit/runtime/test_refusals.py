@@ -13,7 +13,8 @@ from orderflow_runtime.dispatch.dead_letters import UNSENT
 from orderflow_runtime.dispatch.effects import Publisher
 from orderflow_runtime.kafka.refusals import CODES, Whose, whose, words
 from orderflow_runtime.service import EventTooLarge
-from support.runtime.running import Bench, CountingClock
+from orderflow_runtime.testing import FakeClock
+from support.runtime.running import Bench
 from support.runtime.tiny import Done, Pat, Put
 
 PRODUCE = """
@@ -52,7 +53,7 @@ def test_an_error_without_a_code_is_the_clusters() -> None:
 
 def done_of(bench: Bench, key: str) -> list[int]:
     """Give what was published of a key, repeats left out."""
-    records = bench.cluster.all_records(bench.config.publishes[0].topic)
+    records = bench.cluster.records_of(bench.config.publishes[0].topic)
     found = {dict(r.headers)["ce_id"]: Done.decode(r.value or b"", 1).n for r in records if r.key == key.encode()}
     return list(found.values())
 
@@ -69,7 +70,7 @@ async def test_a_refused_topic_waits_alone_and_goes_on_in_order() -> None:
         await bench.until(lambda: topic in instance.worker.hindrance, "it is told")
         assert instance.worker.ready
         assert instance.worker.refused == {topic: 20}
-        assert not bench.cluster.all_records(topic)
+        assert not bench.cluster.records_of(topic)
         del bench.cluster.refused[topic]
         await bench.until(lambda: len(done_of(bench, "k0")) == 10, "it is published")
         await bench.until(lambda: not instance.worker.hindrance, "nothing is told any more")
@@ -113,13 +114,13 @@ async def test_a_message_that_no_topic_takes_becomes_a_dead_letter() -> None:
         for n in (1, 1_000_000, 2):
             bench.send(Put(thing="k", n=n))
         await bench.until(lambda: len(done_of(bench, "k")) == 2, "the others are published")
-        await bench.until(lambda: bench.cluster.all_records(bench.config.dead_letter_topic), "its letter is")
+        await bench.until(lambda: bench.cluster.records_of(bench.config.dead_letter_topic), "its letter is")
         assert instance.worker.ready
         await bench.until(lambda: not bench.store.state.outbox, "nothing is owed")
     (row,) = bench.store.state.dead.values()
     assert (row.letter.type, row.letter.key) == ("DONE", "k")
     assert "takes no message like this" in row.letter.reason
-    (letter,) = bench.cluster.all_records(bench.config.dead_letter_topic)
+    (letter,) = bench.cluster.records_of(bench.config.dead_letter_topic)
     assert Done.decode(letter.value or b"", 1).n == 1_000_000
     assert UNSENT in dict(letter.headers)
 
@@ -134,7 +135,7 @@ async def test_a_letter_that_is_refused_itself_waits() -> None:
         await bench.until(lambda: letters in instance.worker.hindrance, "it is told")
         assert bench.store.state.outbox
         del bench.cluster.limits[letters]
-        await bench.until(lambda: bench.cluster.all_records(letters), "the letter is written")
+        await bench.until(lambda: bench.cluster.records_of(letters), "the letter is written")
         await bench.until(lambda: not bench.store.state.outbox, "nothing is owed")
 
 
@@ -194,7 +195,7 @@ def test_a_batch_is_never_larger_than_it_is_counted() -> None:
 def test_an_event_that_the_resource_says_is_too_large_is_not_even_committed() -> None:
     """Where the topic's limit is known, making the event fails, which is an attempt of what made it."""
     events: dict[type[Event], str] = {Done: "t.done"}
-    publisher = Publisher("/t/tiny", events, CountingClock(), limits={"t.done": 600})
+    publisher = Publisher("/t/tiny", events, FakeClock(), limits={"t.done": 600})
     assert batch_bytes([publisher.message(Done(thing="k", n=1))]) <= 600
     with pytest.raises(EventTooLarge, match=r"t\.done takes 600 at most"):
         publisher.message(Done(thing="k", n=1, do=("x" * 400,)))

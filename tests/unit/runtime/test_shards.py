@@ -9,8 +9,8 @@ import pytest
 from orderflow_runtime.core.event_log import Message, Partition, Position
 from orderflow_runtime.core.store import StoreUnavailable
 from orderflow_runtime.postgres.lock_membership import SHARDS, LockedShards
+from orderflow_runtime.testing.memory_log import MemoryCluster, MemoryLog
 from support.flow.fleet import until
-from support.runtime.memory_log import MemoryCluster, MemoryLog
 
 
 @dataclass
@@ -86,7 +86,7 @@ async def test_nothing_is_read_and_all_is_published(member: Member) -> None:
     assert await shards.resume({Partition("", 1): Position(5)}) == {Partition("", 1): Position(5)}
     await shards.report({})
     await shards.publish([Message("out", b"k", [], b"v")])
-    assert len(member.cluster.all("out")) == 1
+    assert len(member.cluster.records_of("out")) == 1
     await shards.stop()
     assert not shards.joined()
     assert not shards.assigned()

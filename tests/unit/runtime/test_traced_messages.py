@@ -29,7 +29,7 @@ def told() -> Told:
 
 def published(bench: Bench) -> list[Record]:
     """What the service has published."""
-    return bench.cluster.all(bench.config.publishes[0].topic)
+    return bench.cluster.records_of(bench.config.publishes[0].topic)
 
 
 def attributes(span: Span) -> dict[str, Any]:

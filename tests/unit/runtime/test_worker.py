@@ -6,7 +6,7 @@ import pytest
 
 from orderflow_runtime.core.event_log import LogUnavailable, Message, Partition, Position, pack, unpack
 from orderflow_runtime.core.store import Conflict, Fenced, StoreUnavailable
-from support.runtime.memory import Faults
+from orderflow_runtime.testing.faults import Faults
 from support.runtime.running import Bench, message
 from support.runtime.tiny import Done, Pat, Put, tiny_config
 

@@ -130,7 +130,11 @@ def unpack_headers(stored: bytes) -> list[Header]:
 
 
 class LogUnavailable(Retryable):
-    """Kafka does not answer or refuses for now; what was to be published must be published again."""
+    """Kafka does not answer or refuses for now; what was to be published must be published again.
+
+    Example:
+        >>> Faults().add("publish", LogUnavailable("the broker is away"))
+    """
 
 
 PATIENCE_SECONDS = 30.0

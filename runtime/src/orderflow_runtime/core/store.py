@@ -16,7 +16,11 @@ from orderflow_runtime.tracing.trace_context import NONE, Trace
 
 
 class StoreUnavailable(Retryable):
-    """Postgres does not answer; whether a commit under way happened is not known."""
+    """Postgres does not answer; whether a commit under way happened is not known.
+
+    Example:
+        >>> Faults().add("committed", StoreUnavailable("the connection was lost"))
+    """
 
 
 class StoreRefuses(StoreUnavailable):

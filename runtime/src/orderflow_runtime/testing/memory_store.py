@@ -1,19 +1,15 @@
-"""A store in memory, for the runtime's core at memory speed and with faults at every step; the log is memory_log.py.
+"""A store in memory, for a service's core at memory speed and with faults at every step; the log is `memory_log.py`.
 
-Both keep the ports' promises (`orderflow_runtime.core.event_log`, `.store`) with real isolation: a transaction works on
-a copy that becomes the state at its commit. Tests raise the ports' errors, or stop time, through `Faults` by step
-names: begin open claim close commit committed (the commit happened, its answer is lost) acquire release backlog
-pending_calls due note start resume fetch publish published (all written, the answer is lost).
+It keeps the promises of its port (`core/store.py`) with real isolation: a transaction works on a copy that becomes the
+state at its commit. It runs no SQL: the handlers' statements are noted, and queries find what a test laid out.
 """
 
 import asyncio
 import time
 import uuid
-from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from operator import itemgetter
 from typing import Any
 
 from orderflow_runtime.core.event_log import (
@@ -39,27 +35,10 @@ from orderflow_runtime.core.store import (
 )
 from orderflow_runtime.core.work_item import Identity, InboxRow
 from orderflow_runtime.postgres.queries import MAX_REDRIVES
+from orderflow_runtime.testing.faults import Faults
 from orderflow_runtime.tracing.trace_context import read_trace
 
-
-class Faults:
-    """What goes wrong, by step: `add` scripts it, `always` decides at every step."""
-
-    def __init__(self) -> None:
-        self._scripted: defaultdict[str, list[BaseException | None]] = defaultdict(list)
-        self.always: Callable[[str], None] = lambda _: None
-        self.seen: list[str] = []
-
-    def add(self, step: str, *errors: BaseException | None) -> None:
-        """Raise these at the next passes of the step; None lets one pass."""
-        self._scripted[step] += errors
-
-    def at(self, step: str) -> None:
-        """Pass a step."""
-        self.seen.append(step)
-        self.always(step)
-        if self._scripted[step] and (error := self._scripted[step].pop(0)) is not None:
-            raise error
+Rows = dict[str, Sequence[Mapping[str, Any]]]
 
 
 @dataclass(slots=True)
@@ -82,7 +61,7 @@ class LetterRow:
 
 @dataclass
 class State:
-    """A service's schema; `statements` are the handlers' own, in order."""
+    """A service's schema; `statements` are the handlers' own with their arguments, in order."""
 
     offsets: dict[Partition, OffsetRow] = field(default_factory=dict)
     inbox: set[Identity] = field(default_factory=set)
@@ -97,22 +76,22 @@ class State:
     last_id: int = 0
 
     def copy(self) -> "State":
-        """Give a copy that changes by itself."""
+        """Return a copy that changes by itself."""
         copied = {name: getattr(self, name).copy() for name in self.__dataclass_fields__ if name != "last_id"}
         copied["offsets"] = {p: replace(row) for p, row in self.offsets.items()}
         return State(**copied, last_id=self.last_id)
 
     def new_id(self) -> int:
-        """Give the next identity."""
+        """Return the next identity."""
         self.last_id += 1
         return self.last_id
 
     def blocked_keys(self) -> set[str]:
-        """Give the keys with parked items."""
+        """Return the keys with parked items."""
         return {row.key for row, _, _ in self.parked.values()}
 
     def heads(self, partitions: Collection[Partition]) -> list[tuple[float, ParkedRow]]:
-        """Give the first parked item of every key, with its due time."""
+        """Return the first parked item of every key, with its due time."""
         first: dict[str, int] = {}
         for number, (row, _, _) in sorted(self.parked.items()):
             first.setdefault(row.key, number)
@@ -125,15 +104,16 @@ class State:
 class MemoryTransaction:
     """A `BatchTransaction` on a copy of the state."""
 
-    def __init__(self, state: State, now: Callable[[], float], faults: Faults) -> None:
+    def __init__(self, state: State, now: Callable[[], float], faults: Faults, rows: Rows) -> None:
         self.state = state
         self._now = now
         self._faults = faults
+        self._rows = rows
 
-    async def fetch(self, query: str, *args: object) -> list[Any]:
-        """Note the query; nothing is found."""
+    async def fetch(self, query: str, *args: object) -> Sequence[Mapping[str, Any]]:
+        """Note the query, and return what was laid out for it."""
         await self.execute(query, *args)
-        return []
+        return self._rows.get(query, ())
 
     async def execute(self, query: str, *args: object) -> None:
         """Note the statement."""
@@ -221,10 +201,24 @@ class MemoryTransaction:
 
 
 class MemoryStore:
-    """A `Store`; several workers may share one, as instances share a schema. `now` is the database's clock."""
+    """A `Store`; several workers may share one, as instances share a schema.
+
+    `state` is all that is committed. `rows` is what queries find, by the query's text: a query not in it finds nothing.
+
+    Args:
+        now: The database's clock, in seconds.
+        faults: What goes wrong in it.
+
+    Example:
+        >>> store = MemoryStore()
+        >>> store.rows["SELECT points FROM points WHERE order_id = $1"] = [{"points": 12}]
+        >>> asyncio.run(store.read("SELECT points FROM points WHERE order_id = $1", "o1"))
+        [{'points': 12}]
+    """
 
     def __init__(self, now: Callable[[], float] = time.monotonic, faults: Faults | None = None) -> None:
         self.state = State()
+        self.rows: Rows = {}
         self.now = now
         self.faults = faults or Faults()
         self._one_at_a_time = asyncio.Lock()
@@ -252,7 +246,7 @@ class MemoryStore:
     async def backlog(
         self, partitions: Collection[Partition], intake: bool, published: Sequence[int], held: Sequence[int]
     ) -> list[OutboxRow]:
-        """Give the oldest rows, few at a time."""
+        """Return the oldest rows, few at a time."""
         async with self._one_at_a_time:
             self.faults.at("backlog")
             _forget(self.state, published)
@@ -260,26 +254,27 @@ class MemoryStore:
             return [OutboxRow(i, m) for i, (p, kind, m) in rows if kind is intake and p in partitions][:3]
 
     async def pending_calls(self, partitions: Collection[Partition]) -> list[CallRow]:
-        """Give intents."""
+        """Return intents."""
         self.faults.at("pending_calls")
         return [call for call in self.state.calls.values() if call.shard in partitions]
 
     async def due(self, partitions: Collection[Partition], limit: int) -> Due:
-        """Give what is due."""
+        """Return what is due."""
         self.faults.at("due")
         now, heads = self.now(), self.state.heads(partitions)
-        timers = [(due, at, p, *rest) for at, (p, due, *rest) in self.state.timers.items() if p in partitions]
-        waits = [due - now for due, *_ in (*heads, *timers)]
+        timers = sorted((due, at) for at, (shard, due, *_) in self.state.timers.items() if shard in partitions)
+        waits = [due - now for due, _ in heads] + [due - now for due, _ in timers]
         parked = [row for due, row in heads if due <= now]
-        fired = [
-            TimerRow(p, name, key, payload, read_trace(trace))
-            for due, (key, name), p, payload, trace in sorted(timers, key=itemgetter(0, 1))
-            if due <= now
-        ]
+        fired = [self._timer(at) for due, at in timers if due <= now]
         return Due(parked[:limit], fired[:limit], min(waits) if waits else None)
 
+    def _timer(self, at: tuple[str, str]) -> TimerRow:
+        shard, _, payload, trace = self.state.timers[at]
+        key, name = at
+        return TimerRow(shard, name, key, payload, read_trace(trace))
+
     async def neglected(self, topics: Collection[str]) -> frozenset[Partition]:
-        """Give what waits on other topics, at once."""
+        """Return what waits on other topics, at once."""
         state = self.state
         waiting = {shard for shard, *_ in state.outbox.values()} | {row.shard for row, *_ in state.parked.values()}
         waiting |= {shard for shard, *_ in state.timers.values()} | {call.shard for call in state.calls.values()}
@@ -300,7 +295,7 @@ class MemoryStore:
         """Commit a copy of the state."""
         async with self._one_at_a_time:
             self.faults.at("begin")
-            tx = MemoryTransaction(self.state.copy(), self.now, self.faults)
+            tx = MemoryTransaction(self.state.copy(), self.now, self.faults, self.rows)
             yield tx
             self.faults.at("commit")
             self.state = tx.state
@@ -308,10 +303,10 @@ class MemoryStore:
 
     intake_transaction = transaction
 
-    async def read(self, query: str, *args: object) -> list[Any]:
-        """Find nothing but a count of what is parked."""
+    async def read(self, query: str, *args: object) -> Sequence[Mapping[str, Any]]:
+        """Return what was laid out for the query."""
         self.faults.at("read")
-        return [{"value": len(self.state.parked)}]
+        return self.rows.get(query, ())
 
     async def rotate_inbox(self, keep_days: int) -> None:
         """Keep everything."""

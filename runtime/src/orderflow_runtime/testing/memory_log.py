@@ -1,4 +1,7 @@
-"""A log in memory, beside the store of memory.py and with the same faults."""
+"""A log in memory, with groups whose members come and go, and faults at every step; the store is `memory_store.py`.
+
+It keeps the promises of its port (`core/event_log.py`), order by topic and key among them.
+"""
 
 import asyncio
 import time
@@ -17,13 +20,22 @@ from orderflow_runtime.core.event_log import (
     Stretch,
     partition_of,
 )
-from support.runtime.memory import Faults
+from orderflow_runtime.testing.faults import Faults
 
 
 class MemoryCluster:
-    """The records of all topics, and the groups' members; `topics` gives the number of partitions.
+    """A Kafka: the records of all topics, and the groups' members.
 
     None stands at offsets that hold no record: where a transaction ended, or compaction took one.
+
+    Args:
+        topics: The number of each topic's partitions, by name.
+
+    Example:
+        >>> cluster = MemoryCluster({"orders": 2})
+        >>> record = cluster.append(Message("orders", b"o1", [], b"{}"))
+        >>> [found.key for found in cluster.records_of("orders")]
+        [b'o1']
     """
 
     def __init__(self, topics: Mapping[str, int]) -> None:
@@ -39,13 +51,13 @@ class MemoryCluster:
         self.limits: dict[str, int] = {}
         """The largest value that a topic takes."""
 
-    def all_records(self, topic: str) -> list[Record]:
-        """Give the records of a topic."""
-        rows = [row for number in range(self.topics[topic]) for row in self.records[Partition(topic, number)]]
-        return [record for record in rows if record is not None]
-
     def refusal(self, place: int, message: Message) -> Refusal | None:
-        """Tell why a message is refused."""
+        """Return why a message is refused, if it is.
+
+        Args:
+            place: Its place among those published together.
+            message: The message.
+        """
         if reason := self.refused.get(message.topic):
             return Refusal(place, False, reason)
         if len(message.value) > self.limits.get(message.topic, 10**9):
@@ -53,7 +65,11 @@ class MemoryCluster:
         return None
 
     def append(self, message: Message) -> Record:
-        """Write one record."""
+        """Write one record, and return it.
+
+        Args:
+            message: What to write, and to which topic.
+        """
         number = partition_of(message.key or b"", self.topics[message.topic])
         partition = Partition(message.topic, number)
         headers = tuple(message.headers)
@@ -64,18 +80,30 @@ class MemoryCluster:
         return record
 
     def end_transaction(self, topic: str) -> None:
-        """Write the marker of an end into each partition."""
+        """Write a marker, as at the end of a producer's transaction, into each partition.
+
+        Args:
+            topic: The topic's name.
+        """
         for number in range(self.topics[topic]):
             self._append(Partition(topic, number), None)
 
     def make_anew(self, topic: str) -> None:
-        """Delete a topic with all it holds, and create it again."""
+        """Delete a topic with all it holds, and create it again.
+
+        Args:
+            topic: The topic's name.
+        """
         self.ids[topic] = uuid.uuid4()
         for partition in [p for p in self.records if p.topic == topic]:
             del self.records[partition]
 
-    def all(self, topic: str) -> list[Record]:
-        """Give a topic's records, partition by partition."""
+    def records_of(self, topic: str) -> list[Record]:
+        """Return a topic's records, partition by partition.
+
+        Args:
+            topic: The topic's name.
+        """
         return [r for p in sorted(self.records) if p.topic == topic for r in self.records[p] if r is not None]
 
     def _append(self, partition: Partition, record: Record | None) -> None:
@@ -84,13 +112,21 @@ class MemoryCluster:
         self.arrived = asyncio.Event()
 
     async def rebalance(self, group: str) -> None:
-        """Deal out the partitions anew: everyone gives back, then whoever is a member by then gets."""
+        """Deal out the partitions anew: everyone gives back, then whoever is a member by then gets.
+
+        Args:
+            group: The group's name.
+        """
         for member in list(self.groups[group]):
             await member.revoke()
         self._deal(self.groups[group])
 
     def kick(self, member: "MemoryLog") -> None:
-        """Take a member's seat without its knowledge: it goes on as a zombie, its partitions go to the others."""
+        """Take a member's seat without its knowledge: it goes on as a zombie, its partitions go to the others.
+
+        Args:
+            member: Who is thrown out.
+        """
         others = [m for m in self.groups[member.group] if m is not member]
         self.groups[member.group] = others
         self._deal(others)
@@ -104,7 +140,20 @@ class MemoryCluster:
 
 
 class MemoryLog:
-    """A `Log`: one member of a group on a `MemoryCluster`."""
+    """A `Log`: one member of a group on a `MemoryCluster`.
+
+    Args:
+        cluster: Where its records are.
+        group: The group that it is of.
+        topics: What it reads.
+        faults: What goes wrong in it.
+
+    Example:
+        >>> log = MemoryLog(MemoryCluster({"orders": 2}), "loyalty", ["orders"])
+        >>> asyncio.run(log.publish([Message("orders", b"o1", [], b"{}")]))
+        >>> len(log.cluster.records_of("orders"))
+        1
+    """
 
     def __init__(
         self, cluster: MemoryCluster, group: str, topics: Collection[str], faults: Faults | None = None
@@ -128,11 +177,11 @@ class MemoryLog:
         await self.cluster.rebalance(self.group)
 
     def assigned(self) -> frozenset[Partition]:
-        """Give what is assigned."""
+        """Return what is assigned."""
         return self._assigned
 
     def unread(self) -> Mapping[str, str]:
-        """Give what the cluster does not let be read."""
+        """Return what the cluster does not let be read."""
         return {topic: why for topic, why in self.cluster.unread.items() if topic in self.topics}
 
     def joined(self) -> bool:
@@ -140,7 +189,11 @@ class MemoryLog:
         return self._joined
 
     def assign(self, partitions: Collection[Partition]) -> None:
-        """Get partitions, still paused."""
+        """Get partitions, still paused, as the group deals them out.
+
+        Args:
+            partitions: All that it has from now on.
+        """
         self._assigned, self._joined = frozenset(partitions), True
         self._positions = {p: n for p, n in self._positions.items() if p in self._assigned}
 
@@ -163,7 +216,7 @@ class MemoryLog:
         return Position(0, topic_id) if is_other else at._replace(topic_id=topic_id)
 
     async def fetch(self, limit: int, wait: float) -> list[Stretch]:
-        """Give what is there, or wait for it."""
+        """Return what is there, or wait for it."""
         self.faults.at("fetch")
         arrived = self.cluster.arrived
         if not (found := self._take(limit)):
@@ -198,11 +251,11 @@ class MemoryLog:
         self.reported |= offsets
 
     def ends(self) -> Mapping[Partition, int]:
-        """Give the ends as they are."""
+        """Return the ends as they are."""
         return {partition: len(self.cluster.records[partition]) for partition in self.assigned()}
 
     async def partitions_of(self, topic: str) -> int:
-        """Give the number."""
+        """Return the number."""
         self.faults.at("metadata")
         return self.cluster.topics[topic]
 
