@@ -14,7 +14,7 @@ from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 from orderflow_cli.servers.kafka import Kafka
 from orderflow_runtime.app import kafka_settings
 from orderflow_runtime.core.event_log import LogUnavailable, Message, Partition, Position, partition_of
-from orderflow_runtime.kafka import clients, writing
+from orderflow_runtime.kafka import aiokafka_compat, writing
 from orderflow_runtime.kafka.kafka_log import KafkaLog, KafkaSettings
 from support.flow.fleet import until
 from support.records.poison import Poisoner, Wire
@@ -229,7 +229,7 @@ async def test_a_broker_that_freezes_holds_up_neither_publishing_nor_closing(
     """What no answer comes for is given up in time, and what is begun anew afterwards finds the broker again."""
     monkeypatch.setattr(writing, "_ANSWER_SECONDS", 2.0)
     monkeypatch.setattr(writing, "_ALIVE_SECONDS", 2.0)
-    monkeypatch.setattr(clients, "_CLOSE_SECONDS", 1.0)
+    monkeypatch.setattr(aiokafka_compat, "_CLOSE_SECONDS", 1.0)
     topic = f"{flow_name}.done"
     admin = AdminClient({"bootstrap.servers": private_kafka.bootstrap})
     await asyncio.to_thread(lambda: admin.create_topics([NewTopic(topic, 1)])[topic].result(30))

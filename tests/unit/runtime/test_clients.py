@@ -11,7 +11,7 @@ from aiokafka.protocol.admin import ApiVersionResponse_v0, ListGroupsRequest
 from aiokafka.protocol.metadata import MetadataRequest_v1, MetadataResponse_v1
 
 from orderflow_runtime.core.event_log import LogUnavailable, Message
-from orderflow_runtime.kafka.clients import Connection
+from orderflow_runtime.kafka.aiokafka_compat import Connection
 from orderflow_runtime.kafka.kafka_log import KafkaLog, KafkaSettings
 
 

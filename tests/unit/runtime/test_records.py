@@ -1,11 +1,15 @@
 """Reading record batches: whatever bytes a producer gives header names, every record of the batch is read."""
 
+import subprocess
+import sys
+
+import aiokafka
 import pytest
-from aiokafka.consumer import fetcher
 from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 
-from orderflow_runtime.kafka import kafka_log
-from orderflow_runtime.kafka.records import Batches
+from orderflow_runtime.kafka.aiokafka_compat import Batches
+from orderflow_runtime.kafka.kafka_log import KafkaLog, KafkaSettings
+from orderflow_runtime.settings import Misconfigured
 
 HEADERS = [("nAme", b"1"), ("null", None), ("emptY", b""), ("é", b"\xff")]
 
@@ -27,10 +31,24 @@ def read(data: bytes) -> list[tuple[object, ...]]:
     return found
 
 
-def test_kafka_logs_read_by_this_reader() -> None:
-    """Whoever imports the Kafka log has aiokafka read by `Batches`."""
-    assert kafka_log.KafkaLog is not None
-    assert fetcher.MemoryRecords is Batches
+def test_a_kafka_log_reads_by_this_reader_and_an_import_changes_nothing() -> None:
+    """What aiokafka is for others in a process stays so until a log is made."""
+    code = """
+from aiokafka.consumer import fetcher
+before = fetcher.MemoryRecords
+from orderflow_runtime.kafka.kafka_log import KafkaLog, KafkaSettings
+assert fetcher.MemoryRecords is before
+KafkaLog(KafkaSettings("nowhere:1", "g", ()))
+assert fetcher.MemoryRecords is not before
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_an_aiokafka_whose_inside_is_not_known_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service would run on and fail somewhere; so it does not start, and says what to install."""
+    monkeypatch.setattr(aiokafka, "__version__", "0.15.0")
+    with pytest.raises(Misconfigured, match=r"aiokafka 0\.15\.0 is installed.*0\.14\.x"):
+        KafkaLog(KafkaSettings("nowhere:1", "g", ()))
 
 
 def test_a_batch_with_odd_header_names_reads_like_one_without() -> None:

@@ -16,13 +16,11 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListen
 from aiokafka.errors import KafkaConnectionError, KafkaError, NoOffsetForPartitionError
 
 from orderflow_runtime.core.event_log import LogRefuses, LogUnavailable, Message, Partition, Position, Revoked, Stretch
-from orderflow_runtime.kafka import clients, records
+from orderflow_runtime.kafka import aiokafka_compat, clients
 from orderflow_runtime.kafka.reading import Reader
 from orderflow_runtime.kafka.writing import Writer
 
 logger = logging.getLogger(__name__)
-clients.install()
-records.install()
 
 REQUEST_BYTES = 4 * 1024 * 1024
 """A dead letter is one event at the broker's limit and its reason."""
@@ -75,6 +73,7 @@ class KafkaLog(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
     """A `Log` on a Kafka cluster."""
 
     def __init__(self, settings: KafkaSettings) -> None:
+        aiokafka_compat.install()
         self._settings = settings
         self._consumer: AIOKafkaConsumer | None = None
         self._writer = Writer(self._new_producer)
@@ -103,7 +102,7 @@ class KafkaLog(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
         self._reader = Reader(consumer)
         await consumer.start()
         consumer.subscribe(topics=list(self._settings.topics), listener=self)
-        await consumer._subscription.wait_for_assignment()
+        await aiokafka_compat.wait_for_assignment(consumer)
 
     def assigned(self) -> frozenset[Partition]:
         """Give this member's partitions."""
@@ -200,7 +199,7 @@ class KafkaLog(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
         consumer, self._consumer, self._reader, self._heard = self._consumer, None, None, ()
         self._assigned, self._joined = frozenset(), False
         if consumer is not None:
-            await clients.close_consumer(consumer)
+            await aiokafka_compat.close_consumer(consumer)
         await self._writer.close()
 
     def _new_consumer(self) -> AIOKafkaConsumer:
@@ -231,7 +230,7 @@ class KafkaLog(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
             try:
                 await producer.start()
             except BaseException:
-                await clients.close_producer(producer)
+                await aiokafka_compat.close_producer(producer)
                 raise
             return producer
 

@@ -31,7 +31,7 @@ from aiokafka.protocol.offset import OffsetRequest
 from aiokafka.protocol.types import Boolean, CompactArray, CompactString, Int16, Int32, Schema, TaggedFields
 
 from orderflow_runtime.core.event_log import Mark, Partition
-from orderflow_runtime.kafka.records import Batches
+from orderflow_runtime.kafka.aiokafka_compat import Batches
 
 _CONSUMER, _LATEST, _READ_UNCOMMITTED = -1, -1, 0
 _UNKNOWN = uuid.UUID(int=0)

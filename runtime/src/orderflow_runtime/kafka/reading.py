@@ -17,11 +17,12 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.client import AIOKafkaClient, ConnectionGroup
+from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError, TopicAuthorizationFailedError, UnknownTopicOrPartitionError
 
 from orderflow_runtime.core.event_log import LogUnavailable, Partition, Position, Record, Stretch
 from orderflow_runtime.kafka import lineage
+from orderflow_runtime.kafka.aiokafka_compat import client_of, leader_connection, state_of
 from orderflow_runtime.kafka.refusals import words
 
 logger = logging.getLogger(__name__)
@@ -45,7 +46,7 @@ class Reader:
 
     @property
     def _client(self) -> AIOKafkaClient:
-        return self._consumer._client
+        return client_of(self._consumer)
 
     def hold(self, partitions: Collection[TopicPartition]) -> None:
         """Read nothing of newly assigned partitions yet, nor ask where the group would."""
@@ -160,13 +161,12 @@ class Reader:
         return found
 
     def _state(self, tp: TopicPartition) -> Any:
-        return self._consumer._subscription.subscription.assignment.state_value(tp)
+        return state_of(self._consumer, tp)
 
     def _source(self, partition: Partition) -> tuple[int, object]:
         """Give in which epoch of its leader it is read, and on which connection: others may have another log."""
         tp = TopicPartition(*partition)
-        leader = self._client.cluster.leader_for_partition(tp)
-        return self._state(tp).leader_epoch, self._client._conns.get((leader, ConnectionGroup.DEFAULT))
+        return self._state(tp).leader_epoch, leader_connection(self._client, tp)
 
     async def _verify(self, turned: Mapping[Partition, Position]) -> None:
         """Raise `LogUnavailable` where a log is another: of those that `turned` to another source all is asked at once.

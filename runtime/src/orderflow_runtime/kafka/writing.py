@@ -27,7 +27,7 @@ from orderflow_runtime.core.event_log import (
     partition_of,
     record_bytes,
 )
-from orderflow_runtime.kafka import clients
+from orderflow_runtime.kafka.aiokafka_compat import close_producer
 from orderflow_runtime.kafka.refusals import Whose, whose, words
 
 logger = logging.getLogger(__name__)
@@ -90,7 +90,7 @@ class Writer:
         """Let the producer go; what it has not written is in the outbox."""
         producer, self._producer = self._producer, None
         if producer is not None:
-            await clients.close_producer(producer)
+            await close_producer(producer)
 
     async def _write(self, places: Sequence[_Place], refusals: dict[int, Refusal]) -> list[_Failure]:
         """Write what can be written now and return what failed, by partition."""
