@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import against
 import aiohttp
 import cost
 import limit_kafka
@@ -189,12 +190,19 @@ def main() -> None:
         description="What the flow can do on this machine, and what Kafka and Postgres alone could."
     )
     parser.add_argument("--quick", action="store_true", help="fewer orders: for a look, not for figures to quote")
+    parser.add_argument("--against", metavar="REF", help="only compare today's build with this commit's, by turns")
     parser.add_argument("--output", type=Path, default=ROOT / "artifacts" / "bench.json")
     arguments = parser.parse_args()
     with scratch_directory() as folder:
-        found = uvloop.run(bench(QUICK if arguments.quick else FULL, folder))
-    found["quick"] = arguments.quick
+        found = uvloop.run(_run(arguments.against, arguments.quick, folder))
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
-    print(table(found))
+    written = json.loads(arguments.output.read_bytes()) if arguments.against and arguments.output.exists() else {}
+    arguments.output.write_text(json.dumps(written | found, indent=2) + "\n", encoding="utf-8")
+    print(against.table(found["against"]) if arguments.against else table(found))
     print(f"written to {arguments.output}")
+
+
+async def _run(ref: str | None, quick: bool, folder: Path) -> dict[str, Any]:
+    if ref is None:
+        return await bench(QUICK if quick else FULL, folder) | {"quick": quick}
+    return {"against": await against.compare(ROOT, ref, against.QUICK if quick else against.FULL, folder)}
