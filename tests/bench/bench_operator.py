@@ -22,6 +22,7 @@ import psutil
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for `support`, as pytest has it
 
 from orderflow_model.loading.load import parse_flow
+from orderflow_model.postgres_uri import PostgresUri
 from orderflow_operator.resources.build_context import BuildContext, Database
 from orderflow_operator.resources.desired import desired
 from orderflow_operator.resources.secret import build_database
@@ -217,7 +218,8 @@ async def writes_alone(api: Api, namespace: str, flows: int) -> float:
 def objects_of(raw: Json) -> list[Json]:
     """Give all that the operator makes of a flow."""
     flow = parse_flow({key: value for key, value in raw.items() if key != "status"})
-    secrets = [build_database(flow, one.name, "postgresql://a:b@db.example/shop", "pw") for one in flow.spec.services]
+    admin = PostgresUri.parse("postgresql://a:b@db.example/shop")
+    secrets = [build_database(flow, one.name, admin, "pw") for one in flow.spec.services]
     return [*secrets, *desired(flow, BuildContext(keda=True, database=Database()))]
 
 

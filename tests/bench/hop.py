@@ -13,7 +13,7 @@ import uvloop
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from orderflow_runtime.core.event_log import Message, partition_of, unpack
-from orderflow_runtime.kafka.kafka_log import BATCH_BYTES
+from orderflow_runtime.kafka.writing import BATCH_BYTES
 
 
 async def run(bootstrap: str, source: str, target: str, template: Message) -> None:
