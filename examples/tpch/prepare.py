@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 SKUS = 100  # the reference shop's shelf: SKU-0001 to SKU-0100
 # By n_nationkey, from ALGERIA to UNITED STATES.
-COUNTRIES = tuple("DZ AR BR CA EG ET FR DE IN ID IR IQ JP JO KE MA MZ PE CN RO SA VN RU GB US".split())  # noqa: SIM905 (readable)
+COUNTRIES = tuple("DZ AR BR CA EG ET FR DE IN ID IR IQ JP JO KE MA MZ PE CN RO SA VN RU GB US".split())  # noqa: SIM905 - readable
 UNSERVED = "XX"
 
 _ORDERS = {"o_orderkey": "order_key", "o_custkey": "customer_key"}

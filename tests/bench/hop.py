@@ -54,4 +54,4 @@ async def send(
 
 
 if __name__ == "__main__":
-    uvloop.run(run(*sys.argv[1:4], unpack(Path(sys.argv[4]).read_bytes())[0]))  # type: ignore[call-arg]
+    uvloop.run(run(*sys.argv[1:4], unpack(Path(sys.argv[4]).read_bytes())[0]))  # type: ignore[call-arg]  # the arguments are text

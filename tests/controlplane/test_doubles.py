@@ -67,7 +67,7 @@ async def test_a_pods_command_runs_with_its_environment_and_files(api: Api, name
     """Variables, references, mounted files, names of the network and the pod's own address are as the pod has them."""
     env = [
         {"name": "FILE", "value": "/etc/some/file"},
-        {"name": "HOST", "value": "0.0.0.0"},  # noqa: S104  (in a pod)
+        {"name": "HOST", "value": "0.0.0.0"},  # noqa: S104 - in a pod
         {"name": "PORT", "value": "8080"},
         {"name": "BROKER", "value": "kafka:9093"},
         {"name": "SECRET", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}},

@@ -85,7 +85,7 @@ async def test_a_broken_event_is_repaired_and_redriven(fleet: ShopInCluster, sho
     by_hand.send(fleet, created, value=created.encode()[:-7])
     for service in ("inventory", "notification"):
         await eventually(
-            lambda name=service: fleet.count(f"SELECT count(*) FROM {name}.dead_letters WHERE state = 'Dead'"),  # noqa: S608  (a fixed name)
+            lambda name=service: fleet.count(f"SELECT count(*) FROM {name}.dead_letters WHERE state = 'Dead'"),  # noqa: S608 - a fixed name
             f"{service} has given it up",
         )
         _redrive(fleet, service, json.loads(created.encode()), tmp_path)

@@ -104,7 +104,7 @@ async def test_events_are_counted_as_the_inboxes_have_them(fleet: Fleet, scraped
     published: defaultdict[str, float] = defaultdict(float)
     seen: defaultdict[str, set[Any]] = defaultdict(set)
     for service, samples in scraped.items():
-        rows = await fleet.fetch(f'SELECT type, id FROM "{schema_name(service)}".inbox')  # noqa: S608  (a fixed name)
+        rows = await fleet.fetch(f'SELECT type, id FROM "{schema_name(service)}".inbox')  # noqa: S608 - a fixed name
         inbox: defaultdict[str, int] = defaultdict(int)
         for row in rows:
             inbox[row["type"]] += 1
@@ -160,7 +160,7 @@ async def test_money_stock_and_calls_are_told_as_they_are(fleet: Fleet, scraped:
     assert total(scraped["inventory"], "orderflow_stock_reserved") == 0
     for service in ("payment", "notification"):
         answered = await fleet.fetch(
-            f"SELECT substr(type, 6) AS kind, count(*) AS n FROM {service}.journal WHERE what = 'ANSWERED' GROUP BY 1"  # noqa: S608  (a fixed name)
+            f"SELECT substr(type, 6) AS kind, count(*) AS n FROM {service}.journal WHERE what = 'ANSWERED' GROUP BY 1"  # noqa: S608 - a fixed name
         )
         for row in answered:
             told = total(scraped[service], "orderflow_calls_total", kind=row["kind"], outcome="known")

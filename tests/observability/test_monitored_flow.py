@@ -52,7 +52,7 @@ class Monitored:
         found: set[str] = set()
         for service in self.flow.spec.services:
             address = self.fleet.url(f"{service.name}-0", "/metrics")
-            with urllib.request.urlopen(address, timeout=10) as answer:  # noqa: S310  (our own process, on loopback)
+            with urllib.request.urlopen(address, timeout=10) as answer:  # noqa: S310 - our own process, on loopback
                 text = answer.read().decode()
             found |= set(re.findall(r"^# TYPE (\S+)", text, re.MULTILINE))
             found |= set(re.findall(r"^([a-z_]+)(?:\{| )", text, re.MULTILINE))

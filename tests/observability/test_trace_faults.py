@@ -141,7 +141,7 @@ async def _until_dead(fleet: Fleet, name: str) -> None:
 async def _dead(fleet: Fleet, service: str, key: str, redrives: int = 0) -> dict[str, Any]:
     """Wait for a key's dead letter, and give its row."""
     query = (
-        f'SELECT id, trace FROM "{service}".dead_letters '  # noqa: S608  (a fixed name)
+        f'SELECT id, trace FROM "{service}".dead_letters '  # noqa: S608 - a fixed name
         "WHERE key = $1 AND state = 'Dead' AND redrives = $2"
     )
     await until(lambda: fleet.fetch(query, key, redrives), "the event is given up")

@@ -15,7 +15,7 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import from_json, to_json
 
 
-class Undecodable(ValueError):  # noqa: N818  (it is a finding about bytes, and reads as one)
+class Undecodable(ValueError):  # noqa: N818 - it is a finding about bytes, and reads as one
     """Bytes that are not the event they claim to be; `str()` is the reason, fit for a header."""
 
 

@@ -221,7 +221,7 @@ Example:
 """
 
 
-class OutcomeUnknown(Exception):  # noqa: N818  (it is a state of knowledge, not a fault)
+class OutcomeUnknown(Exception):  # noqa: N818 - it is a state of knowledge, not a fault
     """A call may or may not have happened. The runtime asks `Port.lookup` with the same key, and never assumes.
 
     Example:
@@ -299,7 +299,7 @@ class Call:
     handler: OutcomeHandler
 
 
-class EventTooLarge(Exception):  # noqa: N818  (it says what the event is)
+class EventTooLarge(Exception):  # noqa: N818 - it says what the event is
     """A handler made an event that its topic would not take: put large content elsewhere and publish where it is.
 
     An event's JSON may have 900,000 bytes, and no more than the resource lets its topic take. A command that made one
@@ -312,7 +312,7 @@ class EventTooLarge(Exception):  # noqa: N818  (it says what the event is)
     """
 
 
-class Unavailable(Exception):  # noqa: N818  (it is a state, and passes)
+class Unavailable(Exception):  # noqa: N818 - it is a state, and passes
     """The command was not committed, or whether it was is not known: the client may repeat it with its same key.
 
     Example:

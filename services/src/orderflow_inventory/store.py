@@ -39,13 +39,13 @@ _TURN = "WITH turn AS MATERIALIZED (SELECT pg_advisory_xact_lock('stock'::regcla
 
 _LOCK_STOCK = f"""{_TURN}
 SELECT s.sku, s.on_hand FROM turn, stock AS s
-WHERE s.sku = ANY($1::text[]) ORDER BY s.sku FOR UPDATE OF s"""  # noqa: S608  (joins constants)
+WHERE s.sku = ANY($1::text[]) ORDER BY s.sku FOR UPDATE OF s"""  # noqa: S608 - joins constants
 
 _MOVE_STOCK = f"""{_TURN}
 UPDATE stock AS s SET
     on_hand = s.on_hand + row.on_hand, reserved = s.reserved + row.reserved, sold = s.sold + row.sold
 FROM turn, unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[]) AS row (sku, on_hand, reserved, sold)
-WHERE s.sku = row.sku"""  # noqa: S608  (joins constants)
+WHERE s.sku = row.sku"""  # noqa: S608 - joins constants
 
 
 async def load(tx: Transaction, order_ids: Sequence[str]) -> dict[str, Reservation]:

@@ -10,7 +10,7 @@ from orderflow_order.measures import BEGAN, MEASURES
 from orderflow_runtime import Service, Settings, main
 from orderflow_shop.events import OrderCancelled, OrderCompleted, OrderCreated
 
-WEBHOOK_SECRET = "ORDER_WEBHOOK_SECRET"  # noqa: S105  (the variable's name)
+WEBHOOK_SECRET = "ORDER_WEBHOOK_SECRET"  # noqa: S105 - the variable's name
 DEFAULT_DEADLINE = timedelta(minutes=15)
 
 

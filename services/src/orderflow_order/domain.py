@@ -101,7 +101,7 @@ class Step:
     timer: Timer = Timer.KEEP
 
 
-class OrderRefusal(Exception):  # noqa: N818  (an answer to a caller, not a fault)
+class OrderRefusal(Exception):  # noqa: N818 - an answer to a caller, not a fault
     """A request that the order's state does not allow; `str()` says what would."""
 
 

@@ -12,7 +12,7 @@ _COLUMNS = (*_ASKED, "captured", "refunded", "cancelled", "attempt", "reference"
 
 _LOAD = f"""
 SELECT {", ".join(_COLUMNS)}
-FROM payment WHERE order_id = ANY($1::text[]) ORDER BY order_id FOR UPDATE"""  # noqa: S608  (joins constants)
+FROM payment WHERE order_id = ANY($1::text[]) ORDER BY order_id FOR UPDATE"""  # noqa: S608 - joins constants
 
 _INSERT = f"""
 WITH added AS (
@@ -20,7 +20,7 @@ WITH added AS (
     SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[],
         $6::bigint[], $7::bigint[], $8::bool[], $9::int[], $10::text[])
     ON CONFLICT DO NOTHING RETURNING 1)
-SELECT count(*) AS added FROM added"""  # noqa: S608  (joins constants)
+SELECT count(*) AS added FROM added"""  # noqa: S608 - joins constants
 
 _CHANGING = ("order_id", "state", "token", "captured", "refunded", "cancelled", "attempt", "reference")
 

@@ -25,7 +25,7 @@ _LAST_REQUESTS_SECONDS = 3
 
 def open_ledger(state: str | None, seed: int) -> Ledger:
     """Return the ledger, with what it remembers in the file `state`."""
-    random = Random(seed)  # noqa: S311  (it draws simulated faults)
+    random = Random(seed)  # noqa: S311 - it draws simulated faults
     if state is None:
         return Ledger(random)
     path = Path(state)

@@ -121,7 +121,7 @@ class OrderCreated(OrderEvent):
 
     TYPE = "ORDER_CREATED"
     VERSION = 2
-    UPCASTERS = {1: _created_v1}  # noqa: RUF012  (declared ClassVar by the base)
+    UPCASTERS = {1: _created_v1}  # noqa: RUF012 - declared ClassVar by the base
 
     customer: Customer
     lines: Lines

@@ -193,7 +193,7 @@ async def all_buried(fleet: Fleet, sent: dict[At, Wire]) -> None:
         expected = {at: wire for at, wire in sent.items() if at[0] in topics}
 
         async def buried(name: str = service.name, count: int = len(expected)) -> bool:
-            return (await fleet.fetch(f'SELECT count(*) AS n FROM "{name}".dead_letters'))[0]["n"] >= count  # noqa: S608
+            return (await fleet.fetch(f'SELECT count(*) AS n FROM "{name}".dead_letters'))[0]["n"] >= count  # noqa: S608 - services' names
 
         await until(buried, f"{len(expected)} dead letters of {service.name}", 120)
         await until(lambda name=service.name: outbox_is_empty(fleet, name), "all is published")
@@ -208,7 +208,7 @@ async def all_buried(fleet: Fleet, sent: dict[At, Wire]) -> None:
 
 async def outbox_is_empty(fleet: Fleet, service: str) -> bool:
     """Whether a service owes nothing."""
-    return (await fleet.fetch(f'SELECT count(*) AS n FROM "{service}".outbox'))[0]["n"] == 0  # noqa: S608
+    return (await fleet.fetch(f'SELECT count(*) AS n FROM "{service}".outbox'))[0]["n"] == 0  # noqa: S608 - services' names
 
 
 async def test_repaired_records_end_their_orders_when_redriven(fleet: Fleet) -> None:

@@ -123,7 +123,7 @@ def repair(letters: Path, events: dict[str, Any]) -> str:
 
 async def states(fleet: Fleet, service: str) -> list[tuple[str, int]]:
     """The state and the number of redrives of each of a service's dead letters."""
-    rows = await fleet.fetch(f'SELECT state, redrives FROM "{service}".dead_letters ORDER BY id')  # noqa: S608  (test names)
+    rows = await fleet.fetch(f'SELECT state, redrives FROM "{service}".dead_letters ORDER BY id')  # noqa: S608 - test names
     return [(row["state"], row["redrives"]) for row in rows]
 
 

@@ -14,7 +14,7 @@ from support.flow.orders import Shop, order, order_id_of
 from support.records import by_hand
 
 HAPPY = (
-    "ORDER_CREATED STOCK_RESERVED PAYMENT_PROCESSED INVENTORY_UPDATED SHIPMENT_CREATED ORDER_COMPLETED".split()  # noqa: SIM905  (one line)
+    "ORDER_CREATED STOCK_RESERVED PAYMENT_PROCESSED INVENTORY_UPDATED SHIPMENT_CREATED ORDER_COMPLETED".split()  # noqa: SIM905 - one line
 )
 
 Line = dict[str, Any]
@@ -149,7 +149,7 @@ async def test_nothing_of_a_person_is_told_of_a_poisoned_order(shop: Shop) -> No
 
     async def reasons() -> list[str]:
         queries = [
-            f"SELECT reason FROM {service}.{table} WHERE key = $1"  # noqa: S608  (fixed names)
+            f"SELECT reason FROM {service}.{table} WHERE key = $1"  # noqa: S608 - fixed names
             for service in ("inventory", "notification")
             for table in ("dead_letters", "journal")
         ]

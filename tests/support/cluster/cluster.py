@@ -17,7 +17,7 @@ ALLOWED = "ORDERFLOW_E2E_CONTEXT"
 Json = dict[str, Any]
 
 
-class CommandFailed(AssertionError):  # noqa: N818  (it says what happened)
+class CommandFailed(AssertionError):  # noqa: N818 - it says what happened
     """A command that did not do what it was asked."""
 
 

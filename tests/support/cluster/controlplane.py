@@ -93,10 +93,10 @@ class ControlPlane:
 
     def _ready(self) -> bool:
         headers = {"Authorization": f"Bearer {self.token}"}
-        request = urllib.request.Request(f"{self.url}/readyz", headers=headers)  # noqa: S310  (our own server)
-        context = ssl._create_unverified_context()  # noqa: S323  (our own server, on loopback)
+        request = urllib.request.Request(f"{self.url}/readyz", headers=headers)  # noqa: S310 - our own server
+        context = ssl._create_unverified_context()  # noqa: S323 - our own server, on loopback
         try:
-            with urllib.request.urlopen(request, timeout=2, context=context) as answer:  # noqa: S310  (as above)
+            with urllib.request.urlopen(request, timeout=2, context=context) as answer:  # noqa: S310 - as above
                 return answer.status == 200
         except (OSError, urllib.error.URLError):
             return False

@@ -19,11 +19,11 @@ from orderflow_cli.servers.child_process import kill_tree, spawn
 from support.cluster.api import Api, Json
 
 _IMAGE_ENV = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1"}
-_EVERY_ADDRESS = "0.0.0.0"  # noqa: S104  (as the pod's specification has it; mapped to the pod's own address)
+_EVERY_ADDRESS = "0.0.0.0"  # noqa: S104 - as the pod's specification has it; mapped to the pod's own address
 _KNOWN = {"configMapKeyRef", "secretKeyRef", "fieldRef"}
 
 
-class MissingReference(Exception):  # noqa: N818  (a state that passes)
+class MissingReference(Exception):  # noqa: N818 - a state that passes
     """A ConfigMap, Secret or key that the pod names is not there: the container waits for it."""
 
 

@@ -26,7 +26,7 @@ _MEANWHILE = (404, 409, 422)  # gone, edited or being deleted by now: another ev
 _LATER = (KafkaException, TimeoutError, aiohttp.ClientError, ConnectionError)
 
 
-class Refused(Exception):  # noqa: N818  (it is what Strimzi answers)
+class Refused(Exception):  # noqa: N818 - it is what Strimzi answers
     """What Strimzi says it will not do: reason and message of the condition."""
 
     def __init__(self, reason: str, message: str) -> None:

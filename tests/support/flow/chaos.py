@@ -57,7 +57,7 @@ async def kill_and_restart(fleet: Fleet, name: str, how: signal.Signals = signal
 async def freeze_until_replaced(fleet: Fleet, name: str) -> None:
     """Stop an instance in its tracks, and let it go on when another has all its leases: it knows nothing of that."""
     offsets = f'"{schema_name(name.rpartition("-")[0])}".offsets'
-    query = f"SELECT 1 FROM {offsets} WHERE owner = $1"  # noqa: S608  (a fixed name)
+    query = f"SELECT 1 FROM {offsets} WHERE owner = $1"  # noqa: S608 - a fixed name
 
     async def replaced() -> bool:
         return not await fleet.fetch(query, name)

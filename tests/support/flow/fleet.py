@@ -26,7 +26,7 @@ from orderflow_model.service_config import service_config
 from orderflow_model.topics import flow_topics
 from orderflow_runtime.postgres.migrator import migrate
 
-PASSWORD = "only-for-tests"  # noqa: S105  (a database that lives as long as the test)
+PASSWORD = "only-for-tests"  # noqa: S105 - a database that lives as long as the test
 
 
 class Fleet:

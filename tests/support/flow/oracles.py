@@ -116,7 +116,7 @@ async def unread(
     ends = ends or _ends(fleet)
     behind = {}
     for service in fleet.flow.spec.services:
-        rows = await connection.fetch(f'SELECT * FROM "{schema_name(service.name)}".offsets')  # noqa: S608  (a fixed name)
+        rows = await connection.fetch(f'SELECT * FROM "{schema_name(service.name)}".offsets')  # noqa: S608 - a fixed name
         stored = {(row["topic"], row["partition"]): row["next_offset"] for row in rows}
         topics = {channel.topic for channel in service_config(fleet.flow, service.name).subscribes}
         left = sum(end - stored.get(at, 0) for at, end in ends.items() if at[0] in topics)
@@ -184,7 +184,7 @@ async def _lost(fleet: Fleet, connection: asyncpg.Connection, wire: Wire, foreig
         if foreign & set(service.subscribes):
             continue
         inbox = f'"{schema_name(service.name)}".inbox'
-        taken = await connection.fetchval(f"SELECT count(*) FROM {inbox}")  # noqa: S608  (a fixed name)
+        taken = await connection.fetchval(f"SELECT count(*) FROM {inbox}")  # noqa: S608 - a fixed name
         if taken != (there := wire.of(service.subscribes)):
             wrong.append(f"{service.name} took in {taken} of {there} events")
     return wrong

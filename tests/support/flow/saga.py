@@ -77,7 +77,7 @@ class Plan:
             customer=Customer(id="c1", email="ann@example.org", name="Ann"),
             lines=tuple(Line(sku=sku, quantity=n, unit_price=price) for sku, n, price in self.lines),
             currency="EUR",
-            payment=PaymentMethod(token="tok"),  # noqa: S106  (a made-up token)
+            payment=PaymentMethod(token="tok"),  # noqa: S106 - a made-up token
             ship_to=ADDRESS.model_copy(update={"country": self.country}),
             allow_partial=self.allow_partial,
         )

@@ -100,5 +100,5 @@ async def picture(fleet: Fleet) -> list[Any]:
         "inventory.stock",
         "notification.notifications",
     )
-    queries = [f"SELECT to_jsonb(t) AS row FROM {table} AS t ORDER BY 1" for table in tables]  # noqa: S608  (fixed names)
+    queries = [f"SELECT to_jsonb(t) AS row FROM {table} AS t ORDER BY 1" for table in tables]  # noqa: S608 - fixed names
     return [row["row"] for query in queries for row in await fleet.fetch(query)]

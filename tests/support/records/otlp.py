@@ -64,7 +64,7 @@ class _Service(trace_service_pb2_grpc.TraceServiceServicer):
     def __init__(self, received: Received) -> None:
         self._received = received
 
-    def Export(self, request: Any, context: Any) -> Any:  # noqa: N802  (the protocol's name)
+    def Export(self, request: Any, context: Any) -> Any:  # noqa: N802 - the protocol's name
         self._received.take(request)
         return Response()
 

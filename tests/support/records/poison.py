@@ -66,7 +66,7 @@ class Wire:
 
 def healthy_events(order_id: str) -> list[Event]:
     """One event of every type."""
-    method, euro = PaymentMethod(token="tok_ok"), "EUR"  # noqa: S106  (a test card)
+    method, euro = PaymentMethod(token="tok_ok"), "EUR"  # noqa: S106 - a test card
     return [
         OrderCreated(
             order_id=order_id,

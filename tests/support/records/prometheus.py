@@ -109,14 +109,14 @@ class Prometheus:
         """Ask its API; AssertionError with its words when it refuses."""
         address = f"{self.url}/api/v1/{path}?{urllib.parse.urlencode(query)}"
         try:
-            with urllib.request.urlopen(address, timeout=30) as answer:  # noqa: S310  (our own server, on loopback)
+            with urllib.request.urlopen(address, timeout=30) as answer:  # noqa: S310 - our own server, on loopback
                 return json.load(answer)["data"]
         except urllib.error.HTTPError as refused:
             raise AssertionError(f"{query}: {refused.read().decode()}") from None
 
     def _ready(self) -> bool:
         try:
-            with urllib.request.urlopen(f"{self.url}/-/ready", timeout=2) as answer:  # noqa: S310  (as above)
+            with urllib.request.urlopen(f"{self.url}/-/ready", timeout=2) as answer:  # noqa: S310 - as above
                 return bool(answer.status == 200)
         except OSError:
             return False

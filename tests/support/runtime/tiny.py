@@ -56,7 +56,7 @@ class Done(Keyed):
     TYPE: ClassVar[str] = "DONE"
 
 
-class Refused(Exception):  # noqa: N818  (what a handler says of an event)
+class Refused(Exception):  # noqa: N818 - what a handler says of an event
     """The handler does not take this event."""
 
 

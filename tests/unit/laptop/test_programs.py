@@ -78,7 +78,7 @@ def test_a_secret_comes_from_the_users_environment(state: State) -> None:
     """A value that stands in a Secret of the cluster is taken from the variable of the same name."""
     secret = {"secretKeyRef": {"name": "psp", "key": "token"}}
     flow = _flow(env=[{"name": "PSP_TOKEN", "valueFrom": secret}])
-    assert _programs(flow, state, SHELL | {"PSP_TOKEN": "s3"})["payment"].env["PSP_TOKEN"] == "s3"  # noqa: S105
+    assert _programs(flow, state, SHELL | {"PSP_TOKEN": "s3"})["payment"].env["PSP_TOKEN"] == "s3"  # noqa: S105 - a made-up token
     with pytest.raises(CannotRunHereError, match="service payment takes PSP_TOKEN from a Secret"):
         _programs(flow, state)
 

@@ -149,4 +149,4 @@ def test_a_schema_stands_inline_or_elsewhere_but_not_both(edited: Any) -> None:
 def test_a_part_cannot_be_changed_once_it_is_made(shop: OrderFlow) -> None:
     """Assigning to a field of a flow raises, so that what was checked stays what is used."""
     with pytest.raises(ValueError, match="frozen"):
-        shop.spec.saga = None  # type: ignore[misc] # the very thing that must not work
+        shop.spec.saga = None  # type: ignore[misc]  # the very thing that must not work

@@ -132,7 +132,7 @@ def test_a_finding_names_the_line(shop_text: str) -> None:
     lines[at + 1 : at + 1] = ["    - name: ODD", "      topic:", "        config:", '          segment.mss: "5"']
     with pytest.raises(ValueError, match=r"segment\.ms") as refused:
         load_flow("\n".join(lines))
-    assert any(finding.line == at + 5 for finding in refused.value.findings)  # type: ignore[attr-defined]
+    assert any(finding.line == at + 5 for finding in refused.value.findings)  # type: ignore[attr-defined]  # the error is an InvalidResource
 
 
 def test_the_promise_does_not_hang_on_the_brokers_defaults(shop: OrderFlow) -> None:

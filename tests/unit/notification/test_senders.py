@@ -40,7 +40,7 @@ class MailServer:
 
     async def _receive(self, reader: asyncio.StreamReader) -> None:
         body = await reader.readuntil(b"\r\n.\r\n")
-        self.mails.append(email.message_from_bytes(body[:-5], policy=policy.default))  # type: ignore[arg-type]  # (email's stubs lag)
+        self.mails.append(email.message_from_bytes(body[:-5], policy=policy.default))  # type: ignore[arg-type]  # email's stubs lag
 
 
 @pytest.fixture

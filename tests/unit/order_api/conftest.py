@@ -11,7 +11,7 @@ from orderflow_order.http.api import build_app
 from support.runtime.asgi import Answer, request
 from support.runtime.order_desk import NOW, OrderDesk
 
-SECRET = "a webhook's secret"  # noqa: S105  (of these tests only)
+SECRET = "a webhook's secret"  # noqa: S105 - of these tests only
 
 
 @dataclass

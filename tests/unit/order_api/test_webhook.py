@@ -9,7 +9,7 @@ import pytest
 from orderflow_order.http.webhook import sign
 from support.runtime.order_desk import NOW
 
-SECRET = "a webhook's secret"  # noqa: S105  (of these tests only)
+SECRET = "a webhook's secret"  # noqa: S105 - of these tests only
 
 
 @pytest.fixture

@@ -201,7 +201,7 @@ async def test_a_stalled_batch_fails_the_liveness_probe(monkeypatch: pytest.Monk
     """A batch that does not end makes the process not alive; waiting for Kafka does not."""
     monkeypatch.setattr(process, "STALLED_AFTER", 0.1)
     bench, gate = Bench(), asyncio.Event()
-    bench.script.pause = gate.wait  # type: ignore[assignment]
+    bench.script.pause = gate.wait  # type: ignore[assignment]  # a pause by hand
     started = Started(bench, settings())
     await started.until_status("/readyz", 200)
     bench.send(Put(thing="k", n=1))

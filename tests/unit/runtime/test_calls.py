@@ -86,7 +86,7 @@ async def test_any_error_of_a_port_is_an_unknown_outcome(fault: Exception) -> No
             raise fault
         return await perform(request, idempotency_key)
 
-    bench.outside.perform = fail_first  # type: ignore[method-assign]
+    bench.outside.perform = fail_first  # type: ignore[method-assign]  # an outside that behaves otherwise
     called(bench)
     async with bench.running():
         await bench.until(lambda: "outcome 1" in bench.effects_of("k"), "the outcome")
@@ -105,7 +105,7 @@ async def test_a_port_that_hangs_is_asked_after_its_time_out() -> None:
             await asyncio.sleep(60)
         return answer
 
-    bench.outside.perform = hang_first  # type: ignore[method-assign]
+    bench.outside.perform = hang_first  # type: ignore[method-assign]  # an outside that behaves otherwise
     called(bench)
     async with bench.running():
         await bench.until(lambda: "outcome 1" in bench.effects_of("k"), "the outcome")
@@ -165,7 +165,7 @@ async def test_a_slow_outside_stops_the_intake_of_events() -> None:
         await gate.wait()
         return await perform(request, idempotency_key)
 
-    bench.outside.perform = wait  # type: ignore[method-assign]
+    bench.outside.perform = wait  # type: ignore[method-assign]  # an outside that behaves otherwise
     for n in range(2_500):
         bench.send(Put(thing=f"k{n}", n=n, do=("call",)))
     async with bench.running() as instance:

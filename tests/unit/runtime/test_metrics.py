@@ -103,7 +103,7 @@ async def test_every_attempt_of_an_event_is_counted_where_it_belongs() -> None:
     async with bench.running() as instance:
         for thing in ("well", "late", "dead"):
             bench.send(Put(thing=thing, n=1))
-            await bench.until(lambda: bench.letters() if thing == "dead" else bench.effects_of(thing), "an end")  # noqa: B023  (awaited in the loop)
+            await bench.until(lambda: bench.letters() if thing == "dead" else bench.effects_of(thing), "an end")  # noqa: B023 - awaited in the loop
         await bench.until(lambda: not any(instance.worker.lag().values()), "nothing left to read")
         registry = instance.metrics.registry
     retries = bench.config.delivery.retries
@@ -122,7 +122,7 @@ async def test_every_attempt_of_an_event_is_counted_where_it_belongs() -> None:
 async def test_lag_is_what_is_not_handled_yet() -> None:
     """While a handler holds, the records behind it are lag; at rest there is none."""
     bench, gate = Bench(), asyncio.Event()
-    bench.script.pause = gate.wait  # type: ignore[assignment]
+    bench.script.pause = gate.wait  # type: ignore[assignment]  # a pause by hand
     async with bench.running() as instance:
         for n in range(5):
             bench.send(Put(thing="k", n=n))

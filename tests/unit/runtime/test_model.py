@@ -62,7 +62,7 @@ moves = st.one_of(events, events, events, st.sampled_from(["start", *ENDINGS, "r
     seed=st.integers(0, 2**32),
     often=st.sampled_from([1, 4, 10]),
 )
-def test_every_effect_happens_once_and_in_order(plan: list, refused: dict[int, int], seed: int, often: int) -> None:  # type: ignore[type-arg]
+def test_every_effect_happens_once_and_in_order(plan: list, refused: dict[int, int], seed: int, often: int) -> None:  # type: ignore[type-arg]  # steps of any kind
     """Nothing is lost, nothing doubled, no key out of order, whatever fails and whoever dies, and whenever."""
     with ExitStack() as stack:
         for name, seconds in QUICK.items():
@@ -81,7 +81,7 @@ class Run:
         self.live: list[Instance] = []
         self.random = Random(seed)
 
-    async def play(self, plan: list) -> None:  # type: ignore[type-arg]
+    async def play(self, plan: list) -> None:  # type: ignore[type-arg]  # steps of any kind
         """Make the moves, let all come to rest, and check."""
         self.start()
         for move in plan:

@@ -100,7 +100,7 @@ def test_spans_that_the_collector_refuses_are_not_sent_again() -> None:
 def test_a_dead_collector_holds_up_neither_work_nor_the_end() -> None:
     """The queue is bounded, adding takes no time, and the process ends although nobody answers."""
     hung = threading.Event()
-    spans = SpanQueue(count, lambda request: hung.wait(30) and None)  # type: ignore[arg-type, return-value]
+    spans = SpanQueue(count, lambda request: hung.wait(30) and None)  # type: ignore[arg-type, return-value]  # never returns
     spans.start()
     began = time.monotonic()
     for _ in range(2 * MOST_WAITING):

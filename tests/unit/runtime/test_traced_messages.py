@@ -193,7 +193,7 @@ async def test_by_link_the_processing_begins_a_trace_that_names_its_cause(told: 
 
 async def test_no_span_is_made_while_there_is_no_room_for_it(told: Told) -> None:
     """Behind a dead collector events are handled and carry their context as ever."""
-    told._waiting.extend([Span(None, Trace(), 0, 0)] * MOST_WAITING)  # type: ignore[arg-type]
+    told._waiting.extend([Span(None, Trace(), 0, 0)] * MOST_WAITING)  # type: ignore[arg-type]  # spans that are only counted
     bench = Bench(spans=told)
     bench.send(Put(thing="k", n=1), extra=SAMPLED)
     async with bench.running():

@@ -210,7 +210,7 @@ async def test_batches_wait_when_kafka_falls_behind() -> None:
             await gate.wait()
             await publish(messages)
 
-        instance.log.publish = wait  # type: ignore[method-assign, assignment]
+        instance.log.publish = wait  # type: ignore[method-assign, assignment]  # a log that hangs
         for n in range(60):
             bench.send(Put(thing=f"k{n}", n=n))
             await asyncio.sleep(0.005)
@@ -298,7 +298,7 @@ async def test_a_batch_that_does_not_end_is_a_stall_and_an_idle_instance_is_not(
     """Liveness looks at the batch in its transaction alone."""
     bench = Bench(tiny_config(timeout_ms=60_000))
     gate = asyncio.Event()
-    bench.script.pause = gate.wait  # type: ignore[assignment]
+    bench.script.pause = gate.wait  # type: ignore[assignment]  # a pause by hand
     async with bench.running() as instance:
         await asyncio.sleep(0.05)
         assert instance.worker.stalled_for == 0

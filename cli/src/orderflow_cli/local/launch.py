@@ -66,7 +66,7 @@ def _docker_works() -> bool:
     if docker is None:
         return False
     try:
-        return subprocess.run([docker, "info"], capture_output=True, timeout=10, check=False).returncode == 0  # noqa: S603
+        return subprocess.run([docker, "info"], capture_output=True, timeout=10, check=False).returncode == 0  # noqa: S603 - the docker that PATH has
     except subprocess.TimeoutExpired:
         return False
 

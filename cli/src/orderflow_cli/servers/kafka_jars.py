@@ -54,7 +54,7 @@ def find_java() -> str:
 
 
 def _java_version(java: str) -> int:
-    said = subprocess.run([java, "-version"], capture_output=True, text=True, check=False)  # noqa: S603
+    said = subprocess.run([java, "-version"], capture_output=True, text=True, check=False)  # noqa: S603 - Java, and what it is asked
     found = re.search(r'version "(\d+)', said.stderr)
     return int(found.group(1)) if found else 0
 
@@ -74,7 +74,7 @@ def _fetch(jars: Path, version: str) -> None:
 def _copy_dependencies(maven: str, folder: Path, version: str) -> None:
     goal = ["dependency:copy-dependencies", f"-DoutputDirectory={folder}", f"-Dkafka.version={version}"]
     command = [maven, "-B", "-q", "-f", str(_POM), *goal]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - Maven, and our own file
     if done.returncode != 0:
         said = (done.stdout + done.stderr).strip().splitlines()
         first = next((line for line in said if "ERROR" in line), "no message")

@@ -164,7 +164,7 @@ def _is_new(
     taken: dict[uuid.UUID, str | None],
 ) -> bool:
     """A redriven event counts once per death: it may be in the inbox already, if it was this very event that died."""
-    assert item.inbox is not None  # noqa: S101  (only events come here)
+    assert item.inbox is not None  # noqa: S101 - only events come here
     if item.redrive_of is not None and item.redrive_of not in taken:
         return False
     new = item.inbox.identity in new_ids and item.inbox.identity not in seen

@@ -28,28 +28,28 @@ BACKLOG = f"""
 WITH gone AS (DELETE FROM outbox WHERE id = ANY($4::bigint[]))
 SELECT id, messages FROM outbox {_OWNED}
 WHERE intake = $3 AND NOT id = ANY($4::bigint[]) AND NOT id = ANY($5::bigint[]) ORDER BY id LIMIT 200
-"""  # noqa: S608  (only constants are put in)
+"""  # noqa: S608 - only constants are put in
 
 PENDING_CALLS = f"""
 SELECT id, topic, partition, kind, key, request, attempts, trace FROM calls {_OWNED} ORDER BY created_at
-"""  # noqa: S608  (only constants are put in)
+"""  # noqa: S608 - only constants are put in
 
 NEXT_DUE = f"""
 SELECT extract(epoch FROM least(
   (SELECT min(due_at) FROM parked AS p {_OWNED} WHERE {_HEAD}),
   (SELECT t.due_at FROM timers AS t {_OWNED} ORDER BY t.due_at LIMIT 1)
 ) - clock_timestamp()) AS next_in
-"""  # noqa: S608  (only constants are put in)
+"""  # noqa: S608 - only constants are put in
 
 DUE_PARKED = f"""
 SELECT p.id, p.topic, p.partition, p.record_offset, p.key, p.type, p.headers, p.value, p.attempts
 FROM parked AS p {_OWNED} WHERE p.due_at <= clock_timestamp() AND {_HEAD} ORDER BY p.due_at LIMIT $3
-"""  # noqa: S608  (only constants are put in)
+"""  # noqa: S608 - only constants are put in
 
 DUE_TIMERS = f"""
 SELECT t.topic, t.partition, t.name, t.key, t.payload, t.trace
 FROM timers AS t {_OWNED} WHERE t.due_at <= clock_timestamp() ORDER BY t.due_at LIMIT $3
-"""  # noqa: S608  (only constants are put in)
+"""  # noqa: S608 - only constants are put in
 
 NEGLECTED = """
 SELECT DISTINCT topic, partition FROM (

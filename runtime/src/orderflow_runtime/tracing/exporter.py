@@ -78,9 +78,9 @@ def _http_sender(endpoint: str, headers: Mapping[str, str], certificate: str | N
     told = {"content-type": "application/x-protobuf", **headers}
 
     def send(request: bytes) -> None:
-        asked = urllib.request.Request(url, request, told)  # noqa: S310  (the model takes http and https alone)
+        asked = urllib.request.Request(url, request, told)  # noqa: S310 - the model takes http and https alone
         try:
-            urllib.request.urlopen(asked, timeout=_TIMEOUT, context=context).close()  # noqa: S310  (as above)
+            urllib.request.urlopen(asked, timeout=_TIMEOUT, context=context).close()  # noqa: S310 - as above
         except urllib.error.HTTPError as error:
             error.close()
             raise (Away if error.code in _PASSING_HTTP else Refused)(f"HTTP {error.code}") from None

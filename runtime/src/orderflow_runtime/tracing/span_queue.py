@@ -58,11 +58,11 @@ class Span(NamedTuple):
     error: str | None = None
 
 
-class Refused(Exception):  # noqa: N818  (it says what the collector did)
+class Refused(Exception):  # noqa: N818 - it says what the collector did
     """The collector will never take these spans: sending them again is in vain."""
 
 
-class Away(Exception):  # noqa: N818  (it is a state, and passes)
+class Away(Exception):  # noqa: N818 - it is a state, and passes
     """The collector does not answer, or not now."""
 
 

@@ -50,7 +50,7 @@ class Tracer:
         self._spans = spans
         self._parent = config.consumer is TraceConsumer.PARENT
         self._threshold = int(config.share * (1 << 56)) if spans else 0
-        self._bits = (random or Random()).getrandbits  # noqa: S311  (ids of spans are no secrets)
+        self._bits = (random or Random()).getrandbits  # noqa: S311 - ids of spans are no secrets
 
     @property
     def takes_spans(self) -> bool:

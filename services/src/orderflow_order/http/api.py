@@ -184,7 +184,7 @@ def _outcome(reply: Any) -> Standing | Problem:
         return problems.KeyReused("place the other order with a key of its own")
     if isinstance(reply, EventTooLarge):
         return problems.BodyTooLarge(f"the order makes an event that Kafka would not take: {reply}")
-    assert isinstance(reply, Standing)  # noqa: S101  (tells mypy what `place` replies besides)
+    assert isinstance(reply, Standing)  # noqa: S101 - tells mypy what `place` replies besides
     return reply
 
 
@@ -214,12 +214,12 @@ def _json(content: Any, status: int = HTTPStatus.OK, headers: Mapping[str, str] 
 
 
 async def _answer_problem(request: Request, error: Exception) -> Response:
-    assert isinstance(error, Problem)  # noqa: S101  (Starlette's signature is wider than its registry)
+    assert isinstance(error, Problem)  # noqa: S101 - Starlette's signature is wider than its registry
     return Response(error.json(), error.status, error.headers, problems.MEDIA_TYPE)
 
 
 async def _answer_http_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101  (as above)
+    assert isinstance(error, HTTPException)  # noqa: S101 - as above
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         problem: Problem = problems.MethodNotAllowed(f"{request.method} is not served at {request.url.path}")
     else:

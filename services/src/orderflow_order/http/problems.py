@@ -30,7 +30,7 @@ class ProblemDetails(BaseModel):
     errors: list[Place] | None = None
 
 
-class Problem(Exception):  # noqa: N818  (RFC 9457's own word)
+class Problem(Exception):  # noqa: N818 - RFC 9457's own word
     """An answer that is a problem. Each kind is a subclass; `detail` says what the caller can do."""
 
     status: ClassVar[int] = 500
