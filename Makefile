@@ -71,6 +71,7 @@ lint: install ## style, types, the direction of imports, and the tree's own rule
 	@$(BIN)/shellcheck $$(git grep --untracked -lE '^#!/.*\bsh$$' -- ':!*.md' ':!*.py')
 	@$(BIN)/python tools/check_tree.py
 	@$(RUN) tools.check_names
+	@$(RUN) tools.check_dialect
 	@$(BIN)/python tools/draw_imports.py --check
 
 format: install ## put the code into form

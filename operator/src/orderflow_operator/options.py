@@ -9,7 +9,7 @@ from pathlib import Path
 from orderflow_model.flow import GROUP
 from orderflow_operator.kubernetes.labels import Object
 from orderflow_operator.monitoring.settings import RUNBOOKS, Monitoring
-from orderflow_operator.resources.build_context import ROLLOUT_DEADLINE, Network
+from orderflow_operator.resources.build_context import ROLLOUT_DEADLINE_SECONDS, Network
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,10 @@ def parse(arguments: Sequence[str] | None) -> Options:
     where.add_argument("--all-namespaces", action="store_true", help="watch all namespaces; the default")
     parser.add_argument("--http-port", type=int, default=8081, help="port of /livez, /readyz and /metrics")
     parser.add_argument(
-        "--rollout-deadline", type=int, default=ROLLOUT_DEADLINE, help="seconds in which a service's pods get ready"
+        "--rollout-deadline",
+        type=int,
+        default=ROLLOUT_DEADLINE_SECONDS,
+        help="seconds in which a service's pods get ready",
     )
     parser.add_argument("--webhook-port", type=int, help="serve the validating webhook there")
     parser.add_argument(

@@ -63,7 +63,7 @@ class Envelope:
     tracestate: str | None = None
 
     def headers(self) -> list[Header]:
-        """Give the record headers for this event."""
+        """Return the record headers for this event."""
         headers = [
             _SPEC_VERSION,
             _JSON,

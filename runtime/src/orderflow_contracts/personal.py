@@ -9,7 +9,7 @@ from orderflow_contracts.event import PERSONAL
 
 
 def personal_values(value: Any) -> Iterator[str]:
-    """Give the text of every field below that is marked as personal, line by line: not all writers keep line feeds."""
+    """Yield the text of every field below that is marked as personal, line by line: not all writers keep line feeds."""
     if isinstance(value, BaseModel):
         for name, field in type(value).model_fields.items():
             found = getattr(value, name)

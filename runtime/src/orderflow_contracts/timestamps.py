@@ -16,7 +16,7 @@ _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
 def read_time(text: str) -> dt.datetime:
-    """Return the instant in UTC, digits below a microsecond cut off; raise `ValueError` where it is none.
+    """Return the instant in UTC, digits below a microsecond cut off; raise `ValueError` when it is none.
 
     A leap second is the second after it, as it is to POSIX and to Postgres.
     """

@@ -68,7 +68,7 @@ def main(build: Callable[[Settings], Service]) -> None:
 
 
 def kafka_settings(settings: Settings) -> KafkaSettings:
-    """Return how to reach Kafka; raise `Misconfigured` where that is not said."""
+    """Return how to reach Kafka; raise `Misconfigured` when that is not said."""
     env = settings.env
     return KafkaSettings(
         bootstrap=required(env, environment.KAFKA_BOOTSTRAP),
@@ -84,7 +84,7 @@ def kafka_settings(settings: Settings) -> KafkaSettings:
 
 
 def http_settings(settings: Settings) -> HttpSettings:
-    """Return how to listen; raise `Misconfigured` where a number is none."""
+    """Return how to listen; raise `Misconfigured` when a number is none."""
     env = settings.env
     return HttpSettings(
         host=env.get(environment.HTTP_HOST, environment.DEFAULT_HTTP_HOST),

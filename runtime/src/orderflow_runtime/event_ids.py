@@ -14,13 +14,13 @@ _RANDOM_BITS = 62
 
 
 def new_event_id(key: str) -> str:
-    """Give a new id for an event of this key."""
+    """Return a new id for an event of this key."""
     text = f"{_prefix(key) | getrandbits(_RANDOM_BITS):032x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def id_range(key: str) -> tuple[uuid.UUID, uuid.UUID]:
-    """Give the least and the greatest id that events of this key can have."""
+    """Return the least and the greatest id that events of this key can have."""
     least = _prefix(key)
     return uuid.UUID(int=least), uuid.UUID(int=least | (1 << _RANDOM_BITS) - 1)
 

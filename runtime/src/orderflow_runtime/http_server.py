@@ -91,7 +91,7 @@ def _metrics_route(probes: Probes) -> Route:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Take the address; raise `OSError` where another process has it."""
+    """Take the address; raise `OSError` when another process has it."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -43,7 +43,7 @@ from orderflow_runtime.worker.worker import Parts, Worker
 
 logger = logging.getLogger(__name__)
 
-STALLED_AFTER = 120.0
+STALLED_AFTER_SECONDS = 120.0
 """Seconds that one batch may take before the process counts as not alive."""
 _HOUSEKEEPING_SECONDS = 10.0
 _PACE, _PACE_AT_THE_END = 0.005, 0.05
@@ -55,7 +55,7 @@ _LAST_SPANS_SECONDS = 2.0
 
 
 def _collector(settings: Settings) -> SpanQueue | None:
-    """Give the way of spans out; None where the service has no collector, and needs not the 13 MiB of its client."""
+    """Return the way of spans out; None where the service has no collector, and needs not the 13 MiB of its client."""
     endpoint = settings.env.get(environment.OTLP_ENDPOINT) or settings.config.tracing.endpoint
     if not endpoint:
         return None
@@ -126,7 +126,7 @@ class Process:
     async def run(self, http: HttpSettings, ending: Ending) -> None:
         """Serve HTTP and work until the end is due, then finish what is under way; what fails first ends all.
 
-        Raises `OSError` where a port is taken.
+        Raise `OSError` when a port is taken.
         """
         probes = Probes(self._alive, lambda: ending.obstacle or self._obstacle(), self._hindrance, self._render)
         api = health_app(probes, self._make_app(), metrics=not http.metrics_port)
@@ -160,7 +160,7 @@ class Process:
         self._source.wake()
 
     def _alive(self) -> bool:
-        return self._worker.stalled_for < STALLED_AFTER
+        return self._worker.stalled_for < STALLED_AFTER_SECONDS
 
     async def _wake_at(self, due: asyncio.Event) -> None:
         await due.wait()

@@ -15,7 +15,7 @@ MASK = "***"
 
 
 def redacted_reason(error: BaseException, payload: Any = None) -> str:
-    """Give the error's type and words; `payload` is what was handled, or the request of a call.
+    """Return the error's type and words; `payload` is what was handled, or the request of a call.
 
     What is personal in it is masked, and all that the outside was asked. A model's refusal names places and never
     values; Postgres' detail, which quotes the row, is left out.
@@ -50,7 +50,7 @@ def _personal(payload: Any) -> Iterator[str]:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """Give all text below: what a port was asked has no model that says what of it is personal."""
+    """Yield all text below: what a port was asked has no model that says what of it is personal."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):

@@ -48,7 +48,7 @@ Drop = Callable[[asyncpg.Connection, str], Awaitable[None]]
 async def remove(admin_uri: str, owner: str, keep: Sequence[str]) -> list[str]:
     """Drop the owner's schemas and roles but those of the services to keep; return what was dropped.
 
-    Raises `StillUsed` when something had to stay; all the rest is dropped by then.
+    Raise `StillUsed` when something had to stay; all the rest is dropped by then.
     """
     flow = owner.rpartition("/")[2]
     schemas, roles = {schema_name(name) for name in keep}, {role_name(flow, name) for name in keep}

@@ -76,7 +76,7 @@ async def test_one_topic_that_may_not_be_read_leaves_the_others(
     entrusted: Entrusted, left: Sequence[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From the start or later: the other topic is read, which one is refused is told, and it is read on once it may."""
-    monkeypatch.setattr(reading, "_VERIFY_EVERY", 0.5)
+    monkeypatch.setattr(reading, "_VERIFY_EVERY_SECONDS", 0.5)
     await entrusted.entrust(left)
     async with entrusted.running() as process:
         await entrusted.send(Put(thing="k", n=1), Pat(thing="k", n=2))

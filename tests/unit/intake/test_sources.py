@@ -11,7 +11,7 @@ from orderflow_cli.bulk_load.drafts import MAX_LINES, Draft, batches, drafts
 from orderflow_cli.bulk_load.mapping import OrderMapping
 from orderflow_cli.bulk_load.rows import LoadError, Row, RowError, Source
 from orderflow_cli.bulk_load.sources import open_source
-from orderflow_cli.bulk_load.text import MAX_LINE
+from orderflow_cli.bulk_load.text import MAX_LINE_BYTES
 
 BY_NUMBER = OrderMapping({"idempotencyKey": "k"}, [], "no", frozenset({"no"}), frozenset({"no"}))
 
@@ -34,7 +34,7 @@ def write(path: Path, content: bytes) -> Path:
 
 def test_broken_lines_of_ndjson_leave_the_others_alone(tmp_path: Path) -> None:
     """Whatever a line holds, it has its number and its reason, and the next line is read."""
-    broken = [b"{", b"[1]", b'{"a": NaN}', b"\xff\xfe", b'"' + b"x" * 3 * MAX_LINE + b'"', b"[" * 10_000]
+    broken = [b"{", b"[1]", b'{"a": NaN}', b"\xff\xfe", b'"' + b"x" * 3 * MAX_LINE_BYTES + b'"', b"[" * 10_000]
     content = b"\xef\xbb\xbf" + b"\n".join([b'{"a": 1}', b"", *broken, b'{"a": 2}'])
     rows = rows_of(open_source(write(tmp_path / "a.ndjson", content), None))
     assert [number for number, _ in rows] == [1, *range(3, 10)]
@@ -45,14 +45,14 @@ def test_broken_lines_of_ndjson_leave_the_others_alone(tmp_path: Path) -> None:
         "the line is not a JSON object",
         "not JSON",
         "the line is not UTF-8 at byte 0",
-        f"the line is longer than {MAX_LINE} bytes",
+        f"the line is longer than {MAX_LINE_BYTES} bytes",
         "not JSON",
     ]
 
 
 def test_broken_rows_of_csv_leave_the_others_alone(tmp_path: Path) -> None:
     """Too few cells, wrong quotes or bytes that are not UTF-8 break one row; a cell may hold line breaks."""
-    content = b'no,name\n1,"a\nb"\n2\n3,"x"y\n\n4,\xff\n5,' + b"z" * 2 * MAX_LINE + b"\n6,f"
+    content = b'no,name\n1,"a\nb"\n2\n3,"x"y\n\n4,\xff\n5,' + b"z" * 2 * MAX_LINE_BYTES + b"\n6,f"
     rows = rows_of(open_source(write(tmp_path / "a.csv", content), reading("no", "name")))
     assert [number for number, _ in rows] == [2, 4, 5, 7, 8, 9]
     assert rows[0] == (2, {"no": "1", "name": "a\nb"})

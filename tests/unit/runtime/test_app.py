@@ -199,7 +199,7 @@ async def test_a_signal_turns_the_logs_up_and_down() -> None:
 
 async def test_a_stalled_batch_fails_the_liveness_probe(monkeypatch: pytest.MonkeyPatch) -> None:
     """A batch that does not end makes the process not alive; waiting for Kafka does not."""
-    monkeypatch.setattr(process, "STALLED_AFTER", 0.1)
+    monkeypatch.setattr(process, "STALLED_AFTER_SECONDS", 0.1)
     bench, gate = Bench(), asyncio.Event()
     bench.script.pause = gate.wait  # type: ignore[assignment]  # a pause by hand
     started = Started(bench, settings())

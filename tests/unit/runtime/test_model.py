@@ -18,11 +18,11 @@ from support.runtime.tiny import Pat, Put, tiny_config
 STORE_STEPS = ("begin", "open", "claim", "close", "commit", "committed", "acquire", "backlog", "due", "release", "note")
 LOG_STEPS = ("resume", "fetch", "publish", "published", "start")
 QUICK = {
-    "worker.batch_source._POLL": 0.02,
-    "worker.worker._LONGEST_WAIT": 0.05,
+    "worker.batch_source._POLL_SECONDS": 0.02,
+    "worker.worker._LONGEST_WAIT_SECONDS": 0.05,
     "worker.worker._FLUSH_SECONDS": 0.1,
-    "dispatch.publications._FIRST_WAIT": 0.005,
-    "dispatch.publications._LONGEST_WAIT": 0.02,
+    "dispatch.publications._FIRST_WAIT_SECONDS": 0.005,
+    "dispatch.publications._LONGEST_WAIT_SECONDS": 0.02,
 }
 """Waits that would only make the test slow."""
 ENDINGS = ("stop", "crash", "kick")

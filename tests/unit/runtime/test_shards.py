@@ -51,7 +51,7 @@ class Member:
 @pytest.fixture
 async def member(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Member]:
     """A member that holds all shards."""
-    monkeypatch.setattr("orderflow_runtime.postgres.lock_membership._EVERY", 0.01)
+    monkeypatch.setattr("orderflow_runtime.postgres.lock_membership._EVERY_SECONDS", 0.01)
     cluster, locks = MemoryCluster({"out": 1}), Locks()
     member = Member(LockedShards(MemoryLog(cluster, "g", ()), locks), locks, cluster)
     assert not member.shards.joined()

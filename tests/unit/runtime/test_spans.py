@@ -56,8 +56,8 @@ def until(condition: Callable[[], object]) -> None:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waits that would only make the tests slow."""
-    monkeypatch.setattr(module, "_EVERY", 0.01)
-    monkeypatch.setattr(module, "_FIRST_WAIT", 0.01)
+    monkeypatch.setattr(module, "_EVERY_SECONDS", 0.01)
+    monkeypatch.setattr(module, "_FIRST_WAIT_SECONDS", 0.01)
 
 
 def test_spans_are_sent_in_the_background_and_the_rest_at_the_end() -> None:

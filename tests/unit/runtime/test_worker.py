@@ -311,7 +311,7 @@ async def test_a_batch_that_does_not_end_is_a_stall_and_an_idle_instance_is_not(
 
 async def test_what_waits_for_topics_no_longer_subscribed_is_adopted(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was owed, parked or set under a topic that the service dropped is not forgotten."""
-    monkeypatch.setattr("orderflow_runtime.worker.worker._ADOPT_EVERY", 0.05)
+    monkeypatch.setattr("orderflow_runtime.worker.worker._ADOPT_EVERY_SECONDS", 0.05)
     bench = Bench(partitions=2)
     gone = Partition("gone", 5)
     old = message(bench.config, Done(thing="k", n=7))

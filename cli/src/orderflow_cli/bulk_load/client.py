@@ -15,14 +15,14 @@ Result = dict[str, Any]
 
 _TIMEOUT = aiohttp.ClientTimeout(total=60)
 _HEADERS = {"content-type": "application/x-ndjson"}
-_FIRST_DELAY_S, _LONGEST_DELAY_S = 0.2, 5.0
-PATIENCE_S = 120.0
+_FIRST_DELAY_SECONDS, _LONGEST_DELAY_SECONDS = 0.2, 5.0
+PATIENCE_SECONDS = 120.0
 
 
 class OrderClient:
     """A client of `url`/orders/batch; it gives up when for `patience` seconds no answer came."""
 
-    def __init__(self, session: aiohttp.ClientSession, url: str, patience: float = PATIENCE_S) -> None:
+    def __init__(self, session: aiohttp.ClientSession, url: str, patience: float = PATIENCE_SECONDS) -> None:
         self._session = session
         self._url = f"{url.rstrip('/')}/orders/batch"
         self._patience = patience
@@ -31,7 +31,7 @@ class OrderClient:
     async def place(self, orders: Sequence[bytes]) -> list[Result]:
         """Return the result of each order, in order; raise `LoadError` when it could not be had."""
         loop = asyncio.get_running_loop()
-        deadline, delay = loop.time() + self._patience, _FIRST_DELAY_S
+        deadline, delay = loop.time() + self._patience, _FIRST_DELAY_SECONDS
         while True:
             answer = await self._attempt(b"\n".join(orders), len(orders))
             if not isinstance(answer, str):
@@ -39,7 +39,7 @@ class OrderClient:
             if loop.time() > deadline:
                 raise LoadError(f"{self._url} took no orders for {self._patience:.0f} s: {answer}", _REPEAT)
             await asyncio.sleep(delay * (0.5 + self._random.random() / 2))
-            delay = min(delay * 2, _LONGEST_DELAY_S)
+            delay = min(delay * 2, _LONGEST_DELAY_SECONDS)
 
     async def _attempt(self, body: bytes, orders: int) -> list[Result] | str:
         """Return the results, or why to ask again."""

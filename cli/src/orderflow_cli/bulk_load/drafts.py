@@ -12,8 +12,8 @@ from orderflow_cli.bulk_load.mapping import OrderMapping
 from orderflow_cli.bulk_load.rows import Row, RowError, Values
 
 MAX_LINES = 100
-MAX_ORDER = 64 * 1024
-MAX_BATCH = 2 * 1024 * 1024
+MAX_ORDER_BYTES = 64 * 1024
+MAX_BATCH_BYTES = 2 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ def batches(orders: Iterable[Draft], most: int) -> Iterator[list[Draft]]:
     size = 0
     for draft in orders:
         length = len(draft.order) + 1 if isinstance(draft.order, bytes) else 0
-        if batch and (len(batch) == most or size + length > MAX_BATCH):
+        if batch and (len(batch) == most or size + length > MAX_BATCH_BYTES):
             yield batch
             batch, size = [], 0
         batch.append(draft)
@@ -131,6 +131,6 @@ def _json(order: dict[str, Any]) -> bytes:
         content = to_json(order)
     except (PydanticSerializationError, ValueError) as error:
         raise RowError(f"the row holds what JSON cannot say: {error}") from None
-    if len(content) > MAX_ORDER:
-        raise RowError(f"the order is larger than {MAX_ORDER} bytes")
+    if len(content) > MAX_ORDER_BYTES:
+        raise RowError(f"the order is larger than {MAX_ORDER_BYTES} bytes")
     return content

@@ -7,9 +7,9 @@ from io import TextIOBase
 from typing import Any
 
 from orderflow_cli.bulk_load.rows import LoadError, Row, RowError
-from orderflow_cli.bulk_load.text import MAX_LINE, TextFile
+from orderflow_cli.bulk_load.text import MAX_LINE_BYTES, TextFile
 
-_CHUNK = 8 * 1024
+_CHUNK_CHARACTERS = 8 * 1024
 _MOST_DIGITS = 1_000
 
 
@@ -71,8 +71,10 @@ class _Elements:
             try:
                 value, end = self._decoder.raw_decode(self._text)
             except json.JSONDecodeError as error:
-                if len(self._text) > MAX_LINE or not self._more():
-                    raise ValueError(f"not JSON, or an element of more than {MAX_LINE} bytes: {error.msg}") from None
+                if len(self._text) > MAX_LINE_BYTES or not self._more():
+                    raise ValueError(
+                        f"not JSON, or an element of more than {MAX_LINE_BYTES} bytes: {error.msg}"
+                    ) from None
             except RecursionError:
                 raise ValueError("nested too deeply") from None
             else:
@@ -90,7 +92,7 @@ class _Elements:
         return self._text[0]
 
     def _more(self) -> bool:
-        chunk = self._file.read(_CHUNK)
+        chunk = self._file.read(_CHUNK_CHARACTERS)
         self._text += chunk
         return bool(chunk)
 

@@ -13,7 +13,7 @@ from pydantic_core import from_json
 
 from orderflow_cli.bulk_load.rows import LoadError, Row, RowError, Values
 
-MAX_LINE = 64 * 1024
+MAX_LINE_BYTES = 64 * 1024
 """The most that the order service reads as one order, in bytes; no line is held in memory beyond it."""
 UTF_8 = "utf-8"
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -85,10 +85,10 @@ class Lines:
         if not line:
             raise StopIteration
         self.number += 1
-        if len(line) > MAX_LINE:
+        if len(line) > MAX_LINE_BYTES:
             while line and not line.endswith(b"\n"):
                 line = self._read()
-            raise RowError(f"the line is longer than {MAX_LINE} bytes")
+            raise RowError(f"the line is longer than {MAX_LINE_BYTES} bytes")
         if self.number == 1 and line.startswith(codecs.BOM_UTF8):
             line, self._encoding = line.removeprefix(codecs.BOM_UTF8), UTF_8
         try:
@@ -97,7 +97,7 @@ class Lines:
             raise RowError(f"the line is not {self._encoding.upper()} at byte {error.start}") from None
 
     def _read(self) -> bytes:
-        line = self._content.readline(MAX_LINE + 1)
+        line = self._content.readline(MAX_LINE_BYTES + 1)
         self.read_bytes += len(line)
         return line
 

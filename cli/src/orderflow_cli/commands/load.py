@@ -23,7 +23,7 @@ from orderflow_cli.local.running_flow import find_flow
 from orderflow_cli.local.state import DEFAULT_BASE
 
 _ORDER = "order"
-_PLAIN_EVERY = 10_000
+_PLAIN_ORDERS = 10_000
 
 Show = Callable[[Progress], None]
 
@@ -116,12 +116,12 @@ def _showing(source: Source, begun: Progress) -> Iterator[Show]:
 
 
 def _plain(unit: str, begun: Progress) -> Show:
-    told = _orders(begun) // _PLAIN_EVERY
+    told = _orders(begun) // _PLAIN_ORDERS
 
     def show(progress: Progress) -> None:
         nonlocal told
-        if _orders(progress) // _PLAIN_EVERY > told:
-            told = _orders(progress) // _PLAIN_EVERY
+        if _orders(progress) // _PLAIN_ORDERS > told:
+            told = _orders(progress) // _PLAIN_ORDERS
             click.echo(f"{unit} {progress.row:,}: {_counts(progress)}")
 
     return show

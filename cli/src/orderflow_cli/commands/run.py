@@ -33,7 +33,7 @@ from orderflow_model.topics import flow_topics
 from orderflow_runtime.postgres.connecting import create_pool
 
 _ENDLESS_RATE = 20.0
-_REST_S = 0.5
+_REST_SECONDS = 0.5
 _ADDRESS = re.compile(r"(\[[0-9a-fA-F:]+\]|[^\s:/,\[\]]+):[0-9]{1,5}")
 
 
@@ -191,7 +191,7 @@ def _entry(flow: OrderFlow) -> str:
 async def _rest(parts: Parts, posted: Posted) -> None:
     """Wait until every order was sent and has ended and no service owes anything."""
     while not (posted.finished and await _at_rest(parts)):  # noqa: ASYNC110 - the database tells nobody
-        await asyncio.sleep(_REST_S)
+        await asyncio.sleep(_REST_SECONDS)
 
 
 async def _at_rest(parts: Parts) -> bool:

@@ -19,7 +19,7 @@ from orderflow_runtime.dispatch.dead_letters import LETTER_ID, PREFIX, TOPIC, UN
 Options = Mapping[str, Any]
 Header = tuple[str, bytes | None]
 
-_TIMEOUT_S = 30
+_TIMEOUT_SECONDS = 30
 _AT_ONCE = 100
 _SECURITY = {
     environment.KAFKA_SECURITY_PROTOCOL: "security.protocol",
@@ -103,7 +103,7 @@ def read_records(options: Options, topic: str) -> Iterator[DeadRecord]:
     own = {"group.id": "orderflow-cli", "enable.auto.commit": False, "enable.partition.eof": True}
     consumer = Consumer({**options, **own, "auto.offset.reset": "earliest"})
     try:
-        partitions = consumer.list_topics(topic, timeout=_TIMEOUT_S).topics[topic].partitions
+        partitions = consumer.list_topics(topic, timeout=_TIMEOUT_SECONDS).topics[topic].partitions
         consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in partitions])
         yield from _until_end(consumer, set(partitions))
     except KafkaException as error:
@@ -114,9 +114,9 @@ def read_records(options: Options, topic: str) -> Iterator[DeadRecord]:
 
 def _until_end(consumer: Consumer, left: set[int]) -> Iterator[DeadRecord]:
     while left:
-        message = consumer.poll(_TIMEOUT_S)
+        message = consumer.poll(_TIMEOUT_SECONDS)
         if message is None:
-            raise RedriveError(f"Kafka gave nothing for {_TIMEOUT_S} s", "Try again")
+            raise RedriveError(f"Kafka gave nothing for {_TIMEOUT_SECONDS} s", "Try again")
         error = message.error()
         if error is None:
             yield from _record(message)
@@ -180,9 +180,9 @@ class Publisher:
     def flush(self) -> None:
         """Wait until all are written; raise `RedriveError` when the broker does not answer."""
         self._waiting = 0
-        if left := self._producer.flush(_TIMEOUT_S):
+        if left := self._producer.flush(_TIMEOUT_SECONDS):
             raise RedriveError(
-                f"{left} records may not have been written in {_TIMEOUT_S} s", "Redrive again: it is safe"
+                f"{left} records may not have been written in {_TIMEOUT_SECONDS} s", "Redrive again: it is safe"
             )
 
 

@@ -12,7 +12,7 @@ from rich.text import Text
 from orderflow_cli.local.scrape import Counts
 from orderflow_model.flow import OrderFlow
 
-_LIVE_S, _PLAIN_S = 0.5, 2.0
+_LIVE_SECONDS, _PLAIN_SECONDS = 0.5, 2.0
 
 
 @dataclass(frozen=True)
@@ -74,11 +74,11 @@ async def show(console: Console, take: Callable[[], Awaitable[Snapshot]]) -> Non
     if not console.is_terminal:
         while True:
             console.print(_line(await take()), soft_wrap=True, highlight=False)
-            await asyncio.sleep(_PLAIN_S)
+            await asyncio.sleep(_PLAIN_SECONDS)
     with Live(console=console, auto_refresh=False, transient=True) as live:
         while True:
             live.update(_board(await take()), refresh=True)
-            await asyncio.sleep(_LIVE_S)
+            await asyncio.sleep(_LIVE_SECONDS)
 
 
 def _line(snapshot: Snapshot) -> str:

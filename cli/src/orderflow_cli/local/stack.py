@@ -22,8 +22,8 @@ from orderflow_runtime.postgres.connection_failures import CannotConnect
 from orderflow_runtime.postgres.migration_failures import MigrationFailed
 from orderflow_runtime.postgres.migrator import migrate
 
-_READY_S = 60
-_WATCH_S = 0.5
+_READY_SECONDS = 60
+_WATCH_SECONDS = 0.5
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -74,7 +74,7 @@ async def _running(server: Server, say: Say) -> AsyncIterator[None]:
 
 async def _keep(server: Server, say: Say) -> None:
     while True:
-        await asyncio.sleep(_WATCH_S)
+        await asyncio.sleep(_WATCH_SECONDS)
         if not server.running:
             say(f"{server.NAME} ended; starting it again")
             with suppress(StartError):
@@ -98,12 +98,12 @@ async def _until_ready(urls: dict[str, str], state: State) -> None:
     waiting = list(urls)
     async with aiohttp.ClientSession() as session:
         with suppress(TimeoutError):
-            async with asyncio.timeout(_READY_S):
+            async with asyncio.timeout(_READY_SECONDS):
                 while waiting := await scrape.unready(session, urls):  # noqa: ASYNC110 - over HTTP
                     await asyncio.sleep(0.1)
     if waiting:
         logs = ", ".join(str(state.path / "logs" / f"{name}.log") for name in waiting)
-        raise StartError(f"{', '.join(waiting)} not ready in {_READY_S} s", f"See {logs}")
+        raise StartError(f"{', '.join(waiting)} not ready in {_READY_SECONDS} s", f"See {logs}")
 
 
 def urls(flow: OrderFlow, state: State) -> dict[str, str]:

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from orderflow_cli.servers import child_process
 
-FIRST_DELAY_S = 0.2
-LONGEST_DELAY_S = 10.0
-STABLE_S = 10.0
+FIRST_DELAY_SECONDS = 0.2
+LONGEST_DELAY_SECONDS = 10.0
+STABLE_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -57,12 +57,14 @@ class Supervisor:
             program.pid_file.unlink(missing_ok=True)
 
     async def _keep(self, program: Program) -> None:
-        loop, delay = asyncio.get_running_loop(), FIRST_DELAY_S
+        loop, delay = asyncio.get_running_loop(), FIRST_DELAY_SECONDS
         child_process.end_leftover(program.pid_file)
         while True:
             started = loop.time()
             ending = await self._run(program)
-            delay = FIRST_DELAY_S if loop.time() - started > STABLE_S else min(delay * 2, LONGEST_DELAY_S)
+            delay = (
+                FIRST_DELAY_SECONDS if loop.time() - started > STABLE_SECONDS else min(delay * 2, LONGEST_DELAY_SECONDS)
+            )
             self.restarts[program.name] += 1
             self._report(f"{program.name} {ending}; starting it again in {delay:.1f} s (log: {program.log})")
             await asyncio.sleep(delay)

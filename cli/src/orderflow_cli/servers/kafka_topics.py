@@ -24,8 +24,8 @@ from orderflow_cli.servers.kafka_admin import admin_client, reached, refusal
 from orderflow_model.topic_changes import FOUND, Ours, SettingChanges, setting_changes
 from orderflow_model.topics import Topic
 
-_FIRST_S = 10
-_TIMEOUT_S = 30
+_FIRST_SECONDS = 10
+_TIMEOUT_SECONDS = 30
 
 
 def ensure_topics(bootstrap: str, topics: Iterable[Topic], ours: dict[str, Ours] | None = None) -> None:
@@ -44,7 +44,7 @@ def touch_topics(bootstrap: str, topics: Iterable[Topic]) -> None:
     """Make topics on librdkafka's mock cluster: it knows no admin calls, but makes what it is asked about."""
     admin = admin_client(bootstrap)
     for topic in topics:
-        admin.list_topics(topic.name, timeout=_TIMEOUT_S)
+        admin.list_topics(topic.name, timeout=_TIMEOUT_SECONDS)
 
 
 def _refuse_decrease(wanted: list[Topic], present: Mapping[str, int]) -> None:
@@ -64,7 +64,7 @@ class _Topics:
         self._client = client
         self._ours = ours
         self._refused: list[str] = []
-        cluster = client.list_topics(timeout=_FIRST_S)
+        cluster = client.list_topics(timeout=_FIRST_SECONDS)
         self._brokers = len(cluster.brokers)
         self._present = {name: len(found.partitions) for name, found in cluster.topics.items()}
 
@@ -83,14 +83,14 @@ class _Topics:
             NewTopic(one.name, one.partitions, min(one.replicas, self._brokers), config=self._config(one))
             for one in topics
         ]
-        futures = self._client.create_topics(new, operation_timeout=_TIMEOUT_S) if new else {}
+        futures = self._client.create_topics(new, operation_timeout=_TIMEOUT_SECONDS) if new else {}
         for topic in topics:
             if self._succeeds(topic, futures[topic.name]):
                 self._ours[topic.name] = Ours(made=True, settings=frozenset(topic.config))
 
     def _add_partitions(self, topics: list[Topic]) -> None:
         grown = [NewPartitions(topic.name, topic.partitions) for topic in topics]
-        futures = self._client.create_partitions(grown, operation_timeout=_TIMEOUT_S) if grown else {}
+        futures = self._client.create_partitions(grown, operation_timeout=_TIMEOUT_SECONDS) if grown else {}
         for topic in topics:
             self._succeeds(topic, futures[topic.name])
 
@@ -142,6 +142,6 @@ def _operations(changes: SettingChanges) -> list[ConfigEntry]:
 
 def _result(future: "Future[Any]") -> Any:
     try:
-        return future.result(_TIMEOUT_S)
+        return future.result(_TIMEOUT_SECONDS)
     except TimeoutError:
         raise KafkaException(KafkaError(KafkaError._TIMED_OUT)) from None

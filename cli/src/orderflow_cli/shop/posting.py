@@ -15,8 +15,8 @@ from orderflow_cli.errors import OrdersRefusedError
 
 BATCH = 500
 _LANES = 2  # batches under way at once: one is being committed while the next is being sent
-_TICK_S = 0.1
-_RETRY_S = 0.5
+_TICK_SECONDS = 0.1
+_RETRY_SECONDS = 0.5
 _TIMEOUT = aiohttp.ClientTimeout(total=30)
 
 
@@ -62,13 +62,13 @@ async def _steadily(
             if batch:
                 sent += len(batch)
                 group.create_task(_post(session, url, batch, posted))
-            await asyncio.sleep(max(_TICK_S, 1 / rate))
+            await asyncio.sleep(max(_TICK_SECONDS, 1 / rate))
 
 
 async def _post(session: aiohttp.ClientSession, url: str, batch: list[dict[str, Any]], posted: Posted) -> None:
     results = await _attempt(session, url, batch)
     while results is None:
-        await asyncio.sleep(_RETRY_S)
+        await asyncio.sleep(_RETRY_SECONDS)
         results = await _attempt(session, url, batch)
     refused = next((result for result in results if result["status"] >= 400), None)
     if refused is not None:

@@ -23,8 +23,8 @@ APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
 
 _TRIES = 6
-_FIRST_WAIT = 0.1
-_LONGEST_WAIT = 5.0
+_FIRST_WAIT_SECONDS = 0.1
+_LONGEST_WAIT_SECONDS = 5.0
 _REQUEST_SECONDS = 30.0
 _PARALLEL = 24
 _PAGE = "200"
@@ -166,7 +166,7 @@ class Api:
         `conflicts_pass`: nothing was made a condition, so that the same request succeeds once another's write is done.
         """
         data = None if body is None else msgspec.json.encode(body)
-        wait = _FIRST_WAIT
+        wait = _FIRST_WAIT_SECONDS
         for attempt in range(_TRIES):
             try:
                 return await self._once(method, path, query, data, content)
@@ -176,7 +176,7 @@ class Api:
                 if error.status == 401:
                     self._renew()
                 pause = max(error.retry_after, wait * self._draw.uniform(0.5, 1.0))
-            await asyncio.sleep(min(pause, _LONGEST_WAIT))
+            await asyncio.sleep(min(pause, _LONGEST_WAIT_SECONDS))
             wait *= 2
         raise AssertionError("unreachable")
 

@@ -7,7 +7,7 @@ from orderflow_model.postgres_uri import PostgresUri
 from orderflow_operator.kubernetes.labels import Object, digest
 from orderflow_operator.monitoring.settings import Monitoring
 
-ROLLOUT_DEADLINE = 600
+ROLLOUT_DEADLINE_SECONDS = 600
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class BuildContext:
 
     keda: bool = False
     database: Database | None = None
-    rollout_deadline: int = ROLLOUT_DEADLINE
+    rollout_deadline: int = ROLLOUT_DEADLINE_SECONDS
     monitoring: Monitoring | None = None
     proofs: Proofs = field(default_factory=Proofs)
     network: Network = field(default_factory=Network)

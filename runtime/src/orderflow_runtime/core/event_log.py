@@ -82,7 +82,7 @@ class Message(msgspec.Struct, frozen=True, array_like=True):
     parent_span_ids: tuple[str, str] | None = None
 
     def left_behind(self) -> "Message":
-        """Give it as another sends it than who wrote it, with whom the next span above may have died."""
+        """Return it as another sends it than who wrote it, with whom the next span above may have died."""
         if self.parent_span_ids is None:
             return self
         return msgspec.structs.replace(self, parent_span_ids=(self.parent_span_ids[1],) * 2)
@@ -115,7 +115,7 @@ def pack(messages: Sequence[Message]) -> bytes:
 
 
 def unpack(row: bytes) -> list[Message]:
-    """Give the messages of an outbox row."""
+    """Return the messages of an outbox row."""
     return _decoder.decode(row)
 
 
@@ -172,15 +172,15 @@ class Log(Protocol):
         ...
 
     def assigned(self) -> frozenset[Partition]:
-        """Give the partitions that are this member's now; none of them is read before `resume`."""
+        """Return the partitions that are this member's now; none of them is read before `resume`."""
         ...
 
     def joined(self) -> bool:
-        """Tell whether the group has given this member its partitions, be it none."""
+        """Return whether the group has given this member its partitions, be it none."""
         ...
 
     def unread(self) -> Mapping[str, str]:
-        """Give the topics subscribed to that cannot be read, with why and what to do; the others are read."""
+        """Return the topics subscribed to that cannot be read, with why and what to do; the others are read."""
         ...
 
     async def resume(self, positions: Mapping[Partition, Position]) -> Mapping[Partition, Position]:
@@ -197,12 +197,12 @@ class Log(Protocol):
     async def publish(self, messages: Sequence[Message]) -> None:
         """Write all, in order by topic and key; return when all are acknowledged.
 
-        Raises `LogUnavailable` when all has to be tried again, `Refused` when all but some are written.
+        Raise `LogUnavailable` when all has to be tried again, `Refused` when all but some are written.
         """
         ...
 
     async def publish_again(self, messages: Sequence[Message]) -> None:
-        """The same for what was refused before, apart from all others."""
+        """Publish again what was refused before, apart from all others."""
         ...
 
     async def report(self, offsets: Mapping[Partition, int]) -> None:
@@ -210,11 +210,11 @@ class Log(Protocol):
         ...
 
     def ends(self) -> Mapping[Partition, int]:
-        """Give the next offsets to be written to this member's partitions, as the last fetch told; for lag alone."""
+        """Return the next offsets to be written to this member's partitions, as the last fetch told; for lag alone."""
         ...
 
     async def partitions_of(self, topic: str) -> int:
-        """Give the number of a topic's partitions; raise `LogUnavailable` while it is not known."""
+        """Return the number of a topic's partitions; raise `LogUnavailable` while it is not known."""
         ...
 
     async def stop(self) -> None:

@@ -254,15 +254,15 @@ class Store(Protocol):
         ...
 
     async def pending_calls(self, partitions: Collection[Partition]) -> list[CallRow]:
-        """Give the intents without outcome, whose owners may have died in the middle of them."""
+        """Return the intents without outcome, whose owners may have died in the middle of them."""
         ...
 
     async def due(self, partitions: Collection[Partition], limit: int) -> Due:
-        """Give what fell due, by the database's clock."""
+        """Return what fell due, by the database's clock."""
         ...
 
     async def neglected(self, topics: Collection[str]) -> frozenset[Partition]:
-        """Give the partitions of other topics for which something has been overdue for a minute."""
+        """Return the partitions of other topics for which something has been overdue for a minute."""
         ...
 
     async def record_dead_letter(self, letter: DeadLetter) -> None:
@@ -278,7 +278,7 @@ class Store(Protocol):
         ...
 
     def intake_transaction(self) -> AbstractAsyncContextManager[BatchTransaction]:
-        """The same on the intake's own connection."""
+        """Begin a transaction on the intake's own connection."""
         ...
 
     async def read(self, query: str, *args: object) -> Sequence[Mapping[str, Any]]:

@@ -148,7 +148,7 @@ def _key(record: Record) -> str:
 
 
 def inbox_row(envelope: Envelope) -> InboxRow:
-    """Give the inbox's row of an event."""
+    """Return the inbox's row of an event."""
     trace = Trace(envelope.traceparent).recorded
     return InboxRow(
         _uuid(envelope),
@@ -198,7 +198,7 @@ def outcome_item(shard: Partition, call_id: str, outcome: CallOutcome, trace: Tr
 
 
 def decode_parked(item: WorkItem, event: type[Event] | None) -> None:
-    """Give a parked item its payload again; raise `Undecodable` if today's code cannot read it."""
+    """Give a parked item its payload again; raise `Undecodable` when today's code cannot read it."""
     item.trace = trace_of(item.headers)
     if item.type.startswith(TIMER):
         item.payload = Fired(item.type.removeprefix(TIMER), item.key, msgspec.json.decode(item.value))

@@ -47,7 +47,7 @@ class Batch:
         return bool(self.items or self.offsets)
 
     def shards(self) -> list[Partition]:
-        """Give the partitions whose leases the batch needs, in order."""
+        """Return the partitions whose leases the batch needs, in order."""
         return sorted({item.shard for item in self.items} | self.offsets.keys())
 
 
@@ -148,7 +148,7 @@ async def _claim(tx: BatchTransaction, items: Sequence[WorkItem], new_ids: Colle
 async def _claim_redrives(
     tx: BatchTransaction, items: Sequence[WorkItem]
 ) -> tuple[dict[uuid.UUID, str | None], frozenset[Identity]]:
-    """Give the letters taken back, with their events' ids, and which of the events are new.
+    """Return the letters taken back, with their events' ids, and which of the events are new.
 
     Redrives of other services' letters leave the inbox alone: the same event may still come by our own letter's.
     """
@@ -163,7 +163,10 @@ def _is_new(
     seen: set[Identity],
     taken: dict[uuid.UUID, str | None],
 ) -> bool:
-    """A redriven event counts once per death: it may be in the inbox already, if it was this very event that died."""
+    """Return whether an event is to be handled. A redriven one counts once per death.
+
+    It may be in the inbox already, if it was this very event that died.
+    """
     assert item.inbox is not None  # noqa: S101 - only events come here
     if item.redrive_of is not None and item.redrive_of not in taken:
         return False

@@ -25,11 +25,11 @@ class Clock:
     """The wall clock and ids for outgoing events; due times and leases use the database's clock instead."""
 
     def now(self) -> datetime:
-        """Give the time in UTC."""
+        """Return the time in UTC."""
         return datetime.now(UTC)
 
     def new_id(self, key: str) -> str:
-        """Give a new id for an event of this key."""
+        """Return a new id for an event of this key."""
         return new_event_id(key)
 
 
@@ -90,7 +90,7 @@ class Effects:
         )
 
     def cause(self, key: str) -> Trace:
-        """Give the trace that effects of a key carry on now."""
+        """Return the trace that effects of a key carry on now."""
         return self.causes.get(key, NONE)
 
     def carry_on(self, key: str, trace: Trace) -> None:
@@ -119,7 +119,7 @@ class Effects:
         self._timers, self._calls, self._messages = mark
 
     def writes(self, intake: bool = False) -> BatchWrites:
-        """Give what the batch owes so far."""
+        """Return what the batch owes so far."""
         writes = BatchWrites(intake=intake, calls=list(self._calls.values()))
         writes.outbox = {shard: pack(messages) for shard, messages in self._messages.items()}
         writes.timers = [timer for timer in self._timers.values() if timer is not None]

@@ -43,7 +43,7 @@ class HandlerPolicy:
 
 
 def handler_table(service: Service) -> dict[str, Handler]:
-    """Give every handler under the type of its items."""
+    """Return every handler under the type of its items."""
     table: dict[str, Handler] = {event.TYPE: handler for event, handler in service.handlers.items()}
     table |= {TIMER + name: handler for name, handler in service.timers.items()}
     table |= {CALL + kind: call.handler for kind, call in service.calls.items()}

@@ -9,7 +9,7 @@ from orderflow_runtime.core.work_item import WorkItem
 def journal_rows(
     handled: Iterable[WorkItem], parked: Iterable[Park], dead: Sequence[DeadLetter]
 ) -> Iterator[JournalRow]:
-    """Give a row for each attempt that failed, each wait, each death, and each item that came through after all."""
+    """Yield a row for each attempt that failed, each wait, each death, and each item that came through after all."""
     for item in handled:
         if item.redrive_of is not None:
             yield JournalRow(item.key, "REDRIVEN", item.type, item.event_id)

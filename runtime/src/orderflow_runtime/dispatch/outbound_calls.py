@@ -67,7 +67,7 @@ class OutboundCalls:
                 self._running[row.id] = (row.shard, task)
 
     def take(self, limit: int) -> Sequence[WorkItem]:
-        """Give outcomes that became known."""
+        """Return outcomes that became known."""
         taken, self._ready = self._ready[:limit], self._ready[limit:]
         return taken
 
@@ -89,7 +89,7 @@ class OutboundCalls:
         self._wake()
 
     async def _until_known(self, row: CallRow, request: dict[str, Any], ask_first: bool) -> WorkItem:
-        """Give the outcome as an item; an answer that is no JSON is an unknown outcome as any other."""
+        """Return the outcome as an item; an answer that is no JSON is an unknown outcome as any other."""
         attempts = row.attempts
         while True:
             try:

@@ -60,7 +60,7 @@ class Outbox:
         await self._publications.publish(rows, left_behind=True)
 
     def take_published(self) -> list[int]:
-        """Give the ids acknowledged since the last call."""
+        """Return the ids acknowledged since the last call."""
         return self._publications.take_published()
 
     def put_back(self, published: Sequence[int]) -> None:

@@ -46,7 +46,7 @@ class Relay:
         return self._publications.hindrance
 
     def check(self) -> None:
-        """Raise `LogRefuses` where Kafka has not let us in for long: a service that only publishes has nobody else."""
+        """Raise `LogRefuses` when Kafka has not let us in for long: a service that only publishes has nobody else."""
         self._publications.check()
 
     def wake(self) -> None:

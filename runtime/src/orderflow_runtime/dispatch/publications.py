@@ -29,7 +29,7 @@ from orderflow_runtime.core.store import OutboxRow
 
 logger = logging.getLogger(__name__)
 
-_FIRST_WAIT, _LONGEST_WAIT = 0.1, 5.0
+_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.1, 5.0
 _AGAIN_SECONDS = 5.0
 _AGAIN_AT_ONCE = 500
 MOST_HELD_BYTES = 64 * 1024 * 1024
@@ -86,7 +86,7 @@ class Publications:
         return "; ".join(f"{self._reasons[topic]} ({len(parts)} messages wait)" for topic, parts in self._held.items())
 
     def check(self) -> None:
-        """Raise `LogRefuses` where Kafka has not let us in for `PATIENCE_SECONDS`."""
+        """Raise `LogRefuses` when Kafka has not let us in for `PATIENCE_SECONDS`."""
         if self._shut_out and time.monotonic() - self._shut_out_since > PATIENCE_SECONDS:
             raise self._shut_out
 
@@ -134,7 +134,7 @@ class Publications:
                 await self._give_up_part(part, refusals[place].reason)
 
     async def _refusals(self, parts: Sequence[_Part]) -> dict[int, Refusal]:
-        messages, backoff = [message for _, message in parts], Backoff(_FIRST_WAIT, _LONGEST_WAIT)
+        messages, backoff = [message for _, message in parts], Backoff(_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS)
         while messages:
             try:
                 await self._log.publish(messages)

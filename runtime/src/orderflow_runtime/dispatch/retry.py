@@ -21,10 +21,10 @@ class RetryPolicy:
         return self.delivery.timeout_ms / 1000
 
     def exhausted(self, attempts: int) -> bool:
-        """Tell whether an event that failed `attempts` times is given up."""
+        """Return whether an event that failed `attempts` times is given up."""
         return self.delivery.on_exhausted is OnExhausted.DEAD_LETTER and attempts > self.delivery.retries
 
     def delay(self, attempts: int) -> timedelta:
-        """Give the wait after the attempt with this number, from 1."""
+        """Return the wait after the attempt with this number, from 1."""
         nominal = self.delivery.backoff.delay(self.delivery.delay_ms, self.delivery.max_delay_ms, attempts)
         return timedelta(milliseconds=nominal * (0.5 + self.random.random() / 2))

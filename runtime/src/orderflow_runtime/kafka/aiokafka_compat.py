@@ -181,11 +181,11 @@ class Batches:
         self.leader_epoch = -1
 
     def size_in_bytes(self) -> int:
-        """Give what is left to read."""
+        """Return what is left to read."""
         return len(self._data)
 
     def has_next(self) -> bool:
-        """Tell whether a whole batch is left."""
+        """Return whether a whole batch is left."""
         return len(self._data) >= _START.size and len(self._data) >= self._length()
 
     def next_batch(self) -> "Batch":

@@ -37,7 +37,7 @@ heard: ContextVar[deque[Exception] | None] = ContextVar("heard", default=None)
 
 @contextmanager
 def hearing() -> Iterator[deque[Exception]]:
-    """Give what goes wrong with the connections of clients that are started within, for as long as they live.
+    """Yield what goes wrong with the connections of clients that are started within, for as long as they live.
 
     A connection that is made clears it: what stands there has gone wrong since.
     """
@@ -50,7 +50,7 @@ def hearing() -> Iterator[deque[Exception]]:
 
 
 def refuses(failures: Iterable[Exception]) -> bool:
-    """Tell whether Kafka is there and a person has to mend how a client comes in."""
+    """Return whether Kafka is there and a person has to mend how a client comes in."""
     return any(isinstance(error, _REFUSALS) for error in failures)
 
 

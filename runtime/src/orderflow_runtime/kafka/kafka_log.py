@@ -43,7 +43,7 @@ class KafkaSettings:
     instance: str | None = None
 
     def client_options(self) -> dict[str, Any]:
-        """Give what consumer and producer share."""
+        """Return what consumer and producer share."""
         options: dict[str, Any] = {
             "bootstrap_servers": self.bootstrap,
             "security_protocol": self.security_protocol,
@@ -62,7 +62,7 @@ class KafkaSettings:
 
 
 def _trusting(ca_file: str | None) -> ssl.SSLContext:
-    """Return the TLS of clients that trust this authority, or the system's; raise OSError that names the file."""
+    """Return the TLS of clients that trust this authority, or the system's; raise `OSError` that names the file."""
     try:
         return ssl.create_default_context(cafile=ca_file)
     except FileNotFoundError as error:
@@ -105,15 +105,15 @@ class KafkaLog(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
         await aiokafka_compat.wait_for_assignment(consumer)
 
     def assigned(self) -> frozenset[Partition]:
-        """Give this member's partitions."""
+        """Return this member's partitions."""
         return self._assigned
 
     def unread(self) -> Mapping[str, str]:
-        """Give the topics that cannot be read, as the reader and the cluster's metadata know them."""
+        """Return the topics that cannot be read, as the reader and the cluster's metadata know them."""
         return self._reader.refused() if self._reader is not None and self._joined else {}
 
     def joined(self) -> bool:
-        """Tell whether there was an assignment."""
+        """Return whether there was an assignment."""
         return self._joined
 
     async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
@@ -142,7 +142,7 @@ class KafkaLog(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
             raise LogUnavailable(f"offsets of {len(mine)} partitions: {error!r}") from error
 
     async def fetch(self, limit: int, wait: float) -> Sequence[Stretch]:
-        """Give up to `limit` records as soon as there are any; raise `LogRefuses` when new connections are refused."""
+        """Return up to `limit` records once there are any; raise `LogRefuses` when new connections are refused."""
         if clients.refuses(self._heard):
             raise self._unavailable(KafkaConnectionError(), self._heard)
         if self._reader is None:
@@ -182,12 +182,12 @@ class KafkaLog(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
             logger.debug("offsets not reported: %r", error)
 
     def ends(self) -> Mapping[Partition, int]:
-        """Give the ends by the last answers to fetches; where there was none yet, as they were when it resumed."""
+        """Return the ends by the last answers to fetches; where there was none yet, as they were when it resumed."""
         reader = self._reader
         return {p: end for p in self._assigned if reader is not None and (end := reader.end(p)) is not None}
 
     async def partitions_of(self, topic: str) -> int:
-        """Give the number of partitions, from the cluster's metadata."""
+        """Return the number of partitions, from the cluster's metadata."""
         try:
             numbers = await (await self._writer.producer()).partitions_for(topic)
         except (KafkaError, OSError) as error:

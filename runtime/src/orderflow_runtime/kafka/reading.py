@@ -27,7 +27,7 @@ from orderflow_runtime.kafka.refusals import words
 
 logger = logging.getLogger(__name__)
 
-_VERIFY_EVERY, _VERIFY_SECONDS = 5.0, 2.0
+_VERIFY_EVERY_SECONDS, _VERIFY_SECONDS = 5.0, 2.0
 """How often it is asked whether what is read is still the same log, and for how long an answer is waited for."""
 _MADE_ANEW, _CUT_OFF = "its topic was made anew", "its end was cut off"
 
@@ -70,7 +70,7 @@ class Reader:
         return found
 
     async def read(self, limit: int, wait: float) -> list[Stretch]:
-        """Give up to `limit` records; raise `LogUnavailable` where a log is not the one read so far."""
+        """Return up to `limit` records; raise `LogUnavailable` when a log is not the one read so far."""
         fetched = await self._fetch(limit, wait)
         stretches = self._stretches(fetched)
         sources = {stretch.partition: self._source(stretch.partition) for stretch in stretches}
@@ -84,13 +84,13 @@ class Reader:
         return stretches
 
     def end(self, partition: Partition) -> int | None:
-        """Give a partition's end by the last answer to a fetch; where there was none yet, as it was when it resumed."""
+        """Return a partition's end by the last answer to a fetch; before the first, as it was when it resumed."""
         tp = TopicPartition(*partition)
         known = self._consumer.highwater(tp) if tp in self._consumer.assignment() else None
         return self._ends.get(partition) if known is None else int(known)
 
     def refused(self) -> dict[str, str]:
-        """Give the topics subscribed to that cannot be read, each with what is told of it."""
+        """Return the topics subscribed to that cannot be read, each with what is told of it."""
         cluster, subscribed = self._client.cluster, self._consumer.subscription()
         there = cluster.topics()
         forbidden = subscribed & cluster.unauthorized_topics | self._held.keys()
@@ -122,7 +122,7 @@ class Reader:
         self._consumer.pause(*(tp for p in partitions if (tp := TopicPartition(*p)) in assignment))
 
     async def _locate_readable(self, positions: Mapping[Partition, Position]) -> dict[Partition, Position]:
-        """Give where to read on in topics that may be read."""
+        """Return where to read on in topics that may be read."""
         try:
             return await self._locate(positions)
         except TopicAuthorizationFailedError:
@@ -137,7 +137,7 @@ class Reader:
         return found
 
     async def _locate(self, positions: Mapping[Partition, Position]) -> dict[Partition, Position]:
-        """Give where to read on. Ids come first: what is asked after them may be of a topic that is newer still."""
+        """Return where to read on. Ids come first: what is asked after them may be of a topic that is newer still."""
         ids = await self._ids(positions)
         first = await self._consumer.beginning_offsets([TopicPartition(*p) for p in positions])
         ends = await lineage.end_offsets(self._client, positions)
@@ -150,7 +150,7 @@ class Reader:
         }
 
     def _stretches(self, fetched: Mapping[TopicPartition, Sequence[Any]]) -> list[Stretch]:
-        """Give what was read of each partition whose position moved, be it over nothing that is a record."""
+        """Return what was read of each partition whose position moved, be it over nothing that is a record."""
         found = []
         for partition, begin in self._positions.items():
             tp = TopicPartition(*partition)
@@ -164,12 +164,12 @@ class Reader:
         return state_of(self._consumer, tp)
 
     def _source(self, partition: Partition) -> tuple[int, object]:
-        """Give in which epoch of its leader it is read, and on which connection: others may have another log."""
+        """Return in which epoch of its leader it is read, and on which connection: others may have another log."""
         tp = TopicPartition(*partition)
         return self._state(tp).leader_epoch, leader_connection(self._client, tp)
 
     async def _verify(self, turned: Mapping[Partition, Position]) -> None:
-        """Raise `LogUnavailable` where a log is another: of those that `turned` to another source all is asked at once.
+        """Raise `LogUnavailable` when a log is another: of those that `turned` to another source all is asked at once.
 
         Topics are asked for now and then, as far as it is answered: while the new one is read as the old, nothing of
         it is lost, since it is the old one's id that is stored.
@@ -178,7 +178,7 @@ class Reader:
         if turned:
             lost = await self._find_cut_off(turned) | _find_made_anew(turned, await self._ids(turned))
         elif time.monotonic() >= self._verify_at:
-            self._verify_at = time.monotonic() + _VERIFY_EVERY
+            self._verify_at = time.monotonic() + _VERIFY_EVERY_SECONDS
             if self._consumer.subscription() - self._client.cluster.topics():
                 self._client.force_metadata_update()  # a topic that is gone may be there again
             try:

@@ -73,7 +73,7 @@ class Writer:
     async def publish(self, messages: Sequence[Message]) -> None:
         """Write all, in order by topic and key.
 
-        Raises `LogUnavailable` when all has to be tried again, `Refused` when all but some are written.
+        Raise `LogUnavailable` when all has to be tried again, `Refused` when all but some are written.
         """
         left: list[_Place] = list(enumerate(messages))
         refusals: dict[int, Refusal] = {}
@@ -155,7 +155,7 @@ class Writer:
         return None
 
     def _sort_out(self, failure: _Failure, refusals: dict[int, Refusal]) -> list[_Place]:
-        """Note what is refused of a partition and return what has to be written again; raises `LogUnavailable`."""
+        """Note what is refused of a partition and return what has to be written again; raise `LogUnavailable`."""
         topic, error = failure.partition.topic, failure.error
         match whose(error):
             case Whose.CLUSTER:
@@ -191,7 +191,7 @@ class Writer:
 
 
 async def _answers(producer: AIOKafkaProducer) -> bool:
-    """Tell whether the cluster is there, so that what does not answer is a partition."""
+    """Return whether the cluster is there, so that what does not answer is a partition."""
     try:
         async with asyncio.timeout(_ALIVE_SECONDS):
             await producer.client.fetch_all_metadata()

@@ -56,7 +56,7 @@ class BatchHistogram(Collector):
             series.traced[bucket] = Exemplar({"trace_id": traced[1].hex()}, traced[0])
 
     def collect(self) -> Iterator[HistogramMetricFamily]:
-        """Give the samples as the registry wants them."""
+        """Yield the samples as the registry wants them."""
         family = HistogramMetricFamily(self._name, self._help, labels=[self._label])
         for label, series in self._series.items():
             buckets = [

@@ -65,7 +65,7 @@ class DatabaseGauges(Collector):
                 await self._take(measure)
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Give what was measured; what could not be has no value."""
+        """Yield what was measured; what could not be has no value."""
         for measure, rows in self._rows.items():
             names = [name for name in (rows[0].keys() if rows else ()) if name != "value"]
             family = GaugeMetricFamily(measure.name, measure.help, labels=names)

@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 
 def about(item: WorkItem) -> Mapping[str, Any]:
-    """Give what a line about an item says besides its message: `logger.info(…, extra=about(item))`."""
+    """Return what a line about an item says besides its message: `logger.info(…, extra=about(item))`."""
     told = {"key": item.key, "event": item.type, "event_id": item.event_id, "trace_id": item.cause.recorded}
     return {name: value for name, value in told.items() if value is not None}
 
@@ -38,7 +38,7 @@ class JsonFormatter(logging.Formatter):
         self._fixed = {"flow": flow, "service": service}
 
     def format(self, record: logging.LogRecord) -> str:
-        """Give one line of JSON."""
+        """Return one line of JSON."""
         line = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
@@ -56,7 +56,7 @@ class TextFormatter(logging.Formatter):
     """Formats a record for a person at a terminal."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Give one line, and the traceback below it."""
+        """Return one line, and the traceback below it."""
         time = datetime.fromtimestamp(record.created).strftime("%H:%M:%S.%f")[:-3]
         told = "".join(f" \x1b[2m{name}=\x1b[0m{value}" for name, value in _told(record).items())
         level = f"\x1b[{_COLOURS.get(record.levelname, 0)}m{record.levelname:<8}\x1b[0m"
@@ -88,7 +88,7 @@ def _told(record: logging.LogRecord) -> dict[str, Any]:
 
 
 def _traceback(error: BaseException) -> str:
-    """Give the places and words of an error and its causes; the words are those that may be told."""
+    """Return the places and words of an error and its causes; the words are those that may be told."""
     cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     before = f"{_traceback(cause)}\nwhich led to\n" if cause is not None else ""
     return f"{before}{''.join(traceback.format_tb(error.__traceback__))}{redacted_reason(error)}"

@@ -87,7 +87,7 @@ class Metrics:
         _add(self.ignored, Tally(kinds))
 
     def take_ended(self) -> list[EndedRun]:
-        """Give the runs that ended since the last call."""
+        """Return the runs that ended since the last call."""
         ended, self._ended = self._ended, []
         return ended
 
@@ -113,7 +113,7 @@ class Metrics:
         refused: Mapping[str, int] = MappingProxyType({}),
         unread: Collection[str] = (),
     ) -> tuple[bytes, str]:
-        """Give the exposition and its media type: OpenMetrics, which has exemplars, for those who accept it."""
+        """Return the exposition and its media type: OpenMetrics, which has exemplars, for those who accept it."""
         self.unread.clear()
         for topic in unread:
             self.unread.labels(topic).set(1)

@@ -149,15 +149,15 @@ class TracedLog:
         await self._log.start(on_revoked)
 
     def assigned(self) -> frozenset[Partition]:
-        """Give this member's partitions."""
+        """Return this member's partitions."""
         return self._log.assigned()
 
     def unread(self) -> Mapping[str, str]:
-        """Give the topics that cannot be read."""
+        """Return the topics that cannot be read."""
         return self._log.unread()
 
     def joined(self) -> bool:
-        """Tell whether there was an assignment."""
+        """Return whether there was an assignment."""
         return self._log.joined()
 
     async def resume(self, positions: Mapping[Partition, Position]) -> Mapping[Partition, Position]:
@@ -165,7 +165,7 @@ class TracedLog:
         return await self._log.resume(positions)
 
     async def fetch(self, limit: int, wait: float) -> Sequence[Stretch]:
-        """Give what is read."""
+        """Return what is read."""
         return await self._log.fetch(limit, wait)
 
     async def report(self, offsets: Mapping[Partition, int]) -> None:
@@ -173,11 +173,11 @@ class TracedLog:
         await self._log.report(offsets)
 
     def ends(self) -> Mapping[Partition, int]:
-        """Give the ends of partitions, as far as they are known."""
+        """Return the ends of partitions, as far as they are known."""
         return self._log.ends()
 
     async def partitions_of(self, topic: str) -> int:
-        """Give the number of a topic's partitions."""
+        """Return the number of a topic's partitions."""
         return await self._log.partitions_of(topic)
 
     async def stop(self) -> None:
@@ -186,7 +186,7 @@ class TracedLog:
 
 
 def _messaging(operation: str, event: str, topic: str) -> Attributes:
-    """Give the attributes of an operation on an event's topic.
+    """Return the attributes of an operation on an event's topic.
 
     An event is the same in every flow while its topic is named after the flow: the event is the topic's template, and
     by the conventions a template is what follows the operation in a span's name.
@@ -201,7 +201,7 @@ def _messaging(operation: str, event: str, topic: str) -> Attributes:
 
 
 def _of_event(key: str | None, event_id: str | None, partition: int, offset: int | None) -> Attributes:
-    """Give the attributes of one event; timers and outcomes have no place in a log, what cannot be read has no id."""
+    """Return the attributes of one event; timers and outcomes have no place in a log, what cannot be read has no id."""
     if offset is None:
         return (("orderflow.key", key or ""),)
     place = (("messaging.destination.partition.id", str(partition)), ("messaging.kafka.offset", offset))
@@ -210,6 +210,6 @@ def _of_event(key: str | None, event_id: str | None, partition: int, offset: int
 
 
 def _type(reason: str) -> str:
-    """Give the error's type alone, as what follows it may be personal; a record that cannot be read has none."""
+    """Return the error's type alone, as what follows it may be personal; a record that cannot be read has none."""
     found = reason.partition(":")[0]
     return found if found.isidentifier() else "Undecodable"

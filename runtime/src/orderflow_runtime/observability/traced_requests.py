@@ -43,7 +43,7 @@ class TracedPort:
 
 
 def traced_calls(calls: Mapping[str, Call], tracer: Tracer) -> dict[str, Call]:
-    """Give the calls with traced ports."""
+    """Return the calls with traced ports."""
     return {kind: replace(call, port=TracedPort(kind, call.port, tracer)) for kind, call in calls.items()}
 
 
@@ -138,7 +138,7 @@ def _context(scope: Scope) -> dict[str, bytes]:
 
 
 def _route(scope: Scope) -> str:
-    """Give the path with its parameters' names in the place of their values."""
+    """Return the path with its parameters' names in the place of their values."""
     path: str = scope["path"]
     for name, value in scope.get("path_params", {}).items():
         path = path.replace(str(value), f"{{{name}}}")

@@ -56,7 +56,7 @@ async def connect(
 async def create_pool(
     uri: PostgresUri, settings: Mapping[str, str] | None = None, *, max_size: int, **options: Any
 ) -> asyncpg.Pool:
-    """Give a pool of such connections, none of them open yet. A session keeps its settings from use to use."""
+    """Return a pool of such connections, none of them open yet. A session keeps its settings from use to use."""
 
     async def connected(_: None, **of_pool: Any) -> asyncpg.Connection:
         return await connect(uri, settings, **of_pool, **options)
@@ -106,7 +106,7 @@ async def _connect_to(
 
 
 def _role_of_server(uri: PostgresUri) -> str:
-    """Of several servers only one can be written to, and whoever connects here means to write."""
+    """Return which server to ask for: whoever connects means to write, and of several only one can be written to."""
     return uri.parameters.get("target_session_attrs", "read-write" if len(uri.hosts) > 1 else "any")
 
 

@@ -15,14 +15,14 @@ from orderflow_runtime.core.retryable import Retryable
 logger = logging.getLogger(__name__)
 
 SHARDS = 8
-_EVERY = 1.0
+_EVERY_SECONDS = 1.0
 
 
 class Locks(Protocol):
     """Advisory locks of one session."""
 
     async def try_locks(self, numbers: Sequence[int]) -> frozenset[int]:
-        """Take what is free of these and give all that this session holds; raise `StoreUnavailable` if it died."""
+        """Take what is free of these and give all that this session holds; raise `StoreUnavailable` when it died."""
         ...
 
 
@@ -44,23 +44,23 @@ class LockedShards:
         self._locking = asyncio.create_task(self._keep_locking(on_revoked))
 
     def assigned(self) -> frozenset[Partition]:
-        """Give the shards held."""
+        """Return the shards held."""
         return frozenset(Partition(self.TOPIC, number) for number in self._held)
 
     def joined(self) -> bool:
-        """Tell whether the locks were tried."""
+        """Return whether the locks were tried."""
         return self._joined
 
     def unread(self) -> Mapping[str, str]:
-        """Nothing is subscribed to."""
+        """Return nothing: nothing is subscribed to."""
         return {}
 
     async def resume(self, positions: Mapping[Partition, Position]) -> Mapping[Partition, Position]:
-        """Nothing is read."""
+        """Return the positions as they are: nothing is read."""
         return positions
 
     async def fetch(self, limit: int, wait: float) -> Sequence[Stretch]:
-        """Nothing ever comes."""
+        """Wait; nothing ever comes."""
         await asyncio.sleep(wait)
         return ()
 
@@ -73,14 +73,14 @@ class LockedShards:
         await self._log.publish_again(messages)
 
     async def report(self, offsets: Mapping[Partition, int]) -> None:
-        """There is no group to tell."""
+        """Do nothing: there is no group to tell."""
 
     def ends(self) -> Mapping[Partition, int]:
-        """There is no log that could be behind."""
+        """Return nothing: there is no log that could be behind."""
         return {}
 
     async def partitions_of(self, topic: str) -> int:
-        """Give the number of shards."""
+        """Return the number of shards."""
         return SHARDS
 
     async def stop(self) -> None:
@@ -101,4 +101,4 @@ class LockedShards:
             before, self._held = self.assigned(), held
             if lost := before - self.assigned():
                 await on_revoked(lost)
-            await asyncio.sleep(_EVERY)
+            await asyncio.sleep(_EVERY_SECONDS)

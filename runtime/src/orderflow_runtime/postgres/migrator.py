@@ -39,7 +39,7 @@ class Task:
 async def migrate(admin_uri: str, flow: OrderFlow, passwords: Mapping[str, str]) -> None:
     """Bring the schemas of a flow on this machine up to date; `passwords` are by service name.
 
-    Safe to run again and side by side. Raises `MigrationFailed`, `CannotConnect` and `InvalidUriError`.
+    Safe to run again and side by side. Raise `MigrationFailed`, `CannotConnect` and `InvalidUriError`.
     """
     name = flow.metadata.name
     tasks = [
@@ -63,7 +63,7 @@ async def carry_out(admin_uri: str, tasks: Sequence[Task]) -> None:
 
 @asynccontextmanager
 async def _admin(uri: PostgresUri) -> AsyncIterator[asyncpg.Connection]:
-    """Give a connection; a pooler that a service could not use is refused here, before there is a service."""
+    """Yield a connection; a pooler that a service could not use is refused here, before there is a service."""
     connection = await connect(uri)
     try:
         second = await connect(uri)

@@ -167,17 +167,17 @@ class PostgresStore:
     async def backlog(
         self, partitions: Collection[Partition], intake: bool, published: Sequence[int], held: Sequence[int]
     ) -> list[OutboxRow]:
-        """Give the oldest 200 rows."""
+        """Return the oldest 200 rows."""
         rows = await self._fetch(sql.BACKLOG, *_columns(partitions), intake, list(published), list(held))
         return [OutboxRow(row["id"], row["messages"]) for row in rows]
 
     async def pending_calls(self, partitions: Collection[Partition]) -> list[CallRow]:
-        """Give the intents of these partitions."""
+        """Return the intents of these partitions."""
         rows = await self._fetch(sql.PENDING_CALLS, *_columns(partitions))
         return [sql.call_row(row) for row in rows]
 
     async def due(self, partitions: Collection[Partition], limit: int) -> Due:
-        """Give what is due, or how long nothing will be."""
+        """Return what is due, or how long nothing will be."""
         topics, numbers = _columns(partitions)
         next_in = (await self._fetch(sql.NEXT_DUE, topics, numbers))[0]["next_in"]
         if next_in is None or next_in > 0:
@@ -187,7 +187,7 @@ class PostgresStore:
         return Due([sql.parked_row(row) for row in parked], [sql.timer_row(row) for row in timers], 0.0)
 
     async def neglected(self, topics: Collection[str]) -> frozenset[Partition]:
-        """Give the shards that nobody works for."""
+        """Return the shards that nobody works for."""
         rows = await self._fetch(sql.NEGLECTED, list(topics))
         return frozenset(Partition(row["topic"], row["partition"]) for row in rows)
 
@@ -201,13 +201,13 @@ class PostgresStore:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[PostgresTransaction]:
-        """The worker's transaction."""
+        """Begin the worker's transaction."""
         async with self._transaction(self._batch) as tx:
             yield tx
 
     @asynccontextmanager
     async def intake_transaction(self) -> AsyncIterator[PostgresTransaction]:
-        """The intake's transaction."""
+        """Begin the intake's transaction."""
         async with self._transaction(self._intake) as tx:
             yield tx
 

@@ -195,7 +195,7 @@ def position(row: Mapping[str, Any]) -> Position:
 
 
 def position_values(position: Position) -> tuple[object, ...]:
-    """Give the columns of a position in OPEN, but for the offset."""
+    """Return the columns of a position in OPEN, but for the offset."""
     return position.topic_id, *(position.last or (None, None))
 
 
@@ -206,7 +206,7 @@ def call_row(row: Mapping[str, Any]) -> CallRow:
 
 
 def call_values(call: CallRow) -> tuple[object, ...]:
-    """Give the columns of CALLS."""
+    """Return the columns of CALLS."""
     return call.id, call.kind, call.key, call.shard.topic, call.shard.number, call.request, call.trace.text()
 
 
@@ -222,7 +222,7 @@ def letter_values(letter: DeadLetter) -> tuple[object, ...]:
 
 
 def journal_values(row: JournalRow) -> tuple[object, ...]:
-    """Give the columns of JOURNAL."""
+    """Return the columns of JOURNAL."""
     return row.key, row.what, row.type, row.event_id, row.attempt, row.reason, row.due
 
 

@@ -185,7 +185,7 @@ class MemoryLog:
         return {topic: why for topic, why in self.cluster.unread.items() if topic in self.topics}
 
     def joined(self) -> bool:
-        """Tell whether there was an assignment."""
+        """Return whether there was an assignment."""
         return self._joined
 
     def assign(self, partitions: Collection[Partition]) -> None:

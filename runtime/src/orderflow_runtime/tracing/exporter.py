@@ -21,7 +21,7 @@ from orderflow_model.spec.saga import TraceProtocol
 from orderflow_runtime.tracing.otlp import encoder
 from orderflow_runtime.tracing.span_queue import Away, Refused, Send, SpanQueue
 
-_TIMEOUT = 10.0
+_TIMEOUT_SECONDS = 10.0
 _EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 _OPTIONS = (("grpc.max_reconnect_backoff_ms", 10_000),)
 """gRPC's own is two minutes, in which it refuses what we send again."""
@@ -30,12 +30,12 @@ _PASSING_HTTP = frozenset({408, 429, 502, 503, 504})
 
 
 def collector(config: ServiceConfig, endpoint: str, env: Mapping[str, str]) -> SpanQueue:
-    """Give the way of a service's spans to its collector."""
+    """Return the way of a service's spans to its collector."""
     return SpanQueue(encoder(_resource(config, env)), sender(config.tracing.protocol, endpoint, env))
 
 
 def _resource(config: ServiceConfig, env: Mapping[str, str]) -> dict[str, str]:
-    """Give the attributes of this process; those of OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME go before."""
+    """Return the attributes of this process; those of OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME go before."""
     own = {"service.name": config.service, "service.namespace": config.flow}
     if instance := env.get(environment.INSTANCE):
         own["service.instance.id"] = instance
@@ -44,7 +44,7 @@ def _resource(config: ServiceConfig, env: Mapping[str, str]) -> dict[str, str]:
 
 
 def sender(protocol: TraceProtocol, endpoint: str, env: Mapping[str, str]) -> Send:
-    """Give what sends requests to a collector."""
+    """Return what sends requests to a collector."""
     headers = parse_env_headers(env.get(environment.OTLP_HEADERS, ""), liberal=True)
     certificate = env.get(environment.OTLP_CERTIFICATE)
     if protocol is TraceProtocol.GRPC:
@@ -64,7 +64,7 @@ def _grpc_sender(endpoint: str, headers: Mapping[str, str], certificate: str | N
 
     def send(request: bytes) -> None:
         try:
-            export(request, timeout=_TIMEOUT, metadata=metadata)
+            export(request, timeout=_TIMEOUT_SECONDS, metadata=metadata)
         except grpc.RpcError as error:
             code = error.code().name
             raise (Away if code in _PASSING_GRPC else Refused)(f"{code}: {error.details()}") from None
@@ -80,7 +80,7 @@ def _http_sender(endpoint: str, headers: Mapping[str, str], certificate: str | N
     def send(request: bytes) -> None:
         asked = urllib.request.Request(url, request, told)  # noqa: S310 - the model takes http and https alone
         try:
-            urllib.request.urlopen(asked, timeout=_TIMEOUT, context=context).close()  # noqa: S310 - as above
+            urllib.request.urlopen(asked, timeout=_TIMEOUT_SECONDS, context=context).close()  # noqa: S310 - as above
         except urllib.error.HTTPError as error:
             error.close()
             raise (Away if error.code in _PASSING_HTTP else Refused)(f"HTTP {error.code}") from None

@@ -29,7 +29,7 @@ _SMALL = [bytes((number,)) for number in range(0x80)]
 
 
 def encoder(resource: Mapping[str, str]) -> Encode:
-    """Give what makes requests; `resource` are the attributes of this process."""
+    """Return what makes requests; `resource` are the attributes of this process."""
     templates: dict[SpanTemplate, bytes] = {}
     whose = Resource(attributes=[_attribute(*pair) for pair in resource.items()]).SerializeToString()
     scope = InstrumentationScope(name="orderflow").SerializeToString()

@@ -20,8 +20,8 @@ logger = logging.getLogger(__name__)
 
 MOST_WAITING = 16_384
 _AT_ONCE = 512
-_EVERY = 0.5
-_FIRST_WAIT, _LONGEST_WAIT = 1.0, 30.0
+_EVERY_SECONDS = 0.5
+_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 1.0, 30.0
 
 
 class Kind(IntEnum):
@@ -105,7 +105,7 @@ class SpanQueue:
         self._thread.join(seconds)
 
     def _run(self) -> None:
-        while not self._closing.wait(_EVERY):
+        while not self._closing.wait(_EVERY_SECONDS):
             self._drain()
         self._drain()
 
@@ -120,7 +120,7 @@ class SpanQueue:
 
     def _until_taken(self, request: bytes, count: int) -> None:
         """Send one request until it is taken; once closing, try no more than once."""
-        backoff = Backoff(_FIRST_WAIT, _LONGEST_WAIT)
+        backoff = Backoff(_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS)
         while True:
             try:
                 return self._send(request)

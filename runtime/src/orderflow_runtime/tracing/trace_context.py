@@ -55,29 +55,29 @@ class Trace(NamedTuple):
         return (self.parent or "")[36:52]
 
     def at(self, span: str, parent_span_id: str = "", remote_parent_span_id: str = "") -> "Trace":
-        """Give another place in the same trace."""
+        """Return another place in the same trace."""
         parent = self.parent or ""
         return Trace(f"{parent[:36]}{span}{parent[52:]}", self.state, parent_span_id, remote_parent_span_id)
 
     def child(self, span: str) -> "Trace":
-        """Give the place of a span of ours right below."""
+        """Return the place of a span of ours right below."""
         return self.at(span, self.span, self.remote_parent_span_id or self.span)
 
     def left_behind(self) -> "Trace":
-        """Give the nearest place that others told of: ours may have died with the process that was to tell of them."""
+        """Return the nearest place that others told of: ours may have died with the process that was to tell it."""
         return self.at(self.remote_parent_span_id) if self.remote_parent_span_id else self
 
     def told(self) -> "Trace":
-        """Give it as one that was told of long ago, whoever did."""
+        """Return it as one that was told of long ago, whoever did."""
         return Trace(self.parent, self.state)
 
     def headers(self) -> list[Header]:
-        """Give the record headers."""
+        """Return the record headers."""
         found = (("traceparent", self.parent), ("tracestate", self.state))
         return [(name, value.encode()) for name, value in found if value]
 
     def text(self) -> str | None:
-        """Give what a row stores; None for none. The traceparent comes first."""
+        """Return what a row stores; None for none. The traceparent comes first."""
         state = self.state if self.state and self.state.isascii() and self.state.isprintable() else ""
         return f"{self.parent} {self.parent_span_id} {self.remote_parent_span_id} {state}" if self.valid else None
 
@@ -119,7 +119,7 @@ def within(trace: Trace) -> Iterator[dict[str, str | int]]:
 
 
 def current() -> Trace:
-    """Give the trace that the code running now belongs to."""
+    """Return the trace that the code running now belongs to."""
     here = _here.get()
     return here.trace if here else NONE
 

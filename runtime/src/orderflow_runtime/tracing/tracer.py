@@ -63,20 +63,20 @@ class Tracer:
             self._spans.add(span)
 
     def root(self, key: str) -> Trace:
-        """Give the place above all spans of a key that came without a context."""
+        """Return the place above all spans of a key that came without a context."""
         digest = blake2b(f"{self._flow}\n{key}".encode(), digest_size=24).hexdigest()
         if int(digest[18:32], 16) < self._threshold:
             return Trace(f"00-{digest[:32]}-{NO_SPAN}-01")
         return Trace(f"00-{digest[:32]}-{digest[32:]}-00")
 
     def child(self, trace: Trace) -> Trace:
-        """Give the place of a new span below; an unrecorded trace as it is."""
+        """Return the place of a new span below; an unrecorded trace as it is."""
         if self._spans is None or not trace.sampled:
             return trace
         return trace.child(self._new_span())
 
     def handling(self, key: str, trace: Trace) -> Trace:
-        """Give the place of what handles an event, timer or outcome that carries `trace`."""
+        """Return the place of what handles an event, timer or outcome that carries `trace`."""
         if trace.parent and (self._spans is None or trace.parent.endswith("-00")):
             return trace
         if not trace.valid:
@@ -86,19 +86,19 @@ class Tracer:
         return self.fresh()
 
     def fresh(self) -> Trace:
-        """Give the first place of a trace that belongs to nothing."""
+        """Return the first place of a trace that belongs to nothing."""
         return Trace(f"00-{self._bits(128) or 1:032x}-{self._new_span()}-01", None, NO_SPAN, NO_SPAN)
 
     def links(self, trace: Trace) -> Sequence[Trace]:
-        """Give the links of what handles `trace`: its cause, where that is no parent."""
+        """Return the links of what handles `trace`: its cause, where that is no parent."""
         return () if self._parent or not trace.valid else (trace,)
 
     def sending(self, key: str, trace: Trace) -> Trace:
-        """Give the place of what sends an event of a key, caused by `trace`."""
+        """Return the place of what sends an event of a key, caused by `trace`."""
         return self.child(trace if trace.parent else self.root(key))
 
     def commanded(self, name: str, keys: Sequence[str]) -> list[Trace]:
-        """Give the places of a request's commands: one is the request itself; many have a trace each."""
+        """Return the places of a request's commands: one is the request itself; many have a trace each."""
         request = asked.get()
         if request is None:
             return [self.root(key) for key in keys]
@@ -110,7 +110,7 @@ class Tracer:
         return places
 
     def join(self, request: Asked | None, place: Trace, run: Trace) -> Trace:
-        """Give the place of a command on a run that has its own trace: the request's, unless its client's claims it."""
+        """Return the place of a command on a run that has a trace: the request's, unless its client's claims it."""
         if request is None or self._spans is None or not run.sampled:
             return run
         if request.incoming.valid and request.incoming.id != run.id:

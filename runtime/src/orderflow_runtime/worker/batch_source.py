@@ -14,7 +14,7 @@ from orderflow_runtime.dispatch.outbound_calls import OutboundCalls
 MOST_AT_ONCE = 500
 MOST_CALLS = 1_000
 """With so many calls under way no more records are taken: the outside is slower than we are."""
-_POLL = 1.0
+_POLL_SECONDS = 1.0
 
 
 class BatchSource:
@@ -44,7 +44,7 @@ class BatchSource:
         self._check_at = min(self._check_at, time.monotonic() + seconds)
 
     async def next_batch(self, leases: Mapping[Partition, Lease], outbound_calls: OutboundCalls) -> Batch:
-        """Give the next batch; empty when nothing came for a while."""
+        """Return the next batch; empty when nothing came for a while."""
         if (wait := self._not_before - time.monotonic()) > 0:
             await asyncio.sleep(wait)
         batch = Batch()
@@ -65,12 +65,12 @@ class BatchSource:
 
     async def _stretches(self, wanted: bool) -> Iterable[Stretch]:
         if self._fetching is None and wanted:
-            self._fetching = asyncio.create_task(self._log.fetch(MOST_AT_ONCE, _POLL))
+            self._fetching = asyncio.create_task(self._log.fetch(MOST_AT_ONCE, _POLL_SECONDS))
         woken = asyncio.create_task(self._woken.wait())
         waiting: set[asyncio.Task[object]] = {woken}
         if self._fetching is not None:
             waiting.add(self._fetching)
-        timeout = min(_POLL, max(0.0, self._check_at - time.monotonic()))
+        timeout = min(_POLL_SECONDS, max(0.0, self._check_at - time.monotonic()))
         await asyncio.wait(waiting, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
         woken.cancel()
         self._woken.clear()
@@ -101,7 +101,7 @@ class BatchSource:
     def _add_due(self, due: Due, batch: Batch) -> None:
         batch.items += [self._parked_item(row) for row in due.parked]
         batch.items += [timer_item(row.shard, row.name, row.key, row.payload, row.trace) for row in due.timers]
-        wait = _POLL if due.next_in is None else min(_POLL, max(0.0, due.next_in))
+        wait = _POLL_SECONDS if due.next_in is None else min(_POLL_SECONDS, max(0.0, due.next_in))
         self._check_at = time.monotonic() + wait
 
     def _parked_item(self, row: ParkedRow) -> WorkItem:
@@ -115,6 +115,6 @@ class BatchSource:
 
 
 def _goes_on(stretch: Stretch, lease: Lease) -> bool:
-    """Whether nothing lies between a lease's position and the stretch, in the same log."""
+    """Return whether nothing lies between a lease's position and the stretch, in the same log."""
     begin, at = stretch.begin, lease.next
     return begin.topic_id == at.topic_id and begin.offset <= at.offset < stretch.end.offset

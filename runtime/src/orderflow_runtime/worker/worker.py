@@ -24,9 +24,9 @@ from orderflow_runtime.worker.batch_source import BatchSource
 
 logger = logging.getLogger(__name__)
 
-_FIRST_WAIT, _LONGEST_WAIT = 0.05, 2.0
-_REPORT_EVERY = 1.0
-_ADOPT_EVERY = 30.0
+_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.05, 2.0
+_REPORT_EVERY_SECONDS = 1.0
+_ADOPT_EVERY_SECONDS = 30.0
 _STOP_SECONDS, _FLUSH_SECONDS = 5.0, 5.0
 """For the batch under way and for what is to be published; together less than the grace of a pod (30 s)."""
 _CONFLICTS = 20
@@ -105,18 +105,18 @@ class Worker:
         return 0.0 if self._handling_since is None else time.monotonic() - self._handling_since
 
     def owned(self) -> Collection[Partition]:
-        """Give the partitions whose leases are ours."""
+        """Return the partitions whose leases are ours."""
         return list(self._leases)
 
     def lag(self) -> Mapping[Partition, int]:
-        """Give how many records each of our partitions holds that are not handled, as far as is known."""
+        """Return how many records each of our partitions holds that are not handled, as far as is known."""
         ends = self._parts.log.ends()
         return {p: max(0, ends[p] - lease.next.offset) for p, lease in self._leases.items() if p in ends}
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Work until `stopping`; then finish the batch, publish, and give the leases back.
 
-        Raises `LogRefuses` or `StoreRefuses` when the service has not been let in for `PATIENCE_SECONDS`.
+        Raise `LogRefuses` or `StoreRefuses` when the service has not been let in for `PATIENCE_SECONDS`.
         """
         self._outbox.start()
         working = asyncio.create_task(self._work(stopping))
@@ -137,7 +137,7 @@ class Worker:
             self._reporting.cancel()
 
     async def _work(self, stopping: asyncio.Event) -> None:
-        backoff = Backoff(_FIRST_WAIT, _LONGEST_WAIT)
+        backoff = Backoff(_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS)
         while not stopping.is_set():
             try:
                 await self._step()
@@ -201,7 +201,7 @@ class Worker:
         if wanted := self._parts.log.assigned() - self._leases.keys():
             await self._take(wanted)
         if time.monotonic() >= self._adopt_at:
-            self._adopt_at = time.monotonic() + _ADOPT_EVERY
+            self._adopt_at = time.monotonic() + _ADOPT_EVERY_SECONDS
             if orphans := await self._orphans():
                 logger.warning("taking %d partitions of topics that are not subscribed any more", len(orphans))
                 await self._take(orphans)
@@ -233,7 +233,7 @@ class Worker:
             leases[partition].next = position
 
     async def _orphans(self) -> set[Partition]:
-        """Give what was left on topics that the service no longer reads, where the like-numbered partition is ours."""
+        """Return what was left on topics that are not read any more, where the like-numbered partition is ours."""
         neglected = await self._parts.store.neglected(self._parts.topics) - self._leases.keys()
         if not neglected:
             return set()
@@ -242,7 +242,7 @@ class Worker:
         return {orphan for orphan in neglected if Partition(first, orphan.number % count) in self._leases}
 
     def _leave_out_lost(self, batch: Batch) -> None:
-        """Partitions may have gone while the batch was gathered; their new owner does their part."""
+        """Leave out partitions that went while the batch was gathered; their new owner does their part."""
         batch.items = [item for item in batch.items if item.shard in self._leases]
         batch.poison = [broken for broken in batch.poison if broken.record.partition in self._leases]
         batch.offsets = {p: offset for p, offset in batch.offsets.items() if p in self._leases}
@@ -283,14 +283,14 @@ class Worker:
             self._parts.source.poll_due_in(0)
 
     async def _delete_published(self) -> None:
-        """Nothing to do: delete what is published."""
+        """Delete what is published, as there is nothing else to do."""
         if published := self._outbox.take_published():
             await self._parts.store.release({}, published)
 
     async def _report(self) -> None:
         """Tell lag tools how far we are; beside the loop, since a coordinator may take its time."""
         await self._parts.log.report({partition: lease.next.offset for partition, lease in self._leases.items()})
-        await asyncio.sleep(_REPORT_EVERY)
+        await asyncio.sleep(_REPORT_EVERY_SECONDS)
 
     async def _leave(self) -> None:
         """Join anew: what the consumer could not mend by itself needs a new one."""

@@ -28,7 +28,7 @@ from orderflow_order.http.requests import IdempotencyKey, KeyedOrderRequest, Ord
 from orderflow_runtime import EventTooLarge, Intake, Unavailable, read_history
 from orderflow_shop.events import OrderCreated
 
-_ID_LENGTH = 36
+_ID_CHARACTERS = 36
 _key: TypeAdapter[str] = TypeAdapter(IdempotencyKey)
 
 
@@ -158,7 +158,7 @@ class Api:
 
 def _order_id(request: Request) -> str:
     order_id: str = request.path_params["order_id"]
-    if len(order_id) != _ID_LENGTH or not order_id.isascii() or not order_id.isprintable():
+    if len(order_id) != _ID_CHARACTERS or not order_id.isascii() or not order_id.isprintable():
         raise problems.OrderNotFound("order ids are UUIDs, as POST /orders gave them")
     return order_id
 
