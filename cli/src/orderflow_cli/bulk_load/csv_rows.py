@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from itertools import chain
 
 from orderflow_cli.bulk_load.rows import LoadError, Row, RowError, Values
-from orderflow_cli.bulk_load.text import MAX_LINE, Lines, TextFile
+from orderflow_cli.bulk_load.text import MAX_LINE_BYTES, Lines, TextFile
 
 DELIMITERS = (",", ";", "\t", "|")
 _HINT = "sep="
 _REMEDY = "Is it a CSV file, in the encoding that the mapping says?"
 
-# a cell is bounded by its row, a row by MAX_LINE
-csv.field_size_limit(MAX_LINE)
+# a cell is bounded by its row, a row by MAX_LINE_BYTES
+csv.field_size_limit(MAX_LINE_BYTES)
 
 _Read = tuple[int, str | RowError]
 """A line's number, and its text or why it has none."""
@@ -121,8 +121,8 @@ class _Rows:
             if isinstance(line[1], RowError):
                 raise line[1] if line is taken[0] else RowError(f"line {line[0]}, within its quotes: {line[1]}")
             size += len(line[1])
-            if size > MAX_LINE:
-                raise RowError(f"a quote is opened and not closed within {MAX_LINE} characters")
+            if size > MAX_LINE_BYTES:
+                raise RowError(f"a quote is opened and not closed within {MAX_LINE_BYTES} characters")
             yield line[1]
             if (line := self._next()) is not None:
                 taken.append(line)
