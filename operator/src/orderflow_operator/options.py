@@ -28,6 +28,20 @@ class Options:
 
 def parse(arguments: Sequence[str] | None) -> Options:
     """Read the command line."""
+    given = _parser().parse_args(arguments)
+    return Options(
+        namespaces=tuple(given.namespace),
+        http_port=given.http_port,
+        rollout_deadline=given.rollout_deadline,
+        webhook_port=given.webhook_port,
+        webhook_certificates=given.webhook_certificates,
+        monitoring=Monitoring(given.runbooks, dict(given.monitoring_label)),
+        network=Network(tuple(given.dns_port) or Network.dns_ports, given.flow_egress),
+        log_level=given.log_level,
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="orderflow-operator", description="Keeps OrderFlows true.")
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--namespace", action="append", default=[], help="watch this namespace; may be repeated")
@@ -67,17 +81,7 @@ def parse(arguments: Sequence[str] | None) -> Options:
         help="egress rules of a NetworkPolicy, as a JSON list: where flows may go beyond their own namespaces",
     )
     parser.add_argument("--log-level", default="INFO")
-    given = parser.parse_args(arguments)
-    return Options(
-        namespaces=tuple(given.namespace),
-        http_port=given.http_port,
-        rollout_deadline=given.rollout_deadline,
-        webhook_port=given.webhook_port,
-        webhook_certificates=given.webhook_certificates,
-        monitoring=Monitoring(given.runbooks, dict(given.monitoring_label)),
-        network=Network(tuple(given.dns_port) or Network.dns_ports, given.flow_egress),
-        log_level=given.log_level,
-    )
+    return parser
 
 
 def _rules(text: str) -> tuple[Object, ...]:

@@ -49,7 +49,7 @@ _HOUSEKEEPING_SECONDS = 10.0
 _PACE, _PACE_AT_THE_END = 0.005, 0.05
 """Seconds from batch to batch, at least. Nobody waits for the events of a service that publishes none."""
 _ROTATE_SECONDS = 3600.0
-_FIRST_WAIT, _LONGEST_WAIT = 0.1, 5.0
+_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.1, 5.0
 """For Kafka, before commands are taken."""
 _LAST_SPANS_SECONDS = 2.0
 
@@ -187,7 +187,7 @@ class Process:
 
     async def _take_commands(self, intake: CommandBus) -> None:
         """Commit commands as soon as Kafka tells how many partitions, and so shards, the first topic has."""
-        backoff = Backoff(_FIRST_WAIT, _LONGEST_WAIT)
+        backoff = Backoff(_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS)
         while not intake.shards:
             try:
                 intake.shards = await self._log.partitions_of(self._topics[0])

@@ -160,7 +160,7 @@ async def test_a_mistake_in_a_test_is_named() -> None:
         with pytest.raises(LookupError, match="service only has no commands"):
             _ = harness.intake
     with pytest.raises(ValueError, match="'comit' is no step; there are begin"):
-        Faults().add("comit", StoreUnavailable("away"))  # type: ignore[arg-type] - the mistake
+        Faults().add("comit", StoreUnavailable("away"))  # type: ignore[arg-type]  # the mistake
 
 
 async def test_a_service_is_closed_with_its_harness() -> None:

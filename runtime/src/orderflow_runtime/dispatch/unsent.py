@@ -17,7 +17,7 @@ from orderflow_runtime.tracing.trace_context import trace_of
 
 logger = logging.getLogger(__name__)
 
-_FIRST_WAIT, _LONGEST_WAIT = 0.1, 5.0
+_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.1, 5.0
 
 
 class Unsent:
@@ -31,7 +31,7 @@ class Unsent:
     async def give_up(self, message: Message, reason: str) -> Message:
         """Note that a message is given up, and return its letter; waits for Postgres as long as it is away."""
         letter = self._letter(message, storable(reason))
-        backoff = Backoff(_FIRST_WAIT, _LONGEST_WAIT)
+        backoff = Backoff(_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS)
         while True:
             try:
                 await self._store.record_dead_letter(letter)
