@@ -46,7 +46,7 @@ def main(build: Callable[[Settings], Service]) -> None:
 
     Example:
         >>> def build(settings: Settings) -> Service:
-        ...     return loyalty
+        ...     return rewards
         >>> if __name__ == "__main__":
         ...     main(build)
     """

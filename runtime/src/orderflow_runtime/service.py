@@ -57,7 +57,7 @@ class Fired:
         >>> async def expire(timers: Sequence[Fired], tx: Transaction) -> list[Event]:
         ...     await tx.execute("DELETE FROM points WHERE order_id = ANY($1)", [timer.key for timer in timers])
         ...     return []
-        >>> expiring = replace(loyalty, timers={"expiry": expire})
+        >>> expiring = replace(rewards, timers={"expiry": expire})
     """
 
     name: str
@@ -100,7 +100,7 @@ class Command:
     Example:
         >>> async def redeem(commands: Sequence[Command], tx: Transaction) -> list[Reply]:
         ...     return [Reply(f"{command.payload} points of {command.key}") for command in commands]
-        >>> redeeming = replace(loyalty, commands={"redeem": redeem})
+        >>> redeeming = replace(rewards, commands={"redeem": redeem})
     """
 
     key: str
@@ -292,7 +292,7 @@ class Call:
         ...         return None
         >>> async def ignore(outcomes: Sequence[CallOutcome], tx: Transaction) -> list[Event]:
         ...     return []
-        >>> calling = replace(loyalty, calls={"coupon": Call(NoCoupons(), ignore)})
+        >>> calling = replace(rewards, calls={"coupon": Call(NoCoupons(), ignore)})
     """
 
     port: Port
@@ -338,7 +338,7 @@ class Intake(Protocol):
         ...         return JSONResponse(await intake.submit("redeem", request.path_params["order"], 12))
         ...
         ...     return Starlette(routes=[Route("/redeem/{order}", redeem, methods=["POST"])])
-        >>> serving = replace(loyalty, app=api)
+        >>> serving = replace(rewards, app=api)
     """
 
     async def submit(self, name: str, key: str, payload: Any) -> Any:
@@ -391,8 +391,8 @@ class Measure:
         query: SQL whose rows have a column `value`; all their other columns are labels.
 
     Example:
-        >>> POINTS = Measure("loyalty_points", "Points granted so far", "SELECT sum(points) AS value FROM points")
-        >>> measured = replace(loyalty, measures=(POINTS,))
+        >>> POINTS = Measure("rewards_points", "Points granted so far", "SELECT sum(points) AS value FROM points")
+        >>> measured = replace(rewards, measures=(POINTS,))
     """
 
     name: str
@@ -418,7 +418,7 @@ class Service:
             ends runs.
 
     Example:
-        >>> service = Service(name="loyalty", handlers={OrderCompleted: grant}, publishes=frozenset({PointsGranted}))
+        >>> service = Service(name="rewards", handlers={OrderCompleted: grant}, publishes=frozenset({PointsGranted}))
     """
 
     name: str
@@ -445,7 +445,7 @@ def each(
         >>> async def grant_one(order: Received[OrderCompleted], tx: Transaction) -> list[Event]:
         ...     await tx.execute("INSERT INTO points (order_id) VALUES ($1)", order.key)
         ...     return [PointsGranted(order_id=order.key, points=1)]
-        >>> simple = replace(loyalty, handlers={OrderCompleted: each(grant_one)})
+        >>> simple = replace(rewards, handlers={OrderCompleted: each(grant_one)})
     """
 
     async def handle_all(events: Sequence[Received[E]], tx: Transaction) -> Iterable[Event]:

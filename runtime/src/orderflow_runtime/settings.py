@@ -38,8 +38,8 @@ class Settings:
 
     Example:
         >>> def build(settings: Settings) -> Service:
-        ...     is_strict = settings.env.get("LOYALTY_STRICT") == "yes"
-        ...     return loyalty(is_strict)
+        ...     is_strict = settings.env.get("REWARDS_STRICT") == "yes"
+        ...     return rewards(is_strict)
     """
 
     config: ServiceConfig

@@ -35,7 +35,7 @@ async def test_the_page_tests_its_service_in_ten_lines() -> None:
     async def forget(orders: Sequence[Received[Any]], tx: Transaction) -> list[Event]:
         return []
 
-    names["loyalty"] = replace(names["loyalty"], handlers={names["OrderCompleted"]: forget})
+    names["rewards"] = replace(names["rewards"], handlers={names["OrderCompleted"]: forget})
     with pytest.raises(AssertionError):
         await run()
 

@@ -60,7 +60,7 @@ class Harness:
 
     Example:
         >>> async def points_of(amount: int) -> list[int]:
-        ...     async with Harness(loyalty) as harness:
+        ...     async with Harness(rewards) as harness:
         ...         harness.send(OrderCompleted(order_id="o1", amount=amount))
         ...         await harness.settle()
         ...         return [granted.points for granted in harness.published(PointsGranted)]

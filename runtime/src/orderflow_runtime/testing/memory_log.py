@@ -149,7 +149,7 @@ class MemoryLog:
         faults: What goes wrong in it.
 
     Example:
-        >>> log = MemoryLog(MemoryCluster({"orders": 2}), "loyalty", ["orders"])
+        >>> log = MemoryLog(MemoryCluster({"orders": 2}), "rewards", ["orders"])
         >>> asyncio.run(log.publish([Message("orders", b"o1", [], b"{}")]))
         >>> len(log.cluster.records_of("orders"))
         1
