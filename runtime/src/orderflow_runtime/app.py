@@ -16,7 +16,7 @@ from orderflow_model import environment
 from orderflow_model.names import schema_name
 from orderflow_model.postgres_uri import InvalidUriError
 from orderflow_model.service_config import Channel, ServiceConfig
-from orderflow_runtime.core.event_log import Log, LogRefuses
+from orderflow_runtime.core.event_log import Consumer, LogRefuses, Producer
 from orderflow_runtime.core.store import Store, StoreRefuses
 from orderflow_runtime.dispatch.effects import Clock
 from orderflow_runtime.ending import Ending
@@ -56,11 +56,10 @@ def main(build: Callable[[Settings], Service]) -> None:
         check_matrix(service, settings.config)
         logs.set_up(settings.config.flow, service.name, _level(settings))
         store = _store(service)
-        log: Log = KafkaLog(kafka_settings(settings))
-        if not settings.config.subscribes:
-            log = LockedShards(log, store)
+        log = KafkaLog(kafka_settings(settings))
+        consumer = log if settings.config.subscribes else LockedShards(log, store)
         _spare_collector()
-        uvloop.run(_run_and_close(service, settings, log, store))
+        uvloop.run(_run_and_close(service, settings, consumer, log, store))
     except Misconfigured as error:
         _end(error, EX_CONFIG)
     except (LogRefuses, StoreRefuses) as error:
@@ -148,14 +147,18 @@ def _compare(
         )
 
 
-async def _run_and_close(service: Service, settings: Settings, log: Log, store: PostgresStore) -> None:
+async def _run_and_close(
+    service: Service, settings: Settings, consumer: Consumer, producer: Producer, store: PostgresStore
+) -> None:
     try:
-        await run(service, settings, log, store, Clock())
+        await run(service, settings, consumer, producer, store, Clock())
     finally:
         await store.stop()
 
 
-async def run(service: Service, settings: Settings, log: Log, store: Store, clock: Clock) -> None:
+async def run(
+    service: Service, settings: Settings, consumer: Consumer, producer: Producer, store: Store, clock: Clock
+) -> None:
     """Run the parts of one service process until it is told to stop; the first part that fails ends all."""
     http = http_settings(settings)
     ending = Ending(http.drain)
@@ -163,11 +166,11 @@ async def run(service: Service, settings: Settings, log: Log, store: Store, cloc
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ending.ask)
     loop.add_signal_handler(signal.SIGUSR1, logs.switch, _level(settings))
-    process = Process(service, settings, log, store, clock)
+    process = Process(service, settings, consumer, producer, store, clock)
     try:
         await process.run(http, ending)
     finally:
-        await _close(log.stop)
+        await _close(consumer.stop)
         if service.close is not None:
             await _close(service.close)
 

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 
 from orderflow_model import environment
 from orderflow_runtime.backoff import Backoff
-from orderflow_runtime.core.event_log import Log, LogUnavailable
+from orderflow_runtime.core.event_log import Consumer, LogUnavailable, Producer
 from orderflow_runtime.core.retryable import Retryable
 from orderflow_runtime.core.store import Store
 from orderflow_runtime.dispatch.commands import CommandBus
@@ -31,7 +31,7 @@ from orderflow_runtime.http_server import HttpSettings, Probes, health_app, list
 from orderflow_runtime.observability.database_gauges import DatabaseGauges
 from orderflow_runtime.observability.metrics import Metrics
 from orderflow_runtime.observability.saga_durations import SagaDurations
-from orderflow_runtime.observability.traced_messages import TracedDispatcher, TracedLog
+from orderflow_runtime.observability.traced_messages import TracedDispatcher, TracedProducer
 from orderflow_runtime.observability.traced_requests import TracedApp, traced_calls
 from orderflow_runtime.postgres.lock_membership import LockedShards
 from orderflow_runtime.service import Service
@@ -65,18 +65,20 @@ def _collector(settings: Settings) -> SpanQueue | None:
 
 
 class Process:
-    """One service process over a log and a store. `commands` is where its endpoints hand in commands, if it has any."""
+    """One service process. `commands` is where its endpoints hand in commands, if it has any."""
 
-    def __init__(self, service: Service, settings: Settings, log: Log, store: Store, clock: Clock) -> None:
+    def __init__(
+        self, service: Service, settings: Settings, consumer: Consumer, producer: Producer, store: Store, clock: Clock
+    ) -> None:
         config = settings.config
         self._spans = _collector(settings)
         self._tracer = tracer = Tracer(config.flow, config.tracing, self._spans)
-        log = TracedLog(log, tracer)
-        self._service, self._settings, self._log, self._store = service, settings, log, store
+        self._service, self._settings, self._consumer, self._store = service, settings, consumer, store
+        self._producer = TracedProducer(producer, tracer)
         ends = config.saga.ends if config.saga and service.began else ()
         self._metrics = Metrics(clock.now, ends, config.objectives)
-        self._measures = DatabaseGauges(service.measures, store, self._metrics.registry)
-        self._runs = SagaDurations(service.began, config.objectives, store, self._metrics)
+        self._gauges = DatabaseGauges(service.measures, store, self._metrics.registry)
+        self._durations = SagaDurations(service.began, config.objectives, store, self._metrics)
         self._topics = tuple(channel.topic for channel in config.subscribes) or (LockedShards.TOPIC,)
         topics = {channel.event: channel.topic for channel in config.publishes}
         self._publisher = Publisher(
@@ -89,11 +91,11 @@ class Process:
         retry = RetryPolicy(config.delivery)
         events = {event.TYPE: event for event in service.handlers}
         pace = _PACE if service.publishes else _PACE_AT_THE_END
-        self._source = BatchSource(log, store, {c.topic: events[c.event] for c in config.subscribes}, pace)
+        self._source = BatchSource(consumer, store, {c.topic: events[c.event] for c in config.subscribes}, pace)
         policy = HandlerPolicy(service.name, config.dead_letter_topic, handler_table(service), self._publisher, retry)
         self._worker = Worker(
             Parts(
-                log=log,
+                consumer=consumer,
                 store=store,
                 dispatcher=TracedDispatcher(policy, store, tracer, config.group),
                 source=self._source,
@@ -110,8 +112,8 @@ class Process:
         self.commands = self._make_intake()
 
     def _publications(self) -> Publications:
-        letters = self._settings.config.dead_letter_topic
-        return Publications(self._log, Unsent(self._store, self._service.name, letters).give_up, letters)
+        topic = self._settings.config.dead_letter_topic
+        return Publications(self._producer, Unsent(self._store, self._service.name, topic).give_up, topic)
 
     def _render(self, accept: str) -> tuple[bytes, str]:
         waiting = Tally(self._worker.refused) + Tally(self._relay.refused)
@@ -190,7 +192,7 @@ class Process:
         backoff = Backoff(_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS)
         while not intake.shards:
             try:
-                intake.shards = await self._log.partitions_of(self._topics[0])
+                intake.shards = await self._consumer.partitions_of(self._topics[0])
             except LogUnavailable as error:
                 logger.warning("waiting for Kafka: %s", error)
                 await asyncio.sleep(backoff.next_wait())
@@ -205,8 +207,8 @@ class Process:
                 if time.monotonic() >= rotate_at:
                     await self._store.rotate_inbox(self._settings.config.inbox_days)
                     rotate_at = time.monotonic() + _ROTATE_SECONDS
-                await self._runs.settle()
-                await self._measures.take()
+                await self._durations.settle()
+                await self._gauges.take()
             except Retryable as error:
                 logger.warning("housekeeping is put off: %s", error)
             await asyncio.sleep(_HOUSEKEEPING_SECONDS)

@@ -13,7 +13,7 @@ from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
 from orderflow_cli.servers.kafka import Kafka
 from orderflow_runtime.app import kafka_settings
-from orderflow_runtime.core.event_log import LogUnavailable, Message, Partition, Position, partition_of
+from orderflow_runtime.core.event_log import LogUnavailable, Message, Partition, Position, Producer, partition_of
 from orderflow_runtime.kafka import aiokafka_compat, writing
 from orderflow_runtime.kafka.kafka_log import KafkaLog, KafkaSettings
 from support.flow.fleet import until
@@ -24,23 +24,22 @@ from support.runtime.tiny import Pat, Put
 
 
 class Mute:
-    """A log that publishes nothing: its owner dies between commit and publish."""
+    """A producer of nothing: its owner dies between commit and publish."""
 
-    def __init__(self, log: Any) -> None:
-        self._log = log
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._log, name)
+    def __init__(self, _: Producer) -> None:
+        """Nothing of the real one is used."""
 
     async def publish(self, messages: Sequence[Message]) -> None:
         """Never come back."""
         await asyncio.Event().wait()
 
+    publish_again = publish
+
 
 async def test_a_takeover_publishes_what_the_dead_owner_owed_before_anything_new(site: Site) -> None:
     """Results of a dead instance's commits stand in the topic in order, before those of the next instance."""
     await site.send(*(Put(thing=f"k{n % 3}", n=n) for n in range(12)))
-    async with site.running(wrap_log=Mute, crash=True):
+    async with site.running(wrap_producer=Mute, crash=True):
         await site.until_effects(12)
     await site.send(*(Put(thing=f"k{n % 3}", n=n) for n in range(12, 24)))
     async with site.running():

@@ -9,7 +9,7 @@ import pytest
 from orderflow_model import environment
 from orderflow_model.flow import OrderFlow
 from orderflow_operator.kafka.acls import service_access, service_user
-from orderflow_runtime.core.event_log import Log
+from orderflow_runtime.core.event_log import Producer
 from orderflow_runtime.kafka import reading
 from orderflow_runtime.kafka.kafka_log import KafkaLog
 from support.cluster.kafka_rights import Json, KafkaRights
@@ -98,7 +98,7 @@ async def test_one_topic_that_may_not_be_read_leaves_the_others(
     assert len(await entrusted.effects()) == 4
 
 
-def cut(log: Log) -> None:
+def cut(log: Producer) -> None:
     """Break all connections that a service reads by; it makes others."""
     assert isinstance(log, KafkaLog)
     for connection in [*log._consumer._client._conns.values()]:  # type: ignore[union-attr]  # it has one while it runs
@@ -108,13 +108,13 @@ def cut(log: Log) -> None:
 async def test_a_password_that_changes_while_it_runs_makes_it_not_ready(entrusted: Entrusted) -> None:
     """Connections live on; as soon as a new one is refused that is told, and with the old password back it goes on."""
     await entrusted.entrust(("Read",))
-    logs: list[Log] = []
+    logs: list[Producer] = []
 
-    def remember(log: Log) -> Log:
+    def remember(log: Producer) -> Producer:
         logs.append(log)
         return log
 
-    async with entrusted.running(wrap_log=remember) as process:
+    async with entrusted.running(wrap_producer=remember) as process:
         await entrusted.send(Put(thing="k", n=1))
         await entrusted.until_effects(1)
         await entrusted.let_in_by("another-password")

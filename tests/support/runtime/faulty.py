@@ -174,8 +174,9 @@ def doomed(service: Service, fate: Fate) -> Service:
 async def work(service: Service, settings: Settings, fate: Fate) -> None:
     """Run the service until its fate."""
     store = DyingStore(required(os.environ, environment.DATABASE_URL), schema_name(service.name), fate)
+    log = DyingLog(kafka_settings(settings), fate)
     try:
-        await run(doomed(service, fate), settings, DyingLog(kafka_settings(settings), fate), store, Clock())
+        await run(doomed(service, fate), settings, log, log, store, Clock())
     finally:
         await store.stop()
 

@@ -62,8 +62,9 @@ class LateLog(KafkaLog):
 async def work(service: Service, settings: Settings, file: Path) -> None:
     """Run the service until it is told to stop."""
     store = PostgresStore(required(os.environ, environment.DATABASE_URL), schema_name(service.name))
+    log = LateLog(kafka_settings(settings), file)
     try:
-        await run(service, settings, LateLog(kafka_settings(settings), file), store, Clock())
+        await run(service, settings, log, log, store, Clock())
     finally:
         await store.stop()
 

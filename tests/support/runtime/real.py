@@ -15,7 +15,7 @@ from orderflow_model.flow import OrderFlow
 from orderflow_model.loading.load import parse_flow
 from orderflow_model.service_config import ServiceConfig, service_config
 from orderflow_runtime.app import http_settings, kafka_settings
-from orderflow_runtime.core.event_log import Log, Message
+from orderflow_runtime.core.event_log import Consumer, Message, Producer
 from orderflow_runtime.core.store import Store
 from orderflow_runtime.dispatch.effects import Clock
 from orderflow_runtime.ending import Ending
@@ -78,24 +78,24 @@ class Site:
         self,
         service: Service | None = None,
         instance: str = "i0",
-        wrap_log: Callable[[Log], Log] = lambda log: log,
+        wrap_producer: Callable[[Producer], Producer] = lambda producer: producer,
         wrap_store: Callable[[PostgresStore], Store] = lambda store: store,
         crash: bool = False,
     ) -> AsyncIterator[Process]:
         """Run a service here until the block ends: gracefully, or by a `crash`, which finishes nothing."""
         service = service or tiny_service(self.script, self.outside)
         settings, store = self.settings(service.name, instance), self.store(service.name)
-        log: Log = KafkaLog(kafka_settings(settings))
-        log = wrap_log(log if settings.config.subscribes else LockedShards(log, store))
+        log = KafkaLog(kafka_settings(settings))
+        consumer: Consumer = log if settings.config.subscribes else LockedShards(log, store)
         ending = Ending()
-        process = Process(service, settings, log, wrap_store(store), Clock())
+        process = Process(service, settings, consumer, wrap_producer(log), wrap_store(store), Clock())
         task = asyncio.create_task(process.run(http_settings(settings), ending))
         try:
             await until(lambda: task.done() or process._worker.ready, f"{instance} is ready")
             yield process
         finally:
             await (_end(task) if crash else _finish(task, ending))
-            await log.stop()
+            await consumer.stop()
             await store.stop()
 
     async def send(self, *events: Keyed, **changes: Any) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from orderflow_contracts.envelope import Envelope, Header
 from orderflow_contracts.event import Event
 from orderflow_model.service_config import ServiceConfig
-from orderflow_runtime.core.event_log import Log, Message, Record, unpack
+from orderflow_runtime.core.event_log import Message, Producer, Record, unpack
 from orderflow_runtime.dispatch.effects import Publisher
 from orderflow_runtime.dispatch.execution import HandlerPolicy, handler_table
 from orderflow_runtime.dispatch.outbound_calls import OutboundCalls
@@ -21,7 +21,7 @@ from orderflow_runtime.dispatch.publications import Publications
 from orderflow_runtime.dispatch.retry import RetryPolicy
 from orderflow_runtime.dispatch.unsent import Unsent
 from orderflow_runtime.observability.metrics import Metrics
-from orderflow_runtime.observability.traced_messages import TracedDispatcher, TracedLog
+from orderflow_runtime.observability.traced_messages import TracedDispatcher, TracedProducer
 from orderflow_runtime.observability.traced_requests import traced_calls
 from orderflow_runtime.testing.clock import FakeClock
 from orderflow_runtime.testing.faults import Faults
@@ -93,10 +93,12 @@ class Bench:
         self.outside = Outside()
         self.instances: list[Instance] = []
 
-    def publications(self, log: Log) -> Publications:
+    def publications(self, producer: Producer) -> Publications:
         """Make what publishes the rows of an outbox."""
         dead_letter_topic = self.config.dead_letter_topic
-        return Publications(log, Unsent(self.store, self.config.service, dead_letter_topic).give_up, dead_letter_topic)
+        return Publications(
+            producer, Unsent(self.store, self.config.service, dead_letter_topic).give_up, dead_letter_topic
+        )
 
     def policy(self) -> HandlerPolicy:
         """Give the tiny service's rules."""
@@ -121,12 +123,12 @@ class Bench:
             traced_calls(service.calls, self.tracer), self.store, policy.retry, source.wake, metrics.called
         )
         parts = Parts(
-            log=TracedLog(log, self.tracer),
+            consumer=log,
             store=self.store,
             dispatcher=TracedDispatcher(policy, self.store, self.tracer, self.config.group),
             source=source,
             outbound_calls=outbound_calls,
-            publications=self.publications(TracedLog(log, self.tracer)),
+            publications=self.publications(TracedProducer(log, self.tracer)),
             metrics=metrics,
             instance=f"i{len(self.instances)}",
             topics=tuple(topics),

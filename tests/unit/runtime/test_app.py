@@ -100,13 +100,13 @@ def test_main_runs_what_it_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     }.items():
         monkeypatch.setenv(name, value)
 
-    async def note(service: Service, _: Settings, log: object, store: object, clock: object) -> None:
-        seen.append((service.name, type(log).__name__, type(store).__name__, type(clock).__name__))
+    async def note(service: Service, _: Settings, *parts: object) -> None:
+        seen.append((service.name, *(type(part).__name__ for part in parts)))
 
     monkeypatch.setattr(app, "run", note)
     monkeypatch.setattr(app.logs, "set_up", lambda *_: None)
     main(lambda _: replace(tiny_service(Script()), handlers={}))
-    assert seen == [("tiny", "LockedShards", "PostgresStore", "Clock")]
+    assert seen == [("tiny", "LockedShards", "KafkaLog", "PostgresStore", "Clock")]
 
 
 class Started:
@@ -117,7 +117,7 @@ class Started:
         service = tiny_service(bench.script, bench.outside, **parts)
         topics = [channel.topic for channel in told.config.subscribes]
         log = MemoryLog(bench.cluster, "g", topics, bench.faults)
-        self.task = asyncio.create_task(run(service, told, log, bench.store, Clock()))
+        self.task = asyncio.create_task(run(service, told, log, log, bench.store, Clock()))
 
     async def get(self, path: str, port: str = "") -> tuple[int, str]:
         """Ask the HTTP port, or another; status 0 while nobody answers."""

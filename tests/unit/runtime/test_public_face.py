@@ -16,7 +16,7 @@ import pytest
 
 import orderflow_runtime
 from orderflow_runtime import testing
-from orderflow_runtime.core.event_log import Log
+from orderflow_runtime.core.event_log import Consumer, Producer
 from orderflow_runtime.core.store import Store
 from support.tools.pages import code_blocks
 
@@ -74,7 +74,7 @@ FACES = [
     *(("orderflow_runtime", name) for name in orderflow_runtime.__all__),
     *(("orderflow_runtime.testing", name) for name in testing.__all__),
 ]
-PORTS = vars(Log) | vars(Store)
+PORTS = vars(Consumer) | vars(Producer) | vars(Store)
 """Their methods are described once, at the port."""
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from orderflow_runtime.core.event_log import Message, Partition, Position
+from orderflow_runtime.core.event_log import Partition, Position
 from orderflow_runtime.core.store import StoreUnavailable
 from orderflow_runtime.postgres.lock_membership import SHARDS, LockedShards
 from orderflow_runtime.testing.memory_log import MemoryCluster, MemoryLog
@@ -32,7 +32,6 @@ class Member:
 
     shards: LockedShards
     locks: Locks
-    cluster: MemoryCluster
     revoked: list[int] = field(default_factory=list)
 
     async def on_revoked(self, lost: Collection[Partition]) -> None:
@@ -52,8 +51,8 @@ class Member:
 async def member(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Member]:
     """A member that holds all shards."""
     monkeypatch.setattr("orderflow_runtime.postgres.lock_membership._EVERY_SECONDS", 0.01)
-    cluster, locks = MemoryCluster({"out": 1}), Locks()
-    member = Member(LockedShards(MemoryLog(cluster, "g", ()), locks), locks, cluster)
+    locks = Locks()
+    member = Member(LockedShards(MemoryLog(MemoryCluster({}), "g", ()), locks), locks)
     assert not member.shards.joined()
     await member.shards.start(member.on_revoked)
     await member.until(*range(SHARDS))
@@ -78,15 +77,13 @@ async def test_shards_that_another_took_meanwhile_are_revoked(member: Member) ->
     assert sorted(member.revoked) == list(range(2, SHARDS))
 
 
-async def test_nothing_is_read_and_all_is_published(member: Member) -> None:
-    """It is a log for writing alone."""
+async def test_nothing_is_read(member: Member) -> None:
+    """Shards are no topic: there is nothing in them, nor anybody to report to."""
     shards = member.shards
     assert await shards.fetch(10, 0.001) == ()
     assert await shards.partitions_of("") == SHARDS
     assert await shards.resume({Partition("", 1): Position(5)}) == {Partition("", 1): Position(5)}
     await shards.report({})
-    await shards.publish([Message("out", b"k", [], b"v")])
-    assert len(member.cluster.records_of("out")) == 1
     await shards.stop()
     assert not shards.joined()
     assert not shards.assigned()

@@ -1,4 +1,4 @@
-"""The event log as the worker sees it: records in, messages out. `kafka_log.py` is the real one; tests wrap it."""
+"""The event log as the worker sees it: a `Consumer` of records, a `Producer` of messages. `kafka_log.py` is both."""
 
 import uuid
 import zlib
@@ -164,8 +164,8 @@ class Refused(Exception):  # noqa: N818 - it says what became of messages
 Revoked = Callable[[Collection[Partition]], Awaitable[None]]
 
 
-class Log(Protocol):
-    """A partitioned log with group membership. All methods belong to one event loop."""
+class Consumer(Protocol):
+    """A member of a group, which deals its members the partitions to read. All methods belong to one event loop."""
 
     async def start(self, on_revoked: Revoked) -> None:
         """Join the group. `on_revoked` is awaited before partitions go to another member."""
@@ -194,17 +194,6 @@ class Log(Protocol):
         """
         ...
 
-    async def publish(self, messages: Sequence[Message]) -> None:
-        """Write all, in order by topic and key; return when all are acknowledged.
-
-        Raise `LogUnavailable` when all has to be tried again, `Refused` when all but some are written.
-        """
-        ...
-
-    async def publish_again(self, messages: Sequence[Message]) -> None:
-        """Publish again what was refused before, apart from all others."""
-        ...
-
     async def report(self, offsets: Mapping[Partition, int]) -> None:
         """Tell Kafka how far we are, for lag tools alone; failures are ignored."""
         ...
@@ -219,4 +208,19 @@ class Log(Protocol):
 
     async def stop(self) -> None:
         """Leave the group and close."""
+        ...
+
+
+class Producer(Protocol):
+    """What writes to the log. All methods belong to one event loop."""
+
+    async def publish(self, messages: Sequence[Message]) -> None:
+        """Write all, in order by topic and key; return when all are acknowledged.
+
+        Raise `LogUnavailable` when all has to be tried again, `Refused` when all but some are written.
+        """
+        ...
+
+    async def publish_again(self, messages: Sequence[Message]) -> None:
+        """Publish again what was refused before, apart from all others."""
         ...

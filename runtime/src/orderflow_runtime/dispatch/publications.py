@@ -17,10 +17,10 @@ from itertools import islice
 from orderflow_runtime.backoff import Backoff
 from orderflow_runtime.core.event_log import (
     PATIENCE_SECONDS,
-    Log,
     LogRefuses,
     LogUnavailable,
     Message,
+    Producer,
     Refusal,
     Refused,
     unpack,
@@ -45,8 +45,8 @@ GiveUp = Callable[[Message, str], Awaitable[Message]]
 class Publications:
     """The rows under way. `give_up` makes a dead letter of a message for `letters`, the service's dead-letter topic."""
 
-    def __init__(self, log: Log, give_up: GiveUp, dead_letter_topic: str) -> None:
-        self._log = log
+    def __init__(self, producer: Producer, give_up: GiveUp, dead_letter_topic: str) -> None:
+        self._producer = producer
         self._give_up = give_up
         self._dead_letter_topic = dead_letter_topic
         self.forget()
@@ -137,7 +137,7 @@ class Publications:
         messages, backoff = [message for _, message in parts], Backoff(_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS)
         while messages:
             try:
-                await self._log.publish(messages)
+                await self._producer.publish(messages)
             except Refused as refused:
                 self._note(None)
                 return {refusal.place: refusal for refusal in refused.refusals}
@@ -176,7 +176,7 @@ class Publications:
         while parts := list(islice(line, _AGAIN_AT_ONCE)):
             refusals: dict[int, Refusal] = {}
             try:
-                await self._log.publish_again([message for _, message in parts])
+                await self._producer.publish_again([message for _, message in parts])
             except Refused as refused:
                 refusals = {refusal.place: refusal for refusal in refused.refusals}
                 self._reasons[topic] = refused.refusals[0].reason

@@ -70,7 +70,7 @@ def _trusting(ca_file: str | None) -> ssl.SSLContext:
 
 
 class KafkaLog(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
-    """A `Log` on a Kafka cluster."""
+    """A `Consumer` and a `Producer` on a Kafka cluster. What stops the one stops the other."""
 
     def __init__(self, settings: KafkaSettings) -> None:
         aiokafka_compat.install()

@@ -7,7 +7,7 @@ and attributes follow OpenTelemetry's semantic conventions for messaging (docs/d
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 
-from orderflow_runtime.core.event_log import Log, Message, Partition, Position, Refused, Revoked, Stretch
+from orderflow_runtime.core.event_log import Message, Partition, Producer, Refused
 from orderflow_runtime.core.store import DeadLetter, Lease, Store
 from orderflow_runtime.core.work_item import CALL, TIMER, WorkItem
 from orderflow_runtime.dispatch.dispatcher import Batch, Committed, Dispatcher
@@ -98,21 +98,21 @@ class _ProcessTemplates:
         return SpanTemplate(f"process {type_}", Kind.CONSUMER, (*_messaging("process", type_, topic), self._group))
 
 
-class TracedLog:
-    """A `Log` that tells of every recorded message it has published."""
+class TracedProducer:
+    """A `Producer` that tells of every recorded message it has published."""
 
-    def __init__(self, log: Log, tracer: Tracer) -> None:
-        self._log = log
+    def __init__(self, producer: Producer, tracer: Tracer) -> None:
+        self._producer = producer
         self._tracer = tracer
         self._templates: dict[tuple[str, str], SpanTemplate] = {}
 
     async def publish(self, messages: Sequence[Message]) -> None:
         """Publish, and tell what was sent."""
-        await self._tell(messages, self._log.publish)
+        await self._tell(messages, self._producer.publish)
 
     async def publish_again(self, messages: Sequence[Message]) -> None:
         """Publish what was refused before, and tell what was sent."""
-        await self._tell(messages, self._log.publish_again)
+        await self._tell(messages, self._producer.publish_again)
 
     async def _tell(self, messages: Sequence[Message], publish: Callable[[Sequence[Message]], Awaitable[None]]) -> None:
         began = time.time_ns()
@@ -143,46 +143,6 @@ class TracedLog:
         return Span(
             template, Trace(headers["traceparent"], headers.get("tracestate"), parent_span_id), began, ended, attributes
         )
-
-    async def start(self, on_revoked: Revoked) -> None:
-        """Join the group."""
-        await self._log.start(on_revoked)
-
-    def assigned(self) -> frozenset[Partition]:
-        """Return this member's partitions."""
-        return self._log.assigned()
-
-    def unread(self) -> Mapping[str, str]:
-        """Return the topics that cannot be read."""
-        return self._log.unread()
-
-    def joined(self) -> bool:
-        """Return whether there was an assignment."""
-        return self._log.joined()
-
-    async def resume(self, positions: Mapping[Partition, Position]) -> Mapping[Partition, Position]:
-        """Read from these positions on."""
-        return await self._log.resume(positions)
-
-    async def fetch(self, limit: int, wait: float) -> Sequence[Stretch]:
-        """Return what is read."""
-        return await self._log.fetch(limit, wait)
-
-    async def report(self, offsets: Mapping[Partition, int]) -> None:
-        """Tell Kafka how far we are."""
-        await self._log.report(offsets)
-
-    def ends(self) -> Mapping[Partition, int]:
-        """Return the ends of partitions, as far as they are known."""
-        return self._log.ends()
-
-    async def partitions_of(self, topic: str) -> int:
-        """Return the number of a topic's partitions."""
-        return await self._log.partitions_of(topic)
-
-    async def stop(self) -> None:
-        """Leave the group."""
-        await self._log.stop()
 
 
 def _messaging(operation: str, event: str, topic: str) -> Attributes:

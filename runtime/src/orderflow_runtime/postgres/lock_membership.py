@@ -9,7 +9,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from orderflow_runtime.core.event_log import Log, Message, Partition, Position, Revoked, Stretch
+from orderflow_runtime.core.event_log import Consumer, Partition, Position, Revoked, Stretch
 from orderflow_runtime.core.retryable import Retryable
 
 logger = logging.getLogger(__name__)
@@ -27,12 +27,12 @@ class Locks(Protocol):
 
 
 class LockedShards:
-    """A `Log` whose partitions are advisory locks."""
+    """A `Consumer` whose partitions are advisory locks."""
 
     TOPIC = ""
 
-    def __init__(self, log: Log, locks: Locks) -> None:
-        self._log = log
+    def __init__(self, consumer: Consumer, locks: Locks) -> None:
+        self._consumer = consumer
         self._locks = locks
         self._held: frozenset[int] = frozenset()
         self._joined = False
@@ -40,7 +40,7 @@ class LockedShards:
 
     async def start(self, on_revoked: Revoked) -> None:
         """Connect, and begin to take shards."""
-        await self._log.start(on_revoked)
+        await self._consumer.start(on_revoked)
         self._locking = asyncio.create_task(self._keep_locking(on_revoked))
 
     def assigned(self) -> frozenset[Partition]:
@@ -64,14 +64,6 @@ class LockedShards:
         await asyncio.sleep(wait)
         return ()
 
-    async def publish(self, messages: Sequence[Message]) -> None:
-        """Publish to Kafka."""
-        await self._log.publish(messages)
-
-    async def publish_again(self, messages: Sequence[Message]) -> None:
-        """Publish what was refused before."""
-        await self._log.publish_again(messages)
-
     async def report(self, offsets: Mapping[Partition, int]) -> None:
         """Do nothing: there is no group to tell."""
 
@@ -88,7 +80,7 @@ class LockedShards:
         if self._locking is not None:
             self._locking.cancel()
         self._held, self._joined = frozenset(), False
-        await self._log.stop()
+        await self._consumer.stop()
 
     async def _keep_locking(self, on_revoked: Revoked) -> None:
         while True:

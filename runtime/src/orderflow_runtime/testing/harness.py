@@ -82,7 +82,7 @@ class Harness:
             self.cluster, self._config.group, self._subscribed or [LockedShards.TOPIC], faults=self.faults
         )
         self._ending = Ending()
-        self._process = Process(service, Settings(self._config, {}), self._log, self.store, self.clock)
+        self._process = Process(service, Settings(self._config, {}), self._log, self._log, self.store, self.clock)
         self._numbers = itertools.count(1)
 
     async def __aenter__(self) -> Self:

@@ -140,7 +140,7 @@ class MemoryCluster:
 
 
 class MemoryLog:
-    """A `Log`: one member of a group on a `MemoryCluster`.
+    """A `Consumer` and a `Producer`: one member of a group on a `MemoryCluster`.
 
     Args:
         cluster: Where its records are.

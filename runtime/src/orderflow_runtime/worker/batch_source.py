@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterable, Mapping
 
 from orderflow_contracts.event import Event, Undecodable
-from orderflow_runtime.core.event_log import Log, Partition, Record, Stretch
+from orderflow_runtime.core.event_log import Consumer, Partition, Record, Stretch
 from orderflow_runtime.core.store import Due, Lease, ParkedRow, Store
 from orderflow_runtime.core.work_item import Poison, WorkItem, decode_parked, read_item, timer_item
 from orderflow_runtime.dispatch.dispatcher import Batch
@@ -24,8 +24,8 @@ class BatchSource:
     nothing came for so long, the next event is taken at once.
     """
 
-    def __init__(self, log: Log, store: Store, events: Mapping[str, type[Event]], pace: float = 0) -> None:
-        self._log = log
+    def __init__(self, consumer: Consumer, store: Store, events: Mapping[str, type[Event]], pace: float = 0) -> None:
+        self._consumer = consumer
         self._store = store
         self._events = events
         self._pace = pace
@@ -65,7 +65,7 @@ class BatchSource:
 
     async def _stretches(self, wanted: bool) -> Iterable[Stretch]:
         if self._fetching is None and wanted:
-            self._fetching = asyncio.create_task(self._log.fetch(MOST_AT_ONCE, _POLL_SECONDS))
+            self._fetching = asyncio.create_task(self._consumer.fetch(MOST_AT_ONCE, _POLL_SECONDS))
         woken = asyncio.create_task(self._woken.wait())
         waiting: set[asyncio.Task[object]] = {woken}
         if self._fetching is not None:

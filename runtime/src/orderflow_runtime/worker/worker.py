@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from orderflow_runtime.backoff import Backoff
-from orderflow_runtime.core.event_log import PATIENCE_SECONDS, Log, LogRefuses, LogUnavailable, Partition
+from orderflow_runtime.core.event_log import PATIENCE_SECONDS, Consumer, LogRefuses, LogUnavailable, Partition
 from orderflow_runtime.core.retryable import Retryable
 from orderflow_runtime.core.store import Conflict, Lease, Store, StoreRefuses, StoreUnavailable
 from orderflow_runtime.dispatch.dispatcher import Batch, Committed, Dispatcher
@@ -36,7 +36,7 @@ _CONFLICTS = 20
 class Parts:
     """What a worker works with."""
 
-    log: Log
+    consumer: Consumer
     store: Store
     dispatcher: Dispatcher
     source: BatchSource
@@ -77,7 +77,7 @@ class Worker:
     @property
     def unread(self) -> Mapping[str, str]:
         """Return the topics that cannot be read, and why."""
-        return self._parts.log.unread()
+        return self._parts.consumer.unread()
 
     @property
     def hindrance(self) -> str:
@@ -87,12 +87,12 @@ class Worker:
     @property
     def obstacle(self) -> str:
         """Return why it cannot work at all now, in words; nothing when it can."""
-        log = self._parts.log
+        consumer = self._parts.consumer
         if self._trouble:
             return self._trouble
-        if not log.joined():
+        if not consumer.joined():
             return "Kafka has not given this instance its partitions yet"
-        missing = len(log.assigned() - self._leases.keys())
+        missing = len(consumer.assigned() - self._leases.keys())
         if missing:
             return f"the leases of {missing} partitions are not taken yet"
         if (unread := self.unread) and set(self._parts.topics) <= unread.keys():
@@ -110,7 +110,7 @@ class Worker:
 
     def lag(self) -> Mapping[Partition, int]:
         """Return how many records each of our partitions holds that are not handled, as far as is known."""
-        ends = self._parts.log.ends()
+        ends = self._parts.consumer.ends()
         return {p: max(0, ends[p] - lease.next.offset) for p, lease in self._leases.items() if p in ends}
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -183,7 +183,7 @@ class Worker:
 
     async def _step(self) -> None:
         if not self._started:
-            await self._parts.log.start(self.on_revoked)
+            await self._parts.consumer.start(self.on_revoked)
             self._started = True
         await self._acquire_leases()
         batch = await self._parts.source.next_batch(self._leases, self._parts.outbound_calls)
@@ -198,7 +198,7 @@ class Worker:
 
     async def _acquire_leases(self) -> None:
         """Take the leases of new partitions; publish what former owners left before anything new."""
-        if wanted := self._parts.log.assigned() - self._leases.keys():
+        if wanted := self._parts.consumer.assigned() - self._leases.keys():
             await self._take(wanted)
         if time.monotonic() >= self._adopt_at:
             self._adopt_at = time.monotonic() + _ADOPT_EVERY_SECONDS
@@ -225,7 +225,7 @@ class Worker:
 
     async def _resume(self, leases: Mapping[Partition, Lease]) -> None:
         """Read on; where that is elsewhere than what is stored, or in a log not known by its id yet, store it first."""
-        positions = await self._parts.log.resume({partition: lease.next for partition, lease in leases.items()})
+        positions = await self._parts.consumer.resume({partition: lease.next for partition, lease in leases.items()})
         moved = {p: position for p, position in positions.items() if position != leases[p].next}
         if moved:
             await self._until_no_conflict(Batch(offsets=moved), [])
@@ -238,7 +238,7 @@ class Worker:
         if not neglected:
             return set()
         first = self._parts.topics[0]
-        count = await self._parts.log.partitions_of(first)
+        count = await self._parts.consumer.partitions_of(first)
         return {orphan for orphan in neglected if Partition(first, orphan.number % count) in self._leases}
 
     def _leave_out_lost(self, batch: Batch) -> None:
@@ -289,13 +289,13 @@ class Worker:
 
     async def _report(self) -> None:
         """Tell lag tools how far we are; beside the loop, since a coordinator may take its time."""
-        await self._parts.log.report({partition: lease.next.offset for partition, lease in self._leases.items()})
+        await self._parts.consumer.report({partition: lease.next.offset for partition, lease in self._leases.items()})
         await asyncio.sleep(_REPORT_EVERY_SECONDS)
 
     async def _leave(self) -> None:
         """Join anew: what the consumer could not mend by itself needs a new one."""
         self._started = False
-        await self._parts.log.stop()
+        await self._parts.consumer.stop()
 
     async def _reset(self) -> None:
         async with self._busy:
