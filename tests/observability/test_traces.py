@@ -62,7 +62,7 @@ async def test_a_call_whose_answer_is_lost_is_a_failed_span_and_the_question_aft
     await shop.until(placed)
     trace = await _whole(received, placed)
     lost = trace.named("perform capture")[0]
-    assert (lost.failed, lost.kind, lost.attributes["error.type"]) == (True, "CLIENT", "OutcomeUnknown")
+    assert (lost.failed, lost.kind, lost.attributes["error.type"]) == (True, "CLIENT", "OutcomeUnknownError")
     asked = [span for span in trace.named("lookup capture") if not span.failed]
     assert asked[-1].attributes["http.response.status_code"] == 200
     assert {span.parent for span in (lost, *asked)} == {trace.only("process STOCK_RESERVED", "payment").id}

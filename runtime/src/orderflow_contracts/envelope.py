@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from orderflow_contracts.event import Undecodable
+from orderflow_contracts.event import UndecodableError
 from orderflow_contracts.structured import is_structured, read_structured
 from orderflow_contracts.timestamps import read_time, time_of_record, write_time
 
@@ -99,7 +99,7 @@ def time_header(time: dt.datetime) -> Header:
 
 
 def read_content(headers: Sequence[Header], value: bytes | None, timestamp: int = -1) -> Content:
-    """Read a record, `timestamp` in milliseconds since 1970 or -1; raise `Undecodable` naming what is wrong."""
+    """Read a record, `timestamp` in milliseconds since 1970 or -1; raise `UndecodableError` naming what is wrong."""
     found = {name: body for name, body in headers if body is not None}
     mode = next((body for name, body in found.items() if name.lower() == CONTENT_TYPE), b"")
     if is_structured(mode) and value is not None:
@@ -111,7 +111,7 @@ def read_content(headers: Sequence[Header], value: bytes | None, timestamp: int 
         data = value
     envelope = _read_envelope(found, time_of_record(timestamp))
     if data is None:
-        raise Undecodable("the record has no value")
+        raise UndecodableError("the record has no value")
     return Content(envelope, data, tuple(_ignored(found, envelope)), TIME not in found)
 
 
@@ -126,7 +126,7 @@ def trace_context(found: Mapping[str, bytes | None]) -> tuple[str | None, str | 
 
 def _read_envelope(found: Mapping[str, bytes], stand_in: dt.datetime | None) -> Envelope:
     if found.get("ce_specversion") != b"1.0":
-        raise Undecodable("ce_specversion is not 1.0")
+        raise UndecodableError("ce_specversion is not 1.0")
     parent, state = trace_context(found)
     return Envelope(
         id=_required(found, "ce_id"),
@@ -156,31 +156,31 @@ def _is_extension(name: str) -> bool:
 def _required(found: Mapping[str, bytes], name: str) -> str:
     value = found.get(name, b"")
     if len(value) > MAX_ATTRIBUTE:
-        raise Undecodable(f"{name} is longer than {MAX_ATTRIBUTE} bytes")
+        raise UndecodableError(f"{name} is longer than {MAX_ATTRIBUTE} bytes")
     try:
         text = value.decode()
     except UnicodeDecodeError:
-        raise Undecodable(f"{name} is not UTF-8") from None
+        raise UndecodableError(f"{name} is not UTF-8") from None
     if not text or "\x00" in text:
-        raise Undecodable(f"{name} is missing, empty or holds a NUL character")
+        raise UndecodableError(f"{name} is missing, empty or holds a NUL character")
     return text
 
 
 def _time(found: Mapping[str, bytes], stand_in: dt.datetime | None) -> dt.datetime:
     if TIME not in found:
         if stand_in is None:
-            raise Undecodable(f"{TIME} is missing, and the record has no timestamp")
+            raise UndecodableError(f"{TIME} is missing, and the record has no timestamp")
         return stand_in
     try:
         return read_time(_required(found, TIME))
-    except Undecodable:
+    except UndecodableError:
         raise
     except ValueError as error:
-        raise Undecodable(f"{TIME} is {error}") from None
+        raise UndecodableError(f"{TIME} is {error}") from None
 
 
 def _version(found: Mapping[str, bytes]) -> int:
     text = found.get("ce_dataversion", b"1")
     if not (text.isdigit() and len(text) < 6 and int(text) > 0):
-        raise Undecodable("ce_dataversion is not a positive number")
+        raise UndecodableError("ce_dataversion is not a positive number")
     return int(text)

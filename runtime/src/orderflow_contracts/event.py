@@ -15,7 +15,7 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import from_json, to_json
 
 
-class Undecodable(ValueError):  # noqa: N818 - it is a finding about bytes, and reads as one
+class UndecodableError(ValueError):
     """Bytes that are not the event they claim to be; `str()` is the reason, fit for a header."""
 
 
@@ -112,7 +112,7 @@ class Event(Model):
             version: The version that it was written in; what is newer than this class is read as far as it is known.
 
         Raises:
-            Undecodable: It is not of this form, or too old to read; the message says where and why.
+            UndecodableError: It is not of this form, or too old to read; the message says where and why.
         """
         try:
             value = value.removeprefix(BOM_UTF8)
@@ -122,7 +122,7 @@ class Event(Model):
                 _parsed(value)  # pydantic does not refuse these in a field that it does not read
             return cls.read(value)
         except ValueError as error:
-            raise Undecodable(_reason(cls.TYPE, error)) from None
+            raise UndecodableError(_reason(cls.TYPE, error)) from None
 
     @classmethod
     def _upcast(cls, data: Any, version: int) -> Any:

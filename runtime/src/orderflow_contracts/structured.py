@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from orderflow_contracts.event import Undecodable
+from orderflow_contracts.event import UndecodableError
 
 _MODES = "application/cloudevents"
 _CHARSET = re.compile(r';\s*charset\s*=\s*"?([^";\s]*)', re.IGNORECASE)
@@ -29,27 +29,27 @@ class Structured(NamedTuple):
 
 
 def is_structured(content_type: bytes) -> bool:
-    """Return whether the value is an event in JSON; raise `Undecodable` for forms of events that are not read."""
+    """Return whether the value is an event in JSON; raise `UndecodableError` for forms of events that are not read."""
     text = content_type[:200].decode("latin-1")
     media = text.partition(";")[0].strip().lower()
     if not media.startswith(_MODES):
         return False
     if media.startswith(f"{_MODES}-batch"):
-        raise Undecodable("batched mode: a record is read as one event")
+        raise UndecodableError("batched mode: a record is read as one event")
     if media != f"{_MODES}+json":
-        raise Undecodable(f"{media!a}: events in structured mode are read as JSON alone")
+        raise UndecodableError(f"{media!a}: events in structured mode are read as JSON alone")
     charset = _CHARSET.search(text)
     if charset and charset[1].lower() not in ("utf-8", "utf8", "us-ascii"):
-        raise Undecodable(f"charset {charset[1]!a}: JSON is read as UTF-8")
+        raise UndecodableError(f"charset {charset[1]!a}: JSON is read as UTF-8")
     return True
 
 
 def read_structured(value: bytes) -> Structured:
-    """Read an event in JSON; raise `Undecodable` naming what is wrong. An odd extension is no fault of the event."""
+    """Read an event in JSON; raise `UndecodableError` naming what is wrong; an odd extension is no fault."""
     members = {name: raw for name, raw in _members(value).items() if bytes(raw) != b"null" or name == "data"}
     data = {name: members.pop(name) for name in _DATA if name in members}
     if len(data) > 1:
-        raise Undecodable("the event has both data and data_base64")
+        raise UndecodableError("the event has both data and data_base64")
     attributes = {
         name if name in _UNPREFIXED else f"ce_{name}": _text(name, raw) if name in _REQUIRED_TEXT else _extension(raw)
         for name, raw in members.items()
@@ -61,14 +61,14 @@ def _members(value: bytes) -> dict[str, msgspec.Raw]:
     try:
         return _decoder.decode(value.removeprefix(BOM_UTF8))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Undecodable(f"the event is no JSON object: {error}"[:500]) from None
+        raise UndecodableError(f"the event is no JSON object: {error}"[:500]) from None
 
 
 def _text(name: str, raw: msgspec.Raw) -> bytes:
     try:
         return msgspec.json.decode(raw, type=str).encode()
     except (msgspec.DecodeError, UnicodeError):
-        raise Undecodable(f"{name} is not text") from None
+        raise UndecodableError(f"{name} is not text") from None
 
 
 def _extension(raw: msgspec.Raw) -> bytes:
@@ -87,4 +87,4 @@ def _data(data: dict[str, msgspec.Raw]) -> bytes | None:
     try:
         return base64.b64decode(msgspec.json.decode(data["data_base64"], type=str), validate=True)
     except (msgspec.DecodeError, ValueError):
-        raise Undecodable("data_base64 is not base64") from None
+        raise UndecodableError("data_base64 is not base64") from None

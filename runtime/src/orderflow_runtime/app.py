@@ -27,7 +27,7 @@ from orderflow_runtime.postgres.lock_membership import LockedShards
 from orderflow_runtime.postgres.postgres_store import PostgresStore
 from orderflow_runtime.process import Process
 from orderflow_runtime.service import Service
-from orderflow_runtime.settings import Misconfigured, Settings, required
+from orderflow_runtime.settings import MisconfiguredError, Settings, required
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ def main(build: Callable[[Settings], Service]) -> None:
     """Run a service until SIGTERM or SIGINT. The last line that it writes says why it ends: the pod's last words.
 
     Args:
-        build: Makes the service of its settings, once. It may raise `Misconfigured`.
+        build: Makes the service of its settings, once. It may raise `MisconfiguredError`.
 
     Raises:
         SystemExit: With 78 when it is configured wrongly, with 77 when Kafka or Postgres has not let it in for 30 s.
@@ -60,14 +60,14 @@ def main(build: Callable[[Settings], Service]) -> None:
         consumer = log if settings.config.subscribes else LockedShards(log, store)
         _spare_collector()
         uvloop.run(_run_and_close(service, settings, consumer, log, store))
-    except Misconfigured as error:
+    except MisconfiguredError as error:
         _end(error, EX_CONFIG)
     except (LogRefuses, StoreRefuses) as error:
         _end(error, EX_NOPERM)
 
 
 def kafka_settings(settings: Settings) -> KafkaSettings:
-    """Return how to reach Kafka; raise `Misconfigured` when that is not said."""
+    """Return how to reach Kafka; raise `MisconfiguredError` when that is not said."""
     env = settings.env
     return KafkaSettings(
         bootstrap=required(env, environment.KAFKA_BOOTSTRAP),
@@ -83,7 +83,7 @@ def kafka_settings(settings: Settings) -> KafkaSettings:
 
 
 def http_settings(settings: Settings) -> HttpSettings:
-    """Return how to listen; raise `Misconfigured` when a number is none."""
+    """Return how to listen; raise `MisconfiguredError` when a number is none."""
     env = settings.env
     return HttpSettings(
         host=env.get(environment.HTTP_HOST, environment.DEFAULT_HTTP_HOST),
@@ -97,7 +97,7 @@ def http_settings(settings: Settings) -> HttpSettings:
 def _whole(env: Mapping[str, str], name: str, default: int, most: int) -> int:
     text = env.get(name, str(default))
     if not (text.isascii() and text.isdigit() and len(text) < 6 and int(text) <= most):
-        raise Misconfigured(f"{name}={text} is not a whole number up to {most}")
+        raise MisconfiguredError(f"{name}={text} is not a whole number up to {most}")
     return int(text)
 
 
@@ -110,7 +110,7 @@ def _store(service: Service) -> PostgresStore:
     try:
         return PostgresStore(required(os.environ, environment.DATABASE_URL), schema_name(service.name))
     except InvalidUriError as error:
-        raise Misconfigured(f"{environment.DATABASE_URL}: {error}") from None
+        raise MisconfiguredError(f"{environment.DATABASE_URL}: {error}") from None
 
 
 def _level(settings: Settings) -> str:
@@ -141,7 +141,7 @@ def _compare(
 ) -> None:
     code, resource = {event.TYPE for event in events}, {channel.event for channel in channels}
     if code != resource:
-        raise Misconfigured(
+        raise MisconfiguredError(
             f"service {service.name}: its code {does} {sorted(code - resource) or 'nothing more'} that the resource's "
             f"{says} lacks, and the resource lists {sorted(resource - code) or 'nothing more'} that its code lacks"
         )

@@ -18,7 +18,7 @@ import asyncpg
 from orderflow_model import environment
 from orderflow_model.postgres_uri import InvalidUriError, PostgresUri
 from orderflow_runtime.postgres.connection_failures import without_identity
-from orderflow_runtime.postgres.migration_failures import MigrationFailed
+from orderflow_runtime.postgres.migration_failures import MigrationFailedError
 from orderflow_runtime.postgres.migration_folder import migration_folder
 from orderflow_runtime.postgres.migrator import Task, carry_out
 from orderflow_runtime.postgres.ownership import Role
@@ -56,7 +56,7 @@ def main() -> None:
         sys.exit(f"migration failed: Postgres: {without_identity(str(error), PostgresUri.parse(admin_uri))}")
     except KeyError as error:
         sys.exit(f"migration failed: {error} is missing")
-    except (OSError, ValueError, MigrationFailed) as error:
+    except (OSError, ValueError, MigrationFailedError) as error:
         sys.exit(f"migration failed: {error}")
 
 

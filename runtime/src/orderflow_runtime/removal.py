@@ -19,7 +19,7 @@ from orderflow_model.names import role_name, schema_name
 from orderflow_model.postgres_uri import InvalidUriError, PostgresUri
 from orderflow_runtime.postgres.connecting import connect
 from orderflow_runtime.postgres.connection_failures import without_identity
-from orderflow_runtime.postgres.migration_failures import MigrationFailed, StillUsed
+from orderflow_runtime.postgres.migration_failures import MigrationFailedError, StillUsedError
 from orderflow_runtime.postgres.ownership import owned_roles, owned_schemas
 from orderflow_runtime.postgres.quoting import run_quoted
 
@@ -48,7 +48,7 @@ Drop = Callable[[asyncpg.Connection, str], Awaitable[None]]
 async def remove(admin_uri: str, owner: str, keep: Sequence[str]) -> list[str]:
     """Drop the owner's schemas and roles but those of the services to keep; return what was dropped.
 
-    Raise `StillUsed` when something had to stay; all the rest is dropped by then.
+    Raise `StillUsedError` when something had to stay; all the rest is dropped by then.
     """
     flow = owner.rpartition("/")[2]
     schemas, roles = {schema_name(name) for name in keep}, {role_name(flow, name) for name in keep}
@@ -62,7 +62,7 @@ async def remove(admin_uri: str, owner: str, keep: Sequence[str]) -> list[str]:
     finally:
         await connection.close()
     if left:
-        raise StillUsed("; ".join(left))
+        raise StillUsedError("; ".join(left))
     return [f"{kind} {name}" for kind, _, name in going]
 
 
@@ -72,7 +72,7 @@ async def _left(connection: asyncpg.Connection, kind: str, drop: Drop, name: str
         async with connection.transaction():
             await connection.execute(_LOCK_TIMEOUT)
             await drop(connection, name)
-    except (StillUsed, asyncpg.PostgresError) as error:
+    except (StillUsedError, asyncpg.PostgresError) as error:
         detail = getattr(error, "detail", None)
         why = f"{error}: {detail}" if detail else str(error)
         return f"{kind} {name} is left: {' '.join(why.split())}"
@@ -81,14 +81,14 @@ async def _left(connection: asyncpg.Connection, kind: str, drop: Drop, name: str
 
 async def _drop_schema(connection: asyncpg.Connection, name: str) -> None:
     if users := [row[0] for row in await connection.fetch(_USERS_OF_SCHEMA, name)]:
-        raise StillUsed(f"{', '.join(users)} of others depends on it; drop that first")
+        raise StillUsedError(f"{', '.join(users)} of others depends on it; drop that first")
     await run_quoted(connection, "DROP SCHEMA %I CASCADE", name)
 
 
 async def _drop_role(connection: asyncpg.Connection, name: str) -> None:
     """Take the role's rights in this database, then the role; an admin who is no superuser has to be its member."""
     if owned := [row[0] for row in await connection.fetch(_OWNED_BY_ROLE, name)]:
-        raise StillUsed(f"it owns {', '.join(owned)}; give that to another role first")
+        raise StillUsedError(f"it owns {', '.join(owned)}; give that to another role first")
     await run_quoted(connection, "GRANT %I TO CURRENT_USER", name)
     await run_quoted(connection, "DROP OWNED BY %I", name)
     await run_quoted(connection, "DROP ROLE %I", name)
@@ -108,7 +108,7 @@ def main() -> None:
         sys.exit(f"removal failed: Postgres: {without_identity(str(error), PostgresUri.parse(admin_uri))}")
     except KeyError as error:
         sys.exit(f"removal failed: {error} is missing")
-    except (OSError, ValueError, MigrationFailed) as error:
+    except (OSError, ValueError, MigrationFailedError) as error:
         sys.exit(f"removal failed: {error}")
 
 

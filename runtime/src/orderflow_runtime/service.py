@@ -221,17 +221,17 @@ Example:
 """
 
 
-class OutcomeUnknown(Exception):  # noqa: N818 - it is a state of knowledge, not a fault
+class OutcomeUnknownError(Exception):
     """A call may or may not have happened. The runtime asks `Port.lookup` with the same key, and never assumes.
 
     Example:
         >>> def coupon(status: int, body: dict[str, Any]) -> dict[str, Any]:
         ...     if status >= 500:
-        ...         raise OutcomeUnknown(f"the coupon office answered {status}")
+        ...         raise OutcomeUnknownError(f"the coupon office answered {status}")
         ...     return {"code": body["code"]}
         >>> coupon(503, {})
         Traceback (most recent call last):
-        orderflow_runtime.service.OutcomeUnknown: the coupon office answered 503
+        orderflow_runtime.service.OutcomeUnknownError: the coupon office answered 503
     """
 
 
@@ -259,7 +259,7 @@ class Port(Protocol):
             idempotency_key: What the other side is to know the call by.
 
         Raises:
-            OutcomeUnknown: Whether it was done cannot be told. Any other exception is taken for the same.
+            OutcomeUnknownError: Whether it was done cannot be told. Any other exception is taken for the same.
         """
         ...
 
@@ -270,7 +270,7 @@ class Port(Protocol):
             idempotency_key: What the other side knows the call by.
 
         Raises:
-            OutcomeUnknown: It cannot be told.
+            OutcomeUnknownError: It cannot be told.
         """
         ...
 
@@ -299,7 +299,7 @@ class Call:
     handler: OutcomeHandler
 
 
-class EventTooLarge(Exception):  # noqa: N818 - it says what the event is
+class EventTooLargeError(Exception):
     """A handler made an event that its topic would not take: put large content elsewhere and publish where it is.
 
     An event's JSON may have 900,000 bytes, and no more than the resource lets its topic take. A command that made one
@@ -308,18 +308,18 @@ class EventTooLarge(Exception):  # noqa: N818 - it says what the event is
     Example:
         >>> async def redeem(intake: Intake, order_id: str) -> int:
         ...     reply = await intake.submit("redeem", order_id, 12)
-        ...     return 413 if isinstance(reply, EventTooLarge) else 200
+        ...     return 413 if isinstance(reply, EventTooLargeError) else 200
     """
 
 
-class Unavailable(Exception):  # noqa: N818 - it is a state, and passes
+class UnavailableError(Exception):
     """The command was not committed, or whether it was is not known: the client may repeat it with its same key.
 
     Example:
         >>> async def redeem(intake: Intake, order_id: str) -> int:
         ...     try:
         ...         await intake.submit("redeem", order_id, 12)
-        ...     except Unavailable:
+        ...     except UnavailableError:
         ...         return 503
         ...     return 200
     """
@@ -342,7 +342,7 @@ class Intake(Protocol):
     """
 
     async def submit(self, name: str, key: str, payload: Any) -> Any:
-        """Run a command handler and return its reply's value, after commit; an `EventTooLarge` where it made one.
+        """Run a command handler and return its reply's value, after commit; an `EventTooLargeError` where it made one.
 
         Args:
             name: The command's name, one of `Service.commands`.
@@ -350,7 +350,7 @@ class Intake(Protocol):
             payload: What the handler gets.
 
         Raises:
-            Unavailable: It was not committed, or whether it was is not known.
+            UnavailableError: It was not committed, or whether it was is not known.
         """
         ...
 
@@ -362,7 +362,7 @@ class Intake(Protocol):
             commands: Key and payload of each.
 
         Raises:
-            Unavailable: Some were not committed, or whether they were is not known.
+            UnavailableError: Some were not committed, or whether they were is not known.
         """
         ...
 
@@ -374,7 +374,7 @@ class Intake(Protocol):
             args: The query's arguments.
 
         Raises:
-            Unavailable: Postgres does not answer.
+            UnavailableError: Postgres does not answer.
         """
         ...
 

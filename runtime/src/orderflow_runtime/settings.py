@@ -14,7 +14,7 @@ from orderflow_model import environment
 from orderflow_model.service_config import ServiceConfig
 
 
-class Misconfigured(Exception):  # noqa: N818 - it says what the environment is
+class MisconfiguredError(Exception):
     """The environment, or the resource, does not fit the service; the message says what to change.
 
     Raised within `build` it ends the process with code 78, and its message is the pod's last words.
@@ -23,7 +23,7 @@ class Misconfigured(Exception):  # noqa: N818 - it says what the environment is
         >>> def timeout(settings: Settings) -> float:
         ...     text = settings.env.get("PROVIDER_TIMEOUT", "5")
         ...     if not text.isdigit():
-        ...         raise Misconfigured(f"PROVIDER_TIMEOUT={text} is not a number of seconds")
+        ...         raise MisconfiguredError(f"PROVIDER_TIMEOUT={text} is not a number of seconds")
         ...     return float(text)
     """
 
@@ -53,13 +53,13 @@ class Settings:
             env: The environment to read.
 
         Raises:
-            Misconfigured: The variable is not set, or its file is not there or not of this form.
+            MisconfiguredError: The variable is not set, or its file is not there or not of this form.
         """
         path = required(env, environment.CONFIG)
         try:
             return cls(ServiceConfig.model_validate_json(Path(path).read_bytes()), env)
         except (OSError, ValidationError) as error:
-            raise Misconfigured(f"{environment.CONFIG}={path}: {error}") from error
+            raise MisconfiguredError(f"{environment.CONFIG}={path}: {error}") from error
 
 
 def required(env: Mapping[str, str], name: str) -> str:
@@ -70,15 +70,15 @@ def required(env: Mapping[str, str], name: str) -> str:
         name: The variable's name.
 
     Raises:
-        Misconfigured: It is not set, or empty.
+        MisconfiguredError: It is not set, or empty.
 
     Example:
         >>> required({"PROVIDER_URL": "http://provider"}, "PROVIDER_URL")
         'http://provider'
         >>> required({}, "PROVIDER_URL")
         Traceback (most recent call last):
-        orderflow_runtime.settings.Misconfigured: PROVIDER_URL is not set
+        orderflow_runtime.settings.MisconfiguredError: PROVIDER_URL is not set
     """
     if not env.get(name):
-        raise Misconfigured(f"{name} is not set")
+        raise MisconfiguredError(f"{name} is not set")
     return env[name]

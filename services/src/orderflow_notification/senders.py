@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 from aiosmtplib import SMTP, SMTPDataError, SMTPException, SMTPNotSupported, SMTPRecipientsRefused
 
-from orderflow_runtime import OutcomeUnknown
+from orderflow_runtime import OutcomeUnknownError
 
 _log = logging.getLogger("orderflow_notification.sent")
 _PERMANENT = 500
@@ -67,7 +67,7 @@ class SmtpSender:
         self._url, self._sender, self._timeout = parts, sender, timeout
 
     async def perform(self, request: Mapping[str, Any], idempotency_key: str) -> dict[str, Any]:
-        """Send the messages; raise `OutcomeUnknown` when trying again may help."""
+        """Send the messages; raise `OutcomeUnknownError` when trying again may help."""
         refused = {}
         try:
             async with self._connection() as smtp:
@@ -75,7 +75,7 @@ class SmtpSender:
                     if reason := await _send(smtp, self._sender, message):
                         refused[message["id"]] = reason
         except (OSError, SMTPException) as error:
-            raise OutcomeUnknown(f"{self._url.hostname}: {type(error).__name__}: {error}") from error
+            raise OutcomeUnknownError(f"{self._url.hostname}: {type(error).__name__}: {error}") from error
         return {"refused": refused}
 
     async def lookup(self, idempotency_key: str) -> dict[str, Any] | None:

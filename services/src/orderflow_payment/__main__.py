@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from orderflow_payment.handlers import payment_service
 from orderflow_payment.ports import PAYMENTS, REFUNDS, Client, ProviderPort
-from orderflow_runtime import Misconfigured, Service, Settings, main, required
+from orderflow_runtime import MisconfiguredError, Service, Settings, main, required
 
 
 def build(settings: Settings) -> Service:
@@ -23,7 +23,7 @@ def _timeout(settings: Settings) -> float:
     try:
         return float(text)
     except ValueError:
-        raise Misconfigured(f"PAYMENT_PROVIDER_TIMEOUT={text} is not a number of seconds") from None
+        raise MisconfiguredError(f"PAYMENT_PROVIDER_TIMEOUT={text} is not a number of seconds") from None
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """How payment reaches the provider: HTTP, where an answer is an outcome or unknown. Made by `__main__`.
 
 Only what the provider surely said is an outcome. Silence, a torn connection, a server's error and an answer
-that makes no sense are `OutcomeUnknown`: the runtime then asks by the same key before it does anything else.
+that makes no sense are `OutcomeUnknownError`: the runtime then asks by the same key before it does anything else.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from urllib.parse import quote, urlsplit
 import aiohttp
 from pydantic import BaseModel, ValidationError
 
-from orderflow_runtime import ForeignId, OutcomeUnknown, set_call_attributes, trace_headers
+from orderflow_runtime import ForeignId, OutcomeUnknownError, set_call_attributes, trace_headers
 
 
 class Body(BaseModel):
@@ -47,7 +47,7 @@ class Client:
         self._session: aiohttp.ClientSession | None = None
 
     async def request(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> tuple[int, bytes]:
-        """Send one request and give status and body; raise `OutcomeUnknown` when no whole answer comes."""
+        """Send one request and give status and body; raise `OutcomeUnknownError` when no whole answer comes."""
         if self._session is None or self._session.closed:  # made here: it belongs to the running loop
             self._session = aiohttp.ClientSession(timeout=self._timeout)
         try:
@@ -57,7 +57,7 @@ class Client:
                 set_call_attributes({"http.response.status_code": response.status})
                 return response.status, await response.read()
         except (aiohttp.ClientError, OSError) as error:  # a timeout is an OSError
-            raise OutcomeUnknown(f"{method} {path}: {type(error).__name__} {error}") from error
+            raise OutcomeUnknownError(f"{method} {path}: {type(error).__name__} {error}") from error
 
     async def close(self) -> None:
         """Close the session's connections."""
@@ -87,7 +87,7 @@ class ProviderPort:
             return self._result(self._terms.done, answer)
         if status in self._terms.refusals:
             return self._result(self._terms.refused, answer)
-        raise OutcomeUnknown(f"POST {self._terms.path}: the provider answered {status}")
+        raise OutcomeUnknownError(f"POST {self._terms.path}: the provider answered {status}")
 
     async def lookup(self, idempotency_key: str) -> dict[str, Any] | None:
         """Ask what became of the key."""
@@ -97,16 +97,16 @@ class ProviderPort:
             return None
         if status == 200:
             return self._result(None, answer)
-        raise OutcomeUnknown(f"GET {path}: the provider answered {status}")
+        raise OutcomeUnknownError(f"GET {path}: the provider answered {status}")
 
     def _result(self, expected: str | None, answer: bytes) -> dict[str, Any]:
         try:
             body = Body.model_validate_json(answer)
         except ValidationError as error:
-            raise OutcomeUnknown(f"the provider's answer makes no sense: {error.error_count()} errors") from None
+            raise OutcomeUnknownError(f"the provider's answer makes no sense: {error.error_count()} errors") from None
         outcome = expected or body.outcome
         if outcome == self._terms.done and body.reference:
             return {"outcome": outcome, "reference": body.reference}
         if outcome == self._terms.refused and body.code:
             return {"outcome": outcome, "code": body.code}
-        raise OutcomeUnknown(f"the provider's answer makes no sense: outcome {outcome!r} lacks reference or code")
+        raise OutcomeUnknownError(f"the provider's answer makes no sense: outcome {outcome!r} lacks reference or code")

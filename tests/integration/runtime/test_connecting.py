@@ -12,7 +12,7 @@ import pytest
 from orderflow_model.postgres_uri import Host, PostgresUri
 from orderflow_runtime.core.store import StoreUnavailable
 from orderflow_runtime.postgres.connecting import connect
-from orderflow_runtime.postgres.connection_failures import CannotConnect
+from orderflow_runtime.postgres.connection_failures import CannotConnectError
 from orderflow_runtime.postgres.postgres_store import PostgresStore
 from support.tools.certificates import certificates
 from support.tools.pgbouncer import pooled
@@ -66,7 +66,7 @@ async def test_the_system_trust_store_is_used(secure: tuple[str, Path], monkeypa
     for way in ({}, {"sslmode": "verify-full"}):
         uri = having(server, sslrootcert="system", **way)
         monkeypatch.delenv("SSL_CERT_FILE", raising=False)
-        with pytest.raises(CannotConnect, match=r"shows a certificate that is not trusted .* sslrootcert names"):
+        with pytest.raises(CannotConnectError, match=r"shows a certificate that is not trusted .* sslrootcert names"):
             await connect(uri)
         monkeypatch.setenv("SSL_CERT_FILE", str(authority))
         await (await connect(uri)).close()
@@ -78,7 +78,7 @@ async def test_a_named_authority_is_used(secure: tuple[str, Path], tmp_path: Pat
     (tmp_path / "other.pem").write_text(certificates()[0])
     for mode in ("require", "verify-ca", "verify-full"):
         await (await connect(having(server, sslmode=mode, sslrootcert=str(authority)))).close()
-        with pytest.raises(CannotConnect, match="shows a certificate that is not trusted"):
+        with pytest.raises(CannotConnectError, match="shows a certificate that is not trusted"):
             await connect(having(server, sslmode=mode, sslrootcert=str(tmp_path / "other.pem")))
 
 
@@ -103,7 +103,7 @@ async def test_what_cannot_be_reached_is_told_in_a_sentence(
 ) -> None:
     """One line, with the parameter or the place to look at, and nothing of who wanted to connect."""
     monkeypatch.setenv("HOME", str(tmp_path))
-    with pytest.raises(CannotConnect, match=words) as refused:
+    with pytest.raises(CannotConnectError, match=words) as refused:
         await connect(having(database, **change))
     text = str(refused.value)
     assert "\n" not in text
@@ -112,10 +112,10 @@ async def test_what_cannot_be_reached_is_told_in_a_sentence(
 
 async def test_a_closed_port_and_a_silent_one_are_two_things(closed: Host) -> None:
     """Nothing listens, or something listens and does not answer within connect_timeout."""
-    with pytest.raises(CannotConnect, match=f"{closed} cannot be reached: nothing listens there"):
+    with pytest.raises(CannotConnectError, match=f"{closed} cannot be reached: nothing listens there"):
         await connect(PostgresUri((closed,), "shop", {}, "u", "p"))
     async with listener() as (silent, _):
-        with pytest.raises(CannotConnect, match=f"{silent} does not answer in time"):
+        with pytest.raises(CannotConnectError, match=f"{silent} does not answer in time"):
             await connect(PostgresUri((silent,), "shop", {"connect_timeout": "1"}, "u", "p"))
 
 
@@ -129,7 +129,7 @@ async def test_hosts_are_tried_in_turn(database: str, closed: Host) -> None:
         assert await connection.fetchval("SELECT 1") == 1
         await connection.close()
         assert asked
-        with pytest.raises(CannotConnect, match=f"{closed} .* nothing listens.*; .*{silent} does not answer"):
+        with pytest.raises(CannotConnectError, match=f"{closed} .* nothing listens.*; .*{silent} does not answer"):
             await connect(PostgresUri((closed, silent), "shop", quick, "u", "p"))
 
 
@@ -153,7 +153,7 @@ async def test_a_server_that_takes_no_writes_is_passed_over(database: str) -> No
     await (await connect(there)).close()
     several = PostgresUri(there.hosts * 2, there.database, {}, there.user, there.password)
     for uri in (several, having(database, target_session_attrs="read-write")):
-        with pytest.raises(CannotConnect, match="takes no writes"):
+        with pytest.raises(CannotConnectError, match="takes no writes"):
             await connect(uri)
 
 

@@ -15,7 +15,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its stubs r
 )
 
 from orderflow_cli.servers.kafka import Kafka
-from orderflow_runtime.core.event_log import Message, Record, Refused
+from orderflow_runtime.core.event_log import Message, Record, RefusedError
 from orderflow_runtime.dispatch import publications
 from orderflow_runtime.kafka.kafka_log import KafkaLog, KafkaSettings
 from support.flow.fleet import until
@@ -76,7 +76,7 @@ async def test_one_message_that_is_too_large_is_its_own_failure(kafka: Kafka, lo
     make(kafka, f"{flow_name}.other")
     sizes = [1_000] * 60
     sizes[7], sizes[40] = 50_000, 25_000
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(RefusedError) as refused:
         await log.publish([*messages(flow_name, sizes), *messages(f"{flow_name}.other", [10] * 3)])
     assert [(one.place, one.own) for one in refused.value.refusals] == [(7, True), (40, True)]
     assert flow_name in str(refused.value)
@@ -88,7 +88,7 @@ async def test_a_topic_that_takes_nothing_holds_up_itself_alone(kafka: Kafka, lo
     """The others' messages are written, and its own once its setting is another."""
     make(kafka, flow_name, REFUSING)
     make(kafka, f"{flow_name}.other")
-    with pytest.raises(Refused, match="InvalidTimestampError; see the topic") as refused:
+    with pytest.raises(RefusedError, match="InvalidTimestampError; see the topic") as refused:
         await log.publish([*messages(flow_name, [10] * 3), *messages(f"{flow_name}.other", [9])])
     assert [(one.place, one.own) for one in refused.value.refusals] == [(n, False) for n in range(3)]
     assert await numbers(kafka, f"{flow_name}.other") == [0]
@@ -100,7 +100,7 @@ async def test_a_topic_that_takes_nothing_holds_up_itself_alone(kafka: Kafka, lo
 async def test_a_topic_that_is_not_there_holds_up_itself_alone(kafka: Kafka, log: KafkaLog, flow_name: str) -> None:
     """It is told by its name; what is for others is written."""
     make(kafka, f"{flow_name}.other")
-    with pytest.raises(Refused, match=f"{flow_name}: UnknownTopicOrPartitionError; the topic is not there"):
+    with pytest.raises(RefusedError, match=f"{flow_name}: UnknownTopicOrPartitionError; the topic is not there"):
         await log.publish([*messages(flow_name, [10]), *messages(f"{flow_name}.other", [10])])
     assert await numbers(kafka, f"{flow_name}.other") == [0]
 

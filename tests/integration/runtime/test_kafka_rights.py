@@ -8,7 +8,7 @@ import pytest
 
 from orderflow_model import environment
 from orderflow_model.flow import OrderFlow
-from orderflow_operator.kafka.acls import service_access, service_user
+from orderflow_operator.kafka.acls import service_acls, service_user
 from orderflow_runtime.core.event_log import Producer
 from orderflow_runtime.kafka import reading
 from orderflow_runtime.kafka.kafka_log import KafkaLog
@@ -41,7 +41,7 @@ class Entrusted(Site):
 
     async def entrust(self, on_put: Sequence[str]) -> None:
         """Give the rights that the operator would give, but on the topic of PUT only these."""
-        access = service_access(self.fleet.flow, self.fleet.flow.spec.service("tiny"))
+        access = service_acls(self.fleet.flow, self.fleet.flow.spec.service("tiny"))
         given = {(one.type.value, one.name): [*map(str, one.operations)] for one in access}
         given["topic", self.put] = [*on_put]
         self._rules = [

@@ -17,7 +17,7 @@ from orderflow_cli.servers.postgres import Postgres, create_database, drop_datab
 from orderflow_model import environment
 from orderflow_model.postgres_uri import PostgresUri
 from orderflow_runtime.core.event_log import Partition
-from orderflow_runtime.postgres.migration_failures import MigrationRefused, NotGranted, OwnedElsewhere
+from orderflow_runtime.postgres.migration_failures import MigrationRefusedError, NotGrantedError, OwnedElsewhereError
 from orderflow_runtime.postgres.migrator import Task, carry_out, migrate
 from orderflow_runtime.postgres.ownership import Role
 from orderflow_runtime.postgres.postgres_store import PostgresStore
@@ -60,7 +60,9 @@ async def test_a_second_flow_with_a_like_named_service_is_refused_whole(database
     """It is told whose the schema is and the way round; nothing of it is made, not even its other services."""
     first, second = unique_name("f"), unique_name("f")
     await carry_out(database, [task(first, "tiny", f"a/{first}")])
-    with pytest.raises(OwnedElsewhere, match=f"schema tiny belongs to flow a/{first}, not to b/{second}: .* database"):
+    with pytest.raises(
+        OwnedElsewhereError, match=f"schema tiny belongs to flow a/{first}, not to b/{second}: .* database"
+    ):
         await carry_out(database, [task(second, "before", f"b/{second}"), task(second, "tiny", f"b/{second}")])
     assert await made(database, second) == (set(), {"tiny"})
     await carry_out(database, [task(first, "tiny", f"a/{first}")])
@@ -73,7 +75,9 @@ async def test_flows_of_one_name_in_two_namespaces_do_not_take_each_others_roles
         await create_database(postgres.admin_url(), name)
     one, other = map(postgres.admin_url, names)
     await carry_out(one, [task(flow, "tiny", f"a/{flow}")])
-    with pytest.raises(OwnedElsewhere, match=f"role {flow}_tiny belongs to flow a/{flow}, not to b/{flow}: .* name"):
+    with pytest.raises(
+        OwnedElsewhereError, match=f"role {flow}_tiny belongs to flow a/{flow}, not to b/{flow}: .* name"
+    ):
         await carry_out(other, [Task(Role(flow, "tiny", "another", f"b/{flow}"), None)])
     assert (await made(other, flow))[1] == set()
     async with connected(own_uri(one, flow, "tiny")):
@@ -86,10 +90,10 @@ async def test_what_was_made_before_there_were_owners_is_marked_for_its_own_flow
     """A schema without a mark is the flow's whose role uses it, and no other's, even if that comes first."""
     first, second = unique_name("f"), unique_name("f")
     await carry_out(database, [task(first, "tiny", None)])
-    with pytest.raises(OwnedElsewhere, match=f"schema tiny belongs to flow of role {first}_tiny"):
+    with pytest.raises(OwnedElsewhereError, match=f"schema tiny belongs to flow of role {first}_tiny"):
         await carry_out(database, [task(second, "tiny", f"b/{second}")])
     await carry_out(database, [task(first, "tiny", f"a/{first}")])
-    with pytest.raises(OwnedElsewhere, match=f"belongs to flow a/{first}"):
+    with pytest.raises(OwnedElsewhereError, match=f"belongs to flow a/{first}"):
         await carry_out(database, [task(second, "tiny", f"b/{second}")])
 
 
@@ -99,7 +103,7 @@ async def test_a_role_that_somebody_else_made_is_not_taken(database: str, flow_n
     async with connected(database) as root:
         await root.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'theirs'")
         try:
-            with pytest.raises(OwnedElsewhere, match=f"role {role} is there, and nothing says") as refused:
+            with pytest.raises(OwnedElsewhereError, match=f"role {role} is there, and nothing says") as refused:
                 await carry_out(database, [task(flow_name, "tiny", f"a/{flow_name}")])
             assert (await made(database, flow_name))[1] == set()
             theirs = PostgresUri.parse(database).for_role(role, "theirs").render()
@@ -115,7 +119,7 @@ async def test_a_schema_with_somebodys_tables_is_not_taken(database: str, flow_n
     """Nothing is made beside them; an empty one, which an admin may have prepared, is used."""
     async with connected(database) as root:
         await root.execute("CREATE SCHEMA tiny; CREATE TABLE tiny.theirs (a int)")
-        with pytest.raises(OwnedElsewhere, match="schema tiny is there, and nothing says"):
+        with pytest.raises(OwnedElsewhereError, match="schema tiny is there, and nothing says"):
             await carry_out(database, [task(flow_name, "tiny", f"a/{flow_name}")])
         await root.execute("DROP TABLE tiny.theirs")
         await carry_out(database, [task(flow_name, "tiny", f"a/{flow_name}")])
@@ -125,7 +129,7 @@ async def test_a_flow_of_this_machine_is_its_own_at_a_second_start(database: str
     """The same flow migrates as often as it starts, and another that has its services does not."""
     for _ in range(2):
         await migrate(database, tiny_flow(flow_name), PASSWORDS)
-    with pytest.raises(OwnedElsewhere, match=f"belongs to flow {flow_name}, not to"):
+    with pytest.raises(OwnedElsewhereError, match=f"belongs to flow {flow_name}, not to"):
         await migrate(database, tiny_flow(unique_name("f")), PASSWORDS)
 
 
@@ -158,7 +162,7 @@ async def test_services_work_where_public_may_do_nothing(hosted: tuple[str, str]
     admin, right = hosted
     todo = [task(flow_name, "tiny", f"a/{flow_name}")]
     if right == "guest":
-        with pytest.raises(NotGranted, match=f'has to run GRANT CONNECT ON DATABASE .* TO "{flow_name}_tiny"'):
+        with pytest.raises(NotGrantedError, match=f'has to run GRANT CONNECT ON DATABASE .* TO "{flow_name}_tiny"'):
             await carry_out(admin, todo)
         assert await made(admin, flow_name) == (set(), set())
         return
@@ -176,7 +180,7 @@ async def test_a_file_that_postgres_refuses_is_named_with_its_line(database: str
     (tmp_path / "0001_good.sql").write_text("CREATE TABLE a (b int);")
     (tmp_path / "0002_bad.sql").write_text("CREATE TABLE c (d int);\n\nSELECT nothing FROM c;")
     flow = unique_name("f")
-    with pytest.raises(MigrationRefused, match=r'0002_bad\.sql, line 3: column "nothing" does not exist'):
+    with pytest.raises(MigrationRefusedError, match=r'0002_bad\.sql, line 3: column "nothing" does not exist'):
         await carry_out(database, [task(flow, "tiny", f"a/{flow}", tmp_path)])
     assert await made(database, flow) == (set(), set())
 

@@ -11,7 +11,7 @@ from orderflow_model.names import role_name
 from orderflow_runtime.core.event_log import Partition
 from orderflow_runtime.core.store import StoreUnavailable
 from orderflow_runtime.postgres.migrator import migrate
-from orderflow_runtime.postgres.pooling import SharedSession
+from orderflow_runtime.postgres.pooling import SharedSessionError
 from orderflow_runtime.postgres.postgres_store import PostgresStore
 from support.flow.fleet import PASSWORD, until
 from support.runtime.real import Site, tiny_flow
@@ -95,7 +95,7 @@ async def test_a_pool_of_transactions_is_refused_before_a_migration_changes_anyt
 ) -> None:
     """The migration says the same, and makes no role and no schema."""
     flow = tiny_flow(flow_name)
-    with pooled(database, "transaction", {}) as through, pytest.raises(SharedSession, match=WORDS):
+    with pooled(database, "transaction", {}) as through, pytest.raises(SharedSessionError, match=WORDS):
         await migrate(through, flow, dict.fromkeys(("tiny", "source"), PASSWORD))
     connection = await asyncpg.connect(database)
     assert not await connection.fetch("SELECT 1 FROM pg_roles WHERE rolname LIKE $1", f"{flow_name}%")

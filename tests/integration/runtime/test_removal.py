@@ -12,7 +12,7 @@ import pytest
 from orderflow_cli.servers.postgres import Postgres, create_database, drop_database
 from orderflow_model import environment
 from orderflow_model.postgres_uri import PostgresUri
-from orderflow_runtime.postgres.migration_failures import StillUsed
+from orderflow_runtime.postgres.migration_failures import StillUsedError
 from orderflow_runtime.postgres.migrator import Task, carry_out
 from orderflow_runtime.postgres.ownership import Role
 from orderflow_runtime.removal import remove
@@ -84,7 +84,7 @@ async def test_what_others_have_made_on_it_is_left_and_told(database: str, flow_
         "CREATE TABLE reporting.gift ()",
         f'ALTER TABLE reporting.gift OWNER TO "{flow_name}_ship"',
     )
-    with pytest.raises(StillUsed, match=r"schema order is left: reporting\.letters .*role .*_ship is left.*gift"):
+    with pytest.raises(StillUsedError, match=r"schema order is left: reporting\.letters .*role .*_ship is left.*gift"):
         await remove(database, f"here/{flow_name}", [])
     left = await there(database, flow_name)
     assert {"order", "reporting", f"{flow_name}_ship"} <= left
@@ -101,7 +101,7 @@ async def test_a_role_that_another_database_knows_says_where(postgres: Postgres,
     try:
         for uri in (postgres.admin_url(former), database):
             await carry_out(uri, [task(flow_name, "order")])
-        with pytest.raises(StillUsed, match=f"role {flow_name}_order is left.*database {former}"):
+        with pytest.raises(StillUsedError, match=f"role {flow_name}_order is left.*database {former}"):
             await remove(database, f"here/{flow_name}", [])
         await remove(postgres.admin_url(former), f"here/{flow_name}", [])
         assert f"{flow_name}_order" not in await there(database, flow_name)

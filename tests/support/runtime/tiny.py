@@ -15,7 +15,7 @@ from orderflow_runtime.service import (
     CallOutcome,
     Command,
     Fired,
-    OutcomeUnknown,
+    OutcomeUnknownError,
     Received,
     Reply,
     Service,
@@ -74,10 +74,10 @@ class Outside:
         self.performed.append(idempotency_key)
         answer = self.answers.pop(0) if self.answers else "ok"
         if answer == "never arrived":
-            raise OutcomeUnknown(answer)
+            raise OutcomeUnknownError(answer)
         result = self.done.setdefault(idempotency_key, {"for": request["n"]})
         if answer == "lost":
-            raise OutcomeUnknown(answer)
+            raise OutcomeUnknownError(answer)
         return result
 
     async def lookup(self, idempotency_key: str) -> dict[str, Any] | None:
@@ -85,7 +85,7 @@ class Outside:
         self.asked.append(idempotency_key)
         answer = self.answers.pop(0) if self.answers else "ok"
         if answer == "cannot tell":
-            raise OutcomeUnknown(answer)
+            raise OutcomeUnknownError(answer)
         return self.done.get(idempotency_key)
 
 

@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from orderflow_runtime import Intake, Service, Settings, Unavailable, main
+from orderflow_runtime import Intake, Service, Settings, UnavailableError, main
 from support.runtime.tiny import Outside, Script, source_service, tiny_service
 
 
@@ -19,7 +19,7 @@ def api(intake: Intake) -> ASGIApp:
     async def do(request: Request) -> JSONResponse:
         try:
             value = await intake.submit("do", request.path_params["key"], request.path_params["n"])
-        except Unavailable as error:
+        except UnavailableError as error:
             return JSONResponse(str(error), 503)
         return JSONResponse(value)
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orderflow_contracts.envelope import Content, Envelope, Header, read_content
-from orderflow_contracts.event import Undecodable
+from orderflow_contracts.event import UndecodableError
 from orderflow_shop.events import PaymentRefunded
 
 WHEN = datetime(2026, 5, 4, 3, 2, 1, 7, tzinfo=UTC)
@@ -134,7 +134,7 @@ def test_a_leap_second_is_the_second_after_it() -> None:
 )
 def test_time_that_is_no_instant_is_refused(time: bytes) -> None:
     """A time without offset, out of range, in words or in another form of ISO 8601 is refused."""
-    with pytest.raises(Undecodable, match="ce_time"):
+    with pytest.raises(UndecodableError, match="ce_time"):
         read(changed("ce_time", time))
 
 
@@ -146,7 +146,7 @@ def test_the_records_time_stands_in_for_that_of_an_event_without_one(headers: li
     assert content.timeless
     assert not read_content(ENVELOPE.headers(), b"{}", MILLISECONDS).timeless
     for none in (-1, 2**62):
-        with pytest.raises(Undecodable, match="ce_time"):
+        with pytest.raises(UndecodableError, match="ce_time"):
             read_content(headers, b"{}", none)
 
 
@@ -160,21 +160,21 @@ def test_foreign_headers_are_tolerated_and_a_missing_version_is_the_first() -> N
 @pytest.mark.parametrize("value", [b"", b"\xff", b"a\x00b", b"x" * 1025])
 def test_damaged_attribute_is_named(name: str, value: bytes) -> None:
     """An attribute that is empty, not UTF-8, too long or holds a NUL is refused by its name."""
-    with pytest.raises(Undecodable, match=name):
+    with pytest.raises(UndecodableError, match=name):
         read(changed(name, value))
 
 
 @pytest.mark.parametrize("name", ["ce_id", "ce_source", "ce_type", "ce_specversion"])
 def test_missing_attribute_is_named(name: str) -> None:
     """What every event has to have is asked for by its name."""
-    with pytest.raises(Undecodable, match=name):
+    with pytest.raises(UndecodableError, match=name):
         read(changed(name, None))
 
 
 @pytest.mark.parametrize("version", [b"0", b"-1", b"1.0", b"", b"100000", "٣".encode()])
 def test_version_that_is_no_small_number_is_refused(version: bytes) -> None:
     """The data's version is a positive number of at most five ASCII digits."""
-    with pytest.raises(Undecodable, match="ce_dataversion"):
+    with pytest.raises(UndecodableError, match="ce_dataversion"):
         read(changed("ce_dataversion", version))
 
 
@@ -273,7 +273,7 @@ def test_a_number_for_the_version_and_odd_extensions_are_read() -> None:
 )
 def test_what_is_no_event_in_structured_mode_is_named(value: bytes, reason: str) -> None:
     """Each damage has its own words."""
-    with pytest.raises(Undecodable, match=reason):
+    with pytest.raises(UndecodableError, match=reason):
         read_content([("content-type", b"application/cloudevents+json")], value)
 
 
@@ -289,7 +289,7 @@ def test_what_is_no_event_in_structured_mode_is_named(value: bytes, reason: str)
 )
 def test_forms_that_are_not_read_are_refused_by_name(content_type: str, reason: str) -> None:
     """A producer's owner reads in the dead letter what to change."""
-    with pytest.raises(Undecodable, match=reason):
+    with pytest.raises(UndecodableError, match=reason):
         structured(MEMBERS, content_type)
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orderflow_contracts.event import Undecodable
+from orderflow_contracts.event import UndecodableError
 from orderflow_shop.events import (
     MAX_AMOUNT,
     Address,
@@ -109,7 +109,7 @@ def test_old_version_is_lifted() -> None:
 @pytest.mark.parametrize("version", [0, -1])
 def test_version_without_a_way_up_is_refused(version: int) -> None:
     """A version older than any upcaster is refused by number."""
-    with pytest.raises(Undecodable, match=f"version {version} is too old"):
+    with pytest.raises(UndecodableError, match=f"version {version} is too old"):
         OrderCreated.decode(json.dumps(ORDER).encode(), version)
 
 
@@ -134,7 +134,7 @@ def test_version_without_a_way_up_is_refused(version: int) -> None:
 )
 def test_amount_that_is_not_a_small_whole_number_is_refused(amount: str) -> None:
     """Money is a whole number of minor units within bounds: no float, no text, no truth value, no giant."""
-    with pytest.raises(Undecodable, match="PAYMENT_REFUNDED"):
+    with pytest.raises(UndecodableError, match="PAYMENT_REFUNDED"):
         PaymentRefunded.decode(b'{"orderId":"o1","currency":"EUR","amount":%s}' % amount.encode(), 1)
 
 
@@ -166,7 +166,7 @@ def test_whole_numbers_are_read_at_any_depth_and_in_old_versions() -> None:
 def test_a_fraction_beside_a_whole_number_is_refused_at_its_place() -> None:
     """One number that is none spoils the event, however many others are whole."""
     line = {"sku": "apple", "quantity": 2.0, "unitPrice": 300.5}
-    with pytest.raises(Undecodable, match="lines/0/unitPrice"):
+    with pytest.raises(UndecodableError, match="lines/0/unitPrice"):
         OrderCreated.decode(json.dumps(ORDER | {"lines": [line]}).encode(), 2)
 
 
@@ -174,7 +174,7 @@ def test_depth_beside_a_whole_number_is_refused() -> None:
     """What nobody reads must not fell the reader either."""
     body = b'{"orderId":"o1","currency":"EUR","amount":1.0,"x":' + b"[" * 190 + b"]" * 190 + b"}"
     assert PaymentRefunded.decode(body, 1).amount == 1
-    with pytest.raises(Undecodable):
+    with pytest.raises(UndecodableError):
         PaymentRefunded.decode(body.replace(b"[" * 190, b"[" * 10_000).replace(b"]" * 190, b"]" * 10_000), 1)
 
 
@@ -198,7 +198,7 @@ HOSTILE = {
 def test_bytes_that_are_not_an_event_are_refused_with_a_short_reason(name: str, version: int) -> None:
     """Hostile bytes, even in a field nobody reads, are refused with a reason that fits a header."""
     body = HOSTILE[name].replace(b"{", json.dumps(ORDER).encode()[:-1] + b",", 1)
-    with pytest.raises(Undecodable) as refused:
+    with pytest.raises(UndecodableError) as refused:
         OrderCreated.decode(body, version)
     assert str(refused.value).startswith("ORDER_CREATED")
     assert len(str(refused.value)) <= 500
@@ -207,8 +207,8 @@ def test_bytes_that_are_not_an_event_are_refused_with_a_short_reason(name: str, 
 
 @given(st.binary(max_size=200), st.integers(1, 3))
 def test_any_bytes_are_read_or_refused(value: bytes, version: int) -> None:
-    """No bytes raise anything but `Undecodable`."""
-    with pytest.raises(Undecodable):
+    """No bytes raise anything but `UndecodableError`."""
+    with pytest.raises(UndecodableError):
         OrderCreated.decode(value, version)
 
 
@@ -218,20 +218,20 @@ def test_text_that_postgres_or_a_mail_header_cannot_hold_is_refused(place: tuple
     """NUL and other control characters in personal text are refused by their place."""
     data = json.loads(json.dumps(ORDER))
     data[place[0]][place[1]] = bad
-    with pytest.raises(Undecodable, match="/".join(place)):
+    with pytest.raises(UndecodableError, match="/".join(place)):
         OrderCreated.decode(json.dumps(data).encode(), 2)
 
 
 @pytest.mark.parametrize("bad", ["a\x00", "a\n", "a b", "ä", "", "x" * 65])
 def test_order_id_is_safe_in_keys_and_logs(bad: str) -> None:
     """An id holds only what a record key, a URL and a log line can."""
-    with pytest.raises(Undecodable, match="orderId"):
+    with pytest.raises(UndecodableError, match="orderId"):
         PaymentRefunded.decode(json.dumps(REFUND | {"orderId": bad}).encode(), 1)
 
 
 def test_names_on_the_wire_are_camel_case_only() -> None:
     """A snake_case name is an unknown field, so the real one is missing."""
-    with pytest.raises(Undecodable, match="orderId"):
+    with pytest.raises(UndecodableError, match="orderId"):
         PaymentRefunded.decode(b'{"order_id":"o1","amount":1,"currency":"EUR"}', 1)
 
 
@@ -240,7 +240,7 @@ def test_lines_cannot_cost_more_than_can_be_charged() -> None:
     line = {"sku": "apple", "quantity": 2, "unitPrice": MAX_AMOUNT // 2}
     most = OrderCreated.decode(json.dumps(ORDER | {"lines": [line]}).encode(), 2)
     assert total(most.lines) == MAX_AMOUNT
-    with pytest.raises(Undecodable, match="cost more than"):
+    with pytest.raises(UndecodableError, match="cost more than"):
         OrderCreated.decode(json.dumps(ORDER | {"lines": [line, line | {"unitPrice": 1}]}).encode(), 2)
 
 
@@ -269,5 +269,5 @@ def test_control_characters_are_refused(character: str, place: tuple[Any, ...]) 
     for step in above:
         node = node[step]
     node[last] = f"a{character}b"
-    with pytest.raises(Undecodable, match="/".join(map(str, place))):
+    with pytest.raises(UndecodableError, match="/".join(map(str, place))):
         OrderCreated.decode(json.dumps(order).encode(), 2)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from orderflow_notification.senders import LogSink, SmtpSender
-from orderflow_runtime.service import OutcomeUnknown
+from orderflow_runtime.service import OutcomeUnknownError
 
 MESSAGE = {"id": "o1:ORDER_CREATED", "to": "ada@example.org", "name": "Ada ✓", "subject": "We have it", "text": "Soon."}
 
@@ -90,7 +90,7 @@ async def test_passing_refusal_is_tried_again(mail: Any, verb: str, answer: str)
     """What may pass, or is no fault of the message, leaves the outcome unknown; a repeat then succeeds."""
     server, sender = mail
     server.answers[verb] = answer
-    with pytest.raises(OutcomeUnknown, match=r"127\.0\.0\.1"):
+    with pytest.raises(OutcomeUnknownError, match=r"127\.0\.0\.1"):
         await send(sender)
     assert await sender.lookup(MESSAGE["id"]) is None
     server.answers.clear()
@@ -99,7 +99,7 @@ async def test_passing_refusal_is_tried_again(mail: Any, verb: str, answer: str)
 
 async def test_server_that_is_away_is_tried_again() -> None:
     """Nobody listening is no refusal."""
-    with pytest.raises(OutcomeUnknown):
+    with pytest.raises(OutcomeUnknownError):
         await send(SmtpSender("smtp://127.0.0.1:1", "shop@example.org", timeout=1))
 
 

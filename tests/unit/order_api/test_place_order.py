@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from orderflow_order.domain import State
-from orderflow_runtime.service import Unavailable
+from orderflow_runtime.service import UnavailableError
 
 
 def refused(answer: Any, status: int, slug: str) -> Any:
@@ -185,7 +185,7 @@ async def test_timeline_tells_what_happened_in_order(door, order) -> None:
 
 async def test_outage_is_a_problem_that_invites_a_retry(door, order) -> None:
     """When orders cannot be stored the answer is 503 with Retry-After; the key makes the retry safe."""
-    door.desk.fault = Unavailable("Postgres is away")
+    door.desk.fault = UnavailableError("Postgres is away")
     answer = await place(door, order)
     refused(answer, 503, "unavailable")
     assert answer.headers["retry-after"]

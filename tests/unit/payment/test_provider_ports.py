@@ -13,7 +13,7 @@ from orderflow_payment.ports import PAYMENTS, REFUNDS, Client, ProviderPort
 from orderflow_provider.app import make_app
 from orderflow_provider.ledger import Faults, Ledger
 from orderflow_runtime.ending import Ending
-from orderflow_runtime.service import OutcomeUnknown
+from orderflow_runtime.service import OutcomeUnknownError
 
 KEY = "o1:capture"
 
@@ -96,7 +96,7 @@ async def test_a_lost_or_late_answer_is_unknown_until_looked_up(
     capture: ProviderPort, ledger: Ledger, method: str, outcome: str
 ) -> None:
     """Nothing is assumed of a capture without an answer, and asking tells what happened."""
-    with pytest.raises(OutcomeUnknown):
+    with pytest.raises(OutcomeUnknownError):
         await capture.perform(request(method), KEY)
     result = await capture.lookup(KEY)
     assert result is not None
@@ -109,7 +109,7 @@ async def test_a_request_that_did_nothing_is_surely_unknown_to_the_provider(
 ) -> None:
     """After a server's error the look-up says that it never arrived, and it can be made again."""
     ledger.faults = Faults(error_rate=1)
-    with pytest.raises(OutcomeUnknown, match="503"):
+    with pytest.raises(OutcomeUnknownError, match="503"):
         await capture.perform(request(), KEY)
     assert await capture.lookup(KEY) is None
     ledger.faults = Faults()
@@ -122,9 +122,9 @@ async def test_a_provider_that_is_not_there_is_unknown() -> None:
         unheard.bind(("127.0.0.1", 0))
         client = Client(f"http://127.0.0.1:{unheard.getsockname()[1]}", timeout=0.5)
         port = ProviderPort(client, PAYMENTS)
-        with pytest.raises(OutcomeUnknown):
+        with pytest.raises(OutcomeUnknownError):
             await port.perform(request(), KEY)
-        with pytest.raises(OutcomeUnknown):
+        with pytest.raises(OutcomeUnknownError):
             await port.lookup(KEY)
         await client.close()
 
@@ -137,7 +137,7 @@ async def test_a_refund_is_made_refused_or_lost(capture: ProviderPort, refund: P
     assert (await refund.perform(back, "o1:refund:2"))["outcome"] == "rejected"
     assert (await refund.perform(back | {"reference": "pay_9"}, "o1:refund:3"))["outcome"] == "rejected"
     lost = await capture.perform(request("tok_refund_lost"), "o2:capture")
-    with pytest.raises(OutcomeUnknown):
+    with pytest.raises(OutcomeUnknownError):
         await refund.perform({"reference": lost["reference"], "amount": 500}, "o2:refund:1")
     found = await refund.lookup("o2:refund:1")
     assert found is not None
@@ -172,7 +172,7 @@ async def test_an_answer_that_makes_no_sense_is_unknown(status: int, body: str) 
         client = Client(str(server.make_url("/")), timeout=0.5)
         port = ProviderPort(client, PAYMENTS)
         for unsure in (port.perform(request(), KEY), port.lookup(KEY)):
-            with pytest.raises(OutcomeUnknown):
+            with pytest.raises(OutcomeUnknownError):
                 await unsure
         await client.close()
 

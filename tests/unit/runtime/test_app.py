@@ -24,7 +24,7 @@ from orderflow_runtime.core.event_log import LogUnavailable
 from orderflow_runtime.core.store import Conflict, StoreUnavailable
 from orderflow_runtime.dispatch.effects import Clock
 from orderflow_runtime.service import Service
-from orderflow_runtime.settings import Misconfigured, Settings
+from orderflow_runtime.settings import MisconfiguredError, Settings
 from orderflow_runtime.testing.memory_log import MemoryLog
 from support.flow.fleet import until
 from support.runtime.running import Bench
@@ -53,7 +53,7 @@ def test_a_matching_matrix_is_accepted() -> None:
 )
 def test_a_matrix_that_differs_is_refused_by_name(change: dict[str, Any], named: str) -> None:
     """The message names what the code has and the resource lacks, or the other way round."""
-    with pytest.raises(Misconfigured, match=named):
+    with pytest.raises(MisconfiguredError, match=named):
         check_matrix(tiny_service(Script()), tiny_config().model_copy(update=change))
 
 
@@ -364,5 +364,5 @@ async def test_many_and_long_headers_refuse_no_request() -> None:
 def test_a_number_that_is_none_is_refused_by_name(name: str, text: str) -> None:
     """The variable is named, with what it holds."""
     told = settings()
-    with pytest.raises(Misconfigured, match=name):
+    with pytest.raises(MisconfiguredError, match=name):
         http_settings(replace(told, env=told.env | {name: text}))

@@ -13,7 +13,7 @@ from orderflow_runtime.core.store import Conflict, StoreUnavailable
 from orderflow_runtime.dispatch.commands import MOST_WAITING, CommandBus
 from orderflow_runtime.dispatch.effects import Publisher
 from orderflow_runtime.dispatch.outbox_relay import Relay
-from orderflow_runtime.service import EventTooLarge, Reply, Unavailable
+from orderflow_runtime.service import EventTooLargeError, Reply, UnavailableError
 from orderflow_runtime.testing.memory_log import MemoryLog
 from support.runtime.running import Bench
 from support.runtime.tiny import Done, Refused, tiny_service
@@ -90,7 +90,7 @@ async def test_without_postgres_a_command_is_said_to_be_unavailable(step: str) -
     bench = Bench()
     bench.faults.add(step, StoreUnavailable("away"))
     async with intake(bench) as taking:
-        with pytest.raises(Unavailable, match="away"):
+        with pytest.raises(UnavailableError, match="away"):
             await taking.submit("do", "k", 1)
         assert await taking.submit("do", "k", 2) == 2
 
@@ -102,7 +102,7 @@ async def test_conflicts_are_tried_again_and_then_told() -> None:
     async with intake(bench) as taking:
         assert await taking.submit("do", "k", 1) == 1
         bench.faults.add("close", *[Conflict("deadlock")] * 5)
-        with pytest.raises(Unavailable):
+        with pytest.raises(UnavailableError):
             await taking.submit("do", "k", 2)
     assert bench.effects() == [("k", "command 1")]
 
@@ -111,7 +111,7 @@ async def test_too_many_commands_are_turned_away() -> None:
     """When the queue is full, more are refused at once rather than kept waiting."""
     bench = Bench()
     async with intake(bench) as taking:
-        with pytest.raises(Unavailable, match="waiting already"):
+        with pytest.raises(UnavailableError, match="waiting already"):
             await taking.submit_all("do", [("k", n) for n in range(MOST_WAITING + 1)])
         assert await taking.submit("do", "k", 1) == 1
 
@@ -135,7 +135,7 @@ async def test_a_read_that_fails_for_now_is_unavailable_too(error: Exception) ->
         bench.store.rows["SELECT 1"] = [{"value": 1}]
         assert await taking.read("SELECT 1") == [{"value": 1}]
         bench.faults.add("read", error)
-        with pytest.raises(Unavailable):
+        with pytest.raises(UnavailableError):
             await taking.read("SELECT 1")
 
 
@@ -170,7 +170,7 @@ async def test_a_command_whose_event_is_too_large_is_answered_so() -> None:
 
     async def handle(commands: Any, tx: Any) -> list[Reply]:
         if any(command.payload == "large" for command in commands):
-            raise EventTooLarge("too large")
+            raise EventTooLargeError("too large")
         return [Reply(command.payload) for command in commands]
 
     async with intake(bench, put=handle) as taking:

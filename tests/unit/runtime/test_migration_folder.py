@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from orderflow_runtime.postgres.migration_failures import MigrationsNotFound
+from orderflow_runtime.postgres.migration_failures import MigrationsNotFoundError
 from orderflow_runtime.postgres.migration_folder import migration_folder
 
 
@@ -66,7 +66,7 @@ def test_code_without_migrations_beside_it_has_none(folder: Path, command: str) 
 )
 def test_what_cannot_be_told_is_no_none(folder: Path, command: str, why: str) -> None:
     """Where the command does not tell, or its code is not here, the service and both ways to say it are named."""
-    with pytest.raises(MigrationsNotFound, match=rf"service x: .*{why} .*migrations: FOLDER.*migrations: None"):
+    with pytest.raises(MigrationsNotFoundError, match=rf"service x: .*{why} .*migrations: FOLDER.*migrations: None"):
         migration_folder("x", command.split(), None)
 
 
@@ -74,5 +74,5 @@ def test_what_the_resource_says_holds(folder: Path) -> None:
     """A folder that is named, or none, is taken for any command; one that is not there is an error."""
     assert migration_folder("x", ["node", "server.js"], "svc/migrations") == Path("svc/migrations")
     assert migration_folder("x", ["python", "-m", "svc"], "None") is None
-    with pytest.raises(MigrationsNotFound, match="migrations: sql is not there"):
+    with pytest.raises(MigrationsNotFoundError, match="migrations: sql is not there"):
         migration_folder("x", ["node", "server.js"], "sql")

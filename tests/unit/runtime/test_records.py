@@ -9,7 +9,7 @@ from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBat
 
 from orderflow_runtime.kafka.aiokafka_compat import Batches
 from orderflow_runtime.kafka.kafka_log import KafkaLog, KafkaSettings
-from orderflow_runtime.settings import Misconfigured
+from orderflow_runtime.settings import MisconfiguredError
 
 HEADERS = [("nAme", b"1"), ("null", None), ("emptY", b""), ("é", b"\xff")]
 
@@ -47,7 +47,7 @@ assert fetcher.MemoryRecords is not before
 def test_an_aiokafka_whose_inside_is_not_known_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """A service would run on and fail somewhere; so it does not start, and says what to install."""
     monkeypatch.setattr(aiokafka, "__version__", "0.15.0")
-    with pytest.raises(Misconfigured, match=r"aiokafka 0\.15\.0 is installed.*0\.14\.x"):
+    with pytest.raises(MisconfiguredError, match=r"aiokafka 0\.15\.0 is installed.*0\.14\.x"):
         KafkaLog(KafkaSettings("nowhere:1", "g", ()))
 
 

@@ -12,7 +12,7 @@ from orderflow_runtime.dispatch import publications
 from orderflow_runtime.dispatch.dead_letters import UNSENT
 from orderflow_runtime.dispatch.effects import Publisher
 from orderflow_runtime.kafka.refusals import CODES, Whose, whose, words
-from orderflow_runtime.service import EventTooLarge
+from orderflow_runtime.service import EventTooLargeError
 from orderflow_runtime.testing import FakeClock
 from support.runtime.running import Bench
 from support.runtime.tiny import Done, Pat, Put
@@ -197,5 +197,5 @@ def test_an_event_that_the_resource_says_is_too_large_is_not_even_committed() ->
     events: dict[type[Event], str] = {Done: "t.done"}
     publisher = Publisher("/t/tiny", events, FakeClock(), limits={"t.done": 600})
     assert batch_bytes([publisher.message(Done(thing="k", n=1))]) <= 600
-    with pytest.raises(EventTooLarge, match=r"t\.done takes 600 at most"):
+    with pytest.raises(EventTooLargeError, match=r"t\.done takes 600 at most"):
         publisher.message(Done(thing="k", n=1, do=("x" * 400,)))

@@ -12,7 +12,15 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from orderflow_runtime.tracing import span_queue as module
 from orderflow_runtime.tracing.exporter import collector
 from orderflow_runtime.tracing.otlp import encoder
-from orderflow_runtime.tracing.span_queue import MOST_WAITING, Away, Kind, Refused, Span, SpanQueue, SpanTemplate
+from orderflow_runtime.tracing.span_queue import (
+    MOST_WAITING,
+    AwayError,
+    Kind,
+    RefusedError,
+    Span,
+    SpanQueue,
+    SpanTemplate,
+)
 from orderflow_runtime.tracing.trace_context import NO_SPAN, Trace
 from support.records.otlp import Received, grpc_collector
 from support.runtime.tiny import tiny_config
@@ -75,7 +83,7 @@ def test_spans_are_sent_in_the_background_and_the_rest_at_the_end() -> None:
 
 def test_a_collector_that_is_away_gets_the_spans_when_it_is_back() -> None:
     """The same request is sent again until it is taken."""
-    collector = Collector(Away("no answer"), Away("still none"))
+    collector = Collector(AwayError("no answer"), AwayError("still none"))
     spans = SpanQueue(count, collector.send)
     spans.add(SPAN)
     spans.start()
@@ -86,7 +94,7 @@ def test_a_collector_that_is_away_gets_the_spans_when_it_is_back() -> None:
 
 def test_spans_that_the_collector_refuses_are_not_sent_again() -> None:
     """They are counted as lost, and the next are sent."""
-    collector = Collector(Refused("INVALID_ARGUMENT"))
+    collector = Collector(RefusedError("INVALID_ARGUMENT"))
     spans = SpanQueue(count, collector.send)
     spans.add(SPAN)
     spans.start()

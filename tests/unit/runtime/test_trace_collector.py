@@ -13,7 +13,7 @@ from orderflow_model.service_config import ServiceConfig, TracingConfig
 from orderflow_model.spec.saga import TraceProtocol
 from orderflow_runtime.tracing.exporter import collector, sender
 from orderflow_runtime.tracing.otlp import encoder
-from orderflow_runtime.tracing.span_queue import Away, Kind, Refused, Span, SpanTemplate
+from orderflow_runtime.tracing.span_queue import AwayError, Kind, RefusedError, Span, SpanTemplate
 from orderflow_runtime.tracing.trace_context import Trace
 from support.records.otlp import Received, grpc_collector, http_collector
 from support.runtime.tiny import tiny_config
@@ -49,15 +49,15 @@ def test_a_request_is_taken(protocol: TraceProtocol) -> None:
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_a_collector_that_is_not_there_is_away(protocol: TraceProtocol, scheme: str) -> None:
     """Nobody listens: the request may be sent again."""
-    with pytest.raises(Away):
+    with pytest.raises(AwayError):
         sender(protocol, f"{scheme}://127.0.0.1:{free_port()}", {})(REQUEST)
 
 
 def test_a_server_that_is_no_collector_refuses() -> None:
     """Sending again would be in vain, by either protocol."""
-    with no_collector() as endpoint, pytest.raises(Refused, match="UNIMPLEMENTED"):
+    with no_collector() as endpoint, pytest.raises(RefusedError, match="UNIMPLEMENTED"):
         sender(TraceProtocol.GRPC, endpoint, {})(REQUEST)
-    with http_collector(Received()) as endpoint, pytest.raises(Refused, match="404"):
+    with http_collector(Received()) as endpoint, pytest.raises(RefusedError, match="404"):
         sender(TraceProtocol.HTTP, f"{endpoint}/elsewhere", {})(REQUEST)
 
 

@@ -128,7 +128,7 @@ async def test_a_record_that_cannot_be_read_is_told_of_under_its_cause(told: Tol
     async with bench.running():
         await bench.until(bench.letters, "the dead letter")
         await bench.until(lambda: told.named("process PUT"), "it is told of")
-    assert (told.only("process PUT").error, told.only("process PUT").trace.parent_span_id) == ("Undecodable", SPAN)
+    assert (told.only("process PUT").error, told.only("process PUT").trace.parent_span_id) == ("UndecodableError", SPAN)
 
 
 async def test_a_call_and_its_outcome_hang_on_the_handler_that_wanted_it(told: Told) -> None:
@@ -140,7 +140,7 @@ async def test_a_call_and_its_outcome_hang_on_the_handler_that_wanted_it(told: T
         await bench.until(lambda: told.named("process call/outside"), "the outcome is handled")
     wanted = told.only("process PUT").trace
     for name, error in (
-        ("perform outside", "OutcomeUnknown"),
+        ("perform outside", "OutcomeUnknownError"),
         ("lookup outside", None),
         ("process call/outside", None),
     ):

@@ -18,8 +18,8 @@ from orderflow_cli.servers.ports import HOST
 from orderflow_cli.servers.postgres import Postgres, create_database
 from orderflow_cli.servers.server import Server
 from orderflow_model.flow import OrderFlow
-from orderflow_runtime.postgres.connection_failures import CannotConnect
-from orderflow_runtime.postgres.migration_failures import MigrationFailed
+from orderflow_runtime.postgres.connection_failures import CannotConnectError
+from orderflow_runtime.postgres.migration_failures import MigrationFailedError
 from orderflow_runtime.postgres.migrator import migrate
 
 _READY_SECONDS = 60
@@ -52,7 +52,7 @@ async def database(flow: OrderFlow, state: State, say: Say) -> AsyncIterator[str
         passwords = {service.name: state.password(service.name) for service in flow.spec.services}
         try:
             await migrate(admin_url, flow, passwords)
-        except (MigrationFailed, CannotConnect) as error:
+        except (MigrationFailedError, CannotConnectError) as error:
             raise StartError(f"the database cannot be made ready: {error}", f"See {state.path / 'logs'}") from None
         say(f"Postgres: 18, database {flow.metadata.name} on {HOST}:{server.port}, one schema and role a service")
         yield admin_url

@@ -153,7 +153,7 @@ class Refusal(NamedTuple):
     reason: str
 
 
-class Refused(Exception):  # noqa: N818 - it says what became of messages
+class RefusedError(Exception):
     """Kafka has taken all messages but these, and trying them again at once would not help."""
 
     def __init__(self, refusals: Sequence[Refusal]) -> None:
@@ -217,7 +217,7 @@ class Producer(Protocol):
     async def publish(self, messages: Sequence[Message]) -> None:
         """Write all, in order by topic and key; return when all are acknowledged.
 
-        Raise `LogUnavailable` when all has to be tried again, `Refused` when all but some are written.
+        Raise `LogUnavailable` when all has to be tried again, `RefusedError` when all but some are written.
         """
         ...
 

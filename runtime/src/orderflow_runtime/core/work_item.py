@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from orderflow_contracts.envelope import Envelope, Header, read_content, time_header
-from orderflow_contracts.event import Event, Undecodable
+from orderflow_contracts.event import Event, UndecodableError
 from orderflow_runtime.core.event_log import Partition, Record
 from orderflow_runtime.core.headers import keep
 from orderflow_runtime.service import CallOutcome, Fired, Received
@@ -103,7 +103,7 @@ def read_item(record: Record, event: type[Event]) -> WorkItem | Poison:
     try:
         redrive_of = _redrive_of(headers)
         item = _decode(record, event, redrive_of)
-    except Undecodable as error:
+    except UndecodableError as error:
         return Poison(record, event.TYPE, str(error), redrive_of, ignored)
     item.ignored = [*ignored, *item.ignored]
     return item
@@ -113,11 +113,11 @@ def _decode(record: Record, event: type[Event], redrive_of: uuid.UUID | None) ->
     content = read_content(record.headers, record.value, record.timestamp)
     envelope = content.envelope
     if envelope.type != event.TYPE:
-        raise Undecodable(f"type {envelope.type[:100]} on the topic of {event.TYPE}")
+        raise UndecodableError(f"type {envelope.type[:100]} on the topic of {event.TYPE}")
     key = _key(record)
     received = Received(event.decode(content.data, envelope.version), envelope.id, envelope.time)
     if received.key != key:
-        raise Undecodable(f"the record's key is {key[:100]}, the event's {received.key[:100]}")
+        raise UndecodableError(f"the record's key is {key[:100]}, the event's {received.key[:100]}")
     return WorkItem(
         shard=record.partition,
         key=key,
@@ -137,13 +137,13 @@ def _decode(record: Record, event: type[Event], redrive_of: uuid.UUID | None) ->
 
 def _key(record: Record) -> str:
     if not record.key:
-        raise Undecodable("the record has no key")
+        raise UndecodableError("the record has no key")
     try:
         key = record.key.decode()
     except UnicodeDecodeError:
-        raise Undecodable("the record's key is not UTF-8") from None
+        raise UndecodableError("the record's key is not UTF-8") from None
     if len(key) > MAX_KEY or "\x00" in key:
-        raise Undecodable(f"the record's key is longer than {MAX_KEY} characters or holds NUL")
+        raise UndecodableError(f"the record's key is longer than {MAX_KEY} characters or holds NUL")
     return key
 
 
@@ -179,7 +179,7 @@ def _redrive_of(headers: Sequence[Header]) -> uuid.UUID | None:
             try:
                 return uuid.UUID((value or b"").decode())
             except ValueError:
-                raise Undecodable(f"{REDRIVE_OF} is not the id of a dead letter") from None
+                raise UndecodableError(f"{REDRIVE_OF} is not the id of a dead letter") from None
     return None
 
 
@@ -198,7 +198,7 @@ def outcome_item(shard: Partition, call_id: str, outcome: CallOutcome, trace: Tr
 
 
 def decode_parked(item: WorkItem, event: type[Event] | None) -> None:
-    """Give a parked item its payload again; raise `Undecodable` when today's code cannot read it."""
+    """Give a parked item its payload again; raise `UndecodableError` when today's code cannot read it."""
     item.trace = trace_of(item.headers)
     if item.type.startswith(TIMER):
         item.payload = Fired(item.type.removeprefix(TIMER), item.key, msgspec.json.decode(item.value))
@@ -206,7 +206,7 @@ def decode_parked(item: WorkItem, event: type[Event] | None) -> None:
         known = msgspec.json.decode(item.value)
         item.payload = CallOutcome(item.type.removeprefix(CALL), item.key, known["request"], known["result"])
     elif event is None:
-        raise Undecodable(f"this version has no handler for {item.type}")
+        raise UndecodableError(f"this version has no handler for {item.type}")
     else:
         envelope, data, *_ = read_content(item.headers, item.value)
         item.payload = Received(event.decode(data, envelope.version), envelope.id, envelope.time)

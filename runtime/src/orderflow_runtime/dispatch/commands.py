@@ -16,7 +16,7 @@ from orderflow_runtime.core.event_log import Partition, partition_of
 from orderflow_runtime.core.retryable import Retryable
 from orderflow_runtime.core.store import Conflict, Store, StoreUnavailable
 from orderflow_runtime.dispatch.effects import Effects, Publisher
-from orderflow_runtime.service import Command, CommandHandler, EventTooLarge, Reply, Unavailable
+from orderflow_runtime.service import Command, CommandHandler, EventTooLargeError, Reply, UnavailableError
 from orderflow_runtime.tracing.trace_context import Trace, read_trace
 from orderflow_runtime.tracing.tracer import Asked, Tracer, asked
 
@@ -63,14 +63,14 @@ class CommandBus:
         self._queue: asyncio.Queue[_Pending] = asyncio.Queue(MOST_WAITING)
 
     async def submit(self, name: str, key: str, payload: Any) -> Any:
-        """Hand in one command; raise `Unavailable` when it could not be committed, or whether it was is not known."""
+        """Hand in one command; raise `UnavailableError` when it was not committed, or whether it was is not known."""
         return (await self.submit_all(name, [(key, payload)]))[0]
 
     async def submit_all(self, name: str, commands: Sequence[tuple[str, Any]]) -> Sequence[Any]:
         """Hand in many."""
         pending = self._pending(name, commands)
         if self._queue.qsize() + len(pending) > MOST_WAITING:
-            raise Unavailable(f"{self._queue.qsize()} commands are waiting already; try again later")
+            raise UnavailableError(f"{self._queue.qsize()} commands are waiting already; try again later")
         for one in pending:
             self._queue.put_nowait(one)
         answers = [one.answer for one in pending]
@@ -94,7 +94,7 @@ class CommandBus:
         try:
             return await self._store.read(query, *args)
         except Retryable as error:
-            raise Unavailable(str(error)) from error
+            raise UnavailableError(str(error)) from error
 
     async def run(self) -> None:
         """Commit what comes, group by group, for ever."""
@@ -165,11 +165,11 @@ def _turns(group: Sequence[_Pending]) -> list[tuple[str, list[int]]]:
 
 def _refuse(group: Sequence[_Pending], error: Exception) -> None:
     if isinstance(error, Retryable):
-        error = Unavailable(str(error))
+        error = UnavailableError(str(error))
     for one in group:
         if one.answer.done():
             continue
-        if isinstance(error, EventTooLarge):
+        if isinstance(error, EventTooLargeError):
             one.answer.set_result(error)  # the command's own fault, which is no reason to hide what became of others
         else:
             one.answer.set_exception(error)

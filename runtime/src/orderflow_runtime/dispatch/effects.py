@@ -16,7 +16,7 @@ from orderflow_contracts.event import Event
 from orderflow_runtime.core.event_log import Message, Partition, batch_bytes, pack
 from orderflow_runtime.core.store import BatchTransaction, BatchWrites, CallRow, TimerWrite
 from orderflow_runtime.event_ids import new_event_id
-from orderflow_runtime.service import EventTooLarge
+from orderflow_runtime.service import EventTooLargeError
 from orderflow_runtime.tracing.trace_context import NONE, Trace
 from orderflow_runtime.tracing.tracer import Tracer
 
@@ -152,10 +152,10 @@ class Publisher:
         self._tracer = tracer or Tracer()
 
     def message(self, event: Event, cause: Trace = NONE) -> Message:
-        """Wrap an event; `cause` is the trace that it carries on. Raise `EventTooLarge`."""
+        """Wrap an event; `cause` is the trace that it carries on. Raise `EventTooLargeError`."""
         value = event.encode()
         if len(value) > MAX_EVENT_BYTES:
-            raise EventTooLarge(f"{event.TYPE} of {len(value)} bytes; at most {MAX_EVENT_BYTES} are published")
+            raise EventTooLargeError(f"{event.TYPE} of {len(value)} bytes; at most {MAX_EVENT_BYTES} are published")
         trace = self._tracer.sending(event.key, cause)
         envelope = Envelope(
             id=self._clock.new_id(event.key),
@@ -170,5 +170,5 @@ class Publisher:
         message = Message(self._topics[type(event)], event.key.encode(), envelope.headers(), value, parent_span_ids)
         if (needed := batch_bytes([message])) > self._limits.get(message.topic, needed):
             limit = self._limits[message.topic]
-            raise EventTooLarge(f"{event.TYPE} takes {needed} bytes; topic {message.topic} takes {limit} at most")
+            raise EventTooLargeError(f"{event.TYPE} takes {needed} bytes; topic {message.topic} takes {limit} at most")
         return message

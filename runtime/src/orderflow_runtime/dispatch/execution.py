@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 from orderflow_contracts.envelope import Header
-from orderflow_contracts.event import Event, Undecodable
+from orderflow_contracts.event import Event, UndecodableError
 from orderflow_runtime.core.retryable import Retryable
 from orderflow_runtime.core.store import (
     BatchTransaction,
@@ -136,7 +136,7 @@ class BatchExecution:
         """Leave out what waits behind a parked event of its key, and what this version cannot read any more."""
         ready = []
         for item in items:
-            if isinstance(item.payload, Undecodable):
+            if isinstance(item.payload, UndecodableError):
                 self._dead_letter_item(item, item.attempts, str(item.payload))
             elif item.offset is not None and item.parked_id is None and item.key in self.blocked:
                 self._park(item, 0, WAITS, timedelta(0))

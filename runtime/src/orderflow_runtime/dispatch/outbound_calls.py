@@ -20,7 +20,7 @@ from orderflow_runtime.core.store import CallRow, Store, storable
 from orderflow_runtime.core.work_item import CALL, WorkItem, outcome_item
 from orderflow_runtime.dispatch.retry import RetryPolicy
 from orderflow_runtime.redaction import redacted_reason
-from orderflow_runtime.service import Call, CallOutcome, OutcomeUnknown
+from orderflow_runtime.service import Call, CallOutcome, OutcomeUnknownError
 from orderflow_runtime.tracing.trace_context import within
 
 logger = logging.getLogger(__name__)
@@ -121,7 +121,7 @@ class OutboundCalls:
         self._observe(kind, True, time.monotonic() - started)
 
     async def _note(self, row: CallRow, request: Mapping[str, Any], attempts: int, error: Exception) -> None:
-        level = logging.INFO if isinstance(error, OutcomeUnknown) else logging.WARNING
+        level = logging.INFO if isinstance(error, OutcomeUnknownError) else logging.WARNING
         reason, about = redacted_reason(error, request), {"key": row.key, "event": CALL + row.kind}
         logger.log(level, "outcome unknown after attempt %d: %s", attempts, reason, extra=about)
         try:

@@ -22,7 +22,7 @@ from orderflow_runtime.core.event_log import (
     Message,
     Producer,
     Refusal,
-    Refused,
+    RefusedError,
     unpack,
 )
 from orderflow_runtime.core.store import OutboxRow
@@ -138,7 +138,7 @@ class Publications:
         while messages:
             try:
                 await self._producer.publish(messages)
-            except Refused as refused:
+            except RefusedError as refused:
                 self._note(None)
                 return {refusal.place: refusal for refusal in refused.refusals}
             except LogUnavailable as error:
@@ -177,7 +177,7 @@ class Publications:
             refusals: dict[int, Refusal] = {}
             try:
                 await self._producer.publish_again([message for _, message in parts])
-            except Refused as refused:
+            except RefusedError as refused:
                 refusals = {refusal.place: refusal for refusal in refused.refusals}
                 self._reasons[topic] = refused.refusals[0].reason
             except LogUnavailable as error:

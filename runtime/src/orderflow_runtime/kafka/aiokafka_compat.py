@@ -29,7 +29,7 @@ from aiokafka.record.default_records import DefaultRecordBatch, _DefaultRecordBa
 from aiokafka.record.util import decode_varint
 
 from orderflow_runtime.kafka.clients import heard
-from orderflow_runtime.settings import Misconfigured
+from orderflow_runtime.settings import MisconfiguredError
 
 logger = logging.getLogger(__name__)
 
@@ -42,9 +42,9 @@ _EPOCH = Struct(">i")
 
 
 def install() -> None:
-    """Give every aiokafka client of this process the parts below; raise `Misconfigured` where they may not fit it."""
+    """Give every aiokafka client of this process the parts below; raise `MisconfiguredError` when they may not fit."""
     if not aiokafka.__version__.startswith(KNOWN):
-        raise Misconfigured(
+        raise MisconfiguredError(
             f"aiokafka {aiokafka.__version__} is installed, and this version of OrderFlow works with {KNOWN}x alone: "
             "install what its requirements.lock names"
         )

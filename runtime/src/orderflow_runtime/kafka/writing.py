@@ -22,7 +22,7 @@ from orderflow_runtime.core.event_log import (
     Message,
     Partition,
     Refusal,
-    Refused,
+    RefusedError,
     batch_bytes,
     partition_of,
     record_bytes,
@@ -73,7 +73,7 @@ class Writer:
     async def publish(self, messages: Sequence[Message]) -> None:
         """Write all, in order by topic and key.
 
-        Raise `LogUnavailable` when all has to be tried again, `Refused` when all but some are written.
+        Raise `LogUnavailable` when all has to be tried again, `RefusedError` when all but some are written.
         """
         left: list[_Place] = list(enumerate(messages))
         refusals: dict[int, Refusal] = {}
@@ -84,7 +84,7 @@ class Writer:
                 left += self._sort_out(failure, refusals)
             left = [place for place in sorted(left, key=lambda one: one[0]) if place[0] not in refusals]
         if refusals:
-            raise Refused([refusals[at] for at in sorted(refusals)])
+            raise RefusedError([refusals[at] for at in sorted(refusals)])
 
     async def close(self) -> None:
         """Let the producer go; what it has not written is in the outbox."""

@@ -7,7 +7,7 @@ and attributes follow OpenTelemetry's semantic conventions for messaging (docs/d
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 
-from orderflow_runtime.core.event_log import Message, Partition, Producer, Refused
+from orderflow_runtime.core.event_log import Message, Partition, Producer, RefusedError
 from orderflow_runtime.core.store import DeadLetter, Lease, Store
 from orderflow_runtime.core.work_item import CALL, TIMER, WorkItem
 from orderflow_runtime.dispatch.dispatcher import Batch, Committed, Dispatcher
@@ -118,7 +118,7 @@ class TracedProducer:
         began = time.time_ns()
         try:
             await publish(messages)
-        except Refused as refused:
+        except RefusedError as refused:
             self._tell_sent(messages, {refusal.place for refusal in refused.refusals}, began)
             raise
         self._tell_sent(messages, (), began)
@@ -172,4 +172,4 @@ def _of_event(key: str | None, event_id: str | None, partition: int, offset: int
 def _type(reason: str) -> str:
     """Return the error's type alone, as what follows it may be personal; a record that cannot be read has none."""
     found = reason.partition(":")[0]
-    return found if found.isidentifier() else "Undecodable"
+    return found if found.isidentifier() else "UndecodableError"

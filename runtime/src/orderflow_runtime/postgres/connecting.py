@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 import asyncpg
 
 from orderflow_model.postgres_uri import Host, PostgresUri
-from orderflow_runtime.postgres.connection_failures import FAILURES, CannotConnect, Failure, failure
+from orderflow_runtime.postgres.connection_failures import FAILURES, CannotConnectError, Failure, failure
 
 _SECONDS: Final = 10
 _FILES: Final = ("sslrootcert", "sslcrl", "sslcert", "sslkey")
@@ -35,7 +35,7 @@ async def connect(
     shuffle: Callable[[list[Host]], None] = random.shuffle,
     **options: Any,
 ) -> asyncpg.Connection:
-    """Connect to the first host that takes us, and set the session; raise `CannotConnect` with one sentence.
+    """Connect to the first host that takes us, and set the session; raise `CannotConnectError` with one sentence.
 
     Each host gets the URI's connect_timeout, else ten seconds. `options` are asyncpg's own.
     """
@@ -67,8 +67,8 @@ async def create_pool(
     return await asyncpg.create_pool(connect=connected, reset=kept, min_size=0, max_size=max_size)
 
 
-def _together(failures: Sequence[Failure]) -> CannotConnect:
-    return CannotConnect("; ".join(dict.fromkeys(one.words for one in failures)), failures[-1].sqlstate)
+def _together(failures: Sequence[Failure]) -> CannotConnectError:
+    return CannotConnectError("; ".join(dict.fromkeys(one.words for one in failures)), failures[-1].sqlstate)
 
 
 def _seconds(uri: PostgresUri) -> float | None:
@@ -132,7 +132,7 @@ def _check_files(uri: PostgresUri) -> None:
     given = {**uri.parameters, **uri.private}
     for name in _FILES:
         if name in given and given[name] != "system" and not os.access(given[name], os.R_OK):
-            raise CannotConnect(f"{name} of the Postgres URI names a file that cannot be read here")
+            raise CannotConnectError(f"{name} of the Postgres URI names a file that cannot be read here")
 
 
 def _tls_uri(uri: PostgresUri) -> str | None:

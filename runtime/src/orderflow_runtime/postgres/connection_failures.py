@@ -17,7 +17,7 @@ FAILURES = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.Inte
 """What connecting may end with. KeyError: the URI names no user, and the machine knows none by its number."""
 
 
-class CannotConnect(ConnectionError):  # noqa: N818 - it says what is the case
+class CannotConnectError(ConnectionError):
     """No server takes the connection; the message says why, `sqlstate` is the server's own code where it has one."""
 
     def __init__(self, words: str, sqlstate: str = "") -> None:
@@ -37,7 +37,7 @@ class Failure:
 def failure(error: BaseException, host: Host | None, uri: PostgresUri) -> Failure:
     """Return what an error of asyncpg, of the system or of TLS means for the person who wrote the URI."""
     at = f"Postgres at {host or 'its default place'}"
-    if isinstance(error, CannotConnect):
+    if isinstance(error, CannotConnectError):
         return Failure(str(error), error.sqlstate)
     if isinstance(error, asyncpg.PostgresError):
         return _refusal(error, at, uri)

@@ -6,7 +6,7 @@ Postgres has it.
 
 import asyncpg
 
-from orderflow_runtime.postgres.migration_failures import NotGranted
+from orderflow_runtime.postgres.migration_failures import NotGrantedError
 from orderflow_runtime.postgres.ownership import Role
 from orderflow_runtime.postgres.quoting import run_quoted
 
@@ -19,7 +19,7 @@ _IN_SCHEMA = (
 
 
 async def grant(connection: asyncpg.Connection, role: Role) -> None:
-    """Grant all of it, in the caller's transaction; raise `NotGranted` when the role cannot be let in."""
+    """Grant all of it, in the caller's transaction; raise `NotGrantedError` when the role cannot be let in."""
     for statement in _IN_SCHEMA:
         await run_quoted(connection, statement, role.schema, role.name)
     await run_quoted(connection, "REVOKE ALL ON %I.schema_version FROM %I", role.schema, role.name)
@@ -34,7 +34,7 @@ async def _let_connect(connection: asyncpg.Connection, role: Role) -> None:
     except asyncpg.InsufficientPrivilegeError:
         pass  # not the database's owner; it may have granted it itself
     if not await connection.fetchval("SELECT has_database_privilege($1, $2, 'CONNECT')", role.name, database):
-        raise NotGranted(
+        raise NotGrantedError(
             f"role {role.name} may not connect, and the admin may not let it: the database's owner has to run "
             f'GRANT CONNECT ON DATABASE "{database}" TO "{role.name}", or to give the admin that right '
             f"WITH GRANT OPTION"

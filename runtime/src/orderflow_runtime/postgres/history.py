@@ -73,7 +73,7 @@ async def read_history(read: Read, key: str) -> list[Step]:
         key: The key.
 
     Raises:
-        Unavailable: Postgres does not answer, where `read` is that of an `Intake`.
+        UnavailableError: Postgres does not answer, where `read` is that of an `Intake`.
 
     Example:
         >>> async def timeline(intake: Intake, order_id: str) -> list[str]:

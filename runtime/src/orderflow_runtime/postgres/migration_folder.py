@@ -13,14 +13,14 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
 from orderflow_model.spec.services import NO_MIGRATIONS
-from orderflow_runtime.postgres.migration_failures import MigrationsNotFound
+from orderflow_runtime.postgres.migration_failures import MigrationsNotFoundError
 
 _PYTHON = re.compile(r"python([23](\.[0-9]+)?)?")
 _VALUED = ("-W", "-X", "--check-hash-based-pycs")
 
 
 def migration_folder(service: str, command: Sequence[str], declared: str | None) -> Path | None:
-    """Return the folder, or None where the service has no migrations; raise `MigrationsNotFound`.
+    """Return the folder, or None where the service has no migrations; raise `MigrationsNotFoundError`.
 
     `command` and a relative `declared` are meant from the working folder, which is the service's own.
     """
@@ -95,8 +95,8 @@ def _existing(folder: Path, service: str, why: str) -> Path:
     return folder
 
 
-def _not_found(service: str, why: str) -> MigrationsNotFound:
-    return MigrationsNotFound(
+def _not_found(service: str, why: str) -> MigrationsNotFoundError:
+    return MigrationsNotFoundError(
         f"service {service}: {why} ({os.getcwd()}), so its migrations cannot be found; say in the resource "
         f"where they are, migrations: FOLDER, or that there are none, migrations: {NO_MIGRATIONS}"
     )

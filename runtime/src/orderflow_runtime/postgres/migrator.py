@@ -18,7 +18,7 @@ from orderflow_model.flow import OrderFlow
 from orderflow_model.postgres_uri import PostgresUri
 from orderflow_runtime.postgres.connecting import connect
 from orderflow_runtime.postgres.grants import grant
-from orderflow_runtime.postgres.migration_failures import MigrationChanged, MigrationRefused
+from orderflow_runtime.postgres.migration_failures import MigrationChangedError, MigrationRefusedError
 from orderflow_runtime.postgres.migration_folder import migration_folder
 from orderflow_runtime.postgres.ownership import Role, check_owner, mark_owner
 from orderflow_runtime.postgres.pooling import check_session
@@ -39,7 +39,7 @@ class Task:
 async def migrate(admin_uri: str, flow: OrderFlow, passwords: Mapping[str, str]) -> None:
     """Bring the schemas of a flow on this machine up to date; `passwords` are by service name.
 
-    Safe to run again and side by side. Raise `MigrationFailed`, `CannotConnect` and `InvalidUriError`.
+    Safe to run again and side by side. Raise `MigrationFailedError`, `CannotConnectError` and `InvalidUriError`.
     """
     name = flow.metadata.name
     tasks = [
@@ -108,7 +108,7 @@ async def _apply(connection: asyncpg.Connection, component: str, folder: Path) -
     for path, text in _files(folder):
         checksum = hashlib.sha256(text.encode()).hexdigest()
         if applied.get(path.name, checksum) != checksum:
-            raise MigrationChanged(f"{path.name} of {component} was applied with other content")
+            raise MigrationChangedError(f"{path.name} of {component} was applied with other content")
         if path.name not in applied:
             await _execute(connection, path, text)
             await connection.execute(
@@ -123,7 +123,7 @@ async def _execute(connection: asyncpg.Connection, path: Path, text: str) -> Non
     except asyncpg.PostgresError as error:
         at = getattr(error, "position", None)
         line = f", line {text.count(chr(10), 0, int(at) - 1) + 1}" if at else ""
-        raise MigrationRefused(f"{path}{line}: {str(error).partition(chr(10))[0]}") from error
+        raise MigrationRefusedError(f"{path}{line}: {str(error).partition(chr(10))[0]}") from error
 
 
 def _files(folder: Path) -> list[tuple[Path, str]]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import asyncpg
 
 from orderflow_model.names import role_name, schema_name
-from orderflow_runtime.postgres.migration_failures import OwnedElsewhere
+from orderflow_runtime.postgres.migration_failures import OwnedElsewhereError
 from orderflow_runtime.postgres.quoting import run_quoted
 
 _MARK = "OrderFlow: "
@@ -53,7 +53,7 @@ class Role:
 
 
 async def check_owner(connection: asyncpg.Connection, role: Role) -> None:
-    """Raise `OwnedElsewhere` when the service's schema or role is another flow's. Changes nothing."""
+    """Raise `OwnedElsewhereError` when the service's schema or role is another flow's. Changes nothing."""
     if role.owner is None:
         return
     users = {row["rolname"] for row in await connection.fetch(_USERS_OF_SCHEMA, role.schema)}
@@ -98,15 +98,15 @@ def _owner(comment: str | None) -> str | None:
     return comment.removeprefix(_MARK) if comment and comment.startswith(_MARK) else None
 
 
-def _unmarked(kind: str, name: str, role: Role, way: str) -> OwnedElsewhere:
-    return OwnedElsewhere(
+def _unmarked(kind: str, name: str, role: Role, way: str) -> OwnedElsewhereError:
+    return OwnedElsewhereError(
         f"{kind} {name} is there, and nothing says that it is of flow {role.owner}: give this flow {way}; "
         f"if it is meant for this flow, COMMENT ON {kind.upper()} \"{name}\" IS '{_MARK}{role.owner}' makes it so"
     )
 
 
-def _elsewhere(kind: str, name: str, owner: str | None, role: Role, way: str) -> OwnedElsewhere:
-    return OwnedElsewhere(
+def _elsewhere(kind: str, name: str, owner: str | None, role: Role, way: str) -> OwnedElsewhereError:
+    return OwnedElsewhereError(
         f"{kind} {name} belongs to flow {owner}, not to {role.owner}: give this flow {way}; if that flow is no more, "
         f'COMMENT ON {kind.upper()} "{name}" IS NULL makes it free'
     )

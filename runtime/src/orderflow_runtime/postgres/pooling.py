@@ -12,7 +12,7 @@ _ROUNDS = 10
 """Others that keep a pool busy hid it from at most two rounds in ten, measured on PgBouncer."""
 
 
-class SharedSession(ConnectionError):  # noqa: N818 - it says what is the case
+class SharedSessionError(ConnectionError):
     """The session is not ours between two transactions; the message says the way round."""
 
     def __init__(self) -> None:
@@ -24,7 +24,7 @@ class SharedSession(ConnectionError):  # noqa: N818 - it says what is the case
 
 
 async def check_session(first: asyncpg.Connection, second: asyncpg.Connection) -> None:
-    """Raise `SharedSession` unless each of two connections, neither in a transaction, keeps its own server process.
+    """Raise `SharedSessionError` unless each of two connections, neither in a transaction, keeps its server process.
 
     A pooler that shares lends the first another when it is asked twice, or the second the first's, or must lend the
     first another while the second is in a transaction: any of it shows. Repeated, since others may use the same pool
@@ -39,10 +39,10 @@ async def check_session(first: asyncpg.Connection, second: asyncpg.Connection) -
                 seconds.add(await second.fetchval(_WHO))
                 firsts.add(await first.fetchval(_WHO))
             if len(firsts) > 1 or len(seconds) > 1 or firsts & seconds:
-                raise SharedSession
+                raise SharedSessionError
     except (asyncpg.DuplicatePreparedStatementError, asyncpg.InvalidSQLStatementNameError):
-        raise SharedSession from None  # what one has prepared, another has in its session
+        raise SharedSessionError from None  # what one has prepared, another has in its session
     except asyncpg.PostgresConnectionError as error:
         if "statement pooling" in str(error):  # PgBouncer's pool_mode=statement lets nobody begin a transaction
-            raise SharedSession from None
+            raise SharedSessionError from None
         raise

@@ -26,8 +26,8 @@ from orderflow_runtime.core.store import (
 )
 from orderflow_runtime.postgres import queries as sql
 from orderflow_runtime.postgres.connecting import connect, create_pool
-from orderflow_runtime.postgres.connection_failures import CannotConnect
-from orderflow_runtime.postgres.pooling import SharedSession, check_session
+from orderflow_runtime.postgres.connection_failures import CannotConnectError
+from orderflow_runtime.postgres.pooling import SharedSessionError, check_session
 from orderflow_runtime.postgres.sqlstates import Fault, advice, fault
 from orderflow_runtime.postgres.transaction import PostgresTransaction
 
@@ -49,11 +49,11 @@ _SESSION = {
 
 def translate(error: BaseException) -> Exception | None:
     """Return the store's own error for one of asyncpg's, or None where the event or its handler is to blame."""
-    if isinstance(error, CannotConnect):
+    if isinstance(error, CannotConnectError):
         if fault(error.sqlstate) is Fault.LASTING:
             return StoreRefuses(f"{error}; {advice(error.sqlstate)}")
         return StoreUnavailable(str(error))
-    if isinstance(error, SharedSession):
+    if isinstance(error, SharedSessionError):
         return StoreUnavailable(str(error))
     if isinstance(error, asyncpg.InvalidCachedStatementError):
         return StoreUnavailable(_words(error))  # a migration changed a table; a new connection plans anew

@@ -15,7 +15,7 @@ from orderflow_runtime.core.event_log import (
     Position,
     Record,
     Refusal,
-    Refused,
+    RefusedError,
     Revoked,
     Stretch,
     partition_of,
@@ -240,7 +240,7 @@ class MemoryLog:
                 self.cluster.append(message)
         self.faults.at("published")
         if refusals:
-            raise Refused(refusals)
+            raise RefusedError(refusals)
 
     async def publish_again(self, messages: Sequence[Message]) -> None:
         """Write what was refused before."""

@@ -19,7 +19,7 @@ from orderflow_model import environment
 from orderflow_model.service_config import ServiceConfig
 from orderflow_model.spec.saga import TraceProtocol
 from orderflow_runtime.tracing.otlp import encoder
-from orderflow_runtime.tracing.span_queue import Away, Refused, Send, SpanQueue
+from orderflow_runtime.tracing.span_queue import AwayError, RefusedError, Send, SpanQueue
 
 _TIMEOUT_SECONDS = 10.0
 _EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
@@ -67,7 +67,7 @@ def _grpc_sender(endpoint: str, headers: Mapping[str, str], certificate: str | N
             export(request, timeout=_TIMEOUT_SECONDS, metadata=metadata)
         except grpc.RpcError as error:
             code = error.code().name
-            raise (Away if code in _PASSING_GRPC else Refused)(f"{code}: {error.details()}") from None
+            raise (AwayError if code in _PASSING_GRPC else RefusedError)(f"{code}: {error.details()}") from None
 
     return send
 
@@ -83,8 +83,8 @@ def _http_sender(endpoint: str, headers: Mapping[str, str], certificate: str | N
             urllib.request.urlopen(asked, timeout=_TIMEOUT_SECONDS, context=context).close()  # noqa: S310 - as above
         except urllib.error.HTTPError as error:
             error.close()
-            raise (Away if error.code in _PASSING_HTTP else Refused)(f"HTTP {error.code}") from None
+            raise (AwayError if error.code in _PASSING_HTTP else RefusedError)(f"HTTP {error.code}") from None
         except OSError as error:
-            raise Away(repr(error)) from None
+            raise AwayError(repr(error)) from None
 
     return send

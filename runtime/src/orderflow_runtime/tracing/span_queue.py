@@ -58,18 +58,18 @@ class Span(NamedTuple):
     error: str | None = None
 
 
-class Refused(Exception):  # noqa: N818 - it says what the collector did
+class RefusedError(Exception):
     """The collector will never take these spans: sending them again is in vain."""
 
 
-class Away(Exception):  # noqa: N818 - it is a state, and passes
+class AwayError(Exception):
     """The collector does not answer, or not now."""
 
 
 Encode = Callable[[Sequence[Span], Callable[[], None]], bytes]
 """Makes one request of spans; calls its second argument now and then, to let others have the processor."""
 Send = Callable[[bytes], None]
-"""Sends one request; raises `Away` or `Refused`."""
+"""Sends one request; raises `AwayError` or `RefusedError`."""
 
 
 class SpanQueue:
@@ -124,10 +124,10 @@ class SpanQueue:
         while True:
             try:
                 return self._send(request)
-            except Refused as error:
+            except RefusedError as error:
                 self.dropped += count
                 return logger.warning("the collector refuses %d spans: %s", count, error)
-            except Away as error:
+            except AwayError as error:
                 wait = backoff.next_wait()
                 logger.info("the collector of traces is away, trying again in %.0f s: %s", wait, error)
             if self._closing.wait(wait):

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Iterable, Mapping
 
-from orderflow_contracts.event import Event, Undecodable
+from orderflow_contracts.event import Event, UndecodableError
 from orderflow_runtime.core.event_log import Consumer, Partition, Record, Stretch
 from orderflow_runtime.core.store import Due, Lease, ParkedRow, Store
 from orderflow_runtime.core.work_item import Poison, WorkItem, decode_parked, read_item, timer_item
@@ -109,7 +109,7 @@ class BatchSource:
         item.parked_id, item.attempts = row.id, row.attempts
         try:
             decode_parked(item, self._by_type.get(row.type))
-        except Undecodable as error:
+        except UndecodableError as error:
             item.payload = error
         return item
 

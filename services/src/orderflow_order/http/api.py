@@ -25,7 +25,7 @@ from orderflow_order.handlers import NotPlacedError, Outcome, Standing
 from orderflow_order.http import bodies, openapi, problems, timeline, webhook
 from orderflow_order.http.problems import Problem
 from orderflow_order.http.requests import IdempotencyKey, KeyedOrderRequest, OrderRequest
-from orderflow_runtime import EventTooLarge, Intake, Unavailable, read_history
+from orderflow_runtime import EventTooLargeError, Intake, UnavailableError, read_history
 from orderflow_shop.events import OrderCreated
 
 _ID_CHARACTERS = 36
@@ -45,7 +45,7 @@ def build_app(intake: Intake, secret: str | None, clock: Callable[[], datetime])
         Route("/orders/{order_id}/resume", api.resume, methods=["POST"]),
     ]
     handlers: dict[int | type[Exception], Any] = {
-        Unavailable: _answer_unavailable,
+        UnavailableError: _answer_unavailable,
         Problem: _answer_problem,
         HTTPException: _answer_http_error,
         Exception: _answer_fault,
@@ -182,7 +182,7 @@ def _text(header: str) -> str:
 def _outcome(reply: Any) -> Standing | Problem:
     if reply is Outcome.KEY_REUSED:
         return problems.KeyReused("place the other order with a key of its own")
-    if isinstance(reply, EventTooLarge):
+    if isinstance(reply, EventTooLargeError):
         return problems.BodyTooLarge(f"the order makes an event that Kafka would not take: {reply}")
     assert isinstance(reply, Standing)  # noqa: S101 - tells mypy what `place` replies besides
     return reply
