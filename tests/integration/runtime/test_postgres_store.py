@@ -13,7 +13,15 @@ import pytest
 
 from orderflow_contracts.event import Event
 from orderflow_runtime.core.event_log import Message, Partition, Position, pack
-from orderflow_runtime.core.store import BatchClaim, BatchWrites, CallRow, Conflict, Fenced, StoreUnavailable
+from orderflow_runtime.core.store import (
+    BatchClaim,
+    BatchWrites,
+    CallRow,
+    Conflict,
+    Fenced,
+    StoreUnavailable,
+    TimerWrite,
+)
 from orderflow_runtime.core.work_item import InboxRow
 from orderflow_runtime.postgres.postgres_store import _SESSION, PostgresStore
 from orderflow_runtime.service import Received, Transaction, each
@@ -142,8 +150,8 @@ async def test_what_a_batch_owes_is_read_back_as_it_was(stores: Stores) -> None:
             BatchWrites(
                 outbox={P: pack(messages), Q: pack(messages[:1])},
                 timers=[
-                    ("k", "alarm", *P, timedelta(0), b"{}", TRACE.text()),
-                    ("l", "alarm", *P, timedelta(hours=1), b"{}", None),
+                    TimerWrite(P, "alarm", "k", timedelta(0), b"{}", TRACE),
+                    TimerWrite(P, "alarm", "l", timedelta(hours=1), b"{}"),
                 ],
                 calls=[CallRow("k:1", P, "outside", "k", b"{}", trace=TRACE)],
             )
