@@ -30,9 +30,9 @@ from support.cluster.api import Api, Json, background
 from support.cluster.controlplane import ControlPlane
 from support.cluster.crd_install import install, our_crds
 from support.cluster.crds import keda_crds, strimzi_crds
+from support.cluster.fake_controllers import make_ready, say_ready
+from support.cluster.operator_env import USABLE, condition, operator_of
 from support.cluster.operator_process import OperatorProcess, make_account
-from support.cluster.ready_world import make_ready, say_ready
-from support.cluster.stand import USABLE, condition, operator_of
 from support.flow.fleet import until
 from support.flow.flows import service
 from support.tools.go_tools import control_plane_programs

@@ -2,7 +2,7 @@
 
 `api`         an administrator's client of it
 `namespace`   a namespace of the test's own, under Pod Security `restricted`
-`stand`       doubles of nodes and Strimzi at work there, and an operator that the test starts
+`env`         doubles of nodes and Strimzi at work there, and an operator that the test starts
 `kubectl`     the real one, as an administrator
 """
 
@@ -18,8 +18,8 @@ from support.cluster.api import Api
 from support.cluster.controlplane import ControlPlane
 from support.cluster.crd_install import install, our_crds
 from support.cluster.crds import keda_crds, prometheus_crds, strimzi_crds
+from support.cluster.operator_env import OperatorEnv, new_namespace, operator_of
 from support.cluster.operator_process import make_account
-from support.cluster.stand import Stand, new_namespace, operator_of
 from support.tools.go_tools import control_plane_programs
 from support.tools.names import unique_name
 
@@ -74,10 +74,10 @@ async def namespace(api: Api) -> AsyncIterator[str]:
 
 
 @pytest.fixture
-async def stand(api: Api, namespace: str, served: ControlPlane, scratch: Path) -> AsyncIterator[Stand]:
+async def env(api: Api, namespace: str, served: ControlPlane, scratch: Path) -> AsyncIterator[OperatorEnv]:
     """Doubles at work, and an operator of this namespace, not started."""
     token = await make_account(api, namespace)
-    async with Stand(api, namespace, operator_of(served, namespace, token, scratch), served).open() as made:
+    async with OperatorEnv(api, namespace, operator_of(served, namespace, token, scratch), served).open() as made:
         yield made
 
 

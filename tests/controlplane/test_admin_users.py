@@ -14,8 +14,8 @@ from support.cluster.controlplane import ControlPlane
 from support.cluster.crd_install import install
 from support.cluster.crds import keda_crds
 from support.cluster.kafka_rights import KafkaRights
+from support.cluster.operator_env import USABLE, OperatorEnv, new_env
 from support.cluster.pod_status import Fate
-from support.cluster.stand import USABLE, Stand, stand_of
 from support.flow.fleet import until
 from support.flow.flows import changed, pair
 from support.tools.secure_kafka import ROOT, SecureKafka
@@ -37,35 +37,35 @@ def secure_pair(name: str, kafka: SecureKafka) -> Json:
     return changed(flow, "spec.defaults", {"topic": {"partitions": 3, "replicas": 1}})
 
 
-async def give(stand: Stand, name: str, values: dict[str, str]) -> None:
+async def give(env: OperatorEnv, name: str, values: dict[str, str]) -> None:
     """Make a Secret."""
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "labels": USABLE}, "stringData": values}
-    await stand.api.apply(secret, stand.namespace)
+    await env.api.apply(secret, env.namespace)
 
 
-async def password_of(stand: Stand, name: str) -> str:
+async def password_of(env: OperatorEnv, name: str) -> str:
     """Give the password in a user's Secret."""
-    found = await stand.api.get("Secret", stand.namespace, name) or {}
+    found = await env.api.get("Secret", env.namespace, name) or {}
     return base64.b64decode(found["data"]["password"]).decode()
 
 
 @pytest.fixture
-async def entrusted(stand: Stand, secure_kafka: SecureKafka) -> Stand:
+async def entrusted(env: OperatorEnv, secure_kafka: SecureKafka) -> OperatorEnv:
     """An operator that has been given the Kafka's password and certificate."""
-    return await entrust(stand, secure_kafka)
+    return await entrust(env, secure_kafka)
 
 
-async def entrust(stand: Stand, secure_kafka: SecureKafka) -> Stand:
+async def entrust(env: OperatorEnv, secure_kafka: SecureKafka) -> OperatorEnv:
     """Give an operator the Kafka's password and certificate, and start it."""
     await asyncio.to_thread(secure_kafka.make_root)
-    await give(stand, "kafka-root", secure_kafka.login)
-    await give(stand, "kafka-ca", {"ca.crt": secure_kafka.ca})
-    await stand.start()
-    return stand
+    await give(env, "kafka-root", secure_kafka.login)
+    await give(env, "kafka-ca", {"ca.crt": secure_kafka.ca})
+    await env.start()
+    return env
 
 
 async def test_each_service_gets_a_user_with_its_own_access(
-    entrusted: Stand, secure_kafka: SecureKafka, flow_name: str
+    entrusted: OperatorEnv, secure_kafka: SecureKafka, flow_name: str
 ) -> None:
     """The password of its Secret opens the door, and its ACLs are the flow's matrix to the letter."""
     await entrusted.apply(secure_pair(flow_name, secure_kafka))
@@ -86,7 +86,7 @@ async def test_each_service_gets_a_user_with_its_own_access(
 
 
 async def test_pods_of_the_version_before_keep_their_rights(
-    entrusted: Stand, secure_kafka: SecureKafka, flow_name: str
+    entrusted: OperatorEnv, secure_kafka: SecureKafka, flow_name: str
 ) -> None:
     """While new pods do not start, the old ones may do what they could; then nobody may do more than is said."""
     flow = changed(secure_pair(flow_name, secure_kafka), "spec.services.1.publishes", ["ANSWERED", "EXTRA"])
@@ -109,7 +109,7 @@ async def test_pods_of_the_version_before_keep_their_rights(
 
 
 async def test_nothing_is_left_of_an_autoscaler_that_is_not_wanted(
-    entrusted: Stand, secure_kafka: SecureKafka, flow_name: str
+    entrusted: OperatorEnv, secure_kafka: SecureKafka, flow_name: str
 ) -> None:
     """No service scales any more: the user that looked at its lag goes, and the Secret with its password."""
     await entrusted.apply(secure_pair(flow_name, secure_kafka))
@@ -124,30 +124,30 @@ async def test_nothing_is_left_of_an_autoscaler_when_keda_goes(
 ) -> None:
     """KEDA's definitions are deleted under a running flow."""
     await install(private_plane, keda_crds())
-    async with stand_of(private_plane) as stand:
-        await entrust(stand, secure_kafka)
-        await stand.apply(secure_pair(flow_name, secure_kafka))
-        await stand.until_ready(flow_name)
-        await check_autoscaler(stand, secure_kafka, flow_name)
+    async with new_env(private_plane) as env:
+        await entrust(env, secure_kafka)
+        await env.apply(secure_pair(flow_name, secure_kafka))
+        await env.until_ready(flow_name)
+        await check_autoscaler(env, secure_kafka, flow_name)
         for name in ("scaledobjects", "triggerauthentications"):
-            await stand.api.delete("CustomResourceDefinition", "", f"{name}.keda.sh")
-        await until_without_autoscaler(stand, secure_kafka, flow_name)
+            await env.api.delete("CustomResourceDefinition", "", f"{name}.keda.sh")
+        await until_without_autoscaler(env, secure_kafka, flow_name)
 
 
-async def check_autoscaler(stand: Stand, kafka: SecureKafka, flow: str) -> None:
+async def check_autoscaler(env: OperatorEnv, kafka: SecureKafka, flow: str) -> None:
     """Make sure that the autoscaler's user and Secret are there."""
-    assert await stand.api.get("Secret", stand.namespace, f"{flow}.autoscaler.kafka")
+    assert await env.api.get("Secret", env.namespace, f"{flow}.autoscaler.kafka")
     rights = KafkaRights(kafka.bootstrap)
-    await until(lambda: asyncio.to_thread(rights.rules, f"{stand.namespace}.{flow}"), "the broker knows of its rights")
+    await until(lambda: asyncio.to_thread(rights.rules, f"{env.namespace}.{flow}"), "the broker knows of its rights")
 
 
-async def until_without_autoscaler(stand: Stand, kafka: SecureKafka, flow: str) -> None:
+async def until_without_autoscaler(env: OperatorEnv, kafka: SecureKafka, flow: str) -> None:
     """Wait until they are gone."""
-    await stand.until_gone("Secret", f"{flow}.autoscaler.kafka", 90)
-    assert not await asyncio.to_thread(KafkaRights(kafka.bootstrap).rules, f"{stand.namespace}.{flow}")
+    await env.until_gone("Secret", f"{flow}.autoscaler.kafka", 90)
+    assert not await asyncio.to_thread(KafkaRights(kafka.bootstrap).rules, f"{env.namespace}.{flow}")
 
 
-async def test_access_follows_the_flow(entrusted: Stand, secure_kafka: SecureKafka, flow_name: str) -> None:
+async def test_access_follows_the_flow(entrusted: OperatorEnv, secure_kafka: SecureKafka, flow_name: str) -> None:
     """What a service no longer publishes it may no longer write; with the flow all its users go."""
     flow = secure_pair(flow_name, secure_kafka)
     flow = changed(flow, "spec.services.1.publishes", ["ANSWERED", "EXTRA"])
@@ -170,7 +170,7 @@ async def test_access_follows_the_flow(entrusted: Stand, secure_kafka: SecureKaf
 
 
 async def test_a_wrong_password_is_told_of_and_mended(
-    entrusted: Stand, secure_kafka: SecureKafka, flow_name: str
+    entrusted: OperatorEnv, secure_kafka: SecureKafka, flow_name: str
 ) -> None:
     """The condition names the Kafka or the Secret; once it is right the flow gets ready by itself."""
     await entrusted.api.delete("Secret", entrusted.namespace, "kafka-root")
@@ -185,7 +185,7 @@ async def test_a_wrong_password_is_told_of_and_mended(
 
 
 async def test_a_user_deleted_in_kafka_is_made_again(
-    entrusted: Stand, secure_kafka: SecureKafka, flow_name: str
+    entrusted: OperatorEnv, secure_kafka: SecureKafka, flow_name: str
 ) -> None:
     """Nobody tells of it: it is looked for within a minute, and its Secret's password opens the door again."""
     await entrusted.apply(secure_pair(flow_name, secure_kafka))
@@ -201,7 +201,7 @@ async def test_a_user_deleted_in_kafka_is_made_again(
 
 
 async def test_whoever_keeps_taking_users_away_is_told_of(
-    entrusted: Stand, secure_kafka: SecureKafka, flow_name: str
+    entrusted: OperatorEnv, secure_kafka: SecureKafka, flow_name: str
 ) -> None:
     """As Strimzi's user operator does where it keeps the users: once is mended, the second time is a clash, named."""
     flow = secure_pair(flow_name, secure_kafka)

@@ -9,8 +9,8 @@ import pytest
 from orderflow_cli.servers.ports import HOST, free_port
 from support.cluster.api import Api, ApiError, Json
 from support.cluster.controlplane import ControlPlane
+from support.cluster.operator_env import OperatorEnv
 from support.cluster.operator_process import OperatorProcess, make_account
-from support.cluster.stand import Stand
 from support.flow.fleet import until
 from support.flow.flows import changed, pair
 from support.tools.certificates import certificates
@@ -26,19 +26,19 @@ def webhook_options(folder: Path, port: int) -> tuple[list[str], str]:
 
 
 @pytest.fixture
-async def guarded(api: Api, namespace: str, served: ControlPlane, scratch: Path) -> AsyncIterator[Stand]:
+async def guarded(api: Api, namespace: str, served: ControlPlane, scratch: Path) -> AsyncIterator[OperatorEnv]:
     """An operator that serves the webhook, which the API server asks for this namespace."""
     port, folder = free_port(), scratch / f"webhook-{namespace}"
     webhook, authority = webhook_options(folder, port)
     token = await make_account(api, namespace)
     operator = OperatorProcess(served, namespace, token, folder, ["--namespace", namespace, *webhook])
     configuration = _configuration(namespace, f"https://{HOST}:{port}/orderflow", authority)
-    async with Stand(api, namespace, operator, served).open() as stand:
-        await stand.start()
+    async with OperatorEnv(api, namespace, operator, served).open() as env:
+        await env.start()
         await api.apply(configuration)
         try:
-            await until(lambda: _refuses(stand), f"the webhook is asked\n{operator.tail()}", 60)
-            yield stand
+            await until(lambda: _refuses(env), f"the webhook is asked\n{operator.tail()}", 60)
+            yield env
         finally:
             await api.delete(configuration["kind"], "", configuration["metadata"]["name"])
 
@@ -65,16 +65,16 @@ def _configuration(namespace: str, url: str, authority: str) -> Json:
     }
 
 
-async def _refuses(stand: Stand) -> bool:
+async def _refuses(env: OperatorEnv) -> bool:
     unheard = changed(pair("probe"), "spec.services.0.subscribes", ["NOTHING"])
     try:
-        await stand.api.apply(unheard, stand.namespace, dry=True)
+        await env.api.apply(unheard, env.namespace, dry=True)
     except ApiError as error:
         return "nobody publishes NOTHING" in str(error)
     return False
 
 
-async def test_what_only_lint_sees_is_refused_before_it_is_stored(guarded: Stand) -> None:
+async def test_what_only_lint_sees_is_refused_before_it_is_stored(guarded: OperatorEnv) -> None:
     """A subscription that nobody publishes, another flow's topic and fewer partitions never reach the store."""
     await guarded.apply(changed(pair(), "spec.events.0.topic", {"partitions": 12}))
     await guarded.until_ready("pair")

@@ -13,9 +13,9 @@ import yaml
 
 from support.cluster.api import Api, Json
 from support.cluster.kinds import MADE, path_of
+from support.cluster.operator_env import OperatorEnv, condition
 from support.cluster.pod_status import Fate
 from support.cluster.snapshot import snapshot
-from support.cluster.stand import Stand, condition
 from support.cluster.strimzi import Refused
 from support.flow.fleet import until
 from support.flow.flows import shop
@@ -40,15 +40,15 @@ WANTED: dict[str, Callable[[], list[str]]] = {
 
 
 @pytest.fixture
-async def shopping(stand: Stand) -> Stand:
+async def shopping(env: OperatorEnv) -> OperatorEnv:
     """The reference flow, ready."""
-    await stand.start()
-    await stand.apply(shop())
-    await stand.until_ready("shop", 180)
-    return stand
+    await env.start()
+    await env.apply(shop())
+    await env.until_ready("shop", 180)
+    return env
 
 
-async def test_every_object_is_as_reviewed_and_accepted_by_strict_validation(shopping: Stand) -> None:
+async def test_every_object_is_as_reviewed_and_accepted_by_strict_validation(shopping: OperatorEnv) -> None:
     """Names per kind, golden files, a dry run of each with fieldValidation=Strict, and one pod admitted per service."""
     made = await shopping.made()
     for kind, names in WANTED.items():
@@ -86,7 +86,7 @@ async def accept_strictly(api: Api, item: Json) -> None:
     await api.apply(body, item["metadata"]["namespace"], dry=True)
 
 
-async def test_the_api_server_tells_what_kubectl_shows_and_explains(shopping: Stand) -> None:
+async def test_the_api_server_tells_what_kubectl_shows_and_explains(shopping: OperatorEnv) -> None:
     """The table of `kubectl get of`, and the words that `kubectl explain of.spec.services.scale` reads."""
     path = path_of("OrderFlow", shopping.namespace)
     table = await shopping.api.call("GET", path, accept="application/json;as=Table;v=v1;g=meta.k8s.io")
@@ -111,7 +111,7 @@ async def test_the_api_server_tells_what_kubectl_shows_and_explains(shopping: St
     }
 
 
-async def test_kubectl_shows_and_explains_the_resource(shopping: Stand, kubectl: Callable[..., Any]) -> None:
+async def test_kubectl_shows_and_explains_the_resource(shopping: OperatorEnv, kubectl: Callable[..., Any]) -> None:
     """`kubectl get of` has the columns, `explain` reads like documentation, `wait` ends when all runs."""
     table = await kubectl("get", "of", "-n", shopping.namespace)
     assert table.split("\n")[0].split() == ["NAME", "READY", "REASON", "SERVICES", "TOPICS", "AGE"]
@@ -125,18 +125,18 @@ async def test_kubectl_shows_and_explains_the_resource(shopping: Stand, kubectl:
     assert everything.strip() == "orderflow.orderflow.dev/shop"
 
 
-async def test_each_service_has_its_pods_problem_in_the_status(stand: Stand) -> None:
+async def test_each_service_has_its_pods_problem_in_the_status(env: OperatorEnv) -> None:
     """The worst pod's reason stands by its service, with the last line of a crash and the scheduler's words."""
-    await stand.kubelet.decide("order", Fate.IMAGE_PULL)
-    await stand.kubelet.decide("payment", Fate.CRASH_LOOP, "ValueError: no provider")
-    await stand.kubelet.decide("shipping", Fate.UNSCHEDULABLE)
-    await stand.start()
-    await stand.apply(shop())
+    await env.kubelet.decide("order", Fate.IMAGE_PULL)
+    await env.kubelet.decide("payment", Fate.CRASH_LOOP, "ValueError: no provider")
+    await env.kubelet.decide("shipping", Fate.UNSCHEDULABLE)
+    await env.start()
+    await env.apply(shop())
     wanted = {"order": "ImagePullBackOff", "payment": "CrashLoopBackOff", "shipping": "Unschedulable"}
     seen: dict[str, Json] = {}
 
     async def told() -> bool:
-        flow = await stand.flow("shop") or {}
+        flow = await env.flow("shop") or {}
         seen.update({entry["name"]: entry for entry in flow.get("status", {}).get("services", ())})
         well = seen.get("inventory", {}).get("ready") == 1
         return well and all(seen.get(name, {}).get("reason") == reason for name, reason in wanted.items())
@@ -144,36 +144,36 @@ async def test_each_service_has_its_pods_problem_in_the_status(stand: Stand) -> 
     try:
         await until(told, "", 90)
     except AssertionError:
-        raise AssertionError(f"{seen}\n{stand.operator.tail()}") from None
+        raise AssertionError(f"{seen}\n{env.operator.tail()}") from None
     assert "ValueError: no provider" in seen["payment"]["message"]
     assert "Insufficient cpu" in seen["shipping"]["message"]
-    await stand.until("shop", "ServicesReady", "False")
+    await env.until("shop", "ServicesReady", "False")
     for service in wanted:
-        await stand.kubelet.decide(service, Fate.READY)
-    await stand.until_ready("shop")
+        await env.kubelet.decide(service, Fate.READY)
+    await env.until_ready("shop")
 
 
-async def test_a_refused_topic_is_told_of_and_keeps_nothing_else_from_going_on(stand: Stand) -> None:
+async def test_a_refused_topic_is_told_of_and_keeps_nothing_else_from_going_on(env: OperatorEnv) -> None:
     """What Strimzi says of a topic stands by its event; services that have no part in it are made all the same."""
-    stand.strimzi.refusals["shop.order-created"] = Refused("KafkaError", "too many replicas")
-    await stand.start()
-    await stand.apply(shop())
-    said = await stand.until("shop", "TopicsReady", "False", "KafkaError")
+    env.strimzi.refusals["shop.order-created"] = Refused("KafkaError", "too many replicas")
+    await env.start()
+    await env.apply(shop())
+    said = await env.until("shop", "TopicsReady", "False", "KafkaError")
     assert "shop.order-created" in said["message"]
     assert "too many replicas" in said["message"]
 
     async def others_run() -> bool:
-        found = (await stand.flow("shop") or {})["status"]["services"]
+        found = (await env.flow("shop") or {})["status"]["services"]
         return {one["name"] for one in found if one["ready"]} == {"payment", "shipping"}
 
     await until(others_run, "those without a right on it run", 120)
-    flow = await stand.flow("shop") or {}
+    flow = await env.flow("shop") or {}
     (event,) = [entry for entry in flow["status"]["events"] if entry["name"] == "ORDER_CREATED"]
     assert event["ready"] == "False"
     assert condition(flow, "Ready")["status"] == "False"
-    del stand.strimzi.refusals["shop.order-created"]
-    await stand.strimzi.round()
-    await stand.until_ready("shop")
+    del env.strimzi.refusals["shop.order-created"]
+    await env.strimzi.round()
+    await env.until_ready("shop")
 
 
 def test_every_kind_is_looked_at() -> None:

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import pytest
 
 from support.cluster.api import Json, background
+from support.cluster.operator_env import OperatorEnv
 from support.cluster.pod_status import Fate
-from support.cluster.stand import Stand
 from support.cluster.strimzi import Refused, Strimzi
 from support.flow.flows import changed, pair, service
 
@@ -16,7 +16,7 @@ SECONDS = 60
 TOPIC, USER = "pair.asked", "pair-asker"
 PAUSE, MANAGED = "strimzi.io/pause-reconciliation", "strimzi.io/managed"
 
-Act = Callable[[Stand], Awaitable[object]]
+Act = Callable[[OperatorEnv], Awaitable[object]]
 
 
 class Case(NamedTuple):
@@ -30,39 +30,39 @@ class Case(NamedTuple):
 def annotated(kind: str, name: str, annotation: str, value: str | None) -> Act:
     """Put an annotation on an object, or take it off."""
     change = {"metadata": {"annotations": {annotation: value}}}
-    return lambda stand: stand.api.patch(kind, stand.namespace, name, change)
+    return lambda env: env.api.patch(kind, env.namespace, name, change)
 
 
 def fares(whose: str, fate: Fate, said: str = "") -> Act:
     """Let pods fare so."""
-    return lambda stand: stand.kubelet.decide(whose, fate, said)
+    return lambda env: env.kubelet.decide(whose, fate, said)
 
 
 def refuses(topic: str, refused: Refused | None) -> Act:
     """Let Strimzi refuse something, or do it again."""
 
-    async def act(stand: Stand) -> None:
+    async def act(env: OperatorEnv) -> None:
         if refused:
-            stand.strimzi.refusals[topic] = refused
+            env.strimzi.refusals[topic] = refused
         else:
-            del stand.strimzi.refusals[topic]
-        await stand.strimzi.round()
+            del env.strimzi.refusals[topic]
+        await env.strimzi.round()
 
     return act
 
 
 def database(uri: str) -> Act:
     """Write the database's admin URI."""
-    return lambda stand: stand.give_database(pair(), uri)
+    return lambda env: env.give_database(pair(), uri)
 
 
 def scaled(status: str, reason: str, message: str = "") -> Act:
     """Let KEDA say so of its object."""
 
-    async def act(stand: Stand) -> None:
-        found = await stand.api.get("ScaledObject", stand.namespace, "pair-answerer") or {}
+    async def act(env: OperatorEnv) -> None:
+        found = await env.api.get("ScaledObject", env.namespace, "pair-answerer") or {}
         told = {"type": "Ready", "status": status, "reason": reason, "message": message}
-        await stand.api.set_status(found, {"conditions": [told]})
+        await env.api.set_status(found, {"conditions": [told]})
 
     return act
 
@@ -70,23 +70,23 @@ def scaled(status: str, reason: str, message: str = "") -> Act:
 def short_of_pods(flow: Json) -> Act:
     """Edit the flow where a quota lets nobody have another pod."""
 
-    async def act(stand: Stand) -> None:
+    async def act(env: OperatorEnv) -> None:
         quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "few"}}
-        await stand.api.apply(quota | {"spec": {"hard": {"pods": "1"}}}, stand.namespace)
+        await env.api.apply(quota | {"spec": {"hard": {"pods": "1"}}}, env.namespace)
         await asyncio.sleep(2)  # the quota's own controller counts first
-        await stand.apply(flow, database=False)
+        await env.apply(flow, database=False)
 
     return act
 
 
-async def delete_quota(stand: Stand) -> None:
+async def delete_quota(env: OperatorEnv) -> None:
     """Let everybody have pods again."""
-    await stand.api.delete("ResourceQuota", stand.namespace, "few")
+    await env.api.delete("ResourceQuota", env.namespace, "few")
 
 
-async def delete_database(stand: Stand) -> None:
+async def delete_database(env: OperatorEnv) -> None:
     """Take the admin's Secret away."""
-    await stand.api.delete("Secret", stand.namespace, "pair-db")
+    await env.api.delete("Secret", env.namespace, "pair-db")
 
 
 NEW_IMAGE = changed(pair(), "spec.services.0.image", "example/asker:2")
@@ -94,17 +94,17 @@ NEW_ENV = changed(pair(), "spec.services.0.env", [{"name": "X", "value": "1"}])
 OTHER_KAFKA = changed(pair(), "spec.kafka.cluster", "elsewhere")
 
 
-async def fail_migration(stand: Stand) -> None:
+async def fail_migration(env: OperatorEnv) -> None:
     """Bring a version whose migration fails."""
-    await stand.kubelet.decide("migration", Fate.FAILED, "migration failed: no such column")
-    await stand.apply(NEW_IMAGE, database=False)
+    await env.kubelet.decide("migration", Fate.FAILED, "migration failed: no such column")
+    await env.apply(NEW_IMAGE, database=False)
 
 
-async def mend_migration(stand: Stand) -> None:
+async def mend_migration(env: OperatorEnv) -> None:
     """Mend what it failed of, and delete the job as the message says."""
-    await stand.kubelet.decide("migration", Fate.SUCCEEDED)
-    for job in await stand.api.list("Job", stand.namespace):
-        await stand.api.delete("Job", stand.namespace, job["metadata"]["name"])
+    await env.kubelet.decide("migration", Fate.SUCCEEDED)
+    for job in await env.api.list("Job", env.namespace):
+        await env.api.delete("Job", env.namespace, job["metadata"]["name"])
 
 
 RIGHT = "postgresql://admin:pw@db.example:5432/shop"
@@ -163,52 +163,52 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=list(CASES))
-async def test_each_broken_part_is_told_within_a_minute_and_heals(stand: Stand, case: Case) -> None:
+async def test_each_broken_part_is_told_within_a_minute_and_heals(env: OperatorEnv, case: Case) -> None:
     """The condition names the part and why; when it is mended, the flow is as before by itself."""
-    await stand.start()
-    await stand.apply(pair())
-    await stand.until_ready("pair")
-    await case.breaks(stand)
+    await env.start()
+    await env.apply(pair())
+    await env.until_ready("pair")
+    await case.breaks(env)
     kind, status, reason, words = case.said
-    said = await stand.until("pair", kind, status, reason, SECONDS)
+    said = await env.until("pair", kind, status, reason, SECONDS)
     assert words in said["message"]
-    await case.heals(stand)
-    await stand.until_ready("pair")
-    await stand.until("pair", "Degraded", "False", seconds=SECONDS)
+    await case.heals(env)
+    await env.until_ready("pair")
+    await env.until("pair", "Degraded", "False", seconds=SECONDS)
 
 
-async def test_what_strimzi_does_not_take_up_is_told_and_heals(stand: Stand) -> None:
+async def test_what_strimzi_does_not_take_up_is_told_and_heals(env: OperatorEnv) -> None:
     """Its operators know no Kafka of that name, or look elsewhere: both are named, for nobody can tell them apart."""
-    await stand.start()
-    await stand.apply(OTHER_KAFKA)
-    said = await stand.until("pair", "Ready", "False", "NotTakenUp", SECONDS)
+    await env.start()
+    await env.apply(OTHER_KAFKA)
+    said = await env.until("pair", "Ready", "False", "NotTakenUp", SECONDS)
     assert "the Kafka elsewhere" in said["message"]
-    assert f"namespace {stand.namespace}" in said["message"]
-    async with background(Strimzi(stand.api, stand.namespace, cluster="elsewhere").run()):
-        await stand.until_ready("pair")
+    assert f"namespace {env.namespace}" in said["message"]
+    async with background(Strimzi(env.api, env.namespace, cluster="elsewhere").run()):
+        await env.until_ready("pair")
 
 
-async def test_an_autoscaler_without_metrics_is_told_beside_ready(stand: Stand) -> None:
+async def test_an_autoscaler_without_metrics_is_told_beside_ready(env: OperatorEnv) -> None:
     """The cluster's own controller says that nobody measures; the flow works, and is not what it says to be."""
     ticker = service("ticker", publishes=["ASKED"], scale={"min": 1, "max": 3})
-    await stand.start()
-    await stand.apply(changed(pair(), "spec.services.2", ticker))
-    said = await stand.until("pair", "Degraded", "True", "FailedGetResourceMetric", SECONDS)
+    await env.start()
+    await env.apply(changed(pair(), "spec.services.2", ticker))
+    said = await env.until("pair", "Degraded", "True", "FailedGetResourceMetric", SECONDS)
     assert "HorizontalPodAutoscaler pair-ticker does not act" in said["message"]
-    assert "metrics-server" in (await stand.until_ready("pair"))["message"]
-    await stand.apply(pair(), database=False)
-    await stand.until("pair", "Degraded", "False", seconds=SECONDS)
+    assert "metrics-server" in (await env.until_ready("pair"))["message"]
+    await env.apply(pair(), database=False)
+    await env.until("pair", "Degraded", "False", seconds=SECONDS)
 
 
 @pytest.mark.parametrize("kind", ["KafkaTopic", "KafkaUser"])
-async def test_a_broken_part_is_an_event_too(stand: Stand, kind: str) -> None:
+async def test_a_broken_part_is_an_event_too(env: OperatorEnv, kind: str) -> None:
     """Whoever describes the flow sees when it turned, once a reason."""
     name = {"KafkaTopic": TOPIC, "KafkaUser": USER}[kind]
-    await stand.start()
-    await stand.apply(pair())
-    await stand.until_ready("pair")
-    await annotated(kind, name, PAUSE, "true")(stand)
-    await stand.until("pair", "Ready", "False", "ReconciliationPaused", SECONDS)
-    events = await stand.api.list("Event", stand.namespace)
+    await env.start()
+    await env.apply(pair())
+    await env.until_ready("pair")
+    await annotated(kind, name, PAUSE, "true")(env)
+    await env.until("pair", "Ready", "False", "ReconciliationPaused", SECONDS)
+    events = await env.api.list("Event", env.namespace)
     told = [one for one in events if one["involvedObject"]["kind"] == "OrderFlow"]
     assert [one["type"] for one in told if one["reason"] == "ReconciliationPaused"] == ["Warning"]

@@ -4,8 +4,8 @@ import base64
 
 import pytest
 
+from support.cluster.operator_env import OperatorEnv
 from support.cluster.pod_status import Fate
-from support.cluster.stand import Stand
 from support.cluster.strimzi import Refused
 from support.flow.fleet import until
 from support.flow.flows import pair
@@ -15,28 +15,28 @@ MARK = "orderflow.dev/credentials-hash"
 
 
 @pytest.fixture
-async def steady(stand: Stand) -> Stand:
+async def steady(env: OperatorEnv) -> OperatorEnv:
     """The small flow, ready and at rest."""
-    await stand.start()
-    await stand.apply(pair())
-    await stand.until_ready("pair")
-    await stand.settle(2)
-    return stand
+    await env.start()
+    await env.apply(pair())
+    await env.until_ready("pair")
+    await env.settle(2)
+    return env
 
 
-async def marks(stand: Stand) -> dict[str, str]:
+async def marks(env: OperatorEnv) -> dict[str, str]:
     """Give the mark of each Deployment's pods."""
-    found = await stand.api.list("Deployment", stand.namespace)
+    found = await env.api.list("Deployment", env.namespace)
     return {item["metadata"]["name"]: item["spec"]["template"]["metadata"]["annotations"][MARK] for item in found}
 
 
-async def jobs(stand: Stand) -> dict[str, str]:
+async def jobs(env: OperatorEnv) -> dict[str, str]:
     """Give the name of each service's migration job."""
-    found = await stand.api.list("Job", stand.namespace)
+    found = await env.api.list("Job", env.namespace)
     return {item["metadata"]["labels"]["orderflow.dev/service"]: item["metadata"]["name"] for item in found}
 
 
-async def test_a_roles_secret_made_anew_sets_the_role_and_moves_its_pods(steady: Stand) -> None:
+async def test_a_roles_secret_made_anew_sets_the_role_and_moves_its_pods(steady: OperatorEnv) -> None:
     """The Secret is drawn again, a migration job sets the password, and the pods of that service alone start anew."""
     before, migrated = await marks(steady), await jobs(steady)
     await steady.api.delete("Secret", steady.namespace, "pair-asker.database")
@@ -51,7 +51,7 @@ async def test_a_roles_secret_made_anew_sets_the_role_and_moves_its_pods(steady:
     await steady.until_ready("pair")
 
 
-async def test_pods_follow_a_users_secret_that_strimzi_makes_anew(steady: Stand) -> None:
+async def test_pods_follow_a_users_secret_that_strimzi_makes_anew(steady: OperatorEnv) -> None:
     """Another password at Kafka is another version of that service's pods, and no migration."""
     before, migrated = await marks(steady), await jobs(steady)
     values = {"password": base64.b64encode(b"another").decode()}
@@ -66,22 +66,22 @@ async def test_pods_follow_a_users_secret_that_strimzi_makes_anew(steady: Stand)
     await steady.until_ready("pair")
 
 
-async def test_no_pod_starts_before_its_user_has_a_password(stand: Stand) -> None:
+async def test_no_pod_starts_before_its_user_has_a_password(env: OperatorEnv) -> None:
     """A flow rolls out once: a Deployment is made when Strimzi has made the user's Secret, and not written again."""
-    stand.strimzi.refusals["pair-asker"] = Refused("KafkaError", "too many users")
-    await stand.start()
-    await stand.apply(pair())
-    await stand.settle(3)
-    assert set(await marks(stand)) == {"pair-answerer"}
-    del stand.strimzi.refusals["pair-asker"]
-    await stand.strimzi.round()
-    await stand.until_ready("pair")
-    await stand.settle(3)
-    found = await stand.api.list("Deployment", stand.namespace)
+    env.strimzi.refusals["pair-asker"] = Refused("KafkaError", "too many users")
+    await env.start()
+    await env.apply(pair())
+    await env.settle(3)
+    assert set(await marks(env)) == {"pair-answerer"}
+    del env.strimzi.refusals["pair-asker"]
+    await env.strimzi.round()
+    await env.until_ready("pair")
+    await env.settle(3)
+    found = await env.api.list("Deployment", env.namespace)
     assert {item["metadata"]["annotations"]["deployment.kubernetes.io/revision"] for item in found} == {"1"}
 
 
-async def test_an_admins_wrong_password_is_told_and_a_right_one_mends_it(steady: Stand) -> None:
+async def test_an_admins_wrong_password_is_told_and_a_right_one_mends_it(steady: OperatorEnv) -> None:
     """The migration job comes in by each new one at once: what runs goes on, and the flow is not called ready."""
     await steady.kubelet.decide("migration", Fate.FAILED, 'password authentication failed for user "admin"')
     await steady.give_database(pair(), "postgresql://admin:wrong@db.example:5432/shop")

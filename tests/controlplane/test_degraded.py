@@ -8,9 +8,9 @@ import pytest
 
 from support.cluster.api import Api
 from support.cluster.controlplane import ControlPlane
+from support.cluster.operator_env import OperatorEnv
 from support.cluster.operator_process import OperatorProcess, make_account
 from support.cluster.pod_status import Fate
-from support.cluster.stand import Stand
 from support.flow.fleet import until
 from support.flow.flows import changed, pair
 
@@ -18,17 +18,17 @@ DEADLINE_S = 5
 
 
 @pytest.fixture
-async def impatient(api: Api, namespace: str, served: ControlPlane, scratch: Path) -> AsyncIterator[Stand]:
-    """A stand whose operator gives a rollout five seconds."""
+async def impatient(api: Api, namespace: str, served: ControlPlane, scratch: Path) -> AsyncIterator[OperatorEnv]:
+    """An environment whose operator gives a rollout five seconds."""
     token = await make_account(api, namespace)
     options = ["--namespace", namespace, "--rollout-deadline", str(DEADLINE_S)]
     operator = OperatorProcess(served, namespace, token, scratch / f"operator-{namespace}", options)
-    async with Stand(api, namespace, operator, served).open() as made:
+    async with OperatorEnv(api, namespace, operator, served).open() as made:
         await made.start()
         yield made
 
 
-async def test_a_rollout_past_its_deadline_is_degraded_until_it_is_mended(impatient: Stand) -> None:
+async def test_a_rollout_past_its_deadline_is_degraded_until_it_is_mended(impatient: OperatorEnv) -> None:
     """The condition and an Event name service and reason; with pods that come up it turns again."""
     await impatient.apply(pair())
     await impatient.until_ready("pair")
@@ -43,7 +43,7 @@ async def test_a_rollout_past_its_deadline_is_degraded_until_it_is_mended(impati
     await impatient.until_ready("pair")
 
 
-async def test_a_new_rollout_has_its_own_time(impatient: Stand) -> None:
+async def test_a_new_rollout_has_its_own_time(impatient: OperatorEnv) -> None:
     """An edit that mends what was degraded is not degraded by the time before it."""
     await impatient.kubelet.decide("asker", Fate.IMAGE_PULL)
     await impatient.apply(pair())
@@ -55,6 +55,6 @@ async def test_a_new_rollout_has_its_own_time(impatient: Stand) -> None:
     await impatient.until("pair", "Degraded", "False", seconds=5)
 
 
-async def _is_told(stand: Stand, words: str) -> bool:
-    events = await stand.api.list("Event", stand.namespace)
+async def _is_told(env: OperatorEnv, words: str) -> bool:
+    events = await env.api.list("Event", env.namespace)
     return any(words in event["message"] for event in events if event["involvedObject"]["kind"] == "OrderFlow")

@@ -15,9 +15,9 @@ from orderflow_operator.resources import removaljob
 from support.cluster.api import Api, Json
 from support.cluster.controlplane import ControlPlane
 from support.cluster.kubelet import Kubelet, Machine
+from support.cluster.operator_env import OperatorEnv, operator_of
 from support.cluster.operator_process import bind_everywhere, make_account
 from support.cluster.pod_status import Fate
-from support.cluster.stand import Stand, operator_of
 from support.flow.fleet import until
 from support.flow.flows import changed, pair, service
 
@@ -25,16 +25,16 @@ SERVICES = ("asker", "answerer", "third")
 
 
 @pytest.fixture
-async def working(api: Api, namespace: str, served: ControlPlane, scratch: Path) -> AsyncIterator[Stand]:
-    """A stand whose jobs are processes."""
+async def working(api: Api, namespace: str, served: ControlPlane, scratch: Path) -> AsyncIterator[OperatorEnv]:
+    """An environment whose jobs are processes."""
     token = await make_account(api, namespace)
-    stand = Stand(api, namespace, operator_of(served, namespace, token, scratch), served)
-    stand.kubelet = Kubelet(api, namespace, Machine(scratch / f"pods-{namespace}"))
+    env = OperatorEnv(api, namespace, operator_of(served, namespace, token, scratch), served)
+    env.kubelet = Kubelet(api, namespace, Machine(scratch / f"pods-{namespace}"))
     for name in SERVICES:
-        await stand.kubelet.decide(name, Fate.READY)
-    async with stand.open():
-        await stand.start()
-        yield stand
+        await env.kubelet.decide(name, Fate.READY)
+    async with env.open():
+        await env.start()
+        yield env
 
 
 def flow_of(name: str, policy: str, *services: str) -> Json:
@@ -48,11 +48,11 @@ def flow_of(name: str, policy: str, *services: str) -> Json:
     return flow
 
 
-async def begin(stand: Stand, flow: Json, uri: str) -> None:
+async def begin(env: OperatorEnv, flow: Json, uri: str) -> None:
     """Apply a flow on a database, and wait until it is ready."""
-    await stand.give_database(flow, uri)
-    await stand.apply(flow, database=False)
-    await stand.until_ready(flow["metadata"]["name"])
+    await env.give_database(flow, uri)
+    await env.apply(flow, database=False)
+    await env.until_ready(flow["metadata"]["name"])
 
 
 async def data(uri: str, flow: str) -> set[str]:
@@ -65,30 +65,30 @@ async def data(uri: str, flow: str) -> set[str]:
     return {row[0] for row in found}
 
 
-async def told(stand: Stand, reason: str) -> str:
+async def told(env: OperatorEnv, reason: str) -> str:
     """Give the words of the Event with that reason, wanted to be there."""
     words: list[str] = []
 
     async def found() -> bool:
-        words[:] = [one["message"] for one in await stand.api.list("Event", stand.namespace) if one["reason"] == reason]
+        words[:] = [one["message"] for one in await env.api.list("Event", env.namespace) if one["reason"] == reason]
         return bool(words)
 
-    await until(found, f"an Event {reason}\n{stand.operator.tail()}", 20)
+    await until(found, f"an Event {reason}\n{env.operator.tail()}", 20)
     return words[0]
 
 
-async def end(stand: Stand, name: str, seconds: float = 60) -> None:
+async def end(env: OperatorEnv, name: str, seconds: float = 60) -> None:
     """Delete a flow and wait until it is gone, with its jobs."""
-    await stand.api.delete("OrderFlow", stand.namespace, name)
-    await stand.until_gone("OrderFlow", name, seconds)
+    await env.api.delete("OrderFlow", env.namespace, name)
+    await env.until_gone("OrderFlow", name, seconds)
 
     async def clean() -> bool:
-        return {kind for kind, _ in await stand.made()} <= {"KafkaTopic"}
+        return {kind for kind, _ in await env.made()} <= {"KafkaTopic"}
 
-    await until(clean, f"nothing is left\n{stand.operator.tail()}", 60)
+    await until(clean, f"nothing is left\n{env.operator.tail()}", 60)
 
 
-async def test_delete_takes_schemas_and_roles_along(working: Stand, database: str, flow_name: str) -> None:
+async def test_delete_takes_schemas_and_roles_along(working: OperatorEnv, database: str, flow_name: str) -> None:
     """All of it goes with the flow, which an Event tells; the schema of another flow in that database stays."""
     connection = await asyncpg.connect(database)
     await connection.execute("CREATE SCHEMA others; COMMENT ON SCHEMA others IS 'OrderFlow: elsewhere/other'")
@@ -101,7 +101,7 @@ async def test_delete_takes_schemas_and_roles_along(working: Stand, database: st
     assert "schemas and roles are gone" in await told(working, "DataRemoved")
 
 
-async def test_retain_leaves_schemas_and_roles(working: Stand, database: str, flow_name: str) -> None:
+async def test_retain_leaves_schemas_and_roles(working: OperatorEnv, database: str, flow_name: str) -> None:
     """A flow that comes back under its name has its rows again, though it was gone."""
     flow = flow_of(flow_name, "Retain")
     await begin(working, flow, database)
@@ -116,7 +116,7 @@ async def test_retain_leaves_schemas_and_roles(working: Stand, database: str, fl
 
 @pytest.mark.parametrize("policy", ["Retain", "Delete"])
 async def test_a_service_that_leaves_takes_its_data_by_the_policy(
-    working: Stand, database: str, flow_name: str, policy: str
+    working: OperatorEnv, database: str, flow_name: str, policy: str
 ) -> None:
     """Under Delete its schema and role go, once its pods have; what the others have stays, and it may come back."""
     await begin(working, flow_of(flow_name, policy, "third"), database)
@@ -131,7 +131,9 @@ async def test_a_service_that_leaves_takes_its_data_by_the_policy(
         await working.until_ready(flow_name)
 
 
-async def test_a_service_that_comes_back_at_once_has_its_tables(working: Stand, database: str, flow_name: str) -> None:
+async def test_a_service_that_comes_back_at_once_has_its_tables(
+    working: OperatorEnv, database: str, flow_name: str
+) -> None:
     """Taken out and put back at every moment of its removal, it ends with schema and role, and the flow ready."""
     flow = flow_of(flow_name, "Delete", "third")
     await begin(working, flow, database)
@@ -144,7 +146,7 @@ async def test_a_service_that_comes_back_at_once_has_its_tables(working: Stand, 
         assert {"third", f"{flow_name}_third"} <= await data(database, flow_name), f"after {pause} s"
 
 
-async def test_what_cannot_be_dropped_is_told_and_heals(working: Stand, database: str, flow_name: str) -> None:
+async def test_what_cannot_be_dropped_is_told_and_heals(working: OperatorEnv, database: str, flow_name: str) -> None:
     """A report of somebody else's depends on a schema: the flow says which; without the report it is dropped."""
     await begin(working, flow_of(flow_name, "Delete", "third"), database)
     connection = await asyncpg.connect(database)
@@ -163,7 +165,7 @@ async def test_what_cannot_be_dropped_is_told_and_heals(working: Stand, database
 
 
 async def test_a_deletion_that_cannot_be_whole_ends_and_says_what_is_left(
-    working: Stand, database: str, flow_name: str
+    working: OperatorEnv, database: str, flow_name: str
 ) -> None:
     """The report stays, and the schema that it needs; the Event names it, and how it is removed."""
     await begin(working, flow_of(flow_name, "Delete"), database)
@@ -181,7 +183,9 @@ async def test_a_deletion_that_cannot_be_whole_ends_and_says_what_is_left(
 
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("what", ["database", "Secret", "image"])
-async def test_a_deletion_ends_without_the_database(working: Stand, database: str, flow_name: str, what: str) -> None:
+async def test_a_deletion_ends_without_the_database(
+    working: OperatorEnv, database: str, flow_name: str, what: str
+) -> None:
     """The database, its Secret or the image is gone: the flow goes, and an Event names what may be left."""
     flow = flow_of(flow_name, "Delete")
     await begin(working, flow, database)
@@ -198,11 +202,11 @@ async def test_a_deletion_ends_without_the_database(working: Stand, database: st
     assert "pw@" not in words
 
 
-async def stall_removal(stand: Stand, name: str) -> None:
+async def stall_removal(env: OperatorEnv, name: str) -> None:
     """Have the pods of the removal job never start."""
-    live = await stand.flow(name) or {}
+    live = await env.flow(name) or {}
     job = removaljob.build(OrderFlow.model_validate(live), [])["metadata"]["name"]
-    await stand.kubelet.decide(job, Fate.IMAGE_PULL, "no such image")
+    await env.kubelet.decide(job, Fate.IMAGE_PULL, "no such image")
 
 
 def groups(kafka: Kafka, flow: str) -> set[str]:
@@ -235,7 +239,7 @@ async def join(kafka: Kafka, flow: str, *services: str) -> None:
 
 @pytest.mark.parametrize("policy", ["Retain", "Delete"])
 async def test_consumer_groups_follow_the_policy(
-    working: Stand, database: str, kafka: Kafka, flow_name: str, policy: str
+    working: OperatorEnv, database: str, kafka: Kafka, flow_name: str, policy: str
 ) -> None:
     """On a Kafka without Strimzi a service's group goes when it leaves, all others with the flow; or they stay."""
     kafka_of = {"provisioner": "Admin", "bootstrapServers": [kafka.bootstrap]}
@@ -253,7 +257,7 @@ async def test_consumer_groups_follow_the_policy(
     assert groups(kafka, flow_name) == (set() if policy == "Delete" else every)
 
 
-async def test_a_namespace_is_not_held_up_by_data(working: Stand, database: str, flow_name: str) -> None:
+async def test_a_namespace_is_not_held_up_by_data(working: OperatorEnv, database: str, flow_name: str) -> None:
     """Nothing can be made in a namespace that goes: the flow lets go, and the log says what is left."""
     await bind_everywhere(working.api, working.namespace)
     await begin(working, flow_of(flow_name, "Delete"), database)

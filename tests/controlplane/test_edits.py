@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from support.cluster.api import ApiError, Json
+from support.cluster.operator_env import OperatorEnv
 from support.cluster.pod_status import Fate
-from support.cluster.stand import Stand
 from support.flow.fleet import until
 from support.flow.flows import changed, pair, service
 
@@ -15,12 +15,12 @@ OF_ALL = ("Job", "PrometheusRule")
 
 
 @pytest.fixture
-async def ready(stand: Stand) -> Stand:
+async def ready(env: OperatorEnv) -> OperatorEnv:
     """The small flow, ready."""
-    await stand.start()
-    await stand.apply(pair())
-    await stand.until_ready("pair")
-    return stand
+    await env.start()
+    await env.apply(pair())
+    await env.until_ready("pair")
+    return env
 
 
 def versions(objects: dict[tuple[str, str], Json]) -> dict[tuple[str, str], int]:
@@ -28,7 +28,7 @@ def versions(objects: dict[tuple[str, str], Json]) -> dict[tuple[str, str], int]
     return {key: item["metadata"]["generation"] for key, item in objects.items() if "generation" in item["metadata"]}
 
 
-async def test_a_service_is_added_and_removed_without_touching_the_others(ready: Stand) -> None:
+async def test_a_service_is_added_and_removed_without_touching_the_others(ready: OperatorEnv) -> None:
     """What belongs to a new service F comes and goes; every other object stays at its generation."""
     before = await ready.made()
     await ready.apply(changed(pair(), "spec.services.2", service("f", subscribes=["ANSWERED"])))
@@ -53,13 +53,13 @@ async def test_a_service_is_added_and_removed_without_touching_the_others(ready:
     }
 
 
-async def _left(stand: Stand, before: dict[tuple[str, str], Json]) -> set[tuple[str, str]]:
+async def _left(env: OperatorEnv, before: dict[tuple[str, str], Json]) -> set[tuple[str, str]]:
     """Give what is there more than before, when that has been the same for a while."""
-    await stand.settle(5)
-    return set(await stand.made()) - set(before)
+    await env.settle(5)
+    return set(await env.made()) - set(before)
 
 
-async def test_a_setting_that_leaves_the_flow_leaves_its_topic(ready: Stand) -> None:
+async def test_a_setting_that_leaves_the_flow_leaves_its_topic(ready: OperatorEnv) -> None:
     """Strimzi is asked for what the flow says and no more; it gives the rest back to the cluster's default."""
     config = {"segment.ms": "120000", "min.cleanable.dirty.ratio": "0.50"}
     before = (await ready.made())["KafkaTopic", "pair.asked"]["spec"]["config"]
@@ -69,11 +69,11 @@ async def test_a_setting_that_leaves_the_flow_leaves_its_topic(ready: Stand) -> 
     await until(lambda: _has(ready, before), "the settings go")
 
 
-async def _has(stand: Stand, config: Json) -> bool:
-    return bool((await stand.made())["KafkaTopic", "pair.asked"]["spec"]["config"] == config)
+async def _has(env: OperatorEnv, config: Json) -> bool:
+    return bool((await env.made())["KafkaTopic", "pair.asked"]["spec"]["config"] == config)
 
 
-async def test_a_renamed_event_gets_its_topic_and_the_old_one_is_kept(ready: Stand) -> None:
+async def test_a_renamed_event_gets_its_topic_and_the_old_one_is_kept(ready: OperatorEnv) -> None:
     """The new event's topic is made, the services are told, and the old topic is retained with its events."""
     flow = changed(pair(), "spec.events.1.name", "REPLIED")
     flow = changed(changed(flow, "spec.services.0.subscribes", ["REPLIED"]), "spec.services.1.publishes", ["REPLIED"])
@@ -90,19 +90,19 @@ async def test_a_renamed_event_gets_its_topic_and_the_old_one_is_kept(ready: Sta
     assert [event["name"] for event in status["events"]] == ["ASKED", "REPLIED"]
 
 
-async def test_a_removed_event_takes_its_topic_along_when_the_policy_says_delete(stand: Stand) -> None:
+async def test_a_removed_event_takes_its_topic_along_when_the_policy_says_delete(env: OperatorEnv) -> None:
     """Under deletionPolicy Delete a topic that nobody wants any more goes."""
-    await stand.start()
+    await env.start()
     flow = changed(changed(pair(), "spec.deletionPolicy", "Delete"), "spec.events.2", {"name": "EXTRA"})
     flow = changed(flow, "spec.services.0.publishes", ["ASKED", "EXTRA"])
-    await stand.apply(flow)
-    await stand.until_ready("pair")
-    await stand.apply(changed(pair(), "spec.deletionPolicy", "Delete"))
-    await stand.until_ready("pair")
-    await stand.until_gone("KafkaTopic", "pair.extra")
+    await env.apply(flow)
+    await env.until_ready("pair")
+    await env.apply(changed(pair(), "spec.deletionPolicy", "Delete"))
+    await env.until_ready("pair")
+    await env.until_gone("KafkaTopic", "pair.extra")
 
 
-async def test_partitions_are_added_and_never_taken_away(ready: Stand) -> None:
+async def test_partitions_are_added_and_never_taken_away(ready: OperatorEnv) -> None:
     """6 → 12 reaches the topic; 12 → 6 is refused where CEL sees it, or becomes Valid=False, and changes nothing."""
     await ready.apply(changed(pair(), "spec.events.0.topic", {"partitions": 12}))
     await ready.until_ready("pair")
@@ -120,7 +120,7 @@ async def test_partitions_are_added_and_never_taken_away(ready: Stand) -> None:
 
 
 @pytest.mark.parametrize("place", ["spec.events.0.topic", "spec.defaults.topic"])
-async def test_an_edit_that_strimzi_would_do_in_part_is_refused_whole(ready: Stand, place: str) -> None:
+async def test_an_edit_that_strimzi_would_do_in_part_is_refused_whole(ready: OperatorEnv, place: str) -> None:
     """Another number of replicas is refused with its place, and what else the edit says of the topic is not done."""
     before = (await ready.made())["KafkaTopic", "pair.asked"]
     more = {"replicas": 5, "config": {"min.insync.replicas": "3"}}
@@ -137,14 +137,14 @@ async def test_an_edit_that_strimzi_would_do_in_part_is_refused_whole(ready: Sta
     assert await _runs(ready, "example/asker:2")
 
 
-async def partitions(stand: Stand, topic: str) -> int:
+async def partitions(env: OperatorEnv, topic: str) -> int:
     """Give the partitions that a KafkaTopic asks for."""
-    found = await stand.api.get("KafkaTopic", stand.namespace, topic)
+    found = await env.api.get("KafkaTopic", env.namespace, topic)
     assert found
     return int(found["spec"]["partitions"])
 
 
-async def test_a_new_image_is_rolled_out_and_ready_means_the_new_pods(ready: Stand) -> None:
+async def test_a_new_image_is_rolled_out_and_ready_means_the_new_pods(ready: OperatorEnv) -> None:
     """Ready is not True for the new generation before the new pods are."""
     await ready.kubelet.decide("asker", Fate.STARTING)
     await ready.apply(changed(pair(), "spec.services.0.image", "example/asker:2"))
@@ -161,12 +161,12 @@ async def test_a_new_image_is_rolled_out_and_ready_means_the_new_pods(ready: Sta
     assert {pod["spec"]["containers"][0]["image"] for pod in running} == {"example/asker:2"}
 
 
-async def _runs(stand: Stand, image: str) -> bool:
-    found = (await stand.made())["Deployment", "pair-asker"]
+async def _runs(env: OperatorEnv, image: str) -> bool:
+    found = (await env.made())["Deployment", "pair-asker"]
     return bool(found["spec"]["template"]["spec"]["containers"][0]["image"] == image)
 
 
-async def test_a_topic_of_another_flow_is_not_taken(ready: Stand) -> None:
+async def test_a_topic_of_another_flow_is_not_taken(ready: OperatorEnv) -> None:
     """The second flow says whose the topic is; the first one's stays as it was; once renamed, the second is ready."""
     other = changed(pair("other"), "spec.events.0.topic", {"name": "pair.asked", "partitions": 24})
     await ready.apply(other)
@@ -181,34 +181,34 @@ async def test_a_topic_of_another_flow_is_not_taken(ready: Stand) -> None:
     await ready.until_ready("other")
 
 
-async def test_an_object_of_somebody_else_is_left_alone(stand: Stand) -> None:
+async def test_an_object_of_somebody_else_is_left_alone(env: OperatorEnv) -> None:
     """A Service of the wanted name without our labels stays as it is, and the condition names it."""
     foreign = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "pair-asker"}}
-    await stand.api.create(foreign | {"spec": {"ports": [{"port": 4711}]}}, stand.namespace)
-    await stand.start()
-    await stand.apply(pair())
-    said = await stand.until("pair", "ServicesReady", "False", "ObjectConflict")
+    await env.api.create(foreign | {"spec": {"ports": [{"port": 4711}]}}, env.namespace)
+    await env.start()
+    await env.apply(pair())
+    said = await env.until("pair", "ServicesReady", "False", "ObjectConflict")
     assert "Service pair-asker" in said["message"]
-    found = await stand.api.get("Service", stand.namespace, "pair-asker") or {}
+    found = await env.api.get("Service", env.namespace, "pair-asker") or {}
     assert found["spec"]["ports"][0]["port"] == 4711
     assert "orderflow.dev/flow" not in found["metadata"].get("labels", {})
-    await stand.api.delete("Service", stand.namespace, "pair-asker")
-    await stand.until_ready("pair")
+    await env.api.delete("Service", env.namespace, "pair-asker")
+    await env.until_ready("pair")
 
 
-async def test_a_missing_database_secret_is_told_of_and_taken_up_when_it_comes(stand: Stand) -> None:
+async def test_a_missing_database_secret_is_told_of_and_taken_up_when_it_comes(env: OperatorEnv) -> None:
     """The condition names Secret and key; topics are made meanwhile; with the Secret the flow becomes ready."""
-    await stand.start()
-    await stand.apply(pair(), database=False)
-    said = await stand.until("pair", "Ready", "False", "DatabaseSecretMissing")
+    await env.start()
+    await env.apply(pair(), database=False)
+    said = await env.until("pair", "Ready", "False", "DatabaseSecretMissing")
     assert "pair-db" in said["message"]
     assert "uri" in said["message"]
-    await stand.until("pair", "TopicsReady", "True")
-    await stand.give_database(pair())
-    await stand.until_ready("pair")
+    await env.until("pair", "TopicsReady", "True")
+    await env.give_database(pair())
+    await env.until_ready("pair")
 
 
-async def test_a_paused_flow_is_left_alone_until_it_is_not(ready: Stand) -> None:
+async def test_a_paused_flow_is_left_alone_until_it_is_not(ready: OperatorEnv) -> None:
     """Under the annotation nothing is written, whatever drifts; without it the edit is caught up with."""
     await ready.settle()
     paused = changed(pair(), "metadata.annotations", {"orderflow.dev/paused": "true"})

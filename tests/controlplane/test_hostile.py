@@ -14,7 +14,7 @@ from orderflow_model.findings import InvalidResourceError, Severity
 from orderflow_model.lint.flow import lint
 from orderflow_model.loading.load import parse_flow
 from support.cluster.api import ApiError, Json
-from support.cluster.stand import Stand, condition
+from support.cluster.operator_env import OperatorEnv, condition
 from support.flow.fleet import until
 from support.flow.flows import pair
 from support.flow.hostile import CHANGES, hostile, mutations
@@ -24,48 +24,48 @@ REFUSED = (400, 413, 422)
 
 
 @pytest.fixture
-async def bystander(stand: Stand) -> Stand:
+async def bystander(env: OperatorEnv) -> OperatorEnv:
     """A sound flow, ready and at rest."""
-    await stand.start()
+    await env.start()
     for name in ("pair", "mutant"):
-        await stand.give_database(pair(name))
-    await stand.apply(pair("sound"))
-    await stand.until_ready("sound")
-    await stand.settle(2)
-    return stand
+        await env.give_database(pair(name))
+    await env.apply(pair("sound"))
+    await env.until_ready("sound")
+    await env.settle(2)
+    return env
 
 
-async def judged(stand: Stand, flow: Json) -> tuple[str, str]:
+async def judged(env: OperatorEnv, flow: Json) -> tuple[str, str]:
     """Put a flow before API server and operator; give the verdict and its words. The flow is gone afterwards."""
     try:
-        created = await stand.api.create(flow, stand.namespace)
+        created = await env.api.create(flow, env.namespace)
     except ApiError as error:
         too_large_for_etcd = error.status == 500 and "larger than max" in str(error)
         return ("refused" if error.status in REFUSED or too_large_for_etcd else "broken"), str(error)
     name = created["metadata"]["name"]
     try:
-        await until(lambda: _is_judged(stand, name), f"{name} is judged\n{stand.operator.tail()}", 60)
-        valid = condition(await stand.flow(name) or {}, "Valid")
+        await until(lambda: _is_judged(env, name), f"{name} is judged\n{env.operator.tail()}", 60)
+        valid = condition(await env.flow(name) or {}, "Valid")
         return f"Valid={valid['status']}", f"{valid['reason']}: {valid['message']}"
     finally:
-        await stand.api.delete("OrderFlow", stand.namespace, name)
-        await stand.until_gone("OrderFlow", name)
+        await env.api.delete("OrderFlow", env.namespace, name)
+        await env.until_gone("OrderFlow", name)
 
 
-async def _is_judged(stand: Stand, name: str) -> bool:
-    return condition(await stand.flow(name) or {}, "Valid").get("status") in ("True", "False")
+async def _is_judged(env: OperatorEnv, name: str) -> bool:
+    return condition(await env.flow(name) or {}, "Valid").get("status") in ("True", "False")
 
 
-async def untouched(stand: Stand) -> None:
+async def untouched(env: OperatorEnv) -> None:
     """Check that the operator lives and that the sound flow is as it was, still served."""
-    assert stand.operator.running, stand.operator.tail()
-    writes = [call for call in stand.writes() if call.get("name", "").startswith("sound")]
-    await stand.until_ready("sound", 20)
-    assert writes == [call for call in stand.writes() if call.get("name", "").startswith("sound")]
+    assert env.operator.running, env.operator.tail()
+    writes = [call for call in env.writes() if call.get("name", "").startswith("sound")]
+    await env.until_ready("sound", 20)
+    assert writes == [call for call in env.writes() if call.get("name", "").startswith("sound")]
 
 
 @pytest.mark.timeout(900)
-async def test_each_hostile_resource_is_refused_with_words_or_marked_invalid(bystander: Stand) -> None:
+async def test_each_hostile_resource_is_refused_with_words_or_marked_invalid(bystander: OperatorEnv) -> None:
     """A hundred of them by hand, one after another before the same operator."""
     before = len([call for call in bystander.writes() if call.get("name", "").startswith("sound")])
     wrong, verdicts = [], {"refused": 0, "Valid=False": 0}
@@ -81,7 +81,7 @@ async def test_each_hostile_resource_is_refused_with_words_or_marked_invalid(bys
 
 
 @pytest.mark.timeout(900)
-async def test_operator_and_model_agree_on_any_mutation(bystander: Stand) -> None:
+async def test_operator_and_model_agree_on_any_mutation(bystander: OperatorEnv) -> None:
     """Whatever is put where: what the model takes becomes Valid=True, what it does not is refused or Valid=False."""
     loop = asyncio.get_running_loop()
     disagreed: list[str] = []
@@ -115,7 +115,7 @@ def _without_nulls(node: Any) -> Any:
     return [_without_nulls(value) for value in node] if isinstance(node, list) else node
 
 
-async def test_object_names_that_two_flows_share_are_refused_to_the_later(bystander: Stand) -> None:
+async def test_object_names_that_two_flows_share_are_refused_to_the_later(bystander: OperatorEnv) -> None:
     """Flow `a` with service `b-c` and flow `a-b` with `c` would make the same objects: the later one says so."""
     for name, first in (("a", "b-c"), ("a-b", "c")):
         flow = pair(name)

@@ -13,8 +13,8 @@ from support.cluster.api import Api, Json
 from support.cluster.controlplane import ControlPlane
 from support.cluster.kafka_rights import KafkaRights
 from support.cluster.kubelet import Kubelet, Machine
+from support.cluster.operator_env import OperatorEnv, operator_of
 from support.cluster.operator_process import make_account
-from support.cluster.stand import Stand, operator_of
 from support.cluster.strimzi import Strimzi
 from support.flow.fleet import Fleet
 from support.flow.flows import changed, shop
@@ -55,7 +55,7 @@ async def running(
     scratch: Path,
     secure_kafka: SecureKafka,
     database_url: str,
-) -> AsyncIterator[tuple[Stand, InCluster]]:
+) -> AsyncIterator[tuple[OperatorEnv, InCluster]]:
     """The reference flow, applied and ready, every pod a process."""
     token = await make_account(api, namespace)
     flow = changed(shop(unique_name("f")), "spec.defaults.topic.replicas", 1)  # there is one broker
@@ -66,39 +66,39 @@ async def running(
         "events-kafka-bootstrap:9093": secure_kafka.secure_bootstrap,
         "payment-provider:8090": f"127.0.0.1:{fleet.ports['provider']}",
     }
-    stand = Stand(api, namespace, operator_of(served, namespace, token, scratch), served)
-    stand.kubelet = fleet.kubelet = Kubelet(api, namespace, Machine(folder / "pods", network))
-    stand.strimzi = Strimzi(api, namespace, KafkaRights(secure_kafka.bootstrap))
+    env = OperatorEnv(api, namespace, operator_of(served, namespace, token, scratch), served)
+    env.kubelet = fleet.kubelet = Kubelet(api, namespace, Machine(folder / "pods", network))
+    env.strimzi = Strimzi(api, namespace, KafkaRights(secure_kafka.bootstrap))
     try:
-        async with stand.open():
-            await stand.strimzi.publish_authority("events", secure_kafka.ca)
-            await stand.start()
-            await stand.give_database(flow, database_url)
-            await stand.apply(flow, database=False)
-            yield stand, fleet
+        async with env.open():
+            await env.strimzi.publish_authority("events", secure_kafka.ca)
+            await env.start()
+            await env.give_database(flow, database_url)
+            await env.apply(flow, database=False)
+            yield env, fleet
     finally:
         await asyncio.to_thread(fleet.stop)
 
 
 @pytest.mark.timeout(600)
-async def test_orders_end_right_through_what_the_operator_wrote(running: tuple[Stand, InCluster]) -> None:
+async def test_orders_end_right_through_what_the_operator_wrote(running: tuple[OperatorEnv, InCluster]) -> None:
     """Two hundred orders of every fate; then each oracle agrees on database, topics and provider."""
-    stand, fleet = running
-    await stand.until_ready(fleet.flow.metadata.name, 300)
+    env, fleet = running
+    await env.until_ready(fleet.flow.metadata.name, 300)
     async with shop_of(fleet) as client:
         await client.place_all(mixture(ORDERS))
         await until_at_rest(fleet, ORDERS, 240)
     print(await judge(fleet))
-    await check_roles(stand, fleet)
+    await check_roles(env, fleet)
 
 
-async def check_roles(stand: Stand, fleet: InCluster) -> None:
+async def check_roles(env: OperatorEnv, fleet: InCluster) -> None:
     """Every service came in as its own role, never as the administrator."""
-    for process in stand.kubelet.processes.values():
+    for process in env.kubelet.processes.values():
         service: Json = process.pod["metadata"]["labels"]
         role = f"{fleet.flow.metadata.name}_{service['orderflow.dev/service']}"
         assert process.env["ORDERFLOW_DATABASE_URL"].startswith(f"postgresql://{role}:")
         assert process.env["ORDERFLOW_KAFKA_SECURITY_PROTOCOL"] == "SASL_SSL"
-    for secret in await stand.api.list("Secret", stand.namespace, "app.kubernetes.io/managed-by=orderflow"):
+    for secret in await env.api.list("Secret", env.namespace, "app.kubernetes.io/managed-by=orderflow"):
         for value in secret["data"].values():
             assert fleet.admin_url.encode() not in base64.b64decode(value)

@@ -18,7 +18,7 @@ from support.cluster.api import ApiError, Json
 from support.cluster.author import author_of
 from support.cluster.controlplane import ControlPlane
 from support.cluster.kafka_rights import KafkaRights
-from support.cluster.stand import USABLE, Stand, condition, stand_of
+from support.cluster.operator_env import USABLE, OperatorEnv, condition, new_env
 from support.cluster.strimzi import Refused
 from support.flow.fleet import until
 from support.flow.flows import changed, pair
@@ -80,43 +80,43 @@ class Topics:
 
 
 @pytest.fixture
-async def author(stand: Stand, served: ControlPlane) -> AsyncIterator[Stand]:
+async def author(env: OperatorEnv, served: ControlPlane) -> AsyncIterator[OperatorEnv]:
     """The person, and an operator at work in their namespace."""
-    await stand.start()
-    async with author_of(stand, served) as person:
+    await env.start()
+    async with author_of(env, served) as person:
         yield person
 
 
 @pytest.fixture
-async def others(served: ControlPlane) -> AsyncIterator[Stand]:
+async def others(served: ControlPlane) -> AsyncIterator[OperatorEnv]:
     """Another namespace, with an operator of its own."""
-    async with stand_of(served) as stand:
-        await stand.start()
-        yield stand
+    async with new_env(served) as env:
+        await env.start()
+        yield env
 
 
-async def give(stand: Stand, name: str, values: dict[str, str]) -> None:
+async def give(env: OperatorEnv, name: str, values: dict[str, str]) -> None:
     """Make a Secret that flows may name."""
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "labels": USABLE}, "stringData": values}
-    await stand.api.apply(secret, stand.namespace)
+    await env.api.apply(secret, env.namespace)
 
 
-async def trust(kafka: SecureKafka, *stands: Stand) -> None:
+async def trust(kafka: SecureKafka, *envs: OperatorEnv) -> None:
     """Give namespaces the password and certificate of a Kafka."""
     await asyncio.to_thread(kafka.make_root)
-    for stand in stands:
-        await give(stand, "kafka-root", kafka.login)
-        await give(stand, "kafka-ca", {"ca.crt": kafka.ca})
+    for env in envs:
+        await give(env, "kafka-root", kafka.login)
+        await give(env, "kafka-ca", {"ca.crt": kafka.ca})
 
 
-async def end(author: Stand, name: str) -> None:
+async def end(author: OperatorEnv, name: str) -> None:
     """Delete a flow and wait until it is gone."""
     await author.api.delete("OrderFlow", author.namespace, name)
     await author.until_gone("OrderFlow", name)
 
 
 async def test_another_spelling_of_an_address_is_the_same_kafka(
-    author: Stand, stand: Stand, others: Stand, kafka: Kafka, flow_name: str
+    author: OperatorEnv, env: OperatorEnv, others: OperatorEnv, kafka: Kafka, flow_name: str
 ) -> None:
     """A topic of another flow is refused by whatever address its Kafka is reached, and outlives the intruder."""
     await others.apply(plain(flow_name, kafka.bootstrap))
@@ -124,7 +124,7 @@ async def test_another_spelling_of_an_address_is_the_same_kafka(
     topics, theirs = Topics(kafka), f"{flow_name}.asked"
     before = topics.state(theirs)
     flow = named(plain("pair", kafka.bootstrap.replace("127.0.0.1", "localhost")), theirs)
-    await stand.give_database(flow)
+    await env.give_database(flow)
     await author.apply(flow, database=False)
     said = await author.until("pair", "TopicsReady", "False", "TopicConflict")
     assert theirs in said["message"]
@@ -136,7 +136,7 @@ async def test_another_spelling_of_an_address_is_the_same_kafka(
 
 
 async def test_a_topic_that_was_refused_is_not_deleted_with_an_edited_flow(
-    author: Stand, stand: Stand, others: Stand, kafka: Kafka, flow_name: str
+    author: OperatorEnv, env: OperatorEnv, others: OperatorEnv, kafka: Kafka, flow_name: str
 ) -> None:
     """A flow that was sound, then names another's topic, takes nothing along but its own."""
     await others.apply(plain(flow_name, kafka.bootstrap))
@@ -144,7 +144,7 @@ async def test_a_topic_that_was_refused_is_not_deleted_with_an_edited_flow(
     topics, theirs = Topics(kafka), f"{flow_name}.asked"
     before = topics.state(theirs)
     flow = plain("pair", kafka.bootstrap)
-    await stand.give_database(flow)
+    await env.give_database(flow)
     await author.apply(flow, database=False)
     await author.until_ready("pair")
     edited = changed(flow, "spec.events.2", {"name": "EXTRA", "topic": {"name": theirs}})
@@ -156,10 +156,10 @@ async def test_a_topic_that_was_refused_is_not_deleted_with_an_edited_flow(
 
 
 async def test_a_flow_of_the_same_name_elsewhere_is_another_identity(
-    author: Stand, stand: Stand, others: Stand, secure_kafka: SecureKafka, flow_name: str
+    author: OperatorEnv, env: OperatorEnv, others: OperatorEnv, secure_kafka: SecureKafka, flow_name: str
 ) -> None:
     """Neither password nor rights of the first flow's user change, nor does it go with the second flow."""
-    await trust(secure_kafka, stand, others)
+    await trust(secure_kafka, env, others)
     await others.apply(secure(flow_name, secure_kafka))
     await others.until_ready(flow_name)
     rights, user = KafkaRights(secure_kafka.bootstrap), f"{others.namespace}.{flow_name}.asker"
@@ -167,7 +167,7 @@ async def test_a_flow_of_the_same_name_elsewhere_is_another_identity(
     secret = await others.api.get("Secret", others.namespace, f"{flow_name}-asker.kafka") or {}
     assert before
     flow = named(secure(flow_name, secure_kafka), f"{flow_name}.x", f"{flow_name}.y")
-    await stand.give_database(flow)
+    await env.give_database(flow)
     await author.apply(flow, database=False)
     await author.until(flow_name, "TopicsReady", "False", "TopicConflict")
     mine = f"{author.namespace}.{flow_name}.asker"
@@ -193,15 +193,15 @@ async def _enters(kafka: SecureKafka, user: str, secret: Json, topic: str) -> bo
 
 
 async def test_a_user_that_is_somebody_elses_is_left_alone(
-    author: Stand, stand: Stand, secure_kafka: SecureKafka, flow_name: str
+    author: OperatorEnv, env: OperatorEnv, secure_kafka: SecureKafka, flow_name: str
 ) -> None:
     """A user of the very name that a flow's would have keeps its password and rights, and the flow is told."""
-    await trust(secure_kafka, stand)
+    await trust(secure_kafka, env)
     rights, user = KafkaRights(secure_kafka.bootstrap), f"{author.namespace}.{flow_name}.asker"
     rule = {"resource": {"type": "topic", "name": "elsewhere"}, "operations": ["Read"]}
     await asyncio.to_thread(rights.ensure_user, user, "their-password", [rule])
     flow = secure(flow_name, secure_kafka)
-    await stand.give_database(flow)
+    await env.give_database(flow)
     await author.apply(flow, database=False)
     said = await author.until(flow_name, "IdentitiesReady", "False", "UserConflict")
     assert user in said["message"]
@@ -211,27 +211,27 @@ async def test_a_user_that_is_somebody_elses_is_left_alone(
 
 
 async def test_a_topic_that_no_flow_made_waits_for_its_owners_grant(
-    author: Stand, stand: Stand, secure_kafka: SecureKafka, flow_name: str
+    author: OperatorEnv, env: OperatorEnv, secure_kafka: SecureKafka, flow_name: str
 ) -> None:
     """Until then nobody reads it and nothing of it changes; a granted one is set, and never deleted."""
-    await trust(secure_kafka, stand)
+    await trust(secure_kafka, env)
     topics, theirs = Topics(secure_kafka), f"{flow_name}-of-nobody"
     topics.make(theirs, retention_ms="123456789", flush_ms="7")
     before = topics.state(theirs)
     flow = named(secure(flow_name, secure_kafka), theirs)
-    await stand.give_database(flow)
+    await env.give_database(flow)
     await author.apply(flow, database=False)
     said = await author.until(flow_name, "TopicsReady", "False", "TopicConflict")
     assert theirs in said["message"]
     assert "retention.ms=604800000" in said["message"]
-    await stand.settle()
+    await env.settle()
     rights = KafkaRights(secure_kafka.bootstrap)
     for service in ("asker", "answerer"):
         told = await asyncio.to_thread(rights.rules, f"{author.namespace}.{flow_name}.{service}")
         assert theirs not in {name for _, name, _ in told}
     assert topics.state(theirs) == before
     grant = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "orderflow.adoptions"}}
-    await stand.api.apply(grant | {"data": {flow_name: f"{theirs} another"}}, stand.namespace)
+    await env.api.apply(grant | {"data": {flow_name: f"{theirs} another"}}, env.namespace)
     await author.until_ready(flow_name)
     _, _, settings = topics.state(theirs)
     assert {("retention.ms", "604800000"), ("flush.ms", "7")} <= set(settings)
@@ -240,13 +240,13 @@ async def test_a_topic_that_no_flow_made_waits_for_its_owners_grant(
 
 
 async def test_no_right_is_given_on_a_topic_that_could_not_be_made(
-    author: Stand, stand: Stand, secure_kafka: SecureKafka, flow_name: str
+    author: OperatorEnv, env: OperatorEnv, secure_kafka: SecureKafka, flow_name: str
 ) -> None:
     """Whoever makes a topic of that name later finds nobody waiting for its events, and keeps it."""
-    await trust(secure_kafka, stand)
+    await trust(secure_kafka, env)
     topics, theirs = Topics(secure_kafka), f"{flow_name}-later"
     flow = changed(secure(flow_name, secure_kafka), "spec.events.0.topic", {"name": theirs, "replicas": 3})
-    await stand.give_database(flow)
+    await env.give_database(flow)
     await author.apply(flow, database=False)
     await author.until(flow_name, "TopicsReady", "False", "TopicRefused")
     rights = KafkaRights(secure_kafka.bootstrap)
@@ -260,13 +260,13 @@ async def test_no_right_is_given_on_a_topic_that_could_not_be_made(
 
 
 async def test_a_group_is_not_deleted_by_an_event_that_is_called_after_it(
-    author: Stand, stand: Stand, kafka: Kafka, flow_name: str
+    author: OperatorEnv, env: OperatorEnv, kafka: Kafka, flow_name: str
 ) -> None:
     """Dead letters tell whose a group is only among the flow's own names: another's keeps its position."""
     group = f"billing-of-{flow_name}"
     Topics(kafka).make(group)
     flow = named(plain(flow_name, kafka.bootstrap), f"{group}.dead-letters")
-    await stand.give_database(flow)
+    await env.give_database(flow)
     await author.apply(flow, database=False)
     await author.until_ready(flow_name)
     consumer = Consumer({"bootstrap.servers": kafka.bootstrap, "group.id": group})
@@ -279,32 +279,32 @@ async def test_a_group_is_not_deleted_by_an_event_that_is_called_after_it(
 
 
 async def test_a_topic_made_anew_by_somebody_else_is_theirs(
-    author: Stand, stand: Stand, kafka: Kafka, flow_name: str
+    author: OperatorEnv, env: OperatorEnv, kafka: Kafka, flow_name: str
 ) -> None:
     """The name alone makes nothing a flow's: with another id it is another topic, and stays."""
     flow = plain(flow_name, kafka.bootstrap)
-    await stand.give_database(flow)
+    await env.give_database(flow)
     await author.apply(flow, database=False)
     await author.until_ready(flow_name)
-    await stand.settle()
-    await asyncio.to_thread(stand.operator.kill)
+    await env.settle()
+    await asyncio.to_thread(env.operator.kill)
     topics, theirs = Topics(kafka), f"{flow_name}.asked"
     await asyncio.to_thread(KafkaRights(kafka.bootstrap).delete_topic, theirs)
     await until(lambda: not topics.there(theirs), "it is gone")
     topics.make(theirs)
     before = topics.state(theirs)
-    await stand.start()
+    await env.start()
     await author.until(flow_name, "TopicsReady", "False", "TopicConflict")
     await end(author, flow_name)
     assert topics.state(theirs) == before
 
 
 async def test_retained_topics_are_taken_up_by_the_flow_when_it_comes_back(
-    author: Stand, stand: Stand, kafka: Kafka, flow_name: str
+    author: OperatorEnv, env: OperatorEnv, kafka: Kafka, flow_name: str
 ) -> None:
     """The marks outlive the flow as its topics do; with the topics they go."""
     flow = plain(flow_name, kafka.bootstrap, "Retain")
-    await stand.give_database(flow)
+    await env.give_database(flow)
     await author.apply(flow, database=False)
     await author.until_ready(flow_name)
     before = Topics(kafka).state(f"{flow_name}.asked")
@@ -314,31 +314,31 @@ async def test_retained_topics_are_taken_up_by_the_flow_when_it_comes_back(
     assert Topics(kafka).state(f"{flow_name}.asked") == before
     await end(author, flow_name)
     assert not Topics(kafka).there(f"{flow_name}.asked")
-    assert await stand.api.get("ConfigMap", stand.namespace, f"{flow_name}.kafka") is None
+    assert await env.api.get("ConfigMap", env.namespace, f"{flow_name}.kafka") is None
 
 
 async def test_a_login_that_is_not_for_flows_is_not_used_to_clean_up_either(
-    author: Stand, stand: Stand, secure_kafka: SecureKafka, flow_name: str
+    author: OperatorEnv, env: OperatorEnv, secure_kafka: SecureKafka, flow_name: str
 ) -> None:
     """A Secret that lost its label opens no Kafka, also when the flow is deleted; the flow goes, and says so."""
-    await trust(secure_kafka, stand)
+    await trust(secure_kafka, env)
     flow = secure(flow_name, secure_kafka)
-    await stand.give_database(flow)
+    await env.give_database(flow)
     await author.apply(flow, database=False)
     await author.until_ready(flow_name)
     unlabelled = {"metadata": {"labels": {"orderflow.dev/usable-by-flows": None}}}
-    await stand.api.patch("Secret", stand.namespace, "kafka-root", unlabelled)
-    await asyncio.to_thread(stand.operator.kill)
-    await stand.start()
+    await env.api.patch("Secret", env.namespace, "kafka-root", unlabelled)
+    await asyncio.to_thread(env.operator.kill)
+    await env.start()
     await end(author, flow_name)
     assert f"{author.namespace}.{flow_name}.asker" in await asyncio.to_thread(KafkaRights(secure_kafka.bootstrap).users)
 
 
 async def test_a_login_goes_to_no_address_that_its_owner_does_not_list(
-    author: Stand, stand: Stand, secure_kafka: SecureKafka, flow_name: str
+    author: OperatorEnv, env: OperatorEnv, secure_kafka: SecureKafka, flow_name: str
 ) -> None:
     """Whoever answers at an author's address hears nothing of the login, also when the flow goes; its own is given."""
-    await trust(secure_kafka, stand)
+    await trust(secure_kafka, env)
     heard: list[bytes] = []
 
     async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -348,7 +348,7 @@ async def test_a_login_goes_to_no_address_that_its_owner_does_not_list(
     async with await asyncio.start_server(listen, "127.0.0.1", 0) as trap:
         address = f"127.0.0.1:{trap.sockets[0].getsockname()[1]}"
         flow = changed(secure(flow_name, secure_kafka), "spec.kafka.bootstrapServers", [address])
-        await stand.give_database(flow)
+        await env.give_database(flow)
         for servers in ([address], [secure_kafka.secure_bootstrap, address]):
             await author.apply(changed(flow, "spec.kafka.bootstrapServers", servers), database=False)
             said = await author.until(flow_name, "TopicsReady", "False", "LoginNotForAddress")
@@ -378,17 +378,17 @@ PLACES: dict[str, tuple[str, Any]] = {
 
 
 @pytest.mark.parametrize("place", PLACES)
-async def test_a_login_of_the_operators_reaches_no_pod(author: Stand, stand: Stand, place: str) -> None:
+async def test_a_login_of_the_operators_reaches_no_pod(author: OperatorEnv, env: OperatorEnv, place: str) -> None:
     """What is for flows to log in with is named nowhere else: not as a variable, a certificate or a database."""
-    await give(stand, "kafka-root", {"password": "root-password", "bootstrap-servers": "kafka.example:9092"})
+    await give(env, "kafka-root", {"password": "root-password", "bootstrap-servers": "kafka.example:9092"})
     flow = pair()
-    await stand.give_database(flow)
+    await env.give_database(flow)
     await author.apply(changed(flow, *PLACES[place]), database=False)
     said = await author.until("pair", "IdentitiesReady", "False", "SecretNotUsable")
     assert said["message"].startswith(f"{place}: Secret kafka-root holds the operator's login")
-    await stand.settle()
+    await env.settle()
     for kind in ("Deployment", "Job"):
-        assert await stand.api.list(kind, stand.namespace) == []
+        assert await env.api.list(kind, env.namespace) == []
 
 
 FORGED = {
@@ -402,11 +402,11 @@ FORGED = {
 
 @pytest.mark.parametrize(("kind", "name", "part"), FORGED)
 async def test_marks_and_grants_are_not_an_authors_to_write(
-    author: Stand, stand: Stand, kind: str, name: str, part: str
+    author: OperatorEnv, env: OperatorEnv, kind: str, name: str, part: str
 ) -> None:
     """What tells whose a topic is, or where a login may go, cannot be forged with the right to write OrderFlows."""
     flow = pair()
-    await stand.give_database(flow)
+    await env.give_database(flow)
     await author.apply(flow, database=False)
     with pytest.raises(ApiError) as refused:
         await author.api.patch(kind, author.namespace, name, FORGED[kind, name, part], part)
@@ -414,24 +414,24 @@ async def test_marks_and_grants_are_not_an_authors_to_write(
 
 
 async def test_a_flow_of_an_older_operator_goes_on(
-    author: Stand, stand: Stand, secure_kafka: SecureKafka, flow_name: str
+    author: OperatorEnv, env: OperatorEnv, secure_kafka: SecureKafka, flow_name: str
 ) -> None:
     """Without marks, its status tells what it had: its topics stay its own, its old users go once no pod needs them."""
-    await trust(secure_kafka, stand)
+    await trust(secure_kafka, env)
     flow = secure(flow_name, secure_kafka)
-    await stand.give_database(flow)
+    await env.give_database(flow)
     await author.apply(flow, database=False)
     await author.until_ready(flow_name)
     before = Topics(secure_kafka).state(f"{flow_name}.asked")
-    await stand.settle()
-    await asyncio.to_thread(stand.operator.kill)
+    await env.settle()
+    await asyncio.to_thread(env.operator.kill)
     rights, old = KafkaRights(secure_kafka.bootstrap), f"{flow_name}-asker"
     await asyncio.to_thread(rights.ensure_user, old, "old-password", [])
-    await stand.api.delete("ConfigMap", stand.namespace, f"{flow_name}.kafka")
+    await env.api.delete("ConfigMap", env.namespace, f"{flow_name}.kafka")
     for service in ("asker", "answerer"):
         await asyncio.to_thread(rights.drop_user, f"{author.namespace}.{flow_name}.{service}")
     await asyncio.to_thread(rights.drop_user, f"{author.namespace}.{flow_name}")
-    await stand.start()
+    await env.start()
     await until(lambda: _is_no_user(rights, old), "the old user is gone")
     await author.until_ready(flow_name)
     assert Topics(secure_kafka).state(f"{flow_name}.asked") == before
@@ -449,20 +449,20 @@ def rules(user: Json) -> set[tuple[str, str]]:
     return {(rule["resource"]["type"], rule["resource"]["name"]) for rule in user["spec"]["authorization"]["acls"]}
 
 
-async def test_strimzi_gives_no_right_on_a_topic_of_somebody_else(author: Stand, stand: Stand) -> None:
+async def test_strimzi_gives_no_right_on_a_topic_of_somebody_else(author: OperatorEnv, env: OperatorEnv) -> None:
     """A KafkaTopic that another made is left alone, and no KafkaUser of the flow speaks of its topic or its group."""
     theirs = {"partitions": 1, "replicas": 1, "config": {"retention.ms": "5"}}
     for name in ("payments", "pair.answerer.dead-letters"):
         head = {"apiVersion": "kafka.strimzi.io/v1", "kind": "KafkaTopic", "metadata": {"name": name}}
-        await stand.api.apply(head | {"spec": theirs}, stand.namespace)
+        await env.api.apply(head | {"spec": theirs}, env.namespace)
     flow = named(pair(), "payments")
-    await stand.give_database(flow)
+    await env.give_database(flow)
     await author.apply(flow, database=False)
     said = await author.until("pair", "TopicsReady", "False", "TopicConflict")
     assert "payments" in said["message"]
-    await until(lambda: _has_users(stand), "users are made for the rest")
-    await stand.settle()
-    users = {name: rules(item) for (kind, name), item in (await stand.made()).items() if kind == "KafkaUser"}
+    await until(lambda: _has_users(env), "users are made for the rest")
+    await env.settle()
+    users = {name: rules(item) for (kind, name), item in (await env.made()).items() if kind == "KafkaUser"}
     assert users["pair-asker"] == {
         ("topic", "pair.answered"),
         ("topic", "pair.asker.dead-letters"),
@@ -470,31 +470,33 @@ async def test_strimzi_gives_no_right_on_a_topic_of_somebody_else(author: Stand,
     }
     assert users["pair-answerer"] == {("topic", "pair.answered")}
     await end(author, "pair")
-    kept = await stand.api.get("KafkaTopic", stand.namespace, "payments")
+    kept = await env.api.get("KafkaTopic", env.namespace, "payments")
     assert kept is not None
     assert kept["spec"] == theirs
 
 
-async def _has_users(stand: Stand) -> bool:
-    return {"pair-asker", "pair-answerer"} <= {name for kind, name in await stand.made() if kind == "KafkaUser"}
+async def _has_users(env: OperatorEnv) -> bool:
+    return {"pair-asker", "pair-answerer"} <= {name for kind, name in await env.made() if kind == "KafkaUser"}
 
 
-async def test_strimzi_gives_no_right_before_it_is_known_whose_a_topic_is(author: Stand, stand: Stand) -> None:
+async def test_strimzi_gives_no_right_before_it_is_known_whose_a_topic_is(
+    author: OperatorEnv, env: OperatorEnv
+) -> None:
     """Users wait for Strimzi's answer; a topic that another KafkaTopic has, under whatever name, is none of theirs."""
     words = "Managed by Ref{namespace='other', name='payments'}"
-    stand.strimzi.refusals["pair.asked"] = Refused("ResourceConflict", words)
-    stand.strimzi.refusals["pair.answered"] = Refused("KafkaError", "not now")
+    env.strimzi.refusals["pair.asked"] = Refused("ResourceConflict", words)
+    env.strimzi.refusals["pair.answered"] = Refused("KafkaError", "not now")
     flow = pair()
-    await stand.give_database(flow)
+    await env.give_database(flow)
     await author.apply(flow, database=False)
     await author.until("pair", "TopicsReady", "False")
-    await stand.settle()
-    assert not [name for kind, name in await stand.made() if kind == "KafkaUser" and name == "pair-answerer"]
-    del stand.strimzi.refusals["pair.answered"]
+    await env.settle()
+    assert not [name for kind, name in await env.made() if kind == "KafkaUser" and name == "pair-answerer"]
+    del env.strimzi.refusals["pair.answered"]
     await author.apply(changed(flow, "spec.events.1.topic", {"retention": "100h"}), database=False)
-    await until(lambda: _has_users(stand), "users are made")
-    await stand.settle()
-    made = await stand.made()
+    await until(lambda: _has_users(env), "users are made")
+    await env.settle()
+    made = await env.made()
     for user in ("pair-asker", "pair-answerer"):
         assert ("topic", "pair.asked") not in rules(made["KafkaUser", user])
         assert ("topic", "pair.answered") in rules(made["KafkaUser", user])

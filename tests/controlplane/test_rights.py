@@ -4,8 +4,8 @@ import asyncio
 
 from orderflow_cli.servers.kafka import Kafka
 from support.cluster.api import Json
+from support.cluster.operator_env import OperatorEnv
 from support.cluster.operator_process import roles
-from support.cluster.stand import Stand
 from support.flow.fleet import until
 from support.flow.flows import changed, pair, service
 
@@ -29,15 +29,15 @@ def test_no_right_reaches_further_than_its_name() -> None:
     assert {verb for resource, verb in granted if resource.startswith("pods")} == {"list"}
 
 
-async def test_every_right_is_used_and_none_is_missed(stand: Stand, kafka: Kafka, flow_name: str) -> None:
+async def test_every_right_is_used_and_none_is_missed(env: OperatorEnv, kafka: Kafka, flow_name: str) -> None:
     """Flows of either provisioner are made, edited, shrunk and deleted; rights and calls are the same set."""
-    await stand.start()
-    await _starve(stand, _rich(pair("rich")))
-    await _live_through(stand, _rich(pair("rich")))
+    await env.start()
+    await _starve(env, _rich(pair("rich")))
+    await _live_through(env, _rich(pair("rich")))
     admin = {"provisioner": "Admin", "bootstrapServers": [kafka.bootstrap]}
     plain = changed(changed(pair(flow_name), "spec.kafka", admin), "spec.defaults", {"topic": {"replicas": 1}})
-    await _live_through(stand, plain)
-    calls = stand.plane.calls(stand.operator.user)
+    await _live_through(env, plain)
+    calls = env.plane.calls(env.operator.user)
     assert not [call for call in calls if call["code"] == "403"]
     used = {("/".join(filter(None, (call.get("resource"), call.get("subresource")))), call["verb"]) for call in calls}
     used = {(resource, verb) for resource, verb in used if resource}
@@ -57,46 +57,46 @@ def _rich(flow: Json) -> Json:
     return changed(changed(flow, "spec.services.2", extra), "spec.deletionPolicy", "Delete")
 
 
-async def _starve(stand: Stand, flow: Json) -> None:
+async def _starve(env: OperatorEnv, flow: Json) -> None:
     """Let nobody have a pod until the flow says why: that is asked of the Events of its migration jobs."""
     quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"}}
-    await stand.api.apply(quota | {"spec": {"hard": {"pods": "0"}}}, stand.namespace)
+    await env.api.apply(quota | {"spec": {"hard": {"pods": "0"}}}, env.namespace)
     await asyncio.sleep(2)  # the quota's own controller counts first
-    await stand.apply(flow)
-    await stand.until(flow["metadata"]["name"], "Ready", "False", "FailedCreate")
-    await stand.api.delete("ResourceQuota", stand.namespace, "none")
+    await env.apply(flow)
+    await env.until(flow["metadata"]["name"], "Ready", "False", "FailedCreate")
+    await env.api.delete("ResourceQuota", env.namespace, "none")
 
 
-async def _live_through(stand: Stand, flow: Json) -> None:
+async def _live_through(env: OperatorEnv, flow: Json) -> None:
     name = flow["metadata"]["name"]
-    await stand.apply(flow)
-    await stand.until_ready(name)
-    await _hide(stand)
+    await env.apply(flow)
+    await env.until_ready(name)
+    await _hide(env)
     flow = changed(
         changed(flow, "spec.events", flow["spec"]["events"][:2]), "spec.services", flow["spec"]["services"][:2]
     )
     flow = changed(changed(flow, "spec.services.0.httpPort", 9090), "spec.services.1.scale", {"min": 1, "max": 1})
-    await stand.apply(flow)
-    await stand.until_ready(name)
-    await until(lambda: _is_without(stand, "crowd", "extra"), "what it no longer wants is gone")
-    await stand.api.delete("OrderFlow", stand.namespace, name)
-    await stand.until_gone("OrderFlow", name)
-    await until(lambda: _is_without(stand, name), "nothing of the flow is left")
+    await env.apply(flow)
+    await env.until_ready(name)
+    await until(lambda: _is_without(env, "crowd", "extra"), "what it no longer wants is gone")
+    await env.api.delete("OrderFlow", env.namespace, name)
+    await env.until_gone("OrderFlow", name)
+    await until(lambda: _is_without(env, name), "nothing of the flow is left")
 
 
-async def _is_without(stand: Stand, *parts: str) -> bool:
-    return not any(part in name for _, name in await stand.made() for part in parts)
+async def _is_without(env: OperatorEnv, *parts: str) -> bool:
+    return not any(part in name for _, name in await env.made() for part in parts)
 
 
-async def _hide(stand: Stand) -> None:
+async def _hide(env: OperatorEnv) -> None:
     """Take off the label by which objects are watched, and wait until each has been read, known again and mended."""
-    before = await stand.made()
+    before = await env.made()
     for kind, name in before:
         if kind != "Secret":  # never watched
             labels = {"metadata": {"labels": {"app.kubernetes.io/managed-by": None}}}
-            await stand.api.patch(kind, stand.namespace, name, labels)
+            await env.api.patch(kind, env.namespace, name, labels)
 
     async def mended() -> bool:
-        return (await stand.made()).keys() == before.keys()
+        return (await env.made()).keys() == before.keys()
 
-    await until(mended, f"all objects have their label again\n{stand.operator.tail()}")
+    await until(mended, f"all objects have their label again\n{env.operator.tail()}")

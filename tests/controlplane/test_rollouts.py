@@ -13,8 +13,8 @@ from orderflow_operator.resources.build_context import BuildContext, Database
 from orderflow_operator.resources.desired import desired
 from support.cluster.api import Json
 from support.cluster.facts import facts
+from support.cluster.operator_env import OperatorEnv, condition
 from support.cluster.pod_status import Fate
-from support.cluster.stand import Stand, condition
 from support.flow.fleet import until
 from support.flow.flows import changed, pair, service
 
@@ -68,57 +68,57 @@ EDITS: dict[str, Json] = {
 
 @pytest.mark.parametrize("where", ["pods", "migration"])
 @pytest.mark.parametrize("edit", EDITS)
-async def test_an_edit_takes_nothing_from_pods_that_run(stand: Stand, edit: str, where: str) -> None:
+async def test_an_edit_takes_nothing_from_pods_that_run(env: OperatorEnv, edit: str, where: str) -> None:
     """While it is stuck all that old pods count on stays; taken back it leaves no trace; gone through, no surplus."""
     flow = EDITS[edit] if where == "pods" else _of_new_images(EDITS[edit])
     uri = MOVED if edit == "where the database is" else URI
-    await stand.start()
-    await stand.apply(trio())
-    await stand.until_ready("pair")
-    before, pods = await _facts(stand), await _pods(stand)
-    _hold(stand, where)
+    await env.start()
+    await env.apply(trio())
+    await env.until_ready("pair")
+    before, pods = await _facts(env), await _pods(env)
+    _hold(env, where)
 
-    await _apply(stand, flow, uri)
-    await stand.until("pair", "Ready", "False", seconds=5)
-    assert before <= (stuck := await _facts(stand)), before - stuck
-    assert pods <= await _pods(stand)
+    await _apply(env, flow, uri)
+    await env.until("pair", "Ready", "False", seconds=5)
+    assert before <= (stuck := await _facts(env)), before - stuck
+    assert pods <= await _pods(env)
 
-    _release(stand, where)
-    await _apply(stand, trio(), URI)
-    await stand.until_ready("pair")
-    await _until(stand, before)
-    assert await _pods(stand) == pods, "nothing was started anew"
+    _release(env, where)
+    await _apply(env, trio(), URI)
+    await env.until_ready("pair")
+    await _until(env, before)
+    assert await _pods(env) == pods, "nothing was started anew"
 
-    await _apply(stand, flow, uri)
-    await stand.until_ready("pair")
-    await _until(stand, _pictured(stand, flow, uri))
+    await _apply(env, flow, uri)
+    await env.until_ready("pair")
+    await _until(env, _pictured(env, flow, uri))
 
 
 @pytest.mark.parametrize("fate", [Fate.IMAGE_PULL, Fate.FAILED])
-async def test_a_migration_that_gets_nowhere_holds_up_its_own_service_alone(stand: Stand, fate: Fate) -> None:
+async def test_a_migration_that_gets_nowhere_holds_up_its_own_service_alone(env: OperatorEnv, fate: Fate) -> None:
     """By a wrong image or by its SQL: the condition names the service, and edits of all others go through."""
-    await stand.start()
-    await stand.apply(trio())
-    await stand.until_ready("pair")
-    stand.kubelet.intend("asker/migration", fate)
+    await env.start()
+    await env.apply(trio())
+    await env.until_ready("pair")
+    env.kubelet.intend("asker/migration", fate)
     flow = changed(trio(), "spec.services.0.image", "example/asker:2")
-    await stand.apply(flow)
-    await stand.until("pair", "ServicesReady", "False")
-    await stand.apply(changed(flow, "spec.services.1.image", "example/answerer:2"))
-    await until(lambda: _runs(stand, "answerer", "example/answerer:2"), "the other service is of the new version", 60)
-    await until(lambda: _says(stand, "service asker: the migration job: pod"), "its condition names the migration", 60)
-    assert not await _runs(stand, "asker", "example/asker:2")
+    await env.apply(flow)
+    await env.until("pair", "ServicesReady", "False")
+    await env.apply(changed(flow, "spec.services.1.image", "example/answerer:2"))
+    await until(lambda: _runs(env, "answerer", "example/answerer:2"), "the other service is of the new version", 60)
+    await until(lambda: _says(env, "service asker: the migration job: pod"), "its condition names the migration", 60)
+    assert not await _runs(env, "asker", "example/asker:2")
 
 
-async def _says(stand: Stand, words: str) -> bool:
+async def _says(env: OperatorEnv, words: str) -> bool:
     """Tell whether these words are in what ServicesReady says."""
-    return words in condition(await stand.flow("pair") or {}, "ServicesReady").get("message", "")
+    return words in condition(await env.flow("pair") or {}, "ServicesReady").get("message", "")
 
 
-async def _runs(stand: Stand, name: str, image: str) -> bool:
+async def _runs(env: OperatorEnv, name: str, image: str) -> bool:
     """Tell whether a service's pods, all of them, are ready and of an image."""
-    pods = await stand.api.list("Pod", stand.namespace, f"orderflow.dev/service={name}")
-    ready = await _pods(stand)
+    pods = await env.api.list("Pod", env.namespace, f"orderflow.dev/service={name}")
+    ready = await _pods(env)
     images = {pod["spec"]["containers"][0]["image"] for pod in pods if pod["metadata"]["name"] in ready}
     return images == {image} and all(pod["metadata"]["name"] in ready for pod in pods)
 
@@ -131,52 +131,50 @@ def _of_new_images(flow: Json) -> Json:
     return made
 
 
-async def _apply(stand: Stand, flow: Json, uri: str) -> None:
-    await stand.give_database(flow, uri)
-    await stand.apply(flow, database=False)
-    await stand.settle(3)
+async def _apply(env: OperatorEnv, flow: Json, uri: str) -> None:
+    await env.give_database(flow, uri)
+    await env.apply(flow, database=False)
+    await env.settle(3)
 
 
-def _hold(stand: Stand, where: str) -> None:
+def _hold(env: OperatorEnv, where: str) -> None:
     """Let no pod to come start, of services or of their migrations."""
     for name in ("asker", "answerer", "watcher", "responder"):
-        stand.kubelet.intend(*((name, Fate.STARTING) if where == "pods" else (f"{name}/migration", Fate.IMAGE_PULL)))
+        env.kubelet.intend(*((name, Fate.STARTING) if where == "pods" else (f"{name}/migration", Fate.IMAGE_PULL)))
 
 
-def _release(stand: Stand, where: str) -> None:
+def _release(env: OperatorEnv, where: str) -> None:
     for name in ("asker", "answerer", "watcher", "responder"):
-        stand.kubelet.forget(name if where == "pods" else f"{name}/migration")
+        env.kubelet.forget(name if where == "pods" else f"{name}/migration")
 
 
-async def _facts(stand: Stand) -> set[str]:
-    return facts((await stand.made()).values())
+async def _facts(env: OperatorEnv) -> set[str]:
+    return facts((await env.made()).values())
 
 
-async def _until(stand: Stand, wanted: set[str]) -> None:
+async def _until(env: OperatorEnv, wanted: set[str]) -> None:
     """Wait until what there is is exactly this."""
 
     async def holds() -> bool:
-        return await _facts(stand) == wanted
+        return await _facts(env) == wanted
 
     try:
         await until(holds, "", 120)
     except AssertionError:
-        found = await _facts(stand)
-        raise AssertionError(
-            f"missing: {wanted - found}, too much: {found - wanted}\n{stand.operator.tail()}"
-        ) from None
+        found = await _facts(env)
+        raise AssertionError(f"missing: {wanted - found}, too much: {found - wanted}\n{env.operator.tail()}") from None
 
 
-def _pictured(stand: Stand, flow: Json, uri: str) -> set[str]:
-    metadata = {**flow["metadata"], "namespace": stand.namespace, "uid": "uid"}
+def _pictured(env: OperatorEnv, flow: Json, uri: str) -> set[str]:
+    metadata = {**flow["metadata"], "namespace": env.namespace, "uid": "uid"}
     parsed, database = parse_flow({**flow, "metadata": metadata}), PostgresUri.parse(uri)
     ports = tuple(sorted({port for _, port in addresses(parsed, database)}))
     return facts(desired(parsed, BuildContext(keda=True, database=Database.of(database), ports=ports)))
 
 
-async def _pods(stand: Stand) -> set[str]:
+async def _pods(env: OperatorEnv) -> set[str]:
     """Give the pods of services that run ready and are not ending."""
-    found = await stand.api.list("Pod", stand.namespace, "orderflow.dev/service")
+    found = await env.api.list("Pod", env.namespace, "orderflow.dev/service")
     alive = (pod for pod in found if "deletionTimestamp" not in pod["metadata"])
     ready = {"type": "Ready", "status": "True"}
     return {

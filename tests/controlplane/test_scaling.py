@@ -1,7 +1,7 @@
 """The number of pods passes between the resource and an autoscaler, and nobody's pods go for it."""
 
 from support.cluster.api import background
-from support.cluster.stand import Stand
+from support.cluster.operator_env import OperatorEnv
 from support.flow.fleet import until
 from support.flow.flows import changed, pair
 
@@ -9,38 +9,38 @@ FIXED = changed(pair(), "spec.services.1.scale", {"min": 3, "max": 3})
 SCALED = changed(pair(), "spec.services.1.scale", {"min": 3, "max": 6})
 
 
-async def test_pods_stay_while_their_number_passes_to_an_autoscaler(stand: Stand) -> None:
+async def test_pods_stay_while_their_number_passes_to_an_autoscaler(env: OperatorEnv) -> None:
     """A field that nobody applies any more falls back to one pod; this one is handed over first."""
-    await stand.start()
-    await stand.apply(FIXED)
-    await stand.until_ready("pair")
+    await env.start()
+    await env.apply(FIXED)
+    await env.until_ready("pair")
     numbers: list[int] = []
 
     async def note() -> None:
-        async for _, found in stand.api.follow("Deployment", stand.namespace):
+        async for _, found in env.api.follow("Deployment", env.namespace):
             if found["metadata"]["name"] == "pair-answerer":
                 numbers.append(found["spec"]["replicas"])
 
     async with background(note()):
-        await stand.apply(SCALED)
-        await stand.until_ready("pair")
-        await stand.settle(2)
+        await env.apply(SCALED)
+        await env.until_ready("pair")
+        await env.settle(2)
     assert set(numbers) == {3}, "not even for a moment another number"
-    assert await stand.api.get("ScaledObject", stand.namespace, "pair-answerer")
+    assert await env.api.get("ScaledObject", env.namespace, "pair-answerer")
 
 
-async def test_the_resource_takes_the_number_of_pods_back(stand: Stand) -> None:
+async def test_the_resource_takes_the_number_of_pods_back(env: OperatorEnv) -> None:
     """With as many pods at least as at most, an autoscaler's last word counts no more."""
-    await stand.start()
-    await stand.apply(SCALED)
-    await stand.until_ready("pair")
-    await stand.api.patch("Deployment", stand.namespace, "pair-answerer", {"spec": {"replicas": 5}})
-    await stand.apply(FIXED)
+    await env.start()
+    await env.apply(SCALED)
+    await env.until_ready("pair")
+    await env.api.patch("Deployment", env.namespace, "pair-answerer", {"spec": {"replicas": 5}})
+    await env.apply(FIXED)
 
     async def three() -> bool:
-        found = await stand.api.get("Deployment", stand.namespace, "pair-answerer") or {}
-        scaled = await stand.api.get("ScaledObject", stand.namespace, "pair-answerer")
+        found = await env.api.get("Deployment", env.namespace, "pair-answerer") or {}
+        scaled = await env.api.get("ScaledObject", env.namespace, "pair-answerer")
         return scaled is None and bool(found["spec"]["replicas"] == 3)
 
     await until(three, "three pods, and no autoscaler", 60)
-    await stand.until_ready("pair")
+    await env.until_ready("pair")

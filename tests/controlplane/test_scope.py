@@ -9,8 +9,8 @@ import pytest
 
 from support.cluster.api import Api
 from support.cluster.controlplane import ControlPlane
+from support.cluster.operator_env import OperatorEnv, new_namespace
 from support.cluster.operator_process import OperatorProcess, make_account
-from support.cluster.stand import Stand, new_namespace
 from support.flow.flows import changed, pair
 from support.tools.names import unique_name
 
@@ -26,9 +26,9 @@ async def flows_of(api: Api, plane: ControlPlane, operator: OperatorProcess, two
     """Apply the small flow in both namespaces, where doubles are at work, and start the operator."""
     stack = AsyncExitStack()
     for namespace in two:
-        stand = await stack.enter_async_context(Stand(api, namespace, operator, plane).open())
-        await stand.apply(pair())
-    await stand.start()
+        env = await stack.enter_async_context(OperatorEnv(api, namespace, operator, plane).open())
+        await env.apply(pair())
+    await env.start()
     return stack
 
 
@@ -39,12 +39,12 @@ async def test_an_operator_of_all_namespaces_keeps_the_flows_of_each(
     token = await make_account(api, two[0], "")
     operator = OperatorProcess(served, two[0], token, scratch / f"all-{two[0]}", ["--all-namespaces"])
     async with await flows_of(api, served, operator, two):
-        stands = [Stand(api, namespace, operator, served) for namespace in two]
-        for stand in stands:
-            await stand.until_ready("pair")
-        await stands[1].apply(changed(pair(), "spec.services.0.image", "example/asker:2"))
-        await stands[1].until_ready("pair")
-        made = [(await stand.made())["Deployment", "pair-asker"] for stand in stands]
+        envs = [OperatorEnv(api, namespace, operator, served) for namespace in two]
+        for env in envs:
+            await env.until_ready("pair")
+        await envs[1].apply(changed(pair(), "spec.services.0.image", "example/asker:2"))
+        await envs[1].until_ready("pair")
+        made = [(await env.made())["Deployment", "pair-asker"] for env in envs]
         images = [one["spec"]["template"]["spec"]["containers"][0]["image"] for one in made]
         assert images == ["example/asker:1", "example/asker:2"]
         assert not [call for call in served.calls(operator.user) if call["code"] == "403"]
@@ -57,7 +57,7 @@ async def test_an_operator_of_one_namespace_leaves_the_others_alone(
     token = await make_account(api, two[0])
     operator = OperatorProcess(served, two[0], token, scratch / f"one-{two[0]}", ["--namespace", two[0]])
     async with await flows_of(api, served, operator, two):
-        ours, theirs = (Stand(api, namespace, operator, served) for namespace in two)
+        ours, theirs = (OperatorEnv(api, namespace, operator, served) for namespace in two)
         await ours.until_ready("pair")
         await asyncio.sleep(1)
         assert "status" not in (await theirs.flow("pair") or {})
@@ -75,7 +75,7 @@ async def test_an_operator_of_some_namespaces_keeps_the_flows_of_those(
     operator = OperatorProcess(served, two[0], token, scratch / f"some-{two[0]}", options)
     async with await flows_of(api, served, operator, two):
         for namespace in two:
-            await Stand(api, namespace, operator, served).until_ready("pair")
+            await OperatorEnv(api, namespace, operator, served).until_ready("pair")
 
 
 async def bind(api: Api, two: tuple[str, str]) -> None:

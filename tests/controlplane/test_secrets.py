@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from support.cluster.api import Json
-from support.cluster.stand import USABLE, Stand
+from support.cluster.operator_env import USABLE, OperatorEnv
 from support.flow.fleet import until
 from support.flow.flows import changed, pair
 
@@ -33,63 +33,63 @@ NAMED: dict[str, tuple[str, Any]] = {
 
 
 @pytest.mark.parametrize("place", NAMED)
-async def test_a_secret_that_is_not_for_flows_reaches_no_pod(stand: Stand, place: str) -> None:
+async def test_a_secret_that_is_not_for_flows_reaches_no_pod(env: OperatorEnv, place: str) -> None:
     """Wherever it is named, the flow is told of it by its place and nothing that names it is made; a label gives it."""
     uri = "postgresql://root:pw@db.example:5432/other"
-    await stand.api.apply(secret("other-app", token=uri), stand.namespace)
-    await stand.start()
+    await env.api.apply(secret("other-app", token=uri), env.namespace)
+    await env.start()
     where, what = NAMED[place]
     flow = changed(pair(), where, {k: v for k, v in what.items() if v is not None} if isinstance(what, dict) else what)
-    await stand.give_database(pair())
-    await stand.apply(flow, database=False)
-    said = await stand.until("pair", "IdentitiesReady", "False", "SecretNotUsable")
+    await env.give_database(pair())
+    await env.apply(flow, database=False)
+    said = await env.until("pair", "IdentitiesReady", "False", "SecretNotUsable")
     assert said["message"].startswith(f"{place}: Secret other-app")
-    await stand.settle()
+    await env.settle()
     for kind in ("Deployment", "Job"):
-        assert await stand.api.list(kind, stand.namespace) == []
-    await stand.api.apply(secret("other-app", USABLE, token=uri), stand.namespace)
-    await until(lambda: _is_past(stand), "with the label it goes on")
+        assert await env.api.list(kind, env.namespace) == []
+    await env.api.apply(secret("other-app", USABLE, token=uri), env.namespace)
+    await until(lambda: _is_past(env), "with the label it goes on")
 
 
-async def _is_past(stand: Stand) -> bool:
-    flow = await stand.flow("pair") or {}
+async def _is_past(env: OperatorEnv) -> bool:
+    flow = await env.flow("pair") or {}
     return all(c["reason"] != "SecretNotUsable" for c in flow["status"]["conditions"])
 
 
-async def test_a_secret_of_a_users_name_is_left_alone(stand: Stand) -> None:
+async def test_a_secret_of_a_users_name_is_left_alone(env: OperatorEnv) -> None:
     """Strimzi would overwrite it with the user's password: no user is made, and the condition names it."""
-    await stand.api.apply(secret("pair-asker", key="of another application"), stand.namespace)
-    await stand.start()
-    await stand.apply(pair())
-    said = await stand.until("pair", "IdentitiesReady", "False", "SecretConflict")
+    await env.api.apply(secret("pair-asker", key="of another application"), env.namespace)
+    await env.start()
+    await env.apply(pair())
+    said = await env.until("pair", "IdentitiesReady", "False", "SecretConflict")
     assert "Secret pair-asker" in said["message"]
-    await stand.settle()
-    assert await stand.api.get("KafkaUser", stand.namespace, "pair-asker") is None
-    kept = await stand.api.get("Secret", stand.namespace, "pair-asker")
+    await env.settle()
+    assert await env.api.get("KafkaUser", env.namespace, "pair-asker") is None
+    kept = await env.api.get("Secret", env.namespace, "pair-asker")
     assert kept is not None
     assert list(kept["data"]) == ["key"]
-    await stand.api.delete("Secret", stand.namespace, "pair-asker")
-    await stand.until_ready("pair")
+    await env.api.delete("Secret", env.namespace, "pair-asker")
+    await env.until_ready("pair")
 
 
-async def test_a_flow_does_not_name_what_its_own_user_would_overwrite(stand: Stand) -> None:
+async def test_a_flow_does_not_name_what_its_own_user_would_overwrite(env: OperatorEnv) -> None:
     """A service `db` of a flow `pair` has the Secret `pair-db`: as the database's it is refused before anything."""
-    await stand.start()
+    await env.start()
     flow = pair()
     flow["spec"]["services"].append({"name": "db", "image": "example/db:1", "command": ["db"], "subscribes": ["ASKED"]})
-    await stand.apply(flow)
-    said = await stand.until("pair", "Valid", "False", "Invalid")
+    await env.apply(flow)
+    said = await env.until("pair", "Valid", "False", "Invalid")
     assert "spec.database.secretKeyRef: Secret pair-db holds what db proves itself with" in said["message"]
-    assert await stand.api.list("KafkaUser", stand.namespace) == []
+    assert await env.api.list("KafkaUser", env.namespace) == []
 
 
-async def test_a_flow_can_be_deleted_whatever_its_certificate_is(stand: Stand) -> None:
+async def test_a_flow_can_be_deleted_whatever_its_certificate_is(env: OperatorEnv) -> None:
     """A certificate authority that is none holds nothing up: the flow goes, and an Event says what was left."""
-    await stand.api.apply(secret("ca", USABLE, crt="no certificate"), stand.namespace)
-    await stand.start()
+    await env.api.apply(secret("ca", USABLE, crt="no certificate"), env.namespace)
+    await env.start()
     kafka = ADMIN | {"tls": {"certificateAuthority": {"secretKeyRef": {"name": "ca", "key": "crt"}}}}
-    await stand.apply(changed(pair(), "spec.kafka", kafka))
-    await stand.until("pair", "Ready", "False")
+    await env.apply(changed(pair(), "spec.kafka", kafka))
+    await env.until("pair", "Ready", "False")
     await asyncio.sleep(1)
-    await stand.api.delete("OrderFlow", stand.namespace, "pair")
-    await stand.until_gone("OrderFlow", "pair", seconds=90)
+    await env.api.delete("OrderFlow", env.namespace, "pair")
+    await env.until_gone("OrderFlow", "pair", seconds=90)

@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 
 from support.cluster.api import Json
-from support.cluster.stand import Stand
+from support.cluster.operator_env import OperatorEnv
 from support.flow.fleet import until
 from support.flow.flows import pair, shop
 
@@ -28,24 +28,24 @@ DRIFTS: list[tuple[str, str, Json]] = [
 ]
 
 
-async def test_a_resync_of_an_unchanged_flow_writes_nothing(stand: Stand) -> None:
+async def test_a_resync_of_an_unchanged_flow_writes_nothing(env: OperatorEnv) -> None:
     """The audit log shows no write after all is ready, not on restarts, touches of the flow or new pods' heartbeats."""
-    await stand.start()
-    await stand.apply(shop())
-    await stand.until_ready("shop", 180)
-    before = await stand.settle()
+    await env.start()
+    await env.apply(shop())
+    await env.until_ready("shop", 180)
+    before = await env.settle()
     for label in ("a", "b"):  # events without a change for us
-        await stand.api.patch("OrderFlow", stand.namespace, "shop", {"metadata": {"labels": {"touched": label}}})
+        await env.api.patch("OrderFlow", env.namespace, "shop", {"metadata": {"labels": {"touched": label}}})
         await asyncio.sleep(1)
-    assert await stand.settle() == before
-    await asyncio.to_thread(stand.operator.kill)
-    await stand.start()  # a resync of everything, with nothing remembered
+    assert await env.settle() == before
+    await asyncio.to_thread(env.operator.kill)
+    await env.start()  # a resync of everything, with nothing remembered
     await asyncio.sleep(8)
-    extra = stand.writes()[before:]
+    extra = env.writes()[before:]
     assert not extra, extra
 
 
-async def test_a_new_flow_takes_one_call_an_object(steady: Stand) -> None:
+async def test_a_new_flow_takes_one_call_an_object(steady: OperatorEnv) -> None:
     """What is made is not looked for before: of the calls, all but a few are the writes of the objects."""
     told = steady.plane.calls(steady.operator.user)
     calls = [call for call in told if "resource" in call and call["verb"] not in ("list", "watch")]
@@ -62,7 +62,7 @@ async def test_a_new_flow_takes_one_call_an_object(steady: Stand) -> None:
 @pytest.mark.parametrize(
     ("kind", "name", "change"), DRIFTS, ids=[f"{kind}-{i}" for i, (kind, _, _) in enumerate(DRIFTS)]
 )
-async def test_drift_in_an_owned_field_is_healed(steady: Stand, kind: str, name: str, change: Json) -> None:
+async def test_drift_in_an_owned_field_is_healed(steady: OperatorEnv, kind: str, name: str, change: Json) -> None:
     """What a person changes of ours is as it was within 5 s."""
     name = await steady.named(kind, name)
     before = await steady.api.get(kind, steady.namespace, name)
@@ -79,7 +79,7 @@ async def test_drift_in_an_owned_field_is_healed(steady: Stand, kind: str, name:
 
 
 @pytest.mark.parametrize("kind", ["Deployment", "Service", "ConfigMap", "KafkaTopic", "ServiceAccount", "KafkaUser"])
-async def test_a_deleted_object_comes_back(steady: Stand, kind: str) -> None:
+async def test_a_deleted_object_comes_back(steady: OperatorEnv, kind: str) -> None:
     """What a person deletes of ours is made again."""
     name = "pair.asked" if kind == "KafkaTopic" else await steady.named(kind, "pair-asker")
     before = await steady.api.get(kind, steady.namespace, name)
@@ -94,7 +94,7 @@ async def test_a_deleted_object_comes_back(steady: Stand, kind: str) -> None:
     await steady.until_ready("pair")
 
 
-async def test_what_others_own_is_left_alone(steady: Stand) -> None:
+async def test_what_others_own_is_left_alone(steady: OperatorEnv) -> None:
     """A person's annotation and label, and an autoscaler's replicas, stay."""
     note = {"metadata": {"annotations": {"person": "was here"}, "labels": {"team": "a"}}}
     await steady.api.patch("Deployment", steady.namespace, "pair-answerer", note | {"spec": {"replicas": 3}})
@@ -105,7 +105,7 @@ async def test_what_others_own_is_left_alone(steady: Stand) -> None:
     assert found["spec"]["replicas"] == 3
 
 
-async def test_drift_while_the_operator_was_away_is_healed_at_its_start(steady: Stand) -> None:
+async def test_drift_while_the_operator_was_away_is_healed_at_its_start(steady: OperatorEnv) -> None:
     """What changed unseen is found: the operator compares, it does not remember."""
     told = await steady.named("ConfigMap", "pair-asker")
     await asyncio.to_thread(steady.operator.kill)
@@ -121,7 +121,7 @@ async def test_drift_while_the_operator_was_away_is_healed_at_its_start(steady: 
     await until(healed, "both are as they were", 30)
 
 
-async def test_an_operator_that_is_asked_to_end_ends(steady: Stand) -> None:
+async def test_an_operator_that_is_asked_to_end_ends(steady: OperatorEnv) -> None:
     """SIGTERM ends it with code 0, and at once: an upgrade has nobody at work until it is gone."""
     started = time.monotonic()
     os.kill(steady.operator.pid, signal.SIGTERM)
@@ -132,13 +132,13 @@ async def test_an_operator_that_is_asked_to_end_ends(steady: Stand) -> None:
 
 
 @pytest.fixture
-async def steady(stand: Stand) -> Stand:
+async def steady(env: OperatorEnv) -> OperatorEnv:
     """The small flow, ready and at rest."""
-    await stand.start()
-    await stand.apply(pair())
-    await stand.until_ready("pair")
-    await stand.settle(2)
-    return stand
+    await env.start()
+    await env.apply(pair())
+    await env.until_ready("pair")
+    await env.settle(2)
+    return env
 
 
 def own(item: Json) -> Json:

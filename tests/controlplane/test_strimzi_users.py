@@ -8,7 +8,7 @@ import pytest
 
 from support.cluster.api import Api, Json, background
 from support.cluster.kafka_rights import KafkaRights
-from support.cluster.stand import condition
+from support.cluster.operator_env import condition
 from support.cluster.strimzi import Refused, Strimzi
 from support.flow.fleet import until
 from support.tools.names import unique_name

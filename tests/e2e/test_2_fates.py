@@ -8,11 +8,11 @@ from pathlib import Path
 
 from support.cluster.cluster import aside, until
 from support.cluster.shop_in_cluster import ShopInCluster, of_service
+from support.flow.background_orders import verdict
+from support.flow.cli_process import orderflow
 from support.flow.fleet import until as eventually
-from support.flow.front_door import orderflow
 from support.flow.orders import Shop, mixture
-from support.flow.trickle import verdict
-from support.records import by_hand
+from support.records import raw_events
 
 
 async def test_a_customer_cancels_while_the_payment_runs(shop: Shop) -> None:
@@ -62,27 +62,27 @@ async def test_events_again_and_in_any_order_change_nothing(fleet: ShopInCluster
     """All events of thirty ended orders come twice more, shuffled: no order, payment or unit of stock moves."""
     orders = await shop.place_all(mixture(30))
     await verdict(fleet)
-    before = await by_hand.picture(fleet)
-    again = [record for record in by_hand.records(fleet) if record[2].decode() in orders] * 2
+    before = await raw_events.picture(fleet)
+    again = [record for record in raw_events.records(fleet) if record[2].decode() in orders] * 2
     random.Random(7).shuffle(again)
-    by_hand.publish(fleet, again)
+    raw_events.publish(fleet, again)
     print(f"{len(again)} events again: {await verdict(fleet)}")
-    assert await by_hand.picture(fleet) == before
+    assert await raw_events.picture(fleet) == before
 
 
 async def test_an_old_event_is_lifted_to_today(fleet: ShopInCluster, shop: Shop) -> None:
     """ORDER_CREATED of version 1 knew no currency and no partial delivery; its order completes in euro."""
-    created = await by_hand.placed_silently(fleet)
+    created = await raw_events.placed_silently(fleet)
     data = json.loads(created.encode())
     del data["currency"], data["allowPartial"]
-    by_hand.send(fleet, created, version=1, value=json.dumps(data).encode())
+    raw_events.send(fleet, created, version=1, value=json.dumps(data).encode())
     assert (await shop.until(created.order_id))["state"] == "COMPLETED"
 
 
 async def test_a_broken_event_is_repaired_and_redriven(fleet: ShopInCluster, shop: Shop, tmp_path: Path) -> None:
     """A garbled ORDER_CREATED is a dead letter of both subscribers; repaired by command it completes its order."""
-    created = await by_hand.placed_silently(fleet)
-    by_hand.send(fleet, created, value=created.encode()[:-7])
+    created = await raw_events.placed_silently(fleet)
+    raw_events.send(fleet, created, value=created.encode()[:-7])
     for service in ("inventory", "notification"):
         await eventually(
             lambda name=service: fleet.count(f"SELECT count(*) FROM {name}.dead_letters WHERE state = 'Dead'"),  # noqa: S608 - a fixed name

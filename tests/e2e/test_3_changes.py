@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 from support.cluster.cluster import Namespace, aside, until
 from support.cluster.shop_in_cluster import LOYALTY, NEXT_IMAGE, ShopInCluster, of_service
+from support.flow.background_orders import background_orders, verdict
 from support.flow.fleet import until as eventually
 from support.flow.orders import Shop
-from support.flow.trickle import trickle, verdict
 
 SERVICES = "orderflow.dev/flow=shop,app.kubernetes.io/component=service"
 
@@ -17,7 +17,7 @@ async def test_a_service_is_added_to_the_running_flow(fleet: ShopInCluster, shop
     first = await shop.place()
     await shop.until(first, "COMPLETED")
     before = set(fleet.namespace.pods(SERVICES))
-    async with trickle(shop) as orders:
+    async with background_orders(shop) as orders:
         await aside(fleet.change, f"spec.services.{len(fleet.manifest['spec']['services'])}", LOYALTY)
         await aside(fleet.until_ready)
         await eventually(lambda: fleet.count("SELECT count(*) FROM loyalty.grants"), "the first points")
@@ -32,7 +32,7 @@ async def test_a_service_is_added_to_the_running_flow(fleet: ShopInCluster, shop
 async def test_a_service_is_scaled_out_and_in(fleet: ShopInCluster, shop: Shop) -> None:
     """Two pods share the partitions of payment, and one takes them all again: nothing is lost or done twice."""
     scale = f"spec.services.{fleet.index('payment')}.scale"
-    async with trickle(shop) as orders:
+    async with background_orders(shop) as orders:
         await aside(fleet.change, scale, {"min": 2, "max": 2, "lag": 500})
         await _owners(fleet, 2)
         await aside(fleet.until_ready)
@@ -45,7 +45,7 @@ async def test_no_order_is_lost_while_every_image_changes(fleet: ShopInCluster, 
     """All services get another image at once: pods are replaced one by one, and no request stays unanswered."""
     before = set(fleet.namespace.pods(SERVICES))
     changed = [one | {"image": NEXT_IMAGE} for one in fleet.manifest["spec"]["services"]]
-    async with trickle(shop) as orders:
+    async with background_orders(shop) as orders:
         await aside(fleet.change, "spec.services", changed)
         took = await aside(fleet.until_ready)
     print(f"Ready after {took:.0f} s; {orders.placed} orders: {await verdict(fleet)}")
@@ -60,7 +60,7 @@ async def test_the_operator_is_upgraded_while_orders_flow(
 ) -> None:
     """Another revision of the operator's chart: no pod of the flow is touched, and the new operator takes changes."""
     before = set(fleet.namespace.pods(SERVICES))
-    async with trickle(shop) as orders:
+    async with background_orders(shop) as orders:
         await aside(install, "--set=logLevel=DEBUG")
         await aside(system.rolled_out, "deployment/orderflow-operator")
         await asyncio.sleep(2)

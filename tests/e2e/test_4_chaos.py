@@ -6,8 +6,8 @@ import pytest
 
 from support.cluster.cluster import aside
 from support.cluster.shop_in_cluster import ShopInCluster, of_service
+from support.flow.background_orders import background_orders, verdict
 from support.flow.orders import Shop
-from support.flow.trickle import trickle, verdict
 
 VICTIMS = {
     "every service": [of_service(name) for name in ("order", "inventory", "payment", "shipping", "notification")],
@@ -20,7 +20,7 @@ VICTIMS = {
 async def test_orders_outlive(fleet: ShopInCluster, shop: Shop, victims: list[str]) -> None:
     """Each is killed at once, without a good-bye, and the next one when it is back."""
     began = time.monotonic()
-    async with trickle(shop) as orders:
+    async with background_orders(shop) as orders:
         for selector in victims:
             await aside(fleet.namespace.kill_and_wait, selector)
         await fleet.until_reachable()

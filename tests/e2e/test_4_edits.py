@@ -12,9 +12,9 @@ import pytest
 
 from support.cluster.cluster import aside
 from support.cluster.shop_in_cluster import IMAGE, LOYALTY, NEXT_IMAGE, Json, ShopInCluster
+from support.flow.background_orders import background_orders, verdict
 from support.flow.flows import changed
 from support.flow.orders import Shop
-from support.flow.trickle import trickle, verdict
 from support.tools.portion import Portion
 
 EDITS = 30
@@ -95,7 +95,7 @@ async def test_every_order_ends_through_thirty_edits(fleet: ShopInCluster, shop:
     draw = Random(30)
     edits, began = Edits(fleet, draw), time.monotonic()
     await aside(fleet.change, "spec.deletionPolicy", "Delete")
-    async with trickle(shop) as orders:
+    async with background_orders(shop) as orders:
         for number in range(chaos.size(EDITS)):
             print(f"{time.monotonic() - began:4.0f} s  {number + 1}: {await aside(edits.one)}")
             if draw.random() < 0.5:

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 from support.cluster.cluster import Namespace, aside, helm, kubectl, until
 from support.cluster.shop_in_cluster import ShopInCluster
+from support.flow.background_orders import verdict
 from support.flow.orders import Shop, mixture
-from support.flow.trickle import verdict
 
 FLOW = "orderflow.dev/flow=shop"
 SERVICES = f"{FLOW},app.kubernetes.io/component=service"

@@ -18,7 +18,7 @@ from orderflow_shop.events import ShipmentCreated
 from support.flow.fleet import Fleet, until
 from support.flow.oracles import until_at_rest
 from support.flow.orders import Shop, mixture, open_fleet, order, order_id_of, shop_of, start_all
-from support.records.by_hand import send
+from support.records.raw_events import send
 
 PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
 ORDERS = 60

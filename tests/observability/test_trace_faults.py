@@ -13,7 +13,7 @@ from orderflow_runtime.core.work_item import REDRIVE_OF
 from orderflow_shop.events import ShipmentCreated
 from support.flow.fleet import Fleet, until
 from support.flow.orders import Shop
-from support.records import by_hand
+from support.records import raw_events
 from support.records.otlp import Received
 from support.records.poison import read_topic
 from support.records.traces import order_trace
@@ -82,11 +82,11 @@ async def test_retries_a_dead_letter_and_its_redrive_are_one_trace(shop: Shop, r
     fleet, unknown = shop.fleet, str(uuid.uuid4())
     shipped = ShipmentCreated(order_id=unknown, tracking="EARLY")
     trace_id, span = uuid.uuid4().hex, uuid.uuid4().hex[:16]
-    headers = by_hand.send(fleet, shipped, trace=[("traceparent", f"00-{trace_id}-{span}-01".encode())])
+    headers = raw_events.send(fleet, shipped, trace=[("traceparent", f"00-{trace_id}-{span}-01".encode())])
     letter = await _dead(fleet, "order", unknown)
     assert letter["trace"].startswith(f"00-{trace_id}")
     redriven = [*headers, (REDRIVE_OF, str(letter["id"]).encode())]
-    by_hand.publish(fleet, [by_hand.record_of(fleet, shipped, redriven, shipped.encode())])
+    raw_events.publish(fleet, [raw_events.record_of(fleet, shipped, redriven, shipped.encode())])
     await _dead(fleet, "order", unknown, redrives=1)
     trace = await order_trace(received, unknown)
     attempts = sorted(trace.named("process SHIPMENT_CREATED", "order"), key=lambda span: span.began)
@@ -106,11 +106,11 @@ async def test_a_poisoned_event_that_is_repaired_and_redriven_completes_its_orde
     topic = event_topic(fleet.flow, fleet.flow.spec.event("STOCK_RESERVED")).name
     (record,) = (found for found in await read_topic(fleet.bootstrap, topic) if found.key == placed.encode())
     await fleet.fetch(_SKIP, topic, record.partition, record.offset + 1)
-    by_hand.publish(fleet, [(topic, record.partition, record.key, record.headers, b'{"orderId": broken')])
+    raw_events.publish(fleet, [(topic, record.partition, record.key, record.headers, b'{"orderId": broken')])
     fleet.start("payment")
     letter = await _dead(fleet, "payment", placed)
     redriven = [*record.headers, (REDRIVE_OF, str(letter["id"]).encode())]
-    by_hand.publish(fleet, [(topic, record.partition, record.key, redriven, record.value)])
+    raw_events.publish(fleet, [(topic, record.partition, record.key, redriven, record.value)])
     assert (await shop.until(placed))["state"] == "COMPLETED"
     trace = await order_trace(received, placed)
     assert len(trace.roots()) == 1, trace

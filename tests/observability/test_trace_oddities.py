@@ -12,10 +12,10 @@ from orderflow_model.topics import event_topic
 from support.flow.fleet import until
 from support.flow.oracles import until_read
 from support.flow.orders import Shop, order
-from support.records import by_hand
+from support.records import raw_events
 from support.records.otlp import Received
 from support.records.traces import order_trace
-from support.runtime import late
+from support.runtime import delayed_consumer
 
 
 async def test_events_that_come_again_add_no_effect_to_their_order_s_trace(shop: Shop, received: Received) -> None:
@@ -23,9 +23,9 @@ async def test_events_that_come_again_add_no_effect_to_their_order_s_trace(shop:
     placed = await shop.place(country="XX")
     assert (await shop.until(placed))["state"] == "CANCELLED"
     before = Counter((span.name, span.service) for span in (await order_trace(received, placed)).spans)
-    again = [record for record in by_hand.records(shop.fleet) if record[2].decode() == placed] * 2
+    again = [record for record in raw_events.records(shop.fleet) if record[2].decode() == placed] * 2
     random.Random(3).shuffle(again)
-    by_hand.publish(shop.fleet, again)
+    raw_events.publish(shop.fleet, again)
     await until_read(shop.fleet)
     after = await order_trace(received, placed)
     assert Counter((span.name, span.service) for span in after.spans) == before
@@ -39,7 +39,7 @@ async def test_events_that_overtake_each_other_stay_in_their_order_s_trace(
     fleet, held = shop.fleet, tmp_path / "held"
     held.write_text(event_topic(fleet.flow, fleet.flow.spec.event("ORDER_CREATED")).name)
     fleet.kill("inventory-0", signal.SIGTERM)
-    command = [sys.executable, str(Path(late.__file__)), "inventory", str(held)]
+    command = [sys.executable, str(Path(delayed_consumer.__file__)), "inventory", str(held)]
     await fleet.until_ready(fleet.start("inventory", command=command))
     heard = "SELECT id FROM inventory.inbox WHERE type = 'ORDER_CANCELLED'"
     before = len(await fleet.fetch(heard))
@@ -63,12 +63,12 @@ async def test_events_that_overtake_each_other_stay_in_their_order_s_trace(
 
 async def test_an_event_in_an_old_form_is_processed_in_the_trace_that_it_names(shop: Shop, received: Received) -> None:
     """ORDER_CREATED of version 1, from a producer that traces: all that follows hangs on the producer's span."""
-    created = await by_hand.placed_silently(shop.fleet)
+    created = await raw_events.placed_silently(shop.fleet)
     data = json.loads(created.encode())
     del data["currency"], data["allowPartial"]
     trace_id, span = uuid.uuid4().hex, uuid.uuid4().hex[:16]
     parent = ("traceparent", f"00-{trace_id}-{span}-01".encode())
-    by_hand.send(shop.fleet, created, version=1, value=json.dumps(data).encode(), trace=[parent])
+    raw_events.send(shop.fleet, created, version=1, value=json.dumps(data).encode(), trace=[parent])
     assert (await shop.until(created.order_id))["state"] == "COMPLETED"
     trace = await order_trace(received, created.order_id)
     assert {(root.trace, root.parent) for root in trace.roots()} == {(trace_id, span)}

@@ -10,8 +10,8 @@ import pytest
 
 from orderflow_cli.servers.kafka import Kafka
 from orderflow_cli.servers.postgres import Postgres
+from support.flow.cli_process import OrderFlowProcess, orderflow
 from support.flow.fleet import Fleet
-from support.flow.front_door import OrderFlowProcess, orderflow
 from support.flow.orders import open_fleet
 
 ORDERS = 2_000

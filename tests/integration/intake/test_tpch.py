@@ -14,8 +14,8 @@ import pytest
 
 from orderflow_cli.servers.kafka import Kafka
 from orderflow_cli.servers.postgres import Postgres
+from support.flow.cli_process import orderflow
 from support.flow.fleet import Fleet
-from support.flow.front_door import orderflow
 from support.flow.oracles import judge, until_at_rest
 from support.flow.orders import open_fleet, start_all
 from support.records.duplicates import Duplicator

@@ -9,7 +9,7 @@ from orderflow_cli.shop import invariants
 from orderflow_model.flow import OrderFlow
 from orderflow_model.loading.load import load_flow
 from orderflow_runtime.postgres.migrator import migrate
-from support.flow.front_door import FLOW
+from support.flow.cli_process import FLOW
 
 HEALTHY = """
     insert into "order".orders (order_id, placed_at, customer, details, currency, attempt, state, undo, history)

@@ -11,7 +11,7 @@ import yaml
 
 from orderflow_cli.local.running_flow import find_flow
 from orderflow_cli.servers.kafka import Kafka
-from support.flow.front_door import FLOW, OrderFlowProcess, all_gone, orderflow, ports_of
+from support.flow.cli_process import FLOW, OrderFlowProcess, all_gone, orderflow, ports_of
 from support.tools.scratch import scratch_directory
 from support.tools.servers import kafka_program
 

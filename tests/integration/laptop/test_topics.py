@@ -20,7 +20,7 @@ from orderflow_cli.servers.kafka import Kafka
 from orderflow_cli.servers.kafka_topics import ensure_topics
 from orderflow_cli.servers.ports import free_port
 from orderflow_model.topics import Topic
-from support.flow.front_door import FLOW, orderflow
+from support.flow.cli_process import FLOW, orderflow
 from support.tools.secure_kafka import SecureKafka
 
 ODD = {

@@ -14,8 +14,8 @@ from orderflow_cli.servers.postgres import Postgres
 from orderflow_model import environment
 from orderflow_model.names import topic_name
 from orderflow_runtime.postgres.queries import MAX_REDRIVES
+from support.flow.cli_process import orderflow
 from support.flow.fleet import Fleet, until
-from support.flow.front_door import orderflow
 from support.flow.oracles import judge, until_at_rest
 from support.flow.orders import Shop, open_fleet, shop_of
 

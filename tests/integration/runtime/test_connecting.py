@@ -173,6 +173,6 @@ async def test_what_the_uri_says_of_the_connection_is_done(database: str) -> Non
 
 async def test_a_store_says_what_is_wrong_and_what_to_do(database: str) -> None:
     """What `/readyz` of a service shows is that sentence, with the advice of its kind."""
-    store = PostgresStore(having(database, password="s3cret").render(), "tiny")  # noqa: S106 - a test's
+    store = PostgresStore(having(database, password="s3cret").render(), "sample")  # noqa: S106 - a test's
     with pytest.raises(StoreUnavailable, match=r"refuses the user or the password; .* run it again"):
         await store.start()

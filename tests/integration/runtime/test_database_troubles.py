@@ -10,7 +10,7 @@ import pytest
 from orderflow_runtime.process import Process
 from support.flow.fleet import until
 from support.runtime.real import Site
-from support.runtime.tiny import Put
+from support.runtime.sample_service import Put
 
 TABLES = ("effects", "inbox", "outbox", "offsets", "parked", "timers", "dead_letters")
 LOCKS = [
@@ -23,7 +23,7 @@ LOCKS = [
 @pytest.fixture
 async def admin(site: Site) -> AsyncIterator[asyncpg.Connection]:
     """The superuser's connection to the service's schema."""
-    connection = await asyncpg.connect(site.fleet.admin_url, server_settings={"search_path": "tiny"})
+    connection = await asyncpg.connect(site.fleet.admin_url, server_settings={"search_path": "sample"})
     yield connection
     await connection.close()
 
@@ -41,8 +41,8 @@ async def all_are_handled(site: Site, count: int) -> None:
     """Each event has its effect once, at its first attempt."""
     await site.until_effects(count)
     assert len(await site.effects()) == count
-    assert await site.fleet.fetch("SELECT 1 FROM tiny.dead_letters UNION ALL SELECT 1 FROM tiny.parked") == []
-    assert await site.fleet.fetch("SELECT what FROM tiny.journal") == []
+    assert await site.fleet.fetch("SELECT 1 FROM sample.dead_letters UNION ALL SELECT 1 FROM sample.parked") == []
+    assert await site.fleet.fetch("SELECT what FROM sample.journal") == []
 
 
 @pytest.mark.parametrize(("limit", "table"), LOCKS, ids=[f"{limit.split()[0]} {table}" for limit, table in LOCKS])
@@ -66,7 +66,7 @@ async def told(process: Process, words: str) -> None:
 
 async def test_a_right_that_is_missing_is_told_and_waited_for(site: Site, admin: asyncpg.Connection) -> None:
     """Events wait until it is granted again, and readiness says what is missing and what to do."""
-    role = (await site.fleet.fetch("SELECT rolname FROM pg_roles WHERE rolname LIKE '%_tiny'"))[-1]["rolname"]
+    role = (await site.fleet.fetch("SELECT rolname FROM pg_roles WHERE rolname LIKE '%_sample'"))[-1]["rolname"]
     async with site.running() as process:
         await site.send(Put(thing="k0", n=0))
         await site.until_effects(1)
@@ -95,7 +95,7 @@ async def test_what_an_event_itself_breaks_is_still_its_own_fault(site: Site, ad
     async with site.running() as process:
         await site.send(*(Put(thing=thing, n=n) for n, thing in enumerate(("good", "bad", "fine"))))
         await site.until_effects(2)
-        letters = "SELECT attempts FROM tiny.dead_letters"
+        letters = "SELECT attempts FROM sample.dead_letters"
         await until(lambda: _some(site, letters), "the bad one dies")
         assert process._worker.ready
     assert [row["attempts"] for row in await site.fleet.fetch(letters)] == [4]

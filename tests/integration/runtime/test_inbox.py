@@ -18,10 +18,10 @@ from orderflow_runtime.postgres.migrator import Task, migrate_service
 from orderflow_runtime.postgres.ownership import Role
 from orderflow_runtime.postgres.postgres_store import PostgresStore
 from support.runtime.real import Site
-from support.runtime.tiny import Put
+from support.runtime.sample_service import Put
 
 P = Partition("t.put", 0)
-EVENT = Envelope(str(uuid.uuid4()), "/t/tiny", "PUT", datetime.now(UTC))
+EVENT = Envelope(str(uuid.uuid4()), "/t/sample", "PUT", datetime.now(UTC))
 
 # what instances of the version before run
 BEFORE = """
@@ -42,7 +42,7 @@ async def store(site: Site) -> AsyncIterator[PostgresStore]:
 @pytest.fixture
 async def tables(site: Site) -> AsyncIterator[asyncpg.Connection]:
     """The superuser's connection to the service's schema."""
-    connection = await asyncpg.connect(site.fleet.admin_url, server_settings={"search_path": "tiny"})
+    connection = await asyncpg.connect(site.fleet.admin_url, server_settings={"search_path": "sample"})
     yield connection
     await connection.close()
 
@@ -108,7 +108,7 @@ async def before(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     with monkeypatch.context() as patch:
         patch.setattr(migrator, "_RUNTIME", tmp_path)
         await migrate(database)
-    connection = await asyncpg.connect(database, server_settings={"search_path": "tiny"})
+    connection = await asyncpg.connect(database, server_settings={"search_path": "sample"})
     yield connection
     await connection.close()
 
@@ -116,7 +116,7 @@ async def before(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 async def migrate(database: str) -> None:
     """Bring the schema of a service to what is there."""
     connection = await asyncpg.connect(database)
-    await migrate_service(connection, Task(Role(f"t{uuid.uuid4().hex[:8]}", "tiny", "secret"), None))
+    await migrate_service(connection, Task(Role(f"t{uuid.uuid4().hex[:8]}", "sample", "secret"), None))
     await connection.close()
 
 
@@ -132,7 +132,7 @@ async def test_an_upgrade_forgets_nothing(before: asyncpg.Connection, database: 
     await before.execute("SELECT rotate_inbox(1000)")
     await before.fetch(BEFORE, *columns(*events, replace(events[0], time=EVENT.time)))
     await migrate(database)
-    store = PostgresStore(database, "tiny")
+    store = PostgresStore(database, "sample")
     try:
         assert await take(store, *events) == frozenset()
         assert len(await take(store, EVENT)) == 1
@@ -147,7 +147,7 @@ async def test_instances_of_both_versions_share_an_inbox(before: asyncpg.Connect
     mine, yours = replace(EVENT, id=str(uuid.uuid4())), replace(EVENT, id=str(uuid.uuid4()))
     await before.fetch(BEFORE, *columns(EVENT))
     await migrate(database)
-    store = PostgresStore(database, "tiny")
+    store = PostgresStore(database, "sample")
     try:
         assert len(await before.fetch(BEFORE, *columns(EVENT, yours))) == 1
         assert await take(store, EVENT, yours, mine) == {inbox_row(mine).identity}

@@ -20,7 +20,7 @@ from support.flow.fleet import until
 from support.records.poison import Poisoner, Wire
 from support.runtime.real import Site
 from support.runtime.running import message
-from support.runtime.tiny import Pat, Put
+from support.runtime.sample_service import Pat, Put
 
 
 class Mute:
@@ -163,7 +163,7 @@ async def test_calls_and_timers_run_on_real_servers(site: Site) -> None:
     async with site.running():
         found = await site.until_effects(5)
     assert sorted(found) == ["PAT 2", "PUT 1", "outcome 1", "outcome 2", "timer 1"]
-    rows = "SELECT 1 FROM tiny.calls UNION ALL SELECT 1 FROM tiny.timers UNION ALL SELECT 1 FROM tiny.outbox"
+    rows = "SELECT 1 FROM sample.calls UNION ALL SELECT 1 FROM sample.timers UNION ALL SELECT 1 FROM sample.outbox"
     assert not await site.fleet.fetch(rows)
 
 
@@ -172,9 +172,9 @@ async def test_a_redrive_counts_once_on_postgres(site: Site) -> None:
     site.script.refuse["k", 0] = 100
     await site.send(Put(thing="k", n=0), event_id="one")
     async with site.running():
-        await until(lambda: site.fleet.fetch("SELECT 1 FROM tiny.dead_letters"), "it is dead")
+        await until(lambda: site.fleet.fetch("SELECT 1 FROM sample.dead_letters"), "it is dead")
         site.script.refuse.clear()
-        (row,) = await site.fleet.fetch("SELECT id::text FROM tiny.dead_letters")
+        (row,) = await site.fleet.fetch("SELECT id::text FROM sample.dead_letters")
         others = [("orderflow-redrive-of", b"4c0e2fd0-5f0e-4b8a-8a5e-9a51c6b2c1aa")]
         await site.send(Put(thing="k", n=0), event_id="two", extra=others)
         again = message(site.config, Put(thing="k", n=0), "one", extra=[("orderflow-redrive-of", row["id"].encode())])
@@ -205,7 +205,7 @@ async def test_a_cluster_that_does_not_answer_is_said_to_be_away() -> None:
 
 async def test_publishing_from_two_tasks_uses_one_producer(site: Site) -> None:
     """The worker's outbox and the relay publish side by side, also right after the producer was lost."""
-    log, made = KafkaLog(kafka_settings(site.settings("tiny"))), []
+    log, made = KafkaLog(kafka_settings(site.settings("sample"))), []
     new_producer = log._writer._connect
 
     async def count() -> Any:
@@ -232,7 +232,7 @@ async def test_a_broker_that_freezes_holds_up_neither_publishing_nor_closing(
     topic = f"{flow_name}.done"
     admin = AdminClient({"bootstrap.servers": private_kafka.bootstrap})
     await asyncio.to_thread(lambda: admin.create_topics([NewTopic(topic, 1)])[topic].result(30))
-    log = KafkaLog(KafkaSettings(private_kafka.bootstrap, flow_name, (topic,), instance="tiny-0"))
+    log = KafkaLog(KafkaSettings(private_kafka.bootstrap, flow_name, (topic,), instance="sample-0"))
 
     async def lost(_: Collection[Partition]) -> None:
         """Nothing is owed."""

@@ -12,9 +12,9 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from orderflow_cli.servers.kafka import Kafka
 from support.flow.fleet import until
-from support.runtime.real import Site, tiny_flow
+from support.runtime.real import Site, sample_flow
 from support.runtime.running import message
-from support.runtime.tiny import Keyed, Put
+from support.runtime.sample_service import Keyed, Put
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ async def own_site(
 ) -> AsyncIterator[Site]:
     """A site whose Kafka the test may stop and change."""
     (folder := scratch / flow_name).mkdir()
-    site = Site(tiny_flow(flow_name), private_kafka.bootstrap, database, folder)
+    site = Site(sample_flow(flow_name), private_kafka.bootstrap, database, folder)
     await site.fleet.prepare()
     yield site
     await site.close()

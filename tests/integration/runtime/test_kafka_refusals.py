@@ -21,7 +21,7 @@ from orderflow_runtime.kafka.kafka_log import KafkaLog, KafkaSettings
 from support.flow.fleet import until
 from support.records.poison import read_topic
 from support.runtime.real import Site
-from support.runtime.tiny import Pat, Put
+from support.runtime.sample_service import Pat, Put
 
 SETTING = "message.timestamp.before.max.ms"
 REFUSING, TAKING = {SETTING: "0"}, (SETTING, str(2**62))

@@ -14,11 +14,11 @@ from orderflow_runtime.kafka import reading
 from orderflow_runtime.kafka.kafka_log import KafkaLog
 from support.cluster.kafka_rights import Json, KafkaRights
 from support.flow.fleet import until
-from support.runtime.real import Site, tiny_flow
-from support.runtime.tiny import Pat, Put
+from support.runtime.real import Site, sample_flow
+from support.runtime.sample_service import Pat, Put
 from support.tools.secure_kafka import SecureKafka
 
-PASSWORD = "tiny-password"  # noqa: S105 - of a user that lives for one test
+PASSWORD = "sample-password"  # noqa: S105 - of a user that lives for one test
 
 
 class Entrusted(Site):
@@ -27,7 +27,7 @@ class Entrusted(Site):
     def __init__(self, flow: OrderFlow, kafka: SecureKafka, admin_url: str, folder: Path) -> None:
         super().__init__(flow, kafka.bootstrap, admin_url, folder)
         self._rights = KafkaRights(kafka.bootstrap)
-        self._user = service_user(flow, "tiny")
+        self._user = service_user(flow, "sample")
         self._rules: list[Json] = []
         self.put = self.config.subscribes[0].topic
         (authority := folder / "ca.pem").write_text(kafka.ca)
@@ -41,7 +41,7 @@ class Entrusted(Site):
 
     async def entrust(self, on_put: Sequence[str]) -> None:
         """Give the rights that the operator would give, but on the topic of PUT only these."""
-        access = service_acls(self.fleet.flow, self.fleet.flow.spec.service("tiny"))
+        access = service_acls(self.fleet.flow, self.fleet.flow.spec.service("sample"))
         given = {(one.type.value, one.name): [*map(str, one.operations)] for one in access}
         given["topic", self.put] = [*on_put]
         self._rules = [
@@ -65,7 +65,7 @@ async def entrusted(
 ) -> AsyncIterator[Entrusted]:
     """Topics and schemas on a broker that asks for rights."""
     (folder := scratch / flow_name).mkdir()
-    site = Entrusted(tiny_flow(flow_name), secure_kafka, database, folder)
+    site = Entrusted(sample_flow(flow_name), secure_kafka, database, folder)
     await site.fleet.prepare()
     yield site
     await site.withdraw()
@@ -130,7 +130,7 @@ async def test_a_service_that_is_not_let_in_ends_and_says_why(entrusted: Entrust
     """Its last line is what the pod leaves; the platform starts it again, with what its Secret holds by then."""
     await entrusted.entrust(("Read",))
     await entrusted.let_in_by("another-password")
-    name = entrusted.fleet.start("tiny")
+    name = entrusted.fleet.start("sample")
     process = entrusted.fleet.processes[name]
     await until(lambda: process.poll() is not None, "it ends", 90)
     assert process.poll() == 77

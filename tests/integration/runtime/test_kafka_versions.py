@@ -7,8 +7,8 @@ import pytest
 
 from orderflow_cli.servers.kafka import Kafka
 from support.flow.fleet import until
-from support.runtime.real import Site, tiny_flow
-from support.runtime.tiny import Put
+from support.runtime.real import Site, sample_flow
+from support.runtime.sample_service import Put
 from support.tools.scratch import scratch_directory
 from support.tools.servers import kafka_program
 
@@ -22,7 +22,7 @@ async def site(request: pytest.FixtureRequest, database: str, flow_name: str) ->
         broker = Kafka(folder / "kafka", kafka_program(request.param))
         broker.start()
         (home := Path(folder) / flow_name).mkdir()
-        site = Site(tiny_flow(flow_name), broker.bootstrap, database, home)
+        site = Site(sample_flow(flow_name), broker.bootstrap, database, home)
         await site.fleet.prepare()
         yield site
         await site.close()

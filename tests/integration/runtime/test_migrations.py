@@ -22,10 +22,10 @@ from orderflow_runtime.postgres.migrator import Task, carry_out, migrate
 from orderflow_runtime.postgres.ownership import Role
 from orderflow_runtime.postgres.postgres_store import PostgresStore
 from support.flow.fleet import PASSWORD
-from support.runtime.real import tiny_flow
+from support.runtime.real import sample_flow
 from support.tools.names import unique_name
 
-PASSWORDS = dict.fromkeys(("tiny", "source"), PASSWORD)
+PASSWORDS = dict.fromkeys(("sample", "source"), PASSWORD)
 
 
 @asynccontextmanager
@@ -59,13 +59,13 @@ def own_uri(admin: str, flow: str, service: str) -> str:
 async def test_a_second_flow_with_a_like_named_service_is_refused_whole(database: str) -> None:
     """It is told whose the schema is and the way round; nothing of it is made, not even its other services."""
     first, second = unique_name("f"), unique_name("f")
-    await carry_out(database, [task(first, "tiny", f"a/{first}")])
+    await carry_out(database, [task(first, "sample", f"a/{first}")])
     with pytest.raises(
-        OwnedElsewhereError, match=f"schema tiny belongs to flow a/{first}, not to b/{second}: .* database"
+        OwnedElsewhereError, match=f"schema sample belongs to flow a/{first}, not to b/{second}: .* database"
     ):
-        await carry_out(database, [task(second, "before", f"b/{second}"), task(second, "tiny", f"b/{second}")])
-    assert await made(database, second) == (set(), {"tiny"})
-    await carry_out(database, [task(first, "tiny", f"a/{first}")])
+        await carry_out(database, [task(second, "before", f"b/{second}"), task(second, "sample", f"b/{second}")])
+    assert await made(database, second) == (set(), {"sample"})
+    await carry_out(database, [task(first, "sample", f"a/{first}")])
 
 
 async def test_flows_of_one_name_in_two_namespaces_do_not_take_each_others_roles(postgres: Postgres) -> None:
@@ -74,13 +74,13 @@ async def test_flows_of_one_name_in_two_namespaces_do_not_take_each_others_roles
     for name in names:
         await create_database(postgres.admin_url(), name)
     one, other = map(postgres.admin_url, names)
-    await carry_out(one, [task(flow, "tiny", f"a/{flow}")])
+    await carry_out(one, [task(flow, "sample", f"a/{flow}")])
     with pytest.raises(
-        OwnedElsewhereError, match=f"role {flow}_tiny belongs to flow a/{flow}, not to b/{flow}: .* name"
+        OwnedElsewhereError, match=f"role {flow}_sample belongs to flow a/{flow}, not to b/{flow}: .* name"
     ):
-        await carry_out(other, [Task(Role(flow, "tiny", "another", f"b/{flow}"), None)])
+        await carry_out(other, [Task(Role(flow, "sample", "another", f"b/{flow}"), None)])
     assert (await made(other, flow))[1] == set()
-    async with connected(own_uri(one, flow, "tiny")):
+    async with connected(own_uri(one, flow, "sample")):
         pass
     for name in names:
         await drop_database(postgres.admin_url(), name)
@@ -89,48 +89,48 @@ async def test_flows_of_one_name_in_two_namespaces_do_not_take_each_others_roles
 async def test_what_was_made_before_there_were_owners_is_marked_for_its_own_flow(database: str) -> None:
     """A schema without a mark is the flow's whose role uses it, and no other's, even if that comes first."""
     first, second = unique_name("f"), unique_name("f")
-    await carry_out(database, [task(first, "tiny", None)])
-    with pytest.raises(OwnedElsewhereError, match=f"schema tiny belongs to flow of role {first}_tiny"):
-        await carry_out(database, [task(second, "tiny", f"b/{second}")])
-    await carry_out(database, [task(first, "tiny", f"a/{first}")])
+    await carry_out(database, [task(first, "sample", None)])
+    with pytest.raises(OwnedElsewhereError, match=f"schema sample belongs to flow of role {first}_sample"):
+        await carry_out(database, [task(second, "sample", f"b/{second}")])
+    await carry_out(database, [task(first, "sample", f"a/{first}")])
     with pytest.raises(OwnedElsewhereError, match=f"belongs to flow a/{first}"):
-        await carry_out(database, [task(second, "tiny", f"b/{second}")])
+        await carry_out(database, [task(second, "sample", f"b/{second}")])
 
 
 async def test_a_role_that_somebody_else_made_is_not_taken(database: str, flow_name: str) -> None:
     """Its password stays, and the sentence that refuses says how to give it to the flow."""
-    role = f"{flow_name}_tiny"
+    role = f"{flow_name}_sample"
     async with connected(database) as root:
         await root.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'theirs'")
         try:
             with pytest.raises(OwnedElsewhereError, match=f"role {role} is there, and nothing says") as refused:
-                await carry_out(database, [task(flow_name, "tiny", f"a/{flow_name}")])
+                await carry_out(database, [task(flow_name, "sample", f"a/{flow_name}")])
             assert (await made(database, flow_name))[1] == set()
             theirs = PostgresUri.parse(database).for_role(role, "theirs").render()
             async with connected(theirs):
                 pass
             await root.execute(str(refused.value).rpartition("this flow, ")[2].removesuffix(" makes it so"))
-            await carry_out(database, [task(flow_name, "tiny", f"a/{flow_name}")])
+            await carry_out(database, [task(flow_name, "sample", f"a/{flow_name}")])
         finally:
-            await root.execute(f"DROP SCHEMA IF EXISTS tiny CASCADE; DROP OWNED BY {role}; DROP ROLE {role}")
+            await root.execute(f"DROP SCHEMA IF EXISTS sample CASCADE; DROP OWNED BY {role}; DROP ROLE {role}")
 
 
 async def test_a_schema_with_somebodys_tables_is_not_taken(database: str, flow_name: str) -> None:
     """Nothing is made beside them; an empty one, which an admin may have prepared, is used."""
     async with connected(database) as root:
-        await root.execute("CREATE SCHEMA tiny; CREATE TABLE tiny.theirs (a int)")
-        with pytest.raises(OwnedElsewhereError, match="schema tiny is there, and nothing says"):
-            await carry_out(database, [task(flow_name, "tiny", f"a/{flow_name}")])
-        await root.execute("DROP TABLE tiny.theirs")
-        await carry_out(database, [task(flow_name, "tiny", f"a/{flow_name}")])
+        await root.execute("CREATE SCHEMA sample; CREATE TABLE sample.theirs (a int)")
+        with pytest.raises(OwnedElsewhereError, match="schema sample is there, and nothing says"):
+            await carry_out(database, [task(flow_name, "sample", f"a/{flow_name}")])
+        await root.execute("DROP TABLE sample.theirs")
+        await carry_out(database, [task(flow_name, "sample", f"a/{flow_name}")])
 
 
 async def test_a_flow_of_this_machine_is_its_own_at_a_second_start(database: str, flow_name: str) -> None:
     """The same flow migrates as often as it starts, and another that has its services does not."""
     for _ in range(2):
-        await migrate(database, tiny_flow(flow_name), PASSWORDS)
+        await migrate(database, sample_flow(flow_name), PASSWORDS)
     with pytest.raises(OwnedElsewhereError, match=f"belongs to flow {flow_name}, not to"):
-        await migrate(database, tiny_flow(unique_name("f")), PASSWORDS)
+        await migrate(database, sample_flow(unique_name("f")), PASSWORDS)
 
 
 @pytest.fixture(params=["owner", "grantee", "guest"])
@@ -160,15 +160,15 @@ async def hosted(request: pytest.FixtureRequest, postgres: Postgres) -> AsyncIte
 async def test_services_work_where_public_may_do_nothing(hosted: tuple[str, str], flow_name: str) -> None:
     """An admin who is no superuser makes all of it, twice; a service may connect and call its functions by name."""
     admin, right = hosted
-    todo = [task(flow_name, "tiny", f"a/{flow_name}")]
+    todo = [task(flow_name, "sample", f"a/{flow_name}")]
     if right == "guest":
-        with pytest.raises(NotGrantedError, match=f'has to run GRANT CONNECT ON DATABASE .* TO "{flow_name}_tiny"'):
+        with pytest.raises(NotGrantedError, match=f'has to run GRANT CONNECT ON DATABASE .* TO "{flow_name}_sample"'):
             await carry_out(admin, todo)
         assert await made(admin, flow_name) == (set(), set())
         return
     for _ in range(2):
         await carry_out(admin, todo)
-    store = PostgresStore(own_uri(admin, flow_name, "tiny"), "tiny")
+    store = PostgresStore(own_uri(admin, flow_name, "sample"), "sample")
     await store.start()
     await store.rotate_inbox(7)
     assert await store.acquire([Partition("t", 0)], "me")
@@ -181,7 +181,7 @@ async def test_a_file_that_postgres_refuses_is_named_with_its_line(database: str
     (tmp_path / "0002_bad.sql").write_text("CREATE TABLE c (d int);\n\nSELECT nothing FROM c;")
     flow = unique_name("f")
     with pytest.raises(MigrationRefusedError, match=r'0002_bad\.sql, line 3: column "nothing" does not exist'):
-        await carry_out(database, [task(flow, "tiny", f"a/{flow}", tmp_path)])
+        await carry_out(database, [task(flow, "sample", f"a/{flow}", tmp_path)])
     assert await made(database, flow) == (set(), set())
 
 

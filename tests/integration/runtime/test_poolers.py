@@ -14,8 +14,8 @@ from orderflow_runtime.postgres.migrator import migrate
 from orderflow_runtime.postgres.pooling import SharedSessionError
 from orderflow_runtime.postgres.postgres_store import PostgresStore
 from support.flow.fleet import PASSWORD, until
-from support.runtime.real import Site, tiny_flow
-from support.runtime.tiny import Put
+from support.runtime.real import Site, sample_flow
+from support.runtime.sample_service import Put
 from support.tools.pgbouncer import pooled
 
 WORDS = r"pooler in transaction mode.* of a pool in session mode .*pool_mode=session"
@@ -52,7 +52,7 @@ async def test_a_pool_of_transactions_is_refused_by_the_store(site: Site, mode: 
     """A service that would share its session says so and the way round, whichever server the pool takes next."""
     with pool(site, mode, server_round_robin=turn):
         store = site.store()
-        async with idle_servers(site.settings("tiny").env["ORDERFLOW_DATABASE_URL"], servers):
+        async with idle_servers(site.settings("sample").env["ORDERFLOW_DATABASE_URL"], servers):
             with pytest.raises(StoreUnavailable, match=WORDS):
                 await store.start()
             with pytest.raises(StoreUnavailable, match=WORDS):
@@ -65,7 +65,7 @@ async def test_a_pool_of_transactions_is_refused_by_the_store(site: Site, mode: 
 async def test_a_pool_of_transactions_is_seen_while_others_use_it(site: Site, size: str, turn: str) -> None:
     """Other clients of the same pool, who take its servers from under us, hide nothing."""
     with pool(site, "transaction", default_pool_size=size, server_round_robin=turn):
-        uri = site.settings("tiny").env["ORDERFLOW_DATABASE_URL"]
+        uri = site.settings("sample").env["ORDERFLOW_DATABASE_URL"]
 
         async def use(used: asyncio.Event) -> None:
             client = await asyncpg.connect(uri, statement_cache_size=0)
@@ -94,28 +94,28 @@ async def test_a_pool_of_transactions_is_refused_before_a_migration_changes_anyt
     database: str, flow_name: str
 ) -> None:
     """The migration says the same, and makes no role and no schema."""
-    flow = tiny_flow(flow_name)
+    flow = sample_flow(flow_name)
     with pooled(database, "transaction", {}) as through, pytest.raises(SharedSessionError, match=WORDS):
-        await migrate(through, flow, dict.fromkeys(("tiny", "source"), PASSWORD))
+        await migrate(through, flow, dict.fromkeys(("sample", "source"), PASSWORD))
     connection = await asyncpg.connect(database)
     assert not await connection.fetch("SELECT 1 FROM pg_roles WHERE rolname LIKE $1", f"{flow_name}%")
-    assert not await connection.fetch("SELECT 1 FROM pg_namespace WHERE nspname IN ('tiny', 'source')")
+    assert not await connection.fetch("SELECT 1 FROM pg_namespace WHERE nspname IN ('sample', 'source')")
     await connection.close()
 
 
 async def test_a_flow_works_through_a_pool_of_sessions(site: Site) -> None:
     """Migrated and run through the pool, a service's effects happen, and its sessions are set as without one."""
     with pool(site, "session") as through:
-        await migrate(through, site.fleet.flow, dict.fromkeys(("tiny", "source"), PASSWORD))
+        await migrate(through, site.fleet.flow, dict.fromkeys(("sample", "source"), PASSWORD))
         async with site.running():
             await site.send(*(Put(thing=f"k{number}", n=number) for number in range(20)))
             assert len(await site.until_effects(20)) == 20
         store = site.store()
         for _ in range(2):  # the second read comes from a connection that has been used
-            assert (await store.read("SELECT current_schema() AS s"))[0]["s"] == "tiny"
+            assert (await store.read("SELECT current_schema() AS s"))[0]["s"] == "sample"
         async with store.transaction() as tx:
             rows = await tx.fetch("SELECT current_schema() AS s, current_setting('enable_seqscan') AS scan")
-        assert [tuple(row.values()) for row in rows] == [("tiny", "off")]
+        assert [tuple(row.values()) for row in rows] == [("sample", "off")]
         await store.stop()
 
 

@@ -27,7 +27,7 @@ from orderflow_runtime.postgres.postgres_store import _SESSION, PostgresStore
 from orderflow_runtime.service import Received, Transaction, each
 from orderflow_runtime.tracing.trace_context import Trace
 from support.runtime.real import Site, role_connection
-from support.runtime.tiny import Pat, Put, leave, tiny_service
+from support.runtime.sample_service import Pat, Put, leave, sample_service
 
 P = Partition("t.put", 0)
 Q = Partition("t.put", 1)
@@ -54,7 +54,7 @@ Stores = tuple[PostgresStore, PostgresStore]
 @asynccontextmanager
 async def schema(site: Site) -> AsyncIterator[asyncpg.Connection]:
     """The superuser's connection to the service's schema."""
-    connection = await asyncpg.connect(site.fleet.admin_url, server_settings={"search_path": "tiny"})
+    connection = await asyncpg.connect(site.fleet.admin_url, server_settings={"search_path": "sample"})
     yield connection
     await connection.close()
 
@@ -179,7 +179,7 @@ async def test_a_deadlock_runs_the_batch_again_and_is_no_attempt(site: Site) -> 
     async with schema(site) as connection:
         await connection.execute("CREATE TABLE locked (id int PRIMARY KEY, n int)")
         await connection.execute("INSERT INTO locked VALUES (1, 0), (2, 0)")
-        await connection.execute(f"GRANT ALL ON locked TO {site.config.flow}_tiny")
+        await connection.execute(f"GRANT ALL ON locked TO {site.config.flow}_sample")
     first_taken, runs = asyncio.Event(), []
 
     async def cross(events: Sequence[Received[Any]], tx: Transaction) -> Iterable[Event]:
@@ -191,7 +191,7 @@ async def test_a_deadlock_runs_the_batch_again_and_is_no_attempt(site: Site) -> 
         await leave(tx, [(e.key, "crossed") for e in events])
         return []
 
-    service = tiny_service(site.script, site.outside, handlers={Put: cross, Pat: cross})
+    service = sample_service(site.script, site.outside, handlers={Put: cross, Pat: cross})
     async with site.running(service), schema(site) as connection:
         await site.send(Put(thing="k", n=0))
         await first_taken.wait()
@@ -219,11 +219,11 @@ async def test_a_serialization_failure_runs_the_batch_again(site: Site) -> None:
         return []
 
     handlers = {Put: each(fussy), Pat: each(fussy)}
-    async with site.running(tiny_service(site.script, site.outside, handlers=handlers)):
+    async with site.running(sample_service(site.script, site.outside, handlers=handlers)):
         await site.send(Put(thing="k", n=0))
         assert await site.until_effects(1) == ["done"]
     assert len(runs) == 4
-    assert not await site.fleet.fetch("SELECT 1 FROM tiny.parked UNION ALL SELECT 1 FROM tiny.dead_letters")
+    assert not await site.fleet.fetch("SELECT 1 FROM sample.parked UNION ALL SELECT 1 FROM sample.dead_letters")
 
 
 @pytest.mark.parametrize("statement", ["SELECT 1/0", "SELEC 1", "SELECT $1::int"])
@@ -238,10 +238,10 @@ async def test_a_failing_statement_is_undone_alone(site: Site, statement: str) -
 
     handlers = {Put: each(choosy), Pat: each(choosy)}
     await site.send(*(Put(thing=f"k{n}", n=n) for n in range(6)))
-    async with site.running(tiny_service(site.script, site.outside, handlers=handlers)):
+    async with site.running(sample_service(site.script, site.outside, handlers=handlers)):
         assert sorted(await site.until_effects(5)) == ["0", "1", "2", "4", "5"]
         await asyncio.sleep(0.5)
-    letters = await site.fleet.fetch("SELECT key, attempts FROM tiny.dead_letters")
+    letters = await site.fleet.fetch("SELECT key, attempts FROM sample.dead_letters")
     assert [tuple(row) for row in letters] == [("k3", 4)]
 
 
@@ -249,7 +249,7 @@ async def test_a_deferred_constraint_blames_its_event(site: Site) -> None:
     """What Postgres would find only at the commit is found at the event that broke it."""
     async with schema(site) as connection:
         await connection.execute("CREATE TABLE lonely (id text, UNIQUE (id) DEFERRABLE INITIALLY DEFERRED)")
-        await connection.execute(f"GRANT ALL ON lonely TO {site.config.flow}_tiny")
+        await connection.execute(f"GRANT ALL ON lonely TO {site.config.flow}_sample")
 
     async def insert(event: Received[Any], tx: Transaction) -> Iterable[Event]:
         await tx.execute("INSERT INTO lonely VALUES ($1)", "same" if event.event.n in (1, 4) else event.key)
@@ -258,11 +258,11 @@ async def test_a_deferred_constraint_blames_its_event(site: Site) -> None:
 
     handlers = {Put: each(insert), Pat: each(insert)}
     await site.send(*(Put(thing=f"k{n}", n=n) for n in range(6)))
-    async with site.running(tiny_service(site.script, site.outside, handlers=handlers)):
+    async with site.running(sample_service(site.script, site.outside, handlers=handlers)):
         assert len(await site.until_effects(5)) == 5
         await asyncio.sleep(0.5)
     assert len(await site.effects()) == 5
-    assert len(await site.fleet.fetch("SELECT 1 FROM tiny.dead_letters")) == 1
+    assert len(await site.fleet.fetch("SELECT 1 FROM sample.dead_letters")) == 1
 
 
 async def test_a_service_can_do_no_more_than_its_own_rows(site: Site) -> None:

@@ -9,7 +9,7 @@ from orderflow_runtime.postgres.lock_membership import SHARDS
 from orderflow_runtime.postgres.postgres_store import PostgresStore
 from support.flow.fleet import until
 from support.runtime.real import Site
-from support.runtime.tiny import source_service
+from support.runtime.sample_service import source_service
 
 
 async def do(site: Site, instance: str, key: str, n: int) -> None:

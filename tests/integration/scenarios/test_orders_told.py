@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from orderflow_shop.events import ShipmentCreated
+from support.flow.cli_process import orderflow
 from support.flow.fleet import Fleet, until
-from support.flow.front_door import orderflow
 from support.flow.orders import Shop, order, order_id_of
-from support.records import by_hand
+from support.records import raw_events
 
 HAPPY = (
     "ORDER_CREATED STOCK_RESERVED PAYMENT_PROCESSED INVENTORY_UPDATED SHIPMENT_CREATED ORDER_COMPLETED".split()  # noqa: SIM905 - one line
@@ -87,7 +87,7 @@ async def test_failed_attempts_waits_and_the_end_of_a_stray_event_are_told(shop:
     wanted = order()
     key = order_id_of(wanted)
     for tracking in ("FIRST", "SECOND"):
-        by_hand.send(shop.fleet, ShipmentCreated(order_id=key, tracking=tracking))
+        raw_events.send(shop.fleet, ShipmentCreated(order_id=key, tracking=tracking))
 
     async def dead() -> bool:
         query = 'SELECT count(*) AS n FROM "order".dead_letters WHERE key = $1'
@@ -109,7 +109,7 @@ async def test_an_event_that_comes_through_at_last_is_told(shop: Shop) -> None:
     """
     wanted = order()
     key = order_id_of(wanted)
-    by_hand.send(shop.fleet, ShipmentCreated(order_id=key, tracking="EARLY"))
+    raw_events.send(shop.fleet, ShipmentCreated(order_id=key, tracking="EARLY"))
 
     async def failed() -> bool:
         query = 'SELECT count(*) AS n FROM "order".journal WHERE key = $1'
@@ -140,12 +140,12 @@ async def test_an_unknown_order_is_refused_in_words(fleet: Fleet, tmp_path: Path
 
 async def test_nothing_of_a_person_is_told_of_a_poisoned_order(shop: Shop) -> None:
     """An order whose address is no address dies at both who take it in; neither reasons, journals nor logs quote it."""
-    created = by_hand.created()
+    created = raw_events.created()
     secrets = ("ursula at nowhere", "Ursula Unsaid", "Silent Street 3")
     value = created.model_dump(mode="json", by_alias=True)
     value["customer"] |= {"email": secrets[0], "name": secrets[1]}
     value["shipTo"]["street"] = secrets[2]
-    by_hand.send(shop.fleet, created, value=json.dumps(value).encode())
+    raw_events.send(shop.fleet, created, value=json.dumps(value).encode())
 
     async def reasons() -> list[str]:
         queries = [

@@ -15,7 +15,7 @@ from orderflow_model.topics import event_topic
 from support.flow.fleet import Fleet, until
 from support.flow.oracles import judge, unread, until_at_rest
 from support.flow.orders import SHOP, Shop, mixture, open_fleet
-from support.runtime import late
+from support.runtime import delayed_consumer
 
 CASES = [(service.name, event) for service in load_flow(SHOP).spec.services for event in service.subscribes]
 ORDERS = 40
@@ -29,7 +29,7 @@ def fleet(kafka: Kafka, postgres: Postgres, scratch: Path) -> Iterator[Fleet]:
         for service in fleet.flow.spec.services:
             file = _held(fleet, service.name)
             file.write_text("")
-            command = [sys.executable, str(Path(late.__file__)), service.name, str(file)]
+            command = [sys.executable, str(Path(delayed_consumer.__file__)), service.name, str(file)]
             names.append(fleet.start(service.name, command=command))
         asyncio.run(fleet.until_ready("provider", *names))
         yield fleet

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 from support.cluster.api import Api
 from support.cluster.controlplane import ControlPlane
-from support.cluster.stand import Stand
+from support.cluster.operator_env import OperatorEnv
 
 NAME = "author"
 _RBAC = "rbac.authorization.k8s.io"
@@ -17,9 +17,9 @@ _RULE = {
 
 
 @asynccontextmanager
-async def author_of(stand: Stand, plane: ControlPlane) -> AsyncIterator[Stand]:
-    """Give the stand as that person has it: the same words, with no more rights than that."""
-    api, namespace, rbac = stand.api, stand.namespace, f"{_RBAC}/v1"
+async def author_of(env: OperatorEnv, plane: ControlPlane) -> AsyncIterator[OperatorEnv]:
+    """Return the environment as that person has it: the same words, with no more rights than that."""
+    api, namespace, rbac = env.api, env.namespace, f"{_RBAC}/v1"
     await api.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": NAME}}, namespace)
     await api.apply({"apiVersion": rbac, "kind": "Role", "metadata": {"name": NAME}, "rules": [_RULE]}, namespace)
     binding = {
@@ -30,4 +30,4 @@ async def author_of(stand: Stand, plane: ControlPlane) -> AsyncIterator[Stand]:
     request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 86_400}}
     answer = await api.call("POST", f"/api/v1/namespaces/{namespace}/serviceaccounts/{NAME}/token", request)
     async with Api(plane.url, str(answer["status"]["token"])) as client:
-        yield Stand(client, namespace, stand.operator, plane)
+        yield OperatorEnv(client, namespace, env.operator, plane)

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from orderflow_cli.servers.kafka_jars import cache_directory
+from support.tools.build_lock import build_lock
 from support.tools.go_tools import module_folder
-from support.tools.once import alone
 from support.tools.python_tools import TOOLS, packaged_file
 
 STRIMZI = "1.2.0"
@@ -28,7 +28,7 @@ _PROMETHEUS = ("monitoring.coreos.com_podmonitors.yaml", "monitoring.coreos.com_
 def strimzi_crds() -> list[Path]:
     """The CRDs of Kafka, its node pools, topics and users (kafka.strimzi.io/v1); generated when they are not cached."""
     folder = cache_directory() / f"strimzi-crds-{STRIMZI}-{len(_STRIMZI_KINDS)}-kinds"
-    with alone(folder):
+    with build_lock(folder):
         if not folder.is_dir():
             with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
                 _generate(Path(scratch))

@@ -1,4 +1,4 @@
-"""The tiny service on real Kafka and Postgres, wired by `app.py` itself, in the test's own process or in others."""
+"""The sample service on real Kafka and Postgres, wired by `app.py` itself, in the test's own process or in others."""
 
 import asyncio
 import os
@@ -28,16 +28,16 @@ from orderflow_runtime.settings import Settings
 from support.flow.fleet import Fleet, until
 from support.records.poison import read_topic
 from support.runtime.running import message
-from support.runtime.tiny import Done, Keyed, Outside, Script, tiny_service
+from support.runtime.sample_service import Done, Keyed, Outside, Script, sample_service
 
 _TESTS = Path(__file__).parents[2]
 
 
-def tiny_flow(name: str, partitions: int = 3) -> OrderFlow:
-    """A flow of the tiny service, its publish-only sister, and nobody else."""
-    command = ["python", "-m", "support.runtime.tiny_main"]
+def sample_flow(name: str, partitions: int = 3) -> OrderFlow:
+    """A flow of the sample service, its publish-only sister, and nobody else."""
+    command = ["python", "-m", "support.runtime.sample_service_main"]
     services = [
-        {"name": "tiny", "image": "t", "command": command, "subscribes": ["PUT", "PAT"], "publishes": ["DONE"]},
+        {"name": "sample", "image": "t", "command": command, "subscribes": ["PUT", "PAT"], "publishes": ["DONE"]},
         {"name": "source", "image": "t", "command": command, "publishes": ["DONE"]},
     ]
     delivery = {"retries": 3, "delay": "10ms", "maxDelay": "50ms", "timeout": "5s"}
@@ -54,22 +54,22 @@ def tiny_flow(name: str, partitions: int = 3) -> OrderFlow:
 
 
 class Site:
-    """Topics and schemas of a tiny flow; `fleet` starts its services as processes, `running` one in this process."""
+    """Topics and schemas of a sample flow; `fleet` starts its services as processes, `running` one in this process."""
 
     def __init__(self, flow: OrderFlow, bootstrap: str, admin_url: str, folder: Path) -> None:
         self.fleet = Fleet(flow, bootstrap, admin_url, folder)
         self.fleet.extra_env["PYTHONPATH"] = os.pathsep.join([str(_TESTS), os.environ.get("PYTHONPATH", "")])
-        self.config: ServiceConfig = service_config(flow, "tiny")
+        self.config: ServiceConfig = service_config(flow, "sample")
         self.script = Script()
         self.outside = Outside()
-        self._sender = KafkaLog(kafka_settings(self.settings("tiny", "sender")))
+        self._sender = KafkaLog(kafka_settings(self.settings("sample", "sender")))
 
     def settings(self, service: str, instance: str = "i0") -> Settings:
         """Give what a process would read from its environment."""
         config = service_config(self.fleet.flow, service)
         return Settings(config, self.fleet.env(service, instance) | {environment.HTTP_PORT: str(free_port())})
 
-    def store(self, service: str = "tiny") -> PostgresStore:
+    def store(self, service: str = "sample") -> PostgresStore:
         """A store of its own connections, by the service's own role."""
         return PostgresStore(self.settings(service).env[environment.DATABASE_URL], service)
 
@@ -83,7 +83,7 @@ class Site:
         crash: bool = False,
     ) -> AsyncIterator[Process]:
         """Run a service here until the block ends: gracefully, or by a `crash`, which finishes nothing."""
-        service = service or tiny_service(self.script, self.outside)
+        service = service or sample_service(self.script, self.outside)
         settings, store = self.settings(service.name, instance), self.store(service.name)
         log = KafkaLog(kafka_settings(settings))
         consumer: Consumer = log if settings.config.subscribes else LockedShards(log, store)
@@ -108,7 +108,7 @@ class Site:
 
     async def effects(self, key: str | None = None) -> list[str]:
         """Give the effects, in order; of one key if given."""
-        rows = await self.fleet.fetch("SELECT what FROM tiny.effects WHERE key = $1 OR $1 IS NULL ORDER BY at", key)
+        rows = await self.fleet.fetch("SELECT what FROM sample.effects WHERE key = $1 OR $1 IS NULL ORDER BY at", key)
         return [row["what"] for row in rows]
 
     async def until_effects(self, count: int, key: str | None = None, seconds: float = 60) -> list[str]:
@@ -157,7 +157,7 @@ async def _end(task: "asyncio.Task[None]") -> None:
         await task
 
 
-async def role_connection(site: Site, service: str = "tiny") -> asyncpg.Connection:
+async def role_connection(site: Site, service: str = "sample") -> asyncpg.Connection:
     """Connect as the service does."""
     url: str = site.settings(service).env[environment.DATABASE_URL]
     return await asyncpg.connect(url, server_settings={"search_path": service})

@@ -1,4 +1,4 @@
-"""One or more instances of the tiny service over the memory ports, each a worker wired as `app.py` wires it."""
+"""One or more instances of the sample service over the memory ports, each a worker wired as `app.py` wires it."""
 
 import asyncio
 import itertools
@@ -31,7 +31,7 @@ from orderflow_runtime.tracing.span_queue import SpanQueue
 from orderflow_runtime.tracing.tracer import Tracer
 from orderflow_runtime.worker.batch_source import BatchSource
 from orderflow_runtime.worker.worker import Parts, Worker
-from support.runtime.tiny import EFFECT, Done, Keyed, Outside, Pat, Put, Script, tiny_config, tiny_service
+from support.runtime.sample_service import EFFECT, Done, Keyed, Outside, Pat, Put, Script, sample_config, sample_service
 
 _NUMBERS = itertools.count(1)
 
@@ -82,7 +82,7 @@ class Bench:
         now: Callable[[], float] = time.monotonic,
         spans: SpanQueue | None = None,
     ) -> None:
-        self.config = config or tiny_config()
+        self.config = config or sample_config()
         self.tracer = Tracer("t", self.config.tracing, spans)
         topics = {channel.topic: partitions for channel in (*self.config.subscribes, *self.config.publishes)}
         self.cluster = MemoryCluster(topics | {self.config.dead_letter_topic: 1})
@@ -101,13 +101,13 @@ class Bench:
         )
 
     def policy(self) -> HandlerPolicy:
-        """Give the tiny service's rules."""
+        """Give the sample service's rules."""
         topics: dict[type[Event], str] = {Done: self.config.publishes[0].topic}
         return HandlerPolicy(
             self.config.service,
             self.config.dead_letter_topic,
-            handler_table(tiny_service(self.script, self.outside)),
-            Publisher("/t/tiny", topics, self.clock, self.tracer),
+            handler_table(sample_service(self.script, self.outside)),
+            Publisher("/t/sample", topics, self.clock, self.tracer),
             RetryPolicy(self.config.delivery),
         )
 
@@ -117,7 +117,7 @@ class Bench:
         log = MemoryLog(self.cluster, self.config.group, topics, log_faults or self.faults)
         events: dict[str, type[Event]] = dict(zip(topics, (Put, Pat), strict=True))
         source = BatchSource(log, self.store, events)
-        service = tiny_service(self.script, self.outside)
+        service = sample_service(self.script, self.outside)
         metrics = Metrics(self.clock.now)
         outbound_calls = OutboundCalls(
             traced_calls(service.calls, self.tracer), self.store, policy.retry, source.wake, metrics.called

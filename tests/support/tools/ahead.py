@@ -1,6 +1,6 @@
 """Makes what tests compile or generate, ahead of them and beside others: `make programs`; `make test` begins with it.
 
-Whoever needs one of them meanwhile waits for it (once.py). What cannot be made is said by the tests that need it.
+Whoever needs one of them meanwhile waits for it (build_lock.py). What cannot be made is said by the tests that need it.
 """
 
 from contextlib import suppress
@@ -10,7 +10,7 @@ import pytest
 
 from support.cluster.crds import certificate_crds, keda_crds, prometheus_crds, strimzi_crds
 from support.cluster.helm import MAJORS, helm_program
-from support.cluster.judges import checkov, kube_score
+from support.cluster.manifest_linters import checkov, kube_score
 from support.records.prometheus import programs
 from support.tools.go_tools import control_plane_programs
 from support.tools.workflows import actionlint

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from orderflow_cli.servers.kafka_jars import cache_directory
-from support.tools.once import alone
+from support.tools.build_lock import build_lock
 from support.tools.python_tools import TOOLS, packaged_file
 
 KUBERNETES = "v1.36.3"
@@ -109,7 +109,7 @@ def _key(module: Path) -> str:
 
 def _compiled(what: str, folder: Path, build: Callable[[Path], None]) -> Path:
     """Give the folder; where it is not cached, have it built beside it, and put it there when all went well."""
-    with alone(folder):
+    with build_lock(folder):
         if not folder.is_dir():
             started = time.monotonic()
             _say(f"compiling {what} from Go modules, once …")

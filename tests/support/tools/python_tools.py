@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from orderflow_cli.servers.kafka_jars import cache_directory
-from support.tools.once import alone
+from support.tools.build_lock import build_lock
 
 TOOLS = Path(__file__).parents[2] / "tools"
 _UV = Path(sys.executable).with_name("uv")
@@ -20,7 +20,7 @@ def python_program(name: str) -> Path:
     lock = TOOLS / name / "requirements.lock"
     key = hashlib.sha256(lock.read_bytes() + sys.version.encode()).hexdigest()[:16]
     folder = cache_directory() / f"{name}-{key}"
-    with alone(folder):
+    with build_lock(folder):
         if not (folder / "complete").exists():
             _install(name, lock, folder)
     return folder / "bin" / name

@@ -17,7 +17,7 @@ from orderflow_cli.local.state import State, open_state
 from orderflow_cli.local.supervisor import Program
 from orderflow_model.flow import OrderFlow
 from orderflow_model.loading.load import load_flow
-from support.flow.front_door import FLOW
+from support.flow.cli_process import FLOW
 
 SHELL = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent/ada", "AWS_SECRET_ACCESS_KEY": "not for services"}
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from orderflow_cli.local.live_view import Arrow, Rates, Snapshot, show
 from orderflow_cli.local.scrape import Counts
 from orderflow_model.loading.load import load_flow
-from support.flow.front_door import FLOW
+from support.flow.cli_process import FLOW
 
 
 @pytest.fixture

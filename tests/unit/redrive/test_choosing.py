@@ -33,10 +33,10 @@ def test_conditions_compare_or_search() -> None:
 
 def test_only_events_that_are_not_looping_can_go_back() -> None:
     """Timers and outcomes of calls have no topic to go back to; the loop guard holds at its limit."""
-    assert letter(MAX_REDRIVES - 1).obstacle() is None
-    assert "limit" in str(letter(MAX_REDRIVES).obstacle())
-    assert "no event" in str(letter(kind="timer/deadline").obstacle())
-    assert "no event" in str(letter(kind="call/capture").obstacle())
+    assert letter(MAX_REDRIVES - 1).refusal_reason() is None
+    assert "limit" in str(letter(MAX_REDRIVES).refusal_reason())
+    assert "no event" in str(letter(kind="timer/deadline").refusal_reason())
+    assert "no event" in str(letter(kind="call/capture").refusal_reason())
 
 
 def test_an_exported_record_comes_back_as_it_was_repaired(tmp_path: Path) -> None:

@@ -28,25 +28,28 @@ from orderflow_runtime.settings import MisconfiguredError, Settings
 from orderflow_runtime.testing.memory_log import MemoryLog
 from support.flow.fleet import until
 from support.runtime.running import Bench
-from support.runtime.tiny import Put, Script, tiny_config, tiny_service
+from support.runtime.sample_service import Put, Script, sample_config, sample_service
 
 
 def settings(**changes: Any) -> Settings:
-    """What the tiny service is told."""
+    """What the sample service is told."""
     env = {environment.HTTP_PORT: str(free_port()), environment.KAFKA_BOOTSTRAP: "127.0.0.1:1"}
-    return Settings(tiny_config().model_copy(update=changes), env)
+    return Settings(sample_config().model_copy(update=changes), env)
 
 
 def test_a_matching_matrix_is_accepted() -> None:
     """Code and resource agree."""
-    check_matrix(tiny_service(Script()), tiny_config())
+    check_matrix(sample_service(Script()), sample_config())
 
 
 @pytest.mark.parametrize(
     ("change", "named"),
     [
         ({"subscribes": (Channel(event="PUT", topic="t"),)}, r"handles \['PAT'\]"),
-        ({"subscribes": (*tiny_config().subscribes, Channel(event="NEW", topic="t"))}, r"subscribes.*lists \['NEW'\]"),
+        (
+            {"subscribes": (*sample_config().subscribes, Channel(event="NEW", topic="t"))},
+            r"subscribes.*lists \['NEW'\]",
+        ),
         ({"publishes": ()}, r"publishes \['DONE'\]"),
         ({"publishes": (Channel(event="OTHER", topic="t"),)}, r"lists \['OTHER'\]"),
     ],
@@ -54,7 +57,7 @@ def test_a_matching_matrix_is_accepted() -> None:
 def test_a_matrix_that_differs_is_refused_by_name(change: dict[str, Any], named: str) -> None:
     """The message names what the code has and the resource lacks, or the other way round."""
     with pytest.raises(MisconfiguredError, match=named):
-        check_matrix(tiny_service(Script()), tiny_config().model_copy(update=change))
+        check_matrix(sample_service(Script()), sample_config().model_copy(update=change))
 
 
 def test_main_ends_with_its_own_code_when_configured_wrongly(
@@ -66,7 +69,7 @@ def test_main_ends_with_its_own_code_when_configured_wrongly(
 
     def says(words: str) -> None:
         with pytest.raises(SystemExit) as ended:
-            main(lambda _: tiny_service(Script()))
+            main(lambda _: sample_service(Script()))
         assert ended.value.code == EX_CONFIG
         assert words in capsys.readouterr().err
 
@@ -76,9 +79,9 @@ def test_main_ends_with_its_own_code_when_configured_wrongly(
     says("No such file")
     file.write_text("{}")
     says("Field required")
-    file.write_text(tiny_config().model_copy(update={"publishes": ()}).model_dump_json(by_alias=True))
+    file.write_text(sample_config().model_copy(update={"publishes": ()}).model_dump_json(by_alias=True))
     says("publishes ['DONE']")
-    file.write_text(tiny_config().model_dump_json(by_alias=True))
+    file.write_text(sample_config().model_dump_json(by_alias=True))
     monkeypatch.delenv(environment.DATABASE_URL, raising=False)
     says(f"{environment.DATABASE_URL} is not set")
     monkeypatch.setenv(environment.DATABASE_URL, "postgresql://localhost/x?channel_binding=require")
@@ -91,7 +94,7 @@ def test_main_ends_with_its_own_code_when_configured_wrongly(
 def test_main_runs_what_it_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A service without subscriptions gets its membership from locks; the store is closed at the end."""
     file, seen = tmp_path / "service.json", []
-    config = tiny_config().model_copy(update={"subscribes": ()})
+    config = sample_config().model_copy(update={"subscribes": ()})
     file.write_text(config.model_dump_json(by_alias=True))
     for name, value in {
         environment.CONFIG: str(file),
@@ -105,16 +108,16 @@ def test_main_runs_what_it_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(app, "run", note)
     monkeypatch.setattr(app.logs, "set_up", lambda *_: None)
-    main(lambda _: replace(tiny_service(Script()), handlers={}))
-    assert seen == [("tiny", "LockedShards", "KafkaLog", "PostgresStore", "Clock")]
+    main(lambda _: replace(sample_service(Script()), handlers={}))
+    assert seen == [("sample", "LockedShards", "KafkaLog", "PostgresStore", "Clock")]
 
 
 class Started:
-    """The tiny service run by `app.run` over the memory ports, ended by a signal."""
+    """The sample service run by `app.run` over the memory ports, ended by a signal."""
 
     def __init__(self, bench: Bench, told: Settings, **parts: Any) -> None:
         self.port = told.env[environment.HTTP_PORT]
-        service = tiny_service(bench.script, bench.outside, **parts)
+        service = sample_service(bench.script, bench.outside, **parts)
         topics = [channel.topic for channel in told.config.subscribes]
         log = MemoryLog(bench.cluster, "g", topics, bench.faults)
         self.task = asyncio.create_task(run(service, told, log, log, bench.store, Clock()))
@@ -254,7 +257,7 @@ async def test_a_part_that_fails_ends_the_whole_process() -> None:
 
 
 def told_http(**seconds: int) -> Settings:
-    """What the tiny service is told, with seconds of its HTTP server."""
+    """What the sample service is told, with seconds of its HTTP server."""
     told = settings()
     names = {"keep_alive": environment.HTTP_KEEP_ALIVE, "drain": environment.HTTP_DRAIN}
     return replace(told, env=told.env | {names[name]: str(value) for name, value in seconds.items()})

@@ -11,7 +11,7 @@ from orderflow_runtime.core.store import Lease
 from orderflow_runtime.dispatch.outbound_calls import OutboundCalls
 from orderflow_runtime.worker.batch_source import BatchSource
 from support.runtime.running import Bench, message
-from support.runtime.tiny import Put
+from support.runtime.sample_service import Put
 
 ID, OTHER = uuid.UUID(int=1), uuid.UUID(int=2)
 

@@ -7,7 +7,7 @@ import pytest
 from orderflow_runtime.core.store import StoreUnavailable
 from orderflow_runtime.dispatch.dead_letters import ATTEMPTS
 from support.runtime.running import Bench
-from support.runtime.tiny import Put, tiny_config
+from support.runtime.sample_service import Put, sample_config
 
 
 def called(bench: Bench, n: int = 1) -> None:
@@ -29,7 +29,7 @@ async def test_a_call_is_performed_once_and_its_outcome_handled_once() -> None:
 
 async def test_a_call_is_not_made_when_its_batch_rolls_back() -> None:
     """What the handler intended in a transaction that did not commit is not done."""
-    bench = Bench(tiny_config(retries=0))
+    bench = Bench(sample_config(retries=0))
     bench.send(Put(thing="k", n=1, do=("call",)))
     bench.faults.add("close", StoreUnavailable("gone"))
     seen: list[int] = []
@@ -64,7 +64,7 @@ async def test_a_call_that_surely_never_arrived_is_performed() -> None:
 
 async def test_an_unknown_outcome_is_asked_for_until_it_is_known() -> None:
     """Far beyond an event's retries a call without outcome is neither given up nor assumed."""
-    bench = Bench(tiny_config(retries=1))
+    bench = Bench(sample_config(retries=1))
     bench.outside.answers = ["lost"] + ["cannot tell"] * 12
     called(bench)
     async with bench.running():
@@ -95,7 +95,7 @@ async def test_any_error_of_a_port_is_an_unknown_outcome(fault: Exception) -> No
 
 async def test_a_port_that_hangs_is_asked_after_its_time_out() -> None:
     """A call that does not come back within the time-out has an unknown outcome."""
-    bench = Bench(tiny_config(timeout_ms=100))
+    bench = Bench(sample_config(timeout_ms=100))
     perform, hung = bench.outside.perform, []
 
     async def hang_first(request: dict[str, object], idempotency_key: str) -> dict[str, object]:
@@ -114,7 +114,7 @@ async def test_a_port_that_hangs_is_asked_after_its_time_out() -> None:
 
 async def test_attempts_of_a_call_are_stored_and_survive_postgres_being_away() -> None:
     """Every attempt without outcome is noted, and one that cannot be noted stops nothing."""
-    bench = Bench(tiny_config(delay_ms=20, max_delay_ms=20))
+    bench = Bench(sample_config(delay_ms=20, max_delay_ms=20))
     bench.outside.answers = ["never arrived", "cannot tell", "cannot tell"]
     bench.faults.add("note", None, StoreUnavailable("away"))
     noted: list[int] = []
@@ -144,7 +144,7 @@ async def test_an_instance_that_dies_after_the_call_leaves_it_to_be_asked_for() 
 
 async def test_an_outcome_whose_handler_fails_is_retried_and_given_up_like_an_event() -> None:
     """The call is not made again for it; after its last attempt its request and result are in the dead letters."""
-    bench = Bench(tiny_config(retries=1))
+    bench = Bench(sample_config(retries=1))
     bench.script.refuse["k", -2] = 100
     called(bench)
     async with bench.running():
@@ -157,7 +157,7 @@ async def test_an_outcome_whose_handler_fails_is_retried_and_given_up_like_an_ev
 
 async def test_a_slow_outside_stops_the_intake_of_events() -> None:
     """With too many calls under way no more records are fetched until outcomes come."""
-    bench = Bench(tiny_config(timeout_ms=60_000), partitions=1)
+    bench = Bench(sample_config(timeout_ms=60_000), partitions=1)
     gate = asyncio.Event()
     perform = bench.outside.perform
 

@@ -5,12 +5,12 @@ import pytest
 from orderflow_contracts.envelope import Header
 from orderflow_runtime.dispatch import dead_letters
 from support.runtime.running import Bench
-from support.runtime.tiny import Put, Refused, tiny_config
+from support.runtime.sample_service import Put, Refused, sample_config
 
 
 async def test_an_event_given_up_keeps_its_bytes_and_says_where_it_was_and_why() -> None:
     """A dead letter has the original's key, value and headers, and reason, attempts, topic, partition and offset."""
-    bench = Bench(tiny_config(retries=2))
+    bench = Bench(sample_config(retries=2))
     bench.script.refuse["k", 1] = 100
     record = bench.send(Put(thing="k", n=1), event_id="one", extra=[("mine", b"\x00\xff"), ("null", None)])
     async with bench.running():
@@ -73,7 +73,7 @@ async def test_null_header_values_do_no_harm() -> None:
 
 async def test_a_reason_of_any_text_can_be_written() -> None:
     """What a handler says of its failure cannot spoil the batch, be it NUL or half a character."""
-    bench = Bench(tiny_config(retries=1))
+    bench = Bench(sample_config(retries=1))
 
     async def fail() -> None:
         raise Refused("\x00 \ud800 " + "x" * 10_000)

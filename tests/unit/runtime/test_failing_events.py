@@ -8,12 +8,12 @@ import pytest
 from orderflow_runtime.core.store import Conflict, StoreUnavailable
 from orderflow_runtime.dispatch.dead_letters import ATTEMPTS
 from support.runtime.running import Bench
-from support.runtime.tiny import Pat, Put, Refused, tiny_config
+from support.runtime.sample_service import Pat, Put, Refused, sample_config
 
 
 async def test_a_batch_is_split_until_the_culprit_stands_alone() -> None:
     """Of 64 events in one batch the one that fails is parked; the others commit with it, in few handler calls."""
-    bench = Bench(tiny_config(delay_ms=60_000, max_delay_ms=60_000), partitions=1)
+    bench = Bench(sample_config(delay_ms=60_000, max_delay_ms=60_000), partitions=1)
     for n in range(64):
         bench.send(Put(thing=f"k{n}", n=n))
     bench.script.refuse["k37", 37] = 100
@@ -27,7 +27,7 @@ async def test_a_batch_is_split_until_the_culprit_stands_alone() -> None:
 
 async def test_several_culprits_are_found_in_one_transaction() -> None:
     """Every event that fails is parked, wherever they stand, and all others commit."""
-    bench = Bench(tiny_config(delay_ms=60_000, max_delay_ms=60_000), partitions=1)
+    bench = Bench(sample_config(delay_ms=60_000, max_delay_ms=60_000), partitions=1)
     culprits = {0, 1, 7, 30, 31}
     for n in range(32):
         bench.send(Put(thing=f"k{n}", n=n))
@@ -39,7 +39,7 @@ async def test_several_culprits_are_found_in_one_transaction() -> None:
 
 async def test_later_events_of_a_parked_key_wait_in_order_while_others_go_on() -> None:
     """A key whose event is parked loses no order, and no other key waits for it."""
-    bench = Bench(tiny_config(delay_ms=80, max_delay_ms=80), partitions=1)
+    bench = Bench(sample_config(delay_ms=80, max_delay_ms=80), partitions=1)
     bench.script.refuse["k", 0] = 4
     for n in range(5):
         bench.send(Put(thing="k", n=n))
@@ -57,7 +57,7 @@ async def test_later_events_of_a_parked_key_wait_in_order_while_others_go_on() -
 
 async def test_what_a_failing_event_began_is_undone() -> None:
     """Timers and calls of an event whose handler fails are taken back with its statements."""
-    bench = Bench(tiny_config(retries=0), partitions=1)
+    bench = Bench(sample_config(retries=0), partitions=1)
     bench.script.refuse["k", 0] = 100
     bench.send(Put(thing="k", n=0, do=("call", "set 0.001")))
     bench.send(Put(thing="other", n=1))
@@ -70,7 +70,7 @@ async def test_what_a_failing_event_began_is_undone() -> None:
 
 async def test_followers_go_on_when_the_first_is_given_up() -> None:
     """Once an event is in the dead letters, those that waited behind it are handled."""
-    bench = Bench(tiny_config(retries=1), partitions=1)
+    bench = Bench(sample_config(retries=1), partitions=1)
     bench.script.refuse["k", 0] = 100
     for n in range(4):
         bench.send(Put(thing="k", n=n))
@@ -83,7 +83,7 @@ async def test_followers_go_on_when_the_first_is_given_up() -> None:
 @pytest.mark.parametrize("retries", [0, 1, 3])
 async def test_an_event_is_tried_once_and_so_often_again(retries: int) -> None:
     """With N retries an event has N + 1 attempts; each runs its handler under a savepoint of its own."""
-    bench = Bench(tiny_config(retries=retries))
+    bench = Bench(sample_config(retries=retries))
     bench.script.refuse["k", 0] = 100
     bench.send(Put(thing="k", n=0))
     async with bench.running():
@@ -95,7 +95,7 @@ async def test_an_event_is_tried_once_and_so_often_again(retries: int) -> None:
 async def test_crashes_neither_add_nor_forget_attempts() -> None:
     """An instance that dies between attempts, or in the middle of one, leaves the count as it was."""
     time = [0.0]  # stands still, so that nothing is due again before we look
-    bench = Bench(tiny_config(retries=4), now=lambda: time[0])
+    bench = Bench(sample_config(retries=4), now=lambda: time[0])
     bench.script.refuse["k", 0] = 1_000
     bench.send(Put(thing="k", n=0))
     for attempt in range(1, 5):
@@ -127,7 +127,7 @@ def attempts(bench: Bench) -> int:
 
 async def test_a_rebalance_does_not_count_as_an_attempt() -> None:
     """A parked event that moves to another instance is tried as often as if it had stayed."""
-    bench = Bench(tiny_config(retries=6, delay_ms=20, max_delay_ms=20))
+    bench = Bench(sample_config(retries=6, delay_ms=20, max_delay_ms=20))
     bench.script.refuse["k", 0] = 1_000
     bench.send(Put(thing="k", n=0))
     async with bench.running():
@@ -142,7 +142,7 @@ async def test_a_rebalance_does_not_count_as_an_attempt() -> None:
 
 async def test_deadlocks_run_the_batch_again_and_are_no_attempt() -> None:
     """However many conflicts Postgres reports, the event is handled once and nothing is parked."""
-    bench = Bench(tiny_config(retries=0))
+    bench = Bench(sample_config(retries=0))
     bench.faults.add("close", *[Conflict("deadlock detected")] * 7)
     bench.send(Put(thing="k", n=0))
     async with bench.running():
@@ -153,7 +153,7 @@ async def test_deadlocks_run_the_batch_again_and_are_no_attempt() -> None:
 
 async def test_endless_conflicts_take_everything_anew() -> None:
     """A batch that conflicts too often is given up, its leases are taken anew, and it is handled in the end."""
-    bench = Bench(tiny_config(retries=0))
+    bench = Bench(sample_config(retries=0))
     bench.faults.add("begin", *[Conflict("could not serialize access")] * 25)
     bench.send(Put(thing="k", n=0))
     async with bench.running():
@@ -164,7 +164,7 @@ async def test_endless_conflicts_take_everything_anew() -> None:
 
 async def test_a_handler_that_hangs_is_an_attempt() -> None:
     """A handler that does not come back within its time-out has failed like any other."""
-    bench = Bench(tiny_config(retries=0, timeout_ms=100), partitions=1)
+    bench = Bench(sample_config(retries=0, timeout_ms=100), partitions=1)
 
     async def hang() -> None:
         await asyncio.sleep(60)
@@ -178,7 +178,7 @@ async def test_a_handler_that_hangs_is_an_attempt() -> None:
 
 async def test_a_blocking_service_keeps_the_key_for_as_long_as_it_takes() -> None:
     """With onExhausted: Block nothing goes to the dead letters, and order is kept until the event is taken."""
-    bench = Bench(tiny_config(retries=1, on_exhausted="Block"), partitions=1)
+    bench = Bench(sample_config(retries=1, on_exhausted="Block"), partitions=1)
     bench.script.refuse["k", 0] = 10
     for n in range(3):
         bench.send(Put(thing="k", n=n))
@@ -190,7 +190,7 @@ async def test_a_blocking_service_keeps_the_key_for_as_long_as_it_takes() -> Non
 
 async def test_a_key_parked_by_one_topic_holds_up_its_events_of_another() -> None:
     """What a service hears of a key waits behind what it could not take of that key, whatever the topic."""
-    bench = Bench(tiny_config(delay_ms=100, max_delay_ms=100), partitions=1)
+    bench = Bench(sample_config(delay_ms=100, max_delay_ms=100), partitions=1)
     bench.script.refuse["k", 0] = 2
     bench.send(Put(thing="k", n=0))
     async with bench.running():
@@ -218,7 +218,7 @@ async def test_a_failure_outside_handlers_ends_the_process() -> None:
 
 async def test_a_parked_event_that_this_version_cannot_read_is_given_up() -> None:
     """After a change of code a parked event may be unreadable: it becomes a letter, and its key goes on."""
-    bench = Bench(tiny_config(delay_ms=60_000, max_delay_ms=60_000), partitions=1)
+    bench = Bench(sample_config(delay_ms=60_000, max_delay_ms=60_000), partitions=1)
     bench.script.refuse["k", 0] = 2
     bench.send(Put(thing="k", n=0))
     async with bench.running():

@@ -12,14 +12,14 @@ import pytest
 
 from orderflow_runtime import Event, Received, Service, Transaction
 from orderflow_runtime.testing import Faults, Harness, LogUnavailable, NotSettledError, StoreUnavailable
-from support.runtime.tiny import EFFECT, Done, Outside, Put, Script, source_service, tiny_service
+from support.runtime.sample_service import EFFECT, Done, Outside, Put, Script, sample_service, source_service
 from support.tools.pages import code_blocks
 
 LOOKED_UP = "SELECT what FROM effects WHERE key = ANY($1::text[])"
 
 
 def effects(harness: Harness) -> list[str]:
-    """Give the tiny service's effects, in order."""
+    """Give the sample service's effects, in order."""
     return [what for query, args in harness.statements if query == EFFECT for what in args[1]]
 
 
@@ -43,7 +43,7 @@ async def test_the_page_tests_its_service_in_ten_lines() -> None:
 async def test_what_follows_from_an_event_has_happened_when_it_is_settled() -> None:
     """Handlers, calls and their outcomes, publishing: all of it, in order by key, and nothing twice."""
     outside = Outside(answers=["lost"])
-    async with Harness(tiny_service(Script(), outside)) as harness:
+    async with Harness(sample_service(Script(), outside)) as harness:
         for n in range(20):
             harness.send(Put(thing=f"k{n % 3}", n=n, do=("call",) if n == 7 else ()))
         await harness.settle()
@@ -56,7 +56,7 @@ async def test_what_follows_from_an_event_has_happened_when_it_is_settled() -> N
 
 async def test_an_event_sent_again_under_its_id_is_a_repeat() -> None:
     """The id decides: the same event under another id is another event."""
-    async with Harness(tiny_service(Script())) as harness:
+    async with Harness(sample_service(Script())) as harness:
         first = harness.send(Put(thing="k", n=1))
         harness.send(Put(thing="k", n=1), first)
         await harness.settle()
@@ -69,7 +69,7 @@ async def test_an_event_sent_again_under_its_id_is_a_repeat() -> None:
 async def test_an_event_that_always_fails_is_a_dead_letter_when_it_is_settled() -> None:
     """It is tried as often as the resource's default says, at once, and told with its reason."""
     script = Script(refuse={("k", 1): 99})
-    async with Harness(tiny_service(script)) as harness:
+    async with Harness(sample_service(script)) as harness:
         harness.send(Put(thing="k", n=1))
         await harness.settle()
         (letter,) = harness.dead_letters
@@ -80,7 +80,7 @@ async def test_an_event_that_always_fails_is_a_dead_letter_when_it_is_settled() 
 
 async def test_a_timer_fires_when_the_time_is_moved_and_not_before() -> None:
     """A year passes at once; without it nothing is due, and the service is settled."""
-    async with Harness(tiny_service(Script())) as harness:
+    async with Harness(sample_service(Script())) as harness:
         harness.send(Put(thing="k", n=1, do=("set 31536000",)))
         await harness.settle()
         assert effects(harness) == ["PUT 1"]
@@ -89,7 +89,7 @@ async def test_a_timer_fires_when_the_time_is_moved_and_not_before() -> None:
         assert effects(harness) == ["PUT 1", "timer 1"]
 
 
-@pytest.mark.parametrize("make", [tiny_service, source_service], ids=["with subscriptions", "without"])
+@pytest.mark.parametrize("make", [sample_service, source_service], ids=["with subscriptions", "without"])
 async def test_commands_are_committed_and_published(make: Any) -> None:
     """A command is answered after its commit; what it published is there when it is settled."""
     async with Harness(make(Script())) as harness:
@@ -102,7 +102,7 @@ async def test_commands_are_committed_and_published(make: Any) -> None:
 @pytest.mark.parametrize("step", ["begin", "open", "close", "commit", "committed", "acquire", "backlog", "due"])
 async def test_what_postgres_does_changes_no_effect(step: Any) -> None:
     """Wherever it fails, the effects happen once, as in production."""
-    async with Harness(tiny_service(Script())) as harness:
+    async with Harness(sample_service(Script())) as harness:
         harness.faults.add(step, StoreUnavailable("away"), None, StoreUnavailable("away"))
         harness.send(Put(thing="k", n=1))
         harness.send(Put(thing="k", n=2))
@@ -114,7 +114,7 @@ async def test_what_postgres_does_changes_no_effect(step: Any) -> None:
 @pytest.mark.parametrize("step", ["start", "resume", "fetch", "publish", "published"])
 async def test_what_kafka_does_changes_no_effect(step: Any) -> None:
     """Wherever it fails, what is published counts once."""
-    async with Harness(tiny_service(Script())) as harness:
+    async with Harness(sample_service(Script())) as harness:
         harness.faults.add(step, LogUnavailable("away"))
         harness.send(Put(thing="k", n=1))
         await harness.settle()
@@ -131,7 +131,7 @@ async def test_a_query_finds_what_was_laid_out_for_it() -> None:
         found.extend(await tx.fetch("SELECT 1"))
         return []
 
-    async with Harness(tiny_service(Script(), handlers={Put: look})) as harness:
+    async with Harness(sample_service(Script(), handlers={Put: look})) as harness:
         harness.store.rows[LOOKED_UP] = [{"what": "PUT 0"}]
         harness.send(Put(thing="k", n=1))
         await harness.settle()
@@ -142,7 +142,7 @@ async def test_a_query_finds_what_was_laid_out_for_it() -> None:
 async def test_what_is_not_settled_in_time_is_told() -> None:
     """The message counts what is left, so that one sees what hangs."""
     outside = Outside(answers=["never arrived"] * 10_000)
-    async with Harness(tiny_service(Script(), outside)) as harness:
+    async with Harness(sample_service(Script(), outside)) as harness:
         harness.cluster.refused["test.done"] = "nobody may write there"
         harness.send(Put(thing="k", n=1, do=("call",)))
         with pytest.raises(NotSettledError, match="1 calls without an outcome, 1 batches to publish"):
@@ -151,7 +151,7 @@ async def test_what_is_not_settled_in_time_is_told() -> None:
 
 async def test_a_mistake_in_a_test_is_named() -> None:
     """What the service does not handle, publish or take, and a step that there is not, are refused by name."""
-    only = Service(name="only", handlers={Put: tiny_service(Script()).handlers[Put]})
+    only = Service(name="only", handlers={Put: sample_service(Script()).handlers[Put]})
     async with Harness(only) as harness:
         with pytest.raises(LookupError, match="service only does not handle DONE"):
             harness.send(Done(thing="k"))
@@ -170,7 +170,7 @@ async def test_a_service_is_closed_with_its_harness() -> None:
     async def close() -> None:
         closed.append(1)
 
-    async with Harness(tiny_service(Script(), close=close)) as harness:
+    async with Harness(sample_service(Script(), close=close)) as harness:
         harness.send(Put(thing="k", n=1))
         await harness.settle()
     assert closed == [1]

@@ -16,7 +16,7 @@ from orderflow_runtime.dispatch.outbox_relay import Relay
 from orderflow_runtime.service import EventTooLargeError, Reply, UnavailableError
 from orderflow_runtime.testing.memory_log import MemoryLog
 from support.runtime.running import Bench
-from support.runtime.tiny import Done, Refused, tiny_service
+from support.runtime.sample_service import Done, Refused, sample_service
 
 SHARDS = 3
 
@@ -29,8 +29,8 @@ async def intake(bench: Bench, relayed: Iterable[int] = range(SHARDS), **command
     owned = [Partition("first", number) for number in relayed]
     relay = Relay(bench.publications(log), bench.store, lambda: owned)
     topics: dict[type[Event], str] = {Done: bench.config.publishes[0].topic}
-    handlers = tiny_service(bench.script).commands | commands
-    publisher = Publisher("/t/tiny", topics, bench.clock)
+    handlers = sample_service(bench.script).commands | commands
+    publisher = Publisher("/t/sample", topics, bench.clock)
     taking = CommandBus(handlers, bench.store, publisher, "first", SHARDS, relay.wake, lambda _: None)
     tasks = [asyncio.create_task(taking.run()), asyncio.create_task(relay.run())]
     yield taking

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from orderflow_runtime.event_ids import id_range, new_event_id
 from support.runtime.running import Bench
-from support.runtime.tiny import Put
+from support.runtime.sample_service import Put
 
 
 @given(st.text(max_size=256), st.text(max_size=256))

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 from support.runtime.running import Bench
-from support.runtime.tiny import Put
+from support.runtime.sample_service import Put
 
 _PROGRAM = """
 import logging

@@ -22,7 +22,7 @@ from orderflow_runtime.observability.saga_durations import SagaDurations
 from orderflow_runtime.service import Measure
 from orderflow_runtime.tracing.trace_context import Trace
 from support.runtime.running import Bench
-from support.runtime.tiny import Done, Put
+from support.runtime.sample_service import Done, Put
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"

@@ -16,7 +16,7 @@ from orderflow_runtime.observability.metrics import Metrics
 from orderflow_runtime.service import Measure
 from orderflow_runtime.settings import Settings
 from orderflow_shipping.__main__ import build as shipping
-from support.runtime.tiny import Outside, tiny_config
+from support.runtime.sample_service import Outside, sample_config
 
 PAGE = Path(__file__).parents[3] / "docs" / "metrics.md"
 ROW = re.compile(r"^\| `(orderflow_\w+)` \| (\w+) \|([\w, ]*)\|", re.MULTILINE)
@@ -31,7 +31,7 @@ def test_the_page_lists_what_there_is() -> None:
         for name, kind, labels in ROW.findall(PAGE.read_text())
     }
     metrics = Metrics(lambda: datetime.now(UTC), (), [ObjectiveConfig(name="o", within_ms=1)])
-    settings = Settings(tiny_config(), {})
+    settings = Settings(sample_config(), {})
     measures = (
         *BOOKKEEPING,
         *MEASURES,

@@ -13,7 +13,7 @@ from orderflow_runtime.core.event_log import LogUnavailable
 from orderflow_runtime.core.store import Conflict, StoreUnavailable
 from orderflow_runtime.testing.faults import Faults
 from support.runtime.running import Bench, Instance
-from support.runtime.tiny import Pat, Put, tiny_config
+from support.runtime.sample_service import Pat, Put, sample_config
 
 STORE_STEPS = ("begin", "open", "claim", "close", "commit", "committed", "acquire", "backlog", "due", "release", "note")
 LOG_STEPS = ("resume", "fetch", "publish", "published", "start")
@@ -74,7 +74,7 @@ class Run:
     """One history. Every event's `n` is its number."""
 
     def __init__(self, seed: int, often: int, refused: dict[int, int]) -> None:
-        self.bench = Bench(tiny_config(retries=50, delay_ms=1, max_delay_ms=3), partitions=2)
+        self.bench = Bench(sample_config(retries=50, delay_ms=1, max_delay_ms=3), partitions=2)
         self.chaos = Chaos(self.bench.faults, seed, often)
         self.refused = refused
         self.sent: list[Put | Pat] = []

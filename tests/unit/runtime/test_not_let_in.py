@@ -12,7 +12,7 @@ from orderflow_runtime.dispatch.outbox_relay import Relay
 from orderflow_runtime.testing.memory_log import MemoryLog
 from orderflow_runtime.worker import worker
 from support.runtime.running import Bench
-from support.runtime.tiny import Put
+from support.runtime.sample_service import Put
 
 REFUSALS = [
     pytest.param("start", LogRefuses("Kafka at k:9092: authentication failed"), id="Kafka"),

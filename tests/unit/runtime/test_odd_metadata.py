@@ -10,7 +10,7 @@ from orderflow_contracts.envelope import Header
 from orderflow_runtime.core.headers import MAX_HEADERS
 from orderflow_runtime.dispatch import dead_letters
 from support.runtime.running import Bench
-from support.runtime.tiny import Put, tiny_config
+from support.runtime.sample_service import Put, sample_config
 
 PARENT = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"
 NO_TIME: list[Header] = [
@@ -58,7 +58,7 @@ async def test_an_event_with_odd_metadata_is_handled_and_the_metadata_counted(
 
 async def test_a_dead_letter_keeps_so_many_headers_and_those_that_are_read_first() -> None:
     """However many there were before them, the attributes and as much of the rest as fits stand in the letter."""
-    bench = Bench(tiny_config(retries=0))
+    bench = Bench(sample_config(retries=0))
     bench.script.refuse["k", 1] = 2
     attributes = [*NO_TIME, ("traceparent", PARENT)]
     bench.send(Put(thing="k", n=1), headers=[*[("h\udcff", b"v")] * 5_000, *attributes])
@@ -85,7 +85,7 @@ async def test_an_event_in_any_form_is_handled_once_also_after_a_wait_and_from_i
     headers: list[Header], value: dict[str, object] | None
 ) -> None:
     """It is parked, tried, dies, and its letter's record is an event again of the same time: once in all."""
-    bench = Bench(tiny_config(retries=1))
+    bench = Bench(sample_config(retries=1))
     bench.script.refuse["k", 1] = 3
     body = None if value is None else json.dumps(value).encode()
     sent = bench.send(Put(thing="k", n=1), headers=headers, value=body)

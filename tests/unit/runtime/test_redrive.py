@@ -7,7 +7,7 @@ from orderflow_runtime.core.work_item import REDRIVE_OF
 from orderflow_runtime.dispatch.dead_letters import LETTER_ID
 from orderflow_runtime.postgres.queries import MAX_REDRIVES
 from support.runtime.running import Bench
-from support.runtime.tiny import Put, tiny_config
+from support.runtime.sample_service import Put, sample_config
 
 
 def redrive_of(letter: dict[str, bytes]) -> list[Header]:
@@ -23,7 +23,7 @@ async def dead(bench: Bench, count: int = 1) -> dict[str, bytes]:
 
 async def test_a_redriven_event_takes_effect_once() -> None:
     """An event whose handler is mended takes effect when it is redriven, however often the record comes."""
-    bench = Bench(tiny_config(retries=0))
+    bench = Bench(sample_config(retries=0))
     bench.script.refuse["k", 1] = 100
     bench.send(Put(thing="k", n=1), event_id="one")
     async with bench.running():
@@ -64,7 +64,7 @@ async def test_a_redrive_for_another_service_does_not_use_up_the_event() -> None
 
 async def test_a_redrive_that_fails_again_keeps_its_letter_and_its_count() -> None:
     """An event that dies again after a redrive has the same letter, until the loop guard leaves it where it is."""
-    bench = Bench(tiny_config(retries=0))
+    bench = Bench(sample_config(retries=0))
     bench.script.refuse["k", 1] = 100
     bench.send(Put(thing="k", n=1), event_id="one")
     async with bench.running():

@@ -15,7 +15,7 @@ from orderflow_runtime.kafka.refusals import CODES, Whose, whose, words
 from orderflow_runtime.service import EventTooLargeError
 from orderflow_runtime.testing import FakeClock
 from support.runtime.running import Bench
-from support.runtime.tiny import Done, Pat, Put
+from support.runtime.sample_service import Done, Pat, Put
 
 PRODUCE = """
  0 2 3 5 6 7 10 13 17 18 19 20 21 29 31 32 35 42 43 44 45 46 47 53 54 56 58 59 67 74 75 76 87 89 90 100
@@ -195,7 +195,7 @@ def test_a_batch_is_never_larger_than_it_is_counted() -> None:
 def test_an_event_that_the_resource_says_is_too_large_is_not_even_committed() -> None:
     """Where the topic's limit is known, making the event fails, which is an attempt of what made it."""
     events: dict[type[Event], str] = {Done: "t.done"}
-    publisher = Publisher("/t/tiny", events, FakeClock(), limits={"t.done": 600})
+    publisher = Publisher("/t/sample", events, FakeClock(), limits={"t.done": 600})
     assert batch_bytes([publisher.message(Done(thing="k", n=1))]) <= 600
     with pytest.raises(EventTooLargeError, match=r"t\.done takes 600 at most"):
         publisher.message(Done(thing="k", n=1, do=("x" * 400,)))

@@ -23,7 +23,7 @@ from orderflow_runtime.tracing.span_queue import (
 )
 from orderflow_runtime.tracing.trace_context import NO_SPAN, Trace
 from support.records.otlp import Received, grpc_collector
-from support.runtime.tiny import tiny_config
+from support.runtime.sample_service import sample_config
 
 TRACE_ID, ABOVE = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 PLACE = Trace(f"00-{TRACE_ID}-00f067aa0ba902b7-01", "a=b", ABOVE)
@@ -152,10 +152,10 @@ def test_a_span_is_encoded_as_the_protocol_has_it() -> None:
     root = SPAN._replace(trace=PLACE._replace(parent_span_id=NO_SPAN), error=None, links=())
     paused: list[None] = []
     request = ExportTraceServiceRequest.FromString(
-        encoder({"service.name": "tiny"})([SPAN, root] * 64, lambda: paused.append(None))
+        encoder({"service.name": "sample"})([SPAN, root] * 64, lambda: paused.append(None))
     )
     (group,) = request.resource_spans
-    assert [(a.key, a.value.string_value) for a in group.resource.attributes] == [("service.name", "tiny")]
+    assert [(a.key, a.value.string_value) for a in group.resource.attributes] == [("service.name", "sample")]
     first, second = group.scope_spans[0].spans[:2]
     assert (first.name, first.kind, first.flags) == ("process PUT", 5, 1)
     assert (first.trace_id.hex(), first.span_id.hex(), first.trace_state) == (TRACE_ID, "00f067aa0ba902b7", "a=b")
@@ -178,7 +178,7 @@ def test_a_process_is_who_the_environment_says(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "service.name=till,deployment.environment.name=staging")
     received = Received()
     with grpc_collector(received) as endpoint:
-        spans = collector(tiny_config(), endpoint, {})
+        spans = collector(sample_config(), endpoint, {})
         spans.start()
         spans.add(SPAN)
         until(received.spans)

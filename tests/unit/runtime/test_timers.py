@@ -4,7 +4,7 @@ import asyncio
 
 from orderflow_runtime.dispatch.dead_letters import ATTEMPTS
 from support.runtime.running import Bench
-from support.runtime.tiny import Put, tiny_config
+from support.runtime.sample_service import Put, sample_config
 
 
 async def test_a_timer_fires_once_and_publishes() -> None:
@@ -64,7 +64,7 @@ async def test_a_timer_moved_while_it_was_gathered_is_left_for_its_new_time() ->
 
 async def test_a_timer_whose_handler_fails_is_tried_again_and_given_up_like_an_event() -> None:
     """A failing timer is parked, retried, and at last a dead letter with its payload."""
-    bench = Bench(tiny_config(retries=2))
+    bench = Bench(sample_config(retries=2))
     bench.script.refuse["k", -1] = 100
     bench.send(Put(thing="k", n=1, do=("set 0.01",)))
     async with bench.running():

@@ -16,10 +16,10 @@ from orderflow_runtime.tracing.otlp import encoder
 from orderflow_runtime.tracing.span_queue import AwayError, Kind, RefusedError, Span, SpanTemplate
 from orderflow_runtime.tracing.trace_context import Trace
 from support.records.otlp import Received, grpc_collector, http_collector
-from support.runtime.tiny import tiny_config
+from support.runtime.sample_service import sample_config
 
 SPAN = Span(SpanTemplate("send PUT", Kind.PRODUCER), Trace(f"00-{'1' * 32}-{'2' * 16}-01"), 10, 20)
-REQUEST = encoder({"service.name": "tiny"})([SPAN], lambda: None)
+REQUEST = encoder({"service.name": "sample"})([SPAN], lambda: None)
 SERVERS = {TraceProtocol.GRPC: grpc_collector, TraceProtocol.HTTP: http_collector}
 
 
@@ -42,7 +42,7 @@ def test_a_request_is_taken(protocol: TraceProtocol) -> None:
     with SERVERS[protocol](received) as endpoint:
         sender(protocol, endpoint, {"OTEL_EXPORTER_OTLP_HEADERS": "authorization=Bearer%20x"})(REQUEST)
     (span,) = received.spans()
-    assert (span.name, span.kind, span.service, span.trace) == ("send PUT", "PRODUCER", "tiny", "1" * 32)
+    assert (span.name, span.kind, span.service, span.trace) == ("send PUT", "PRODUCER", "sample", "1" * 32)
 
 
 @pytest.mark.parametrize("protocol", TraceProtocol)
@@ -64,9 +64,9 @@ def test_a_server_that_is_no_collector_refuses() -> None:
 def test_a_service_s_spans_say_whose_they_are() -> None:
     """Service, flow and instance are attributes of the resource; the flow's protocol is used."""
     received = Received()
-    config: ServiceConfig = tiny_config().model_copy(update={"tracing": TracingConfig(protocol=TraceProtocol.HTTP)})
+    config: ServiceConfig = sample_config().model_copy(update={"tracing": TracingConfig(protocol=TraceProtocol.HTTP)})
     with http_collector(received) as endpoint:
-        spans = collector(config, endpoint, {"ORDERFLOW_INSTANCE": "tiny-0"})
+        spans = collector(config, endpoint, {"ORDERFLOW_INSTANCE": "sample-0"})
         spans.start()
         spans.add(SPAN)
         spans.close(5)

@@ -8,7 +8,7 @@ from orderflow_runtime.core.event_log import LogUnavailable, Message, Partition,
 from orderflow_runtime.core.store import Conflict, Fenced, StoreUnavailable
 from orderflow_runtime.testing.faults import Faults
 from support.runtime.running import Bench, message
-from support.runtime.tiny import Done, Pat, Put, tiny_config
+from support.runtime.sample_service import Done, Pat, Put, sample_config
 
 
 async def test_events_are_handled_once_in_order_and_their_results_published() -> None:
@@ -114,7 +114,7 @@ async def test_a_fenced_batch_leaves_no_trace() -> None:
 
 async def test_what_a_former_owner_owed_is_published_before_anything_new() -> None:
     """The outbox that a dead owner left is in the topic, in order, before the first result of the next owner."""
-    bench = Bench(tiny_config(), partitions=1)
+    bench = Bench(sample_config(), partitions=1)
     shard = Partition(bench.config.subscribes[0].topic, 0)
     for n in range(10):
         old = message(bench.config, Done(thing="k", n=n))
@@ -296,7 +296,7 @@ async def test_readiness_means_that_all_that_is_assigned_is_leased() -> None:
 
 async def test_a_batch_that_does_not_end_is_a_stall_and_an_idle_instance_is_not() -> None:
     """Liveness looks at the batch in its transaction alone."""
-    bench = Bench(tiny_config(timeout_ms=60_000))
+    bench = Bench(sample_config(timeout_ms=60_000))
     gate = asyncio.Event()
     bench.script.pause = gate.wait  # type: ignore[assignment]  # a pause by hand
     async with bench.running() as instance:

@@ -19,7 +19,7 @@ from orderflow_cli.dead_letters.records import Publisher, Repair, client_options
 from orderflow_cli.dead_letters.rows import Condition, DeadLetter, fetch_letters, note_sent, parse_condition
 from orderflow_cli.local.running_flow import find_flow
 from orderflow_cli.local.state import DEFAULT_BASE
-from orderflow_cli.terminal import plain
+from orderflow_cli.terminal import printable
 from orderflow_model import environment
 from orderflow_model.names import dead_letter_topic_name
 from orderflow_model.postgres_uri import PostgresUri
@@ -77,7 +77,7 @@ def dead_letters(where: list[Condition], limit: int | None, file: Path | None, *
     """List the events that SERVICE gave up and that were not put back."""
     at = _place(**place)
     letters = fetch_letters(at.database, at.service, where, None, limit)
-    _show((letter, letter.obstacle() or "can be redriven") for letter in letters)
+    _show((letter, letter.refusal_reason() or "can be redriven") for letter in letters)
     click.echo(f"{len(letters):,} dead letters")
     if file is not None:
         _export(at, letters, file)
@@ -96,7 +96,7 @@ def redrive(where: list[Condition], limit: int | None, dry_run: bool, repair_wit
     repairs = None if repair_with is None else read_repairs(repair_with)
     ids = None if repairs is None else list(repairs)
     letters = fetch_letters(at.database, at.service, where, ids, limit)
-    refused = {letter.id: reason for letter in letters if letter.dead and (reason := letter.obstacle())}
+    refused = {letter.id: reason for letter in letters if letter.dead and (reason := letter.refusal_reason())}
     able = {letter.id for letter in letters if letter.dead} - refused.keys()
     refused |= _publish(at, able, repairs or {}, dry_run)
     done = "would be redriven" if dry_run else "redriven"
@@ -165,4 +165,4 @@ def _show(letters: Iterable[tuple[DeadLetter, str]]) -> None:
 def _row(letter: DeadLetter, outcome: str) -> tuple[str, ...]:
     died = letter.died_at.isoformat(" ", "seconds")
     counts = (str(letter.attempts), str(letter.redrives))
-    return (str(letter.id), letter.type, plain(letter.key or ""), died, *counts, outcome, plain(letter.reason))
+    return (str(letter.id), letter.type, printable(letter.key or ""), died, *counts, outcome, printable(letter.reason))

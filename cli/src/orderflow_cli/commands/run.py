@@ -118,16 +118,16 @@ async def _run(flow: OrderFlow, load: Load, until_done: bool, kafka: str | None,
     """Do everything between lint and exit code; cancelling it stops everything. Return whether all invariants hold."""
     _cancel_on_sigterm()
 
-    def say(line: str) -> None:
+    def echo(line: str) -> None:
         console.print(line, soft_wrap=True, highlight=False)
 
     with open_state(base, flow.metadata.name) as state:
-        say(f"flow {flow.metadata.name}: {len(flow.spec.services)} services, state and logs in {state.path}")
+        echo(f"flow {flow.metadata.name}: {len(flow.spec.services)} services, state and logs in {state.path}")
         check_runnable(flow, os.environ)
-        async with stack.kafka_broker(kafka, state, say) as broker, stack.database(flow, state, say) as admin_url:
+        async with stack.kafka_broker(kafka, state, echo) as broker, stack.database(flow, state, echo) as admin_url:
             await asyncio.to_thread(broker.make_topics, flow_topics(flow))
             async with (
-                stack.services(flow, state, broker, say) as supervisor,
+                stack.services(flow, state, broker, echo) as supervisor,
                 await create_pool(PostgresUri.parse(admin_url), max_size=2) as database,
             ):
                 parts = Parts(flow, stack.urls(flow, state), database, supervisor, console)
@@ -144,7 +144,7 @@ async def _work(parts: Parts, load: Load, until_done: bool, seed: str) -> bool:
     """Place orders and show them; with `until_done` wait for their end, judge it and return the verdict."""
     posted, begun = Posted(), time.monotonic()
     async with aiohttp.ClientSession() as session:
-        showing = asyncio.create_task(live_view.show(parts.console, Readings(parts, posted, session).take))
+        showing = asyncio.create_task(live_view.show(parts.console, SnapshotReader(parts, posted, session).read))
         posting = asyncio.create_task(_post(parts, load, seed, posted))
         ending = asyncio.create_task(_rest(parts, posted) if until_done else _forever())
         await _until(ending, showing, posting)
@@ -215,15 +215,15 @@ async def _judge(parts: Parts) -> bool:
     return all(finding.holds for finding in findings)
 
 
-class Readings:
-    """Takes the view's snapshots; while the database is away the last order states stay."""
+class SnapshotReader:
+    """Reads the view's snapshots; while the database is away the last order states stay."""
 
     def __init__(self, parts: Parts, posted: Posted, session: aiohttp.ClientSession) -> None:
         self._parts, self._posted, self._session = parts, posted, session
         self._rates = live_view.Rates(parts.flow)
         self._states: dict[str, int] = {}
 
-    async def take(self) -> live_view.Snapshot:
+    async def read(self) -> live_view.Snapshot:
         """Read the services' metrics and the order table."""
         counts = await scrape.scrape(self._session, self._parts.urls)
         with suppress(*FAILURES):

@@ -12,8 +12,8 @@ from orderflow_cli.commands.lint import FILE
 from orderflow_cli.database import DATABASE
 from orderflow_cli.local.running_flow import find_flow
 from orderflow_cli.local.state import DEFAULT_BASE
-from orderflow_cli.shop.order_history import Line, Tracks, fetch_tracks
-from orderflow_cli.terminal import plain
+from orderflow_cli.shop.order_history import Line, OrderHistory, fetch_order_history
+from orderflow_cli.terminal import printable
 from orderflow_model.postgres_uri import PostgresUri
 
 _STYLES = {"FAILED": "yellow", "WAITS": "yellow", "WAITING": "yellow", "UNKNOWN": "yellow", "DEAD": "red bold"}
@@ -37,32 +37,34 @@ def trace(key: str, flow: str | None, base: Path, database: PostgresUri | None, 
     answers. No tracing backend is asked; where one has the order's trace, its id is told. Of a flow on a cluster give
     the admin's URI of its database, such as through kubectl port-forward.
     """
-    tracks = fetch_tracks(database or find_flow(base, flow).database_of_all(), key)
+    history = fetch_order_history(database or find_flow(base, flow).database_of_all(), key)
     if as_json:
-        click.echo(json.dumps(_document(key, tracks), ensure_ascii=False, default=str))
+        click.echo(json.dumps(_document(key, history), ensure_ascii=False, default=str))
     else:
-        _show(key, tracks)
+        _show(key, history)
 
 
-def _document(key: str, tracks: Tracks) -> dict[str, object]:
-    lines = [{"at": line.at.isoformat(), **{n: v for n, v in vars(line).items() if n != "at"}} for line in tracks.lines]
-    return {"key": key, "state": tracks.state, "traces": tracks.traces, "lines": lines}
+def _document(key: str, history: OrderHistory) -> dict[str, object]:
+    lines = [
+        {"at": line.at.isoformat(), **{n: v for n, v in vars(line).items() if n != "at"}} for line in history.lines
+    ]
+    return {"key": key, "state": history.state, "traces": history.traces, "lines": lines}
 
 
-def _show(key: str, tracks: Tracks) -> None:
+def _show(key: str, history: OrderHistory) -> None:
     """Print a table in a terminal; elsewhere a line each, its fields apart by tabs."""
     console = Console(markup=False)
-    click.echo("\t".join([plain(key), tracks.state or "", *(f"trace {found}" for found in tracks.traces)]))
-    begin = tracks.lines[0].at
+    click.echo("\t".join([printable(key), history.state or "", *(f"trace {found}" for found in history.traces)]))
+    begin = history.lines[0].at
     if not console.is_terminal:
-        for line in tracks.lines:
+        for line in history.lines:
             click.echo("\t".join(_row(line, (line.at - begin).total_seconds())))
         return
     table = Table(box=None, pad_edge=False, header_style="dim")
     for title in ("time", "after", "service", "what", "event"):
         table.add_column(title, no_wrap=True)
     table.add_column("detail", overflow="fold")
-    for line in tracks.lines:
+    for line in history.lines:
         row = _row(line, (line.at - begin).total_seconds())
         table.add_row(*(Text(cell, style=_STYLES.get(line.what, "")) for cell in row))
     console.print(table)
@@ -70,4 +72,4 @@ def _show(key: str, tracks: Tracks) -> None:
 
 def _row(line: Line, after: float) -> tuple[str, ...]:
     at = line.at.isoformat(" ", "milliseconds")
-    return at, f"+{after:.3f}", line.service, line.what.lower(), plain(line.type), plain(line.detail, 300)
+    return at, f"+{after:.3f}", line.service, line.what.lower(), printable(line.type), printable(line.detail, 300)

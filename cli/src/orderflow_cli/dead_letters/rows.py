@@ -44,7 +44,7 @@ class DeadLetter:
         """False once the service has taken it back."""
         return self.state == "Dead"
 
-    def obstacle(self) -> str | None:
+    def refusal_reason(self) -> str | None:
         """Return why it cannot be redriven, as far as its row tells; None when it can."""
         if self.redrives >= MAX_REDRIVES:
             return f"redriven {self.redrives} times and dead again: that is the limit, it stays where it is"

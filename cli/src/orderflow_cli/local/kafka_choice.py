@@ -81,25 +81,27 @@ class MockBroker:
         touch_topics(self.bootstrap, topics)
 
 
-def choose_broker(given: str | None, state: State, say: Callable[[str], None]) -> Broker:
+def choose_broker(given: str | None, state: State, echo: Callable[[str], None]) -> Broker:
     """Return the run's Kafka, not yet started; raise `StateError` when the state belongs to another one."""
     if given is not None:
         _claim(state, given)
         return GivenBroker(given, state)
     try:
-        program = find_program(say)
+        program = find_program(echo)
     except ToolMissingError as missing:
-        return _mock(state, say, missing)
+        return _mock(state, echo, missing)
     _claim(state, REAL)
-    say(f"Kafka: Apache Kafka {KAFKA_VERSION}, one broker")
+    echo(f"Kafka: Apache Kafka {KAFKA_VERSION}, one broker")
     return OwnBroker(Kafka(state.folder("kafka"), program, state.port("kafka")))
 
 
-def _mock(state: State, say: Callable[[str], None], missing: ToolMissingError) -> Broker:
+def _mock(state: State, echo: Callable[[str], None], missing: ToolMissingError) -> Broker:
     """Return a mock; its events are gone when it ends, so the database that counted them starts anew with it."""
     _claim(state, MOCK)
     shutil.rmtree(state.folder("postgres"), ignore_errors=True)
-    say(f"Kafka: a mock in memory for small loads, 4 partitions a topic, nothing kept after the end. {missing.message}")
+    echo(
+        f"Kafka: a mock in memory for small loads, 4 partitions a topic, nothing kept after the end. {missing.message}"
+    )
     return MockBroker(MockKafka(state.folder("kafka")))
 
 

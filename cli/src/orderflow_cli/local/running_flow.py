@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from orderflow_cli.errors import NotRunningError, StateError
 from orderflow_cli.local.kafka_choice import MOCK, REAL
-from orderflow_cli.local.state import Remembered
+from orderflow_cli.local.state import StateFile
 from orderflow_cli.servers.ports import HOST
 from orderflow_model.names import role_name
 from orderflow_model.postgres_uri import Host, PostgresUri
@@ -21,7 +21,7 @@ class RunningFlow:
 
     name: str
     path: Path
-    remembered: Remembered
+    state: StateFile
 
     def url(self, service: str) -> str:
         """Return the base URL of a service; raise `NotRunningError` when the flow has none of this name."""
@@ -29,18 +29,18 @@ class RunningFlow:
 
     def database(self, service: str) -> PostgresUri:
         """Return the flow's database, as the service's own role."""
-        role, password = role_name(self.name, service), self.remembered.passwords.get(service)
+        role, password = role_name(self.name, service), self.state.passwords.get(service)
         if password is None:
             raise NotRunningError(f"flow {self.name} has no service {service} here", _START)
         return self._postgres().for_role(role, password)
 
     def database_of_all(self) -> PostgresUri:
         """Return the flow's database, as its superuser."""
-        return self._postgres().for_role("postgres", self.remembered.passwords.get("admin", ""))
+        return self._postgres().for_role("postgres", self.state.passwords.get("admin", ""))
 
     def bootstrap(self) -> str:
         """Return the Kafka of its last run."""
-        kind = self.remembered.kafka
+        kind = self.state.kafka
         if kind == MOCK:
             return (self.path / "kafka" / "mock.address").read_text(encoding="ascii")
         return f"{HOST}:{self._port('kafka')}" if kind in (REAL, None) else kind
@@ -49,9 +49,9 @@ class RunningFlow:
         return PostgresUri((Host(HOST, self._port("postgres")),), self.name)
 
     def _port(self, name: str) -> int:
-        if name not in self.remembered.ports:
+        if name not in self.state.ports:
             raise NotRunningError(f"flow {self.name} runs no {name} here", _START)
-        return self.remembered.ports[name]
+        return self.state.ports[name]
 
 
 def find_flow(base: Path, name: str | None = None) -> RunningFlow:
@@ -63,6 +63,6 @@ def find_flow(base: Path, name: str | None = None) -> RunningFlow:
     if name not in found:
         raise NotRunningError(f"{base} has no flow {name}".rstrip(), _START)
     try:
-        return RunningFlow(name, found[name].parent, Remembered.model_validate_json(found[name].read_bytes()))
+        return RunningFlow(name, found[name].parent, StateFile.model_validate_json(found[name].read_bytes()))
     except ValidationError:
         raise StateError(f"{found[name]} is damaged", _START) from None

@@ -27,26 +27,26 @@ _WATCH_SECONDS = 0.5
 
 P = ParamSpec("P")
 R = TypeVar("R")
-Say = Callable[[str], None]
+Echo = Callable[[str], None]
 
 
 @asynccontextmanager
-async def kafka_broker(given: str | None, state: State, say: Say) -> AsyncIterator[Broker]:
+async def kafka_broker(given: str | None, state: State, echo: Echo) -> AsyncIterator[Broker]:
     """Run the Kafka of this run; yield it."""
-    broker = await _finished(choose_broker, given, state, say)
+    broker = await _finished(choose_broker, given, state, echo)
     if broker.server is None:
-        say(f"Kafka: the one at {given}")
+        echo(f"Kafka: the one at {given}")
         yield broker
     else:
-        async with _running(broker.server, say):
+        async with _running(broker.server, echo):
             yield broker
 
 
 @asynccontextmanager
-async def database(flow: OrderFlow, state: State, say: Say) -> AsyncIterator[str]:
+async def database(flow: OrderFlow, state: State, echo: Echo) -> AsyncIterator[str]:
     """Run a Postgres with the flow's database, schemas and roles; yield the admin's URL of that database."""
     server = Postgres(state.folder("postgres"), state.password("admin"), state.port("postgres"))
-    async with _running(server, say):
+    async with _running(server, echo):
         await create_database(server.admin_url(), flow.metadata.name)
         admin_url = server.admin_url(flow.metadata.name)
         passwords = {service.name: state.password(service.name) for service in flow.spec.services}
@@ -54,17 +54,17 @@ async def database(flow: OrderFlow, state: State, say: Say) -> AsyncIterator[str
             await migrate(admin_url, flow, passwords)
         except (MigrationFailedError, CannotConnectError) as error:
             raise StartError(f"the database cannot be made ready: {error}", f"See {state.path / 'logs'}") from None
-        say(f"Postgres: 18, database {flow.metadata.name} on {HOST}:{server.port}, one schema and role a service")
+        echo(f"Postgres: 18, database {flow.metadata.name} on {HOST}:{server.port}, one schema and role a service")
         yield admin_url
 
 
 @asynccontextmanager
-async def _running(server: Server, say: Say) -> AsyncIterator[None]:
+async def _running(server: Server, echo: Echo) -> AsyncIterator[None]:
     """Run a server, started again when it ends by itself."""
     keeper: asyncio.Task[None] | None = None
     try:
         await _finished(server.start)
-        keeper = asyncio.create_task(_keep(server, say))
+        keeper = asyncio.create_task(_keep(server, echo))
         yield
     finally:
         if keeper is not None:
@@ -72,20 +72,20 @@ async def _running(server: Server, say: Say) -> AsyncIterator[None]:
         await asyncio.to_thread(server.stop)
 
 
-async def _keep(server: Server, say: Say) -> None:
+async def _keep(server: Server, echo: Echo) -> None:
     while True:
         await asyncio.sleep(_WATCH_SECONDS)
         if not server.running:
-            say(f"{server.NAME} ended; starting it again")
+            echo(f"{server.NAME} ended; starting it again")
             with suppress(StartError):
                 await _finished(server.start)
 
 
 @asynccontextmanager
-async def services(flow: OrderFlow, state: State, broker: Broker, say: Say) -> AsyncIterator[Supervisor]:
+async def services(flow: OrderFlow, state: State, broker: Broker, echo: Echo) -> AsyncIterator[Supervisor]:
     """Run the flow's processes; yield them ready for work."""
     backends = Backends(broker.bootstrap, state.port("postgres"))
-    supervisor = Supervisor(service_programs(flow, state, backends, os.environ), say)
+    supervisor = Supervisor(service_programs(flow, state, backends, os.environ), echo)
     try:
         supervisor.start()
         await _until_ready(urls(flow, state), state)

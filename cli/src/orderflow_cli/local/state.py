@@ -21,21 +21,21 @@ from orderflow_model.topic_changes import Ours
 DEFAULT_BASE = Path(".orderflow")
 
 
-class RememberedTopic(BaseModel):
+class TopicEntry(BaseModel):
     """What of a topic is this flow's, on a Kafka that others use too."""
 
     made: bool
     settings: list[str]
 
 
-class Remembered(BaseModel):
+class StateFile(BaseModel):
     """The content of `state.json`."""
 
     kafka: str | None = None
     runs: int = 0
     ports: dict[str, int] = Field(default_factory=dict)
     passwords: dict[str, str] = Field(default_factory=dict)
-    topics: dict[str, RememberedTopic] = Field(default_factory=dict)
+    topics: dict[str, TopicEntry] = Field(default_factory=dict)
 
 
 class State:
@@ -45,50 +45,50 @@ class State:
         self.path = path
         self._new_password = new_password
         self._file = path / "state.json"
-        self._remembered = self._read()
+        self._content = self._read()
         self._taken: dict[str, int] = {}
 
     @property
     def kafka(self) -> str | None:
         """Which Kafka the data belongs to: what `use_kafka` was last given."""
-        return self._remembered.kafka
+        return self._content.kafka
 
     def use_kafka(self, kind: str) -> None:
         """Remember the Kafka of this state; its offsets mean nothing on another one."""
-        self._remembered.kafka = kind
+        self._content.kafka = kind
         self._write()
 
     def topics(self) -> dict[str, Ours]:
         """Return what of each topic is ours, as far as it is remembered."""
-        return {name: Ours(one.made, frozenset(one.settings)) for name, one in self._remembered.topics.items()}
+        return {name: Ours(one.made, frozenset(one.settings)) for name, one in self._content.topics.items()}
 
     def remember_topics(self, ours: Mapping[str, Ours]) -> None:
         """Remember what of each topic is ours."""
-        told = ((name, RememberedTopic(made=one.made, settings=sorted(one.settings))) for name, one in ours.items())
-        self._remembered.topics = dict(told)
+        told = ((name, TopicEntry(made=one.made, settings=sorted(one.settings))) for name, one in ours.items())
+        self._content.topics = dict(told)
         self._write()
 
     def next_run(self) -> int:
         """Return the number of this run, from 1."""
-        self._remembered.runs += 1
+        self._content.runs += 1
         self._write()
-        return self._remembered.runs
+        return self._content.runs
 
     def port(self, name: str) -> int:
         """Return the port of this name in this run: that of the last run if it is free, else a new one."""
         if name not in self._taken:
-            port = self._remembered.ports.get(name)
+            port = self._content.ports.get(name)
             self._taken[name] = port if port is not None and is_free(port) else free_port()
-            self._remembered.ports[name] = self._taken[name]
+            self._content.ports[name] = self._taken[name]
             self._write()
         return self._taken[name]
 
     def password(self, name: str) -> str:
         """Return the password of this name, drawn when first asked for."""
-        if name not in self._remembered.passwords:
-            self._remembered.passwords[name] = self._new_password()
+        if name not in self._content.passwords:
+            self._content.passwords[name] = self._new_password()
             self._write()
-        return self._remembered.passwords[name]
+        return self._content.passwords[name]
 
     def folder(self, name: str) -> Path:
         """Return a folder below the state directory, made when it is not there."""
@@ -96,18 +96,18 @@ class State:
         folder.mkdir(exist_ok=True)
         return folder
 
-    def _read(self) -> Remembered:
+    def _read(self) -> StateFile:
         try:
-            return Remembered.model_validate_json(self._file.read_bytes())
+            return StateFile.model_validate_json(self._file.read_bytes())
         except FileNotFoundError:
-            return Remembered()
+            return StateFile()
         except ValidationError as error:
             raise StateError(f"{self._file} is damaged: {error.error_count()} errors", _START_ANEW) from None
 
     def _write(self) -> None:
         scratch = self._file.with_suffix(".new")
         scratch.touch(mode=0o600)
-        scratch.write_text(self._remembered.model_dump_json(indent=1), encoding="utf-8")
+        scratch.write_text(self._content.model_dump_json(indent=1), encoding="utf-8")
         scratch.replace(self._file)
 
 

@@ -25,12 +25,12 @@ class KafkaProgram:
     jars: Path
 
 
-def find_program(say: Callable[[str], None], version: str = KAFKA_VERSION) -> KafkaProgram:
+def find_program(echo: Callable[[str], None], version: str = KAFKA_VERSION) -> KafkaProgram:
     """Return Java and Kafka's jars, fetched when they are not cached; raise `ToolMissingError` or `StartError`."""
     java = find_java()
     jars = cache_directory() / f"kafka-{version}"
     if not jars.is_dir():
-        say(f"fetching Apache Kafka {version} with Maven, once (45 MB) …")
+        echo(f"fetching Apache Kafka {version} with Maven, once (45 MB) …")
         _fetch(jars, version)
     return KafkaProgram(java, jars)
 

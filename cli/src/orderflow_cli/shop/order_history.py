@@ -34,7 +34,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Tracks:
+class OrderHistory:
     """All that is known of a key: its state if it is an order's, ids of its recorded traces, the lines in order."""
 
     state: str | None
@@ -42,7 +42,7 @@ class Tracks:
     lines: tuple[Line, ...]
 
 
-def fetch_tracks(database: PostgresUri, key: str) -> Tracks:
+def fetch_order_history(database: PostgresUri, key: str) -> OrderHistory:
     """Ask every schema; raise `TraceError`."""
     try:
         return asyncio.run(_fetch(database, key))
@@ -50,7 +50,7 @@ def fetch_tracks(database: PostgresUri, key: str) -> Tracks:
         raise TraceError(f"the database cannot be asked: {error}", "Give an admin's URI with --database") from None
 
 
-async def _fetch(database: PostgresUri, key: str) -> Tracks:
+async def _fetch(database: PostgresUri, key: str) -> OrderHistory:
     connection = await connect(database)
     try:
         async with connection.transaction(isolation="repeatable_read", readonly=True):
@@ -62,10 +62,10 @@ async def _fetch(database: PostgresUri, key: str) -> Tracks:
             order = await connection.fetchrow(_HISTORY, key) if has_orders else None
     finally:
         await connection.close()
-    return _tracks(key, steps, order)
+    return _history(key, steps, order)
 
 
-def _tracks(key: str, steps: dict[str, list[Step]], order: asyncpg.Record | None) -> Tracks:
+def _history(key: str, steps: dict[str, list[Step]], order: asyncpg.Record | None) -> OrderHistory:
     history = {} if order is None else _decisions(order["history"])
     published: dict[str | None, Line] = {}
     lines: list[Line] = []
@@ -81,7 +81,7 @@ def _tracks(key: str, steps: dict[str, list[Step]], order: asyncpg.Record | None
     lines += [Line(at, "order", "DECIDED", what, detail) for (what, at), detail in history.items()]
     if not lines:
         raise TraceError(f"nothing is known of {key}", "An id as POST /orders gave it, and not older than the inboxes")
-    return Tracks(
+    return OrderHistory(
         state=None if order is None else order["state"],
         traces=tuple(dict.fromkeys(_traces(steps.values()))),
         lines=tuple(sorted(lines, key=lambda line: line.at)),

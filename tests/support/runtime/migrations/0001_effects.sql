@@ -1,4 +1,4 @@
--- The table of the tiny service (`tests/support/tiny.py`).
+-- The table of the sample service (`tests/support/runtime/sample_service.py`).
 CREATE TABLE effects (
     at   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     key  text COLLATE "C" NOT NULL,

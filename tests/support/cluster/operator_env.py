@@ -19,7 +19,7 @@ USABLE = {"orderflow.dev/usable-by-flows": "true"}
 _FINALIZED = ("OrderFlow", "KafkaTopic", "KafkaUser")
 
 
-class Stand:
+class OperatorEnv:
     """The parts, and the words in which tests speak of a flow."""
 
     def __init__(self, api: Api, namespace: str, operator: OperatorProcess, plane: ControlPlane) -> None:
@@ -31,7 +31,7 @@ class Stand:
         self.strimzi = Strimzi(api, namespace)
 
     @asynccontextmanager
-    async def open(self) -> AsyncIterator["Stand"]:
+    async def open(self) -> AsyncIterator["OperatorEnv"]:
         """Let the doubles play; the operator is the test's to start, and ends with the body."""
         async with background(self.kubelet.run(), self.strimzi.run()):
             try:
@@ -144,13 +144,13 @@ async def clear(api: Api, namespace: str) -> None:
 
 
 @asynccontextmanager
-async def stand_of(plane: ControlPlane) -> AsyncIterator[Stand]:
-    """Give a stand in a new namespace of a control plane, its operator not started."""
+async def new_env(plane: ControlPlane) -> AsyncIterator[OperatorEnv]:
+    """Return an environment in a new namespace of a control plane, its operator not started."""
     async with Api(plane.url, plane.token) as api, new_namespace(api, unique_name("ns")) as namespace:
         token = await make_account(api, namespace)
         with scratch_directory() as folder:
-            async with Stand(api, namespace, operator_of(plane, namespace, token, folder), plane).open() as stand:
-                yield stand
+            async with OperatorEnv(api, namespace, operator_of(plane, namespace, token, folder), plane).open() as env:
+                yield env
 
 
 def condition(flow: Json, kind: str) -> Json:

@@ -109,10 +109,10 @@ class Script:
 
 def source_service(script: Script, outside: Outside | None = None, **parts: Any) -> Service:
     """Give the service without its handlers of events: it only publishes."""
-    return replace(tiny_service(script, outside), name="source", handlers={}, **parts)
+    return replace(sample_service(script, outside), name="source", handlers={}, **parts)
 
 
-def tiny_service(script: Script, outside: Outside | None = None, **parts: Any) -> Service:
+def sample_service(script: Script, outside: Outside | None = None, **parts: Any) -> Service:
     """Give the service; `parts` replace its own."""
 
     async def put(events: Sequence[Received[Any]], tx: Transaction) -> Iterable[Event]:
@@ -144,7 +144,7 @@ def tiny_service(script: Script, outside: Outside | None = None, **parts: Any) -
         return [Reply(c.payload, (Done(thing=c.key, n=c.payload),)) for c in commands]
 
     service = Service(
-        name="tiny",
+        name="sample",
         handlers={Put: put, Pat: put},
         publishes=frozenset({Done}),
         timers={"alarm": fire},
@@ -170,7 +170,7 @@ def _do(event: Keyed, tx: Transaction) -> None:
             tx.call("outside", event.thing, {"n": event.n}, f"{event.thing}:{event.n}")
 
 
-def tiny_config(flow: str = "t", name: str = "tiny", **delivery: Any) -> ServiceConfig:
+def sample_config(flow: str = "t", name: str = "sample", **delivery: Any) -> ServiceConfig:
     """Give the service's configuration, with short waits unless told otherwise."""
     quick = {"delay_ms": 1, "max_delay_ms": 5, "timeout_ms": 5_000, "retries": 3} | delivery
     return ServiceConfig(

@@ -1,4 +1,4 @@
-"""The tiny service as a process, `python -m support.runtime.tiny_main`; as `source` it only publishes.
+"""The sample service as a process, `python -m support.runtime.sample_service_main`; as `source` it only publishes.
 
 `POST /do/{key}/{n}` hands in a command.
 """
@@ -10,7 +10,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from orderflow_runtime import Intake, Service, Settings, UnavailableError, main
-from support.runtime.tiny import Outside, Script, source_service, tiny_service
+from support.runtime.sample_service import Outside, Script, sample_service, source_service
 
 
 def api(intake: Intake) -> ASGIApp:
@@ -28,7 +28,7 @@ def api(intake: Intake) -> ASGIApp:
 
 def build(settings: Settings) -> Service:
     """Give the service that the configuration names."""
-    make = source_service if settings.config.service == "source" else tiny_service
+    make = source_service if settings.config.service == "source" else sample_service
     return make(Script(), Outside(), app=api)
 
 

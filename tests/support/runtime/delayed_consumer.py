@@ -1,7 +1,7 @@
 """A service that hears of some things late: its own composition root, which does not read the topics a file names.
 
-Run as `python late.py SERVICE FILE`. While FILE names a topic, one a line, its partitions stay paused; all else flows.
-So a test makes any event overtake any other, on real Kafka, as often as it likes.
+Run as `python delayed_consumer.py SERVICE FILE`. While FILE names a topic, one a line, its partitions stay paused; all
+else flows. So a test makes any event overtake any other, on real Kafka, as often as it likes.
 """
 
 import importlib
@@ -27,7 +27,7 @@ from orderflow_runtime.settings import Settings, required
 _NEVER_LONGER = 0.1
 
 
-class LateLog(KafkaLog):
+class DelayedLog(KafkaLog):
     """Kafka, some of whose topics wait."""
 
     def __init__(self, settings: KafkaSettings, file: Path) -> None:
@@ -62,7 +62,7 @@ class LateLog(KafkaLog):
 async def work(service: Service, settings: Settings, file: Path) -> None:
     """Run the service until it is told to stop."""
     store = PostgresStore(required(os.environ, environment.DATABASE_URL), schema_name(service.name))
-    log = LateLog(kafka_settings(settings), file)
+    log = DelayedLog(kafka_settings(settings), file)
     try:
         await run(service, settings, log, log, store, Clock())
     finally:

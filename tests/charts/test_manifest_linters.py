@@ -9,7 +9,7 @@ from orderflow_model.loading.load import parse_flow
 from orderflow_operator.resources.build_context import BuildContext, Database
 from orderflow_operator.resources.desired import desired
 from support.cluster.helm import OPERATOR, PLATFORM, ROOT, Helm, Json
-from support.cluster.judges import ACCEPTED, findings
+from support.cluster.manifest_linters import ACCEPTED, findings
 
 pytestmark = pytest.mark.timeout(3600)  # the first run compiles Helm and kube-score, and installs checkov
 

@@ -13,16 +13,16 @@ _PAUSE = 0.5
 
 
 @dataclass
-class Trickle:
+class BackgroundOrders:
     """How many orders were placed so far: each was answered, however often it had to be sent."""
 
     placed: int = 0
 
 
 @asynccontextmanager
-async def trickle(shop: Shop, pause: float = _PAUSE) -> AsyncIterator[Trickle]:
+async def background_orders(shop: Shop, pause: float = _PAUSE) -> AsyncIterator[BackgroundOrders]:
     """Place orders of every fate while the context lasts; the last one is waited for."""
-    count, ended = Trickle(), asyncio.Event()
+    count, ended = BackgroundOrders(), asyncio.Event()
 
     async def place() -> None:
         while not ended.is_set():

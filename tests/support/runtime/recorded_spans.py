@@ -1,9 +1,9 @@
-"""Spans kept in memory, for tests of what is told: `Told` stands where the runtime hands its spans in."""
+"""Spans kept in memory, for tests of tracing: `RecordedSpans` stands where the runtime hands its spans in."""
 
 from orderflow_runtime.tracing.span_queue import Span, SpanQueue
 
 
-class Told(SpanQueue):
+class RecordedSpans(SpanQueue):
     """Keeps the spans instead of sending them."""
 
     def __init__(self) -> None:
