@@ -3,6 +3,7 @@
 `api`         an administrator's client of it
 `namespace`   a namespace of the test's own, under Pod Security `restricted`
 `env`         doubles of nodes and Strimzi at work there, and an operator that the test starts
+`author`      a person who may only write OrderFlows there, with that operator at work
 `kubectl`     the real one, as an administrator
 """
 
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from support.cluster.api import Api
+from support.cluster.author import Author, author_of
 from support.cluster.controlplane import ControlPlane
 from support.cluster.crd_install import install, our_crds
 from support.cluster.crds import keda_crds, prometheus_crds, strimzi_crds
@@ -79,6 +81,14 @@ async def env(api: Api, namespace: str, served: ControlPlane, scratch: Path) -> 
     token = await make_account(api, namespace)
     async with OperatorEnv(api, namespace, operator_of(served, namespace, token, scratch), served).open() as made:
         yield made
+
+
+@pytest.fixture
+async def author(env: OperatorEnv, served: ControlPlane) -> AsyncIterator[Author]:
+    """A person who may only write OrderFlows, in a namespace where an operator is at work."""
+    await env.start()
+    async with author_of(env, served) as person:
+        yield person
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from support.cluster.controlplane import ControlPlane
 from support.cluster.crd_install import install
 from support.cluster.crds import keda_crds
 from support.cluster.kafka_rights import KafkaRights
-from support.cluster.operator_env import USABLE, OperatorEnv, new_env
+from support.cluster.operator_env import OperatorEnv, new_env
 from support.cluster.pod_status import Fate
 from support.flow.fleet import until
 from support.flow.flows import changed, pair
@@ -37,12 +37,6 @@ def secure_pair(name: str, kafka: SecureKafka) -> Json:
     return changed(flow, "spec.defaults", {"topic": {"partitions": 3, "replicas": 1}})
 
 
-async def give(env: OperatorEnv, name: str, values: dict[str, str]) -> None:
-    """Make a Secret."""
-    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "labels": USABLE}, "stringData": values}
-    await env.api.apply(secret, env.namespace)
-
-
 async def password_of(env: OperatorEnv, name: str) -> str:
     """Give the password in a user's Secret."""
     found = await env.api.get("Secret", env.namespace, name) or {}
@@ -58,8 +52,8 @@ async def entrusted(env: OperatorEnv, secure_kafka: SecureKafka) -> OperatorEnv:
 async def entrust(env: OperatorEnv, secure_kafka: SecureKafka) -> OperatorEnv:
     """Give an operator the Kafka's password and certificate, and start it."""
     await asyncio.to_thread(secure_kafka.make_root)
-    await give(env, "kafka-root", secure_kafka.login)
-    await give(env, "kafka-ca", {"ca.crt": secure_kafka.ca})
+    await env.give_secret("kafka-root", secure_kafka.login)
+    await env.give_secret("kafka-ca", {"ca.crt": secure_kafka.ca})
     await env.start()
     return env
 
@@ -177,10 +171,10 @@ async def test_a_wrong_password_is_told_of_and_mended(
     await entrusted.apply(secure_pair(flow_name, secure_kafka))
     said = await entrusted.until(flow_name, "TopicsReady", "False", "KafkaSecretMissing")
     assert "kafka-root" in said["message"]
-    await give(entrusted, "kafka-root", secure_kafka.login | {"password": "wrong"})
+    await entrusted.give_secret("kafka-root", secure_kafka.login | {"password": "wrong"})
     said = await entrusted.until(flow_name, "TopicsReady", "False", "KafkaUnavailable")
     assert secure_kafka.secure_bootstrap in said["message"]
-    await give(entrusted, "kafka-root", secure_kafka.login)
+    await entrusted.give_secret("kafka-root", secure_kafka.login)
     await entrusted.until_ready(flow_name)
 
 

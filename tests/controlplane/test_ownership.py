@@ -15,13 +15,12 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
 
 from orderflow_cli.servers.kafka import Kafka
 from support.cluster.api import ApiError, Json
-from support.cluster.author import author_of
+from support.cluster.author import Author
 from support.cluster.controlplane import ControlPlane
 from support.cluster.kafka_rights import KafkaRights
-from support.cluster.operator_env import USABLE, OperatorEnv, condition, new_env
-from support.cluster.strimzi import Refused
+from support.cluster.operator_env import OperatorEnv, condition, new_env
 from support.flow.fleet import until
-from support.flow.flows import changed, pair
+from support.flow.flows import changed, on_topics, pair
 from support.tools.secure_kafka import ROOT, SecureKafka
 
 ONE_BROKER = {"topic": {"partitions": 3, "replicas": 1}}
@@ -40,13 +39,6 @@ def secure(name: str, kafka: SecureKafka) -> Json:
     authority = {"certificateAuthority": {"secretKeyRef": {"name": "kafka-ca", "key": "ca.crt"}}}
     flow = plain(name, kafka.secure_bootstrap)
     return changed(changed(flow, "spec.kafka.authentication", login), "spec.kafka.tls", authority)
-
-
-def named(flow: Json, *topics: str) -> Json:
-    """Give the flow with its events on topics of these names."""
-    for index, topic in enumerate(topics):
-        flow = changed(flow, f"spec.events.{index}.topic", {"name": topic})
-    return flow
 
 
 class Topics:
@@ -80,14 +72,6 @@ class Topics:
 
 
 @pytest.fixture
-async def author(env: OperatorEnv, served: ControlPlane) -> AsyncIterator[OperatorEnv]:
-    """The person, and an operator at work in their namespace."""
-    await env.start()
-    async with author_of(env, served) as person:
-        yield person
-
-
-@pytest.fixture
 async def others(served: ControlPlane) -> AsyncIterator[OperatorEnv]:
     """Another namespace, with an operator of its own."""
     async with new_env(served) as env:
@@ -95,48 +79,35 @@ async def others(served: ControlPlane) -> AsyncIterator[OperatorEnv]:
         yield env
 
 
-async def give(env: OperatorEnv, name: str, values: dict[str, str]) -> None:
-    """Make a Secret that flows may name."""
-    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "labels": USABLE}, "stringData": values}
-    await env.api.apply(secret, env.namespace)
-
-
 async def trust(kafka: SecureKafka, *envs: OperatorEnv) -> None:
     """Give namespaces the password and certificate of a Kafka."""
     await asyncio.to_thread(kafka.make_root)
     for env in envs:
-        await give(env, "kafka-root", kafka.login)
-        await give(env, "kafka-ca", {"ca.crt": kafka.ca})
-
-
-async def end(author: OperatorEnv, name: str) -> None:
-    """Delete a flow and wait until it is gone."""
-    await author.api.delete("OrderFlow", author.namespace, name)
-    await author.until_gone("OrderFlow", name)
+        await env.give_secret("kafka-root", kafka.login)
+        await env.give_secret("kafka-ca", {"ca.crt": kafka.ca})
 
 
 async def test_another_spelling_of_an_address_is_the_same_kafka(
-    author: OperatorEnv, env: OperatorEnv, others: OperatorEnv, kafka: Kafka, flow_name: str
+    author: Author, env: OperatorEnv, others: OperatorEnv, kafka: Kafka, flow_name: str
 ) -> None:
     """A topic of another flow is refused by whatever address its Kafka is reached, and outlives the intruder."""
     await others.apply(plain(flow_name, kafka.bootstrap))
     await others.until_ready(flow_name)
     topics, theirs = Topics(kafka), f"{flow_name}.asked"
     before = topics.state(theirs)
-    flow = named(plain("pair", kafka.bootstrap.replace("127.0.0.1", "localhost")), theirs)
-    await env.give_database(flow)
-    await author.apply(flow, database=False)
+    flow = on_topics(plain("pair", kafka.bootstrap.replace("127.0.0.1", "localhost")), theirs)
+    await author.submit(flow)
     said = await author.until("pair", "TopicsReady", "False", "TopicConflict")
     assert theirs in said["message"]
     assert topics.state(theirs) == before
-    await end(author, "pair")
+    await author.end("pair")
     assert topics.state(theirs) == before
     assert not topics.there("pair.answered"), "its own topic goes with it"
     await others.until_ready(flow_name)
 
 
 async def test_a_topic_that_was_refused_is_not_deleted_with_an_edited_flow(
-    author: OperatorEnv, env: OperatorEnv, others: OperatorEnv, kafka: Kafka, flow_name: str
+    author: Author, env: OperatorEnv, others: OperatorEnv, kafka: Kafka, flow_name: str
 ) -> None:
     """A flow that was sound, then names another's topic, takes nothing along but its own."""
     await others.apply(plain(flow_name, kafka.bootstrap))
@@ -144,19 +115,18 @@ async def test_a_topic_that_was_refused_is_not_deleted_with_an_edited_flow(
     topics, theirs = Topics(kafka), f"{flow_name}.asked"
     before = topics.state(theirs)
     flow = plain("pair", kafka.bootstrap)
-    await env.give_database(flow)
-    await author.apply(flow, database=False)
+    await author.submit(flow)
     await author.until_ready("pair")
     edited = changed(flow, "spec.events.2", {"name": "EXTRA", "topic": {"name": theirs}})
     await author.apply(changed(edited, "spec.services.0.publishes", ["ASKED", "EXTRA"]), database=False)
     await author.until("pair", "Ready", "False", "TopicConflict")
-    await end(author, "pair")
+    await author.end("pair")
     assert topics.state(theirs) == before
     assert not topics.there("pair.answered")
 
 
 async def test_a_flow_of_the_same_name_elsewhere_is_another_identity(
-    author: OperatorEnv, env: OperatorEnv, others: OperatorEnv, secure_kafka: SecureKafka, flow_name: str
+    author: Author, env: OperatorEnv, others: OperatorEnv, secure_kafka: SecureKafka, flow_name: str
 ) -> None:
     """Neither password nor rights of the first flow's user change, nor does it go with the second flow."""
     await trust(secure_kafka, env, others)
@@ -166,9 +136,8 @@ async def test_a_flow_of_the_same_name_elsewhere_is_another_identity(
     before = await asyncio.to_thread(rights.rules, user)
     secret = await others.api.get("Secret", others.namespace, f"{flow_name}-asker.kafka") or {}
     assert before
-    flow = named(secure(flow_name, secure_kafka), f"{flow_name}.x", f"{flow_name}.y")
-    await env.give_database(flow)
-    await author.apply(flow, database=False)
+    flow = on_topics(secure(flow_name, secure_kafka), f"{flow_name}.x", f"{flow_name}.y")
+    await author.submit(flow)
     await author.until(flow_name, "TopicsReady", "False", "TopicConflict")
     mine = f"{author.namespace}.{flow_name}.asker"
     await until(lambda: _is_user(rights, mine), "the second flow has a user of its own")
@@ -176,7 +145,7 @@ async def test_a_flow_of_the_same_name_elsewhere_is_another_identity(
         ("topic", f"{flow_name}.x", "Write"),
         ("topic", f"{flow_name}.y", "Read"),
     }, "dead letters and group are the first flow's"
-    await end(author, flow_name)
+    await author.end(flow_name)
     assert await asyncio.to_thread(rights.rules, user) == before
     assert await _enters(secure_kafka, user, secret, f"{flow_name}.asked")
     assert mine not in await asyncio.to_thread(rights.users)
@@ -193,7 +162,7 @@ async def _enters(kafka: SecureKafka, user: str, secret: Json, topic: str) -> bo
 
 
 async def test_a_user_that_is_somebody_elses_is_left_alone(
-    author: OperatorEnv, env: OperatorEnv, secure_kafka: SecureKafka, flow_name: str
+    author: Author, env: OperatorEnv, secure_kafka: SecureKafka, flow_name: str
 ) -> None:
     """A user of the very name that a flow's would have keeps its password and rights, and the flow is told."""
     await trust(secure_kafka, env)
@@ -201,26 +170,24 @@ async def test_a_user_that_is_somebody_elses_is_left_alone(
     rule = {"resource": {"type": "topic", "name": "elsewhere"}, "operations": ["Read"]}
     await asyncio.to_thread(rights.ensure_user, user, "their-password", [rule])
     flow = secure(flow_name, secure_kafka)
-    await env.give_database(flow)
-    await author.apply(flow, database=False)
+    await author.submit(flow)
     said = await author.until(flow_name, "IdentitiesReady", "False", "UserConflict")
     assert user in said["message"]
-    await end(author, flow_name)
+    await author.end(flow_name)
     assert user in await asyncio.to_thread(rights.users)
     assert await asyncio.to_thread(rights.rules, user) == {("topic", "elsewhere", "Read")}
 
 
 async def test_a_topic_that_no_flow_made_waits_for_its_owners_grant(
-    author: OperatorEnv, env: OperatorEnv, secure_kafka: SecureKafka, flow_name: str
+    author: Author, env: OperatorEnv, secure_kafka: SecureKafka, flow_name: str
 ) -> None:
     """Until then nobody reads it and nothing of it changes; a granted one is set, and never deleted."""
     await trust(secure_kafka, env)
     topics, theirs = Topics(secure_kafka), f"{flow_name}-of-nobody"
     topics.make(theirs, retention_ms="123456789", flush_ms="7")
     before = topics.state(theirs)
-    flow = named(secure(flow_name, secure_kafka), theirs)
-    await env.give_database(flow)
-    await author.apply(flow, database=False)
+    flow = on_topics(secure(flow_name, secure_kafka), theirs)
+    await author.submit(flow)
     said = await author.until(flow_name, "TopicsReady", "False", "TopicConflict")
     assert theirs in said["message"]
     assert "retention.ms=604800000" in said["message"]
@@ -235,19 +202,18 @@ async def test_a_topic_that_no_flow_made_waits_for_its_owners_grant(
     await author.until_ready(flow_name)
     _, _, settings = topics.state(theirs)
     assert {("retention.ms", "604800000"), ("flush.ms", "7")} <= set(settings)
-    await end(author, flow_name)
+    await author.end(flow_name)
     assert topics.there(theirs), "only what the operator made goes"
 
 
 async def test_no_right_is_given_on_a_topic_that_could_not_be_made(
-    author: OperatorEnv, env: OperatorEnv, secure_kafka: SecureKafka, flow_name: str
+    author: Author, env: OperatorEnv, secure_kafka: SecureKafka, flow_name: str
 ) -> None:
     """Whoever makes a topic of that name later finds nobody waiting for its events, and keeps it."""
     await trust(secure_kafka, env)
     topics, theirs = Topics(secure_kafka), f"{flow_name}-later"
     flow = changed(secure(flow_name, secure_kafka), "spec.events.0.topic", {"name": theirs, "replicas": 3})
-    await env.give_database(flow)
-    await author.apply(flow, database=False)
+    await author.submit(flow)
     await author.until(flow_name, "TopicsReady", "False", "TopicRefused")
     rights = KafkaRights(secure_kafka.bootstrap)
     told = await asyncio.to_thread(rights.rules, f"{author.namespace}.{flow_name}.asker")
@@ -255,36 +221,34 @@ async def test_no_right_is_given_on_a_topic_that_could_not_be_made(
     topics.make(theirs)
     before = topics.state(theirs)
     await author.until(flow_name, "TopicsReady", "False", "TopicConflict")
-    await end(author, flow_name)
+    await author.end(flow_name)
     assert topics.state(theirs) == before
 
 
 async def test_a_group_is_not_deleted_by_an_event_that_is_called_after_it(
-    author: OperatorEnv, env: OperatorEnv, kafka: Kafka, flow_name: str
+    author: Author, env: OperatorEnv, kafka: Kafka, flow_name: str
 ) -> None:
     """Dead letters tell whose a group is only among the flow's own names: another's keeps its position."""
     group = f"billing-of-{flow_name}"
     Topics(kafka).make(group)
-    flow = named(plain(flow_name, kafka.bootstrap), f"{group}.dead-letters")
-    await env.give_database(flow)
-    await author.apply(flow, database=False)
+    flow = on_topics(plain(flow_name, kafka.bootstrap), f"{group}.dead-letters")
+    await author.submit(flow)
     await author.until_ready(flow_name)
     consumer = Consumer({"bootstrap.servers": kafka.bootstrap, "group.id": group})
     consumer.commit(offsets=[TopicPartition(group, 0, 0)], asynchronous=False)
     consumer.close()
-    await end(author, flow_name)
+    await author.end(flow_name)
     client = AdminClient({"bootstrap.servers": kafka.bootstrap})
     groups = client.list_consumer_groups().result(20)
     assert group in {one.group_id for one in groups.valid}
 
 
 async def test_a_topic_made_anew_by_somebody_else_is_theirs(
-    author: OperatorEnv, env: OperatorEnv, kafka: Kafka, flow_name: str
+    author: Author, env: OperatorEnv, kafka: Kafka, flow_name: str
 ) -> None:
     """The name alone makes nothing a flow's: with another id it is another topic, and stays."""
     flow = plain(flow_name, kafka.bootstrap)
-    await env.give_database(flow)
-    await author.apply(flow, database=False)
+    await author.submit(flow)
     await author.until_ready(flow_name)
     await env.settle()
     await asyncio.to_thread(env.operator.kill)
@@ -295,47 +259,45 @@ async def test_a_topic_made_anew_by_somebody_else_is_theirs(
     before = topics.state(theirs)
     await env.start()
     await author.until(flow_name, "TopicsReady", "False", "TopicConflict")
-    await end(author, flow_name)
+    await author.end(flow_name)
     assert topics.state(theirs) == before
 
 
 async def test_retained_topics_are_taken_up_by_the_flow_when_it_comes_back(
-    author: OperatorEnv, env: OperatorEnv, kafka: Kafka, flow_name: str
+    author: Author, env: OperatorEnv, kafka: Kafka, flow_name: str
 ) -> None:
     """The marks outlive the flow as its topics do; with the topics they go."""
     flow = plain(flow_name, kafka.bootstrap, "Retain")
-    await env.give_database(flow)
-    await author.apply(flow, database=False)
+    await author.submit(flow)
     await author.until_ready(flow_name)
     before = Topics(kafka).state(f"{flow_name}.asked")
-    await end(author, flow_name)
+    await author.end(flow_name)
     await author.apply(changed(flow, "spec.deletionPolicy", "Delete"), database=False)
     await author.until_ready(flow_name)
     assert Topics(kafka).state(f"{flow_name}.asked") == before
-    await end(author, flow_name)
+    await author.end(flow_name)
     assert not Topics(kafka).there(f"{flow_name}.asked")
     assert await env.api.get("ConfigMap", env.namespace, f"{flow_name}.kafka") is None
 
 
 async def test_a_login_that_is_not_for_flows_is_not_used_to_clean_up_either(
-    author: OperatorEnv, env: OperatorEnv, secure_kafka: SecureKafka, flow_name: str
+    author: Author, env: OperatorEnv, secure_kafka: SecureKafka, flow_name: str
 ) -> None:
     """A Secret that lost its label opens no Kafka, also when the flow is deleted; the flow goes, and says so."""
     await trust(secure_kafka, env)
     flow = secure(flow_name, secure_kafka)
-    await env.give_database(flow)
-    await author.apply(flow, database=False)
+    await author.submit(flow)
     await author.until_ready(flow_name)
     unlabelled = {"metadata": {"labels": {"orderflow.dev/usable-by-flows": None}}}
     await env.api.patch("Secret", env.namespace, "kafka-root", unlabelled)
     await asyncio.to_thread(env.operator.kill)
     await env.start()
-    await end(author, flow_name)
+    await author.end(flow_name)
     assert f"{author.namespace}.{flow_name}.asker" in await asyncio.to_thread(KafkaRights(secure_kafka.bootstrap).users)
 
 
 async def test_a_login_goes_to_no_address_that_its_owner_does_not_list(
-    author: OperatorEnv, env: OperatorEnv, secure_kafka: SecureKafka, flow_name: str
+    author: Author, env: OperatorEnv, secure_kafka: SecureKafka, flow_name: str
 ) -> None:
     """Whoever answers at an author's address hears nothing of the login, also when the flow goes; its own is given."""
     await trust(secure_kafka, env)
@@ -353,11 +315,11 @@ async def test_a_login_goes_to_no_address_that_its_owner_does_not_list(
             await author.apply(changed(flow, "spec.kafka.bootstrapServers", servers), database=False)
             said = await author.until(flow_name, "TopicsReady", "False", "LoginNotForAddress")
             assert address in said["message"]
-        await end(author, flow_name)
+        await author.end(flow_name)
         assert heard == []
     await author.apply(secure(flow_name, secure_kafka), database=False)
     await author.until_ready(flow_name)
-    await end(author, flow_name)
+    await author.end(flow_name)
 
 
 PLACES: dict[str, tuple[str, Any]] = {
@@ -378,9 +340,9 @@ PLACES: dict[str, tuple[str, Any]] = {
 
 
 @pytest.mark.parametrize("place", PLACES)
-async def test_a_login_of_the_operators_reaches_no_pod(author: OperatorEnv, env: OperatorEnv, place: str) -> None:
+async def test_a_login_of_the_operators_reaches_no_pod(author: Author, env: OperatorEnv, place: str) -> None:
     """What is for flows to log in with is named nowhere else: not as a variable, a certificate or a database."""
-    await give(env, "kafka-root", {"password": "root-password", "bootstrap-servers": "kafka.example:9092"})
+    await env.give_secret("kafka-root", {"password": "root-password", "bootstrap-servers": "kafka.example:9092"})
     flow = pair()
     await env.give_database(flow)
     await author.apply(changed(flow, *PLACES[place]), database=False)
@@ -402,25 +364,23 @@ FORGED = {
 
 @pytest.mark.parametrize(("kind", "name", "part"), FORGED)
 async def test_marks_and_grants_are_not_an_authors_to_write(
-    author: OperatorEnv, env: OperatorEnv, kind: str, name: str, part: str
+    author: Author, env: OperatorEnv, kind: str, name: str, part: str
 ) -> None:
     """What tells whose a topic is, or where a login may go, cannot be forged with the right to write OrderFlows."""
     flow = pair()
-    await env.give_database(flow)
-    await author.apply(flow, database=False)
+    await author.submit(flow)
     with pytest.raises(ApiError) as refused:
         await author.api.patch(kind, author.namespace, name, FORGED[kind, name, part], part)
     assert refused.value.status == 403
 
 
 async def test_a_flow_of_an_older_operator_goes_on(
-    author: OperatorEnv, env: OperatorEnv, secure_kafka: SecureKafka, flow_name: str
+    author: Author, env: OperatorEnv, secure_kafka: SecureKafka, flow_name: str
 ) -> None:
     """Without marks, its status tells what it had: its topics stay its own, its old users go once no pod needs them."""
     await trust(secure_kafka, env)
     flow = secure(flow_name, secure_kafka)
-    await env.give_database(flow)
-    await author.apply(flow, database=False)
+    await author.submit(flow)
     await author.until_ready(flow_name)
     before = Topics(secure_kafka).state(f"{flow_name}.asked")
     await env.settle()
@@ -436,67 +396,9 @@ async def test_a_flow_of_an_older_operator_goes_on(
     await author.until_ready(flow_name)
     assert Topics(secure_kafka).state(f"{flow_name}.asked") == before
     assert condition(await author.flow(flow_name) or {}, "TopicsReady")["status"] == "True"
-    await end(author, flow_name)
+    await author.end(flow_name)
     assert not Topics(secure_kafka).there(f"{flow_name}.asked")
 
 
 async def _is_no_user(rights: KafkaRights, user: str) -> bool:
     return user not in await asyncio.to_thread(rights.users)
-
-
-def rules(user: Json) -> set[tuple[str, str]]:
-    """Give what a KafkaUser has rights on."""
-    return {(rule["resource"]["type"], rule["resource"]["name"]) for rule in user["spec"]["authorization"]["acls"]}
-
-
-async def test_strimzi_gives_no_right_on_a_topic_of_somebody_else(author: OperatorEnv, env: OperatorEnv) -> None:
-    """A KafkaTopic that another made is left alone, and no KafkaUser of the flow speaks of its topic or its group."""
-    theirs = {"partitions": 1, "replicas": 1, "config": {"retention.ms": "5"}}
-    for name in ("payments", "pair.answerer.dead-letters"):
-        head = {"apiVersion": "kafka.strimzi.io/v1", "kind": "KafkaTopic", "metadata": {"name": name}}
-        await env.api.apply(head | {"spec": theirs}, env.namespace)
-    flow = named(pair(), "payments")
-    await env.give_database(flow)
-    await author.apply(flow, database=False)
-    said = await author.until("pair", "TopicsReady", "False", "TopicConflict")
-    assert "payments" in said["message"]
-    await until(lambda: _has_users(env), "users are made for the rest")
-    await env.settle()
-    users = {name: rules(item) for (kind, name), item in (await env.made()).items() if kind == "KafkaUser"}
-    assert users["pair-asker"] == {
-        ("topic", "pair.answered"),
-        ("topic", "pair.asker.dead-letters"),
-        ("group", "pair.asker"),
-    }
-    assert users["pair-answerer"] == {("topic", "pair.answered")}
-    await end(author, "pair")
-    kept = await env.api.get("KafkaTopic", env.namespace, "payments")
-    assert kept is not None
-    assert kept["spec"] == theirs
-
-
-async def _has_users(env: OperatorEnv) -> bool:
-    return {"pair-asker", "pair-answerer"} <= {name for kind, name in await env.made() if kind == "KafkaUser"}
-
-
-async def test_strimzi_gives_no_right_before_it_is_known_whose_a_topic_is(
-    author: OperatorEnv, env: OperatorEnv
-) -> None:
-    """Users wait for Strimzi's answer; a topic that another KafkaTopic has, under whatever name, is none of theirs."""
-    words = "Managed by Ref{namespace='other', name='payments'}"
-    env.strimzi.refusals["pair.asked"] = Refused("ResourceConflict", words)
-    env.strimzi.refusals["pair.answered"] = Refused("KafkaError", "not now")
-    flow = pair()
-    await env.give_database(flow)
-    await author.apply(flow, database=False)
-    await author.until("pair", "TopicsReady", "False")
-    await env.settle()
-    assert not [name for kind, name in await env.made() if kind == "KafkaUser" and name == "pair-answerer"]
-    del env.strimzi.refusals["pair.answered"]
-    await author.apply(changed(flow, "spec.events.1.topic", {"retention": "100h"}), database=False)
-    await until(lambda: _has_users(env), "users are made")
-    await env.settle()
-    made = await env.made()
-    for user in ("pair-asker", "pair-answerer"):
-        assert ("topic", "pair.asked") not in rules(made["KafkaUser", user])
-        assert ("topic", "pair.answered") in rules(made["KafkaUser", user])

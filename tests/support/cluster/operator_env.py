@@ -53,8 +53,12 @@ class OperatorEnv:
     async def give_database(self, flow: Json, uri: str = "postgresql://admin:pw@db.example:5432/shop") -> None:
         """Make the Secret that the flow names."""
         reference = flow["spec"]["database"]["secretKeyRef"]
-        secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": reference["name"], "labels": USABLE}}
-        await self.api.apply(secret | {"stringData": {reference["key"]: uri}}, self.namespace)
+        await self.give_secret(reference["name"], {reference["key"]: uri})
+
+    async def give_secret(self, name: str, values: dict[str, str]) -> None:
+        """Make a Secret that flows may name."""
+        secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "labels": USABLE}}
+        await self.api.apply(secret | {"stringData": values}, self.namespace)
 
     async def flow(self, name: str) -> Json | None:
         """Give a flow as it stands."""

@@ -54,3 +54,10 @@ def changed(flow: Json, place: str, value: Any) -> Json:
     else:
         node[last] = value
     return made
+
+
+def on_topics(flow: Json, *topics: str) -> Json:
+    """Return a copy of a flow with its events, from the first on, on topics of these names."""
+    for index, topic in enumerate(topics):
+        flow = changed(flow, f"spec.events.{index}.topic", {"name": topic})
+    return flow
