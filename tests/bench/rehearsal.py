@@ -30,9 +30,12 @@ from orderflow_runtime.dispatch.retry import RetryPolicy
 from orderflow_runtime.postgres.postgres_store import PostgresStore
 from orderflow_runtime.service import CallOutcome, Service
 from orderflow_runtime.settings import Settings
+from orderflow_runtime.tracing.tracer import Tracer
 from orderflow_shipping.__main__ import build as shipping
 
 BATCH = 500
+TRACER = Tracer()
+"""Nothing is recorded."""
 BUILD: dict[str, Callable[[Settings], Service]] = {
     "order": order,
     "inventory": inventory,
@@ -88,7 +91,7 @@ class Stage:
         self.inbox_days = config.inbox_days
         topics = {channel.event: channel.topic for channel in config.publishes}
         self.publisher = Publisher(
-            f"/{config.flow}/{name}", {event: topics[event.TYPE] for event in self.service.publishes}, Clock()
+            f"/{config.flow}/{name}", {event: topics[event.TYPE] for event in self.service.publishes}, Clock(), TRACER
         )
         retry = RetryPolicy(config.delivery)
         policy = HandlerPolicy(name, config.dead_letter_topic, handler_table(self.service), self.publisher, retry)
@@ -154,6 +157,7 @@ class Rehearsal:
             self._partitions[topic],
             lambda: None,
             lambda _: None,
+            TRACER,
         )
         running = asyncio.create_task(intake.run())
         published: list[int] = []

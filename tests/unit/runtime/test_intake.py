@@ -30,8 +30,8 @@ async def intake(bench: Bench, relayed: Iterable[int] = range(SHARDS), **command
     relay = Relay(bench.publications(log), bench.store, lambda: owned)
     topics: dict[type[Event], str] = {Done: bench.config.publishes[0].topic}
     handlers = sample_service(bench.script).commands | commands
-    publisher = Publisher("/t/sample", topics, bench.clock)
-    taking = CommandBus(handlers, bench.store, publisher, "first", SHARDS, relay.wake, lambda _: None)
+    publisher = Publisher("/t/sample", topics, bench.clock, bench.tracer)
+    taking = CommandBus(handlers, bench.store, publisher, "first", SHARDS, relay.wake, lambda _: None, bench.tracer)
     tasks = [asyncio.create_task(taking.run()), asyncio.create_task(relay.run())]
     yield taking
     for task in tasks:

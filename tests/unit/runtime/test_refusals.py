@@ -14,6 +14,7 @@ from orderflow_runtime.dispatch.effects import Publisher
 from orderflow_runtime.kafka.refusals import CODES, Whose, whose, words
 from orderflow_runtime.service import EventTooLargeError
 from orderflow_runtime.testing import FakeClock
+from orderflow_runtime.tracing.tracer import Tracer
 from support.runtime.running import Bench
 from support.runtime.sample_service import Done, Pat, Put
 
@@ -195,7 +196,7 @@ def test_a_batch_is_never_larger_than_it_is_counted() -> None:
 def test_an_event_that_the_resource_says_is_too_large_is_not_even_committed() -> None:
     """Where the topic's limit is known, making the event fails, which is an attempt of what made it."""
     events: dict[type[Event], str] = {Done: "t.done"}
-    publisher = Publisher("/t/sample", events, FakeClock(), limits={"t.done": 600})
+    publisher = Publisher("/t/sample", events, FakeClock(), Tracer(), limits={"t.done": 600})
     assert batch_bytes([publisher.message(Done(thing="k", n=1))]) <= 600
     with pytest.raises(EventTooLargeError, match=r"t\.done takes 600 at most"):
         publisher.message(Done(thing="k", n=1, do=("x" * 400,)))

@@ -78,11 +78,11 @@ def test_one_command_is_its_request_and_many_have_a_trace_each() -> None:
     """A single order belongs to its client's trace; of a batch each is a root by its own key."""
     one, many = Asked(SAMPLED), Asked(SAMPLED)
     token = asked.set(one)
-    assert tracer().commanded("place", ["a"]) == [one.span]
+    assert [command.trace for command in tracer().commanded("place", ["a"])] == [one.span]
     assert one.span is not None
     assert one.span.parent_span_id == SPAN
     asked.set(many)
-    places = tracer().commanded("place", ["a", "b"])
+    places = [command.trace for command in tracer().commanded("place", ["a", "b"])]
     asked.reset(token)
     assert [place.id for place in places] == [tracer().root(key).id for key in "ab"]
     assert many.span is None
@@ -93,25 +93,26 @@ def test_a_later_command_without_a_context_joins_the_run_s_trace() -> None:
     """The second request hangs on the first one's span, alone or in a batch."""
     run, alone, batch = SAMPLED, Asked(NONE), Asked(NONE)
     token = asked.set(alone)
-    (place,) = tracer().commanded("cancel", ["k"])
-    assert tracer().join(alone, place, run) == alone.span
+    (command,) = tracer().commanded("cancel", ["k"])
+    assert command.join(run) == alone.span
     assert alone.span is not None
     assert (alone.span.id, alone.span.parent_span_id) == (run.id, run.span)
     asked.set(batch)
     first, second = tracer().commanded("place", ["k", "l"])
     asked.reset(token)
-    moved = tracer().join(batch, first, run)
+    moved = first.join(run)
     assert (moved.id, moved.parent_span_id) == (run.id, run.span)
-    assert {place for _, place in batch.commands.values()} == {moved, second}
+    assert {place for _, place in batch.commands.values()} == {moved, second.trace}
 
 
 def test_a_later_command_of_another_trace_stays_there_and_links() -> None:
     """Its client's trace claims the request; what it causes belongs to the run."""
     other = Asked(Trace(f"00-{'1' * 32}-{'2' * 16}-01"))
     token = asked.set(other)
-    (place,) = tracer().commanded("cancel", ["k"])
+    (command,) = tracer().commanded("cancel", ["k"])
     asked.reset(token)
-    assert tracer().join(other, place, SAMPLED) == SAMPLED
+    place = command.trace
+    assert command.join(SAMPLED) == SAMPLED
     assert (other.span, other.links) == (place, [SAMPLED])
 
 
@@ -119,6 +120,6 @@ def test_a_command_on_a_run_that_is_not_sampled_records_nothing() -> None:
     """Whole or not at all, whatever the later request wanted."""
     request = Asked(NONE)
     token = asked.set(request)
-    (place,) = tracer().commanded("cancel", ["k"])
+    (command,) = tracer().commanded("cancel", ["k"])
     asked.reset(token)
-    assert tracer().join(request, place, UNSAMPLED) == UNSAMPLED
+    assert command.join(UNSAMPLED) == UNSAMPLED

@@ -16,9 +16,9 @@ from orderflow_runtime.core.event_log import Partition, partition_of
 from orderflow_runtime.core.retryable import Retryable
 from orderflow_runtime.core.store import Conflict, Store, StoreUnavailable
 from orderflow_runtime.dispatch.effects import Effects, Publisher
+from orderflow_runtime.dispatch.propagation import CommandTrace, Propagation
 from orderflow_runtime.service import Command, CommandHandler, EventTooLargeError, Reply, UnavailableError
-from orderflow_runtime.tracing.trace_context import Trace, read_trace
-from orderflow_runtime.tracing.tracer import Asked, Tracer, asked
+from orderflow_runtime.tracing.trace_context import read_trace
 
 logger = logging.getLogger(__name__)
 
@@ -32,8 +32,7 @@ class _Pending:
     name: str
     command: Command
     answer: "asyncio.Future[Any]"
-    place: Trace
-    request: Asked | None
+    place: CommandTrace
 
 
 class CommandBus:
@@ -50,10 +49,10 @@ class CommandBus:
         shards: int,
         wake: Callable[[], None],
         observe: Callable[[Sequence[Event]], None],
-        tracer: Tracer | None = None,
+        propagation: Propagation,
     ) -> None:
         self._observe = observe
-        self._tracer = tracer or Tracer()
+        self._propagation = propagation
         self._handlers = handlers
         self._store = store
         self._publisher = publisher
@@ -82,10 +81,10 @@ class CommandBus:
         return [answer.result() for answer in answers]
 
     def _pending(self, name: str, commands: Sequence[tuple[str, Any]]) -> list[_Pending]:
-        loop, request = asyncio.get_running_loop(), asked.get()
-        places = self._tracer.commanded(name, [key for key, _ in commands])
+        loop = asyncio.get_running_loop()
+        places = self._propagation.commanded(name, [key for key, _ in commands])
         return [
-            _Pending(name, Command(key, payload, place.text()), loop.create_future(), place, request)
+            _Pending(name, Command(key, payload, place.trace.text()), loop.create_future(), place)
             for (key, payload), place in zip(commands, places, strict=True)
         ]
 
@@ -131,7 +130,7 @@ class CommandBus:
         replies: dict[int, Reply] = {}
         async with self._store.intake_transaction() as tx:
             effects = Effects(tx, self._shard_of)
-            effects.causes = {one.command.key: one.place for one in group}
+            effects.causes = {one.command.key: one.place.trace for one in group}
             for name, turn in _turns(group):
                 answers = await self._handlers[name]([group[i].command for i in turn], effects)
                 replies |= zip(turn, answers, strict=True)
@@ -144,10 +143,9 @@ class CommandBus:
 
     def _send(self, one: _Pending, reply: Reply, effects: Effects) -> None:
         if reply.trace:
-            one.place = self._tracer.join(one.request, one.place, read_trace(reply.trace).told())
-            effects.carry_on(one.command.key, one.place)
+            effects.carry_on(one.command.key, one.place.join(read_trace(reply.trace).told()))
         for event in reply.publish:
-            effects.send(self._publisher.message(event, one.place), event.key)
+            effects.send(self._publisher.message(event, one.place.trace), event.key)
 
     def _shard_of(self, key: str) -> Partition:
         return Partition(self._topic, partition_of(key.encode(), self.shards))

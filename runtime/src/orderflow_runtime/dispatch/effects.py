@@ -15,10 +15,10 @@ from orderflow_contracts.envelope import Envelope
 from orderflow_contracts.event import Event
 from orderflow_runtime.core.event_log import Message, Partition, batch_bytes, pack
 from orderflow_runtime.core.store import BatchTransaction, BatchWrites, CallRow, TimerWrite
+from orderflow_runtime.dispatch.propagation import Propagation
 from orderflow_runtime.event_ids import new_event_id
 from orderflow_runtime.service import EventTooLargeError
 from orderflow_runtime.tracing.trace_context import NONE, Trace
-from orderflow_runtime.tracing.tracer import Tracer
 
 
 class Clock:
@@ -142,21 +142,21 @@ class Publisher:
         source: str,
         topics: Mapping[type[Event], str],
         clock: Clock,
-        tracer: Tracer | None = None,
+        propagation: Propagation,
         limits: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
         self._source = source
         self._topics = topics
         self._limits = limits
         self._clock = clock
-        self._tracer = tracer or Tracer()
+        self._propagation = propagation
 
     def message(self, event: Event, cause: Trace = NONE) -> Message:
         """Wrap an event; `cause` is the trace that it carries on. Raise `EventTooLargeError`."""
         value = event.encode()
         if len(value) > MAX_EVENT_BYTES:
             raise EventTooLargeError(f"{event.TYPE} of {len(value)} bytes; at most {MAX_EVENT_BYTES} are published")
-        trace = self._tracer.sending(event.key, cause)
+        trace = self._propagation.sending(event.key, cause)
         envelope = Envelope(
             id=self._clock.new_id(event.key),
             source=self._source,

@@ -32,6 +32,20 @@ class Asked:
     """Of a request with many commands: by span, the name and place of each, the root of its order's trace."""
 
 
+@dataclass(slots=True)
+class Commanded:
+    """A command under way, and the request that handed it in."""
+
+    tracer: "Tracer"
+    request: Asked | None
+    trace: Trace
+
+    def join(self, run: Trace) -> Trace:
+        """Move to the trace of a run that has its own, unless the request's client claims it; return the place."""
+        self.trace = self.tracer.join(self.request, self.trace, run)
+        return self.trace
+
+
 asked: ContextVar[Asked | None] = ContextVar("asked", default=None)
 
 
@@ -97,17 +111,17 @@ class Tracer:
         """Return the place of what sends an event of a key, caused by `trace`."""
         return self.child(trace if trace.parent else self.root(key))
 
-    def commanded(self, name: str, keys: Sequence[str]) -> list[Trace]:
+    def commanded(self, name: str, keys: Sequence[str]) -> list[Commanded]:
         """Return the places of a request's commands: one is the request itself; many have a trace each."""
         request = asked.get()
         if request is None:
-            return [self.root(key) for key in keys]
+            return [Commanded(self, None, self.root(key)) for key in keys]
         if len(keys) == 1 and request.span is None:
             request.span = self.child(request.incoming if request.incoming.valid else self.root(keys[0]))
-            return [request.span]
+            return [Commanded(self, request, request.span)]
         places = [self.child(self.root(key)) for key in keys]
         request.commands |= {place.span: (name, place) for place in places if place.parent_span_id}
-        return places
+        return [Commanded(self, request, place) for place in places]
 
     def join(self, request: Asked | None, place: Trace, run: Trace) -> Trace:
         """Return the place of a command on a run that has a trace: the request's, unless its client's claims it."""
