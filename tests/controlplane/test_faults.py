@@ -119,7 +119,8 @@ async def _live_and_die(
     finally:
         proxy.on_write = lambda method, path: None
         await asyncio.to_thread(env.operator.kill)
-    raise AssertionError(f"not done after {MOST_WRITES} writes: {await env.flow('pair')}\n{env.operator.tail()}")
+    last = "\n".join(map(str, env.writes()[-8:]))
+    raise AssertionError(f"not done after {MOST_WRITES} writes, the last of them:\n{last}\n{env.operator.tail()}")
 
 
 async def _dies(env: OperatorEnv, done: Callable[[], Awaitable[bool]]) -> bool:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from orderflow_model import environment
 from orderflow_model.flow import OrderFlow
 from orderflow_model.loading.load import parse_flow
 from orderflow_operator.monitoring.settings import Monitoring
+from orderflow_operator.resources import removaljob
 from orderflow_operator.resources.build_context import BuildContext, Database, Network
 from orderflow_operator.resources.desired import desired
 from orderflow_operator.resources.pod import SCRATCH
@@ -162,6 +163,25 @@ def test_replicas_are_left_to_the_autoscaler(flow: OrderFlow, keda: bool) -> Non
 def test_same_flow_gives_same_objects(shop: OrderFlow, context: BuildContext) -> None:
     """What is wanted depends on nothing but the flow and its surroundings."""
     assert json.dumps(desired(shop, context)) == json.dumps(desired(shop, context))
+
+
+@any_flow
+@given(flows())
+def test_no_object_has_an_empty_list(flow: OrderFlow) -> None:
+    """The API server counts one as nobody's field: such an object would never be found as it was applied."""
+    context = BuildContext(keda=True, database=Database(), monitoring=Monitoring())
+    jobs = [removaljob.build(flow, keep) for keep in ([], ["one"])]
+    for one in [*desired(flow, context), *jobs]:
+        assert not list(_empty(one, "")), one["kind"]
+
+
+def _empty(value: Any, place: str) -> Iterator[str]:
+    """Give the places of empty lists."""
+    if isinstance(value, list) and not value:
+        yield place
+    entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, below in entries:
+        yield from _empty(below, f"{place}.{key}")
 
 
 def test_pod_and_laptop_have_the_same_environment(shop: OrderFlow, build: Build) -> None:

@@ -17,7 +17,7 @@ def pod_spec(container: Object, volumes: list[Object]) -> Object:
         "enableServiceLinks": False,
         "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
         "containers": [container],
-        "volumes": volumes,
+        **({"volumes": volumes} if volumes else {}),  # an empty list is nobody's field: it would be written for ever
     }
 
 
