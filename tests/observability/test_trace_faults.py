@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from orderflow_contracts.dead_letters import REDRIVE_OF
 from orderflow_model.topics import event_topic
-from orderflow_runtime.core.work_item import REDRIVE_OF
 from orderflow_shop.events import ShipmentCreated
 from support.flow.fleet import Fleet, until
 from support.flow.orders import Shop

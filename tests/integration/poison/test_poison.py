@@ -21,13 +21,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from bench.cost import read
 from orderflow_cli.servers.kafka import Kafka
 from orderflow_cli.servers.postgres import Postgres
+from orderflow_contracts import dead_letters
+from orderflow_contracts.dead_letters import REDRIVE_OF
 from orderflow_contracts.envelope import Header
 from orderflow_model.names import dead_letter_topic_name
 from orderflow_model.service_config import service_config
 from orderflow_model.topics import event_topic
 from orderflow_runtime.core.headers import MAX_HEADERS
-from orderflow_runtime.core.work_item import REDRIVE_OF
-from orderflow_runtime.dispatch import dead_letters
 from support.flow.fleet import Fleet, until
 from support.flow.orders import Shop, open_fleet, order, shop_of, start_all
 from support.records.poison import (

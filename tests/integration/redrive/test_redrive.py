@@ -11,9 +11,9 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 
 from orderflow_cli.servers.kafka import Kafka
 from orderflow_cli.servers.postgres import Postgres
+from orderflow_contracts.dead_letters import MAX_REDRIVES
 from orderflow_model import environment
 from orderflow_model.names import topic_name
-from orderflow_runtime.postgres.queries import MAX_REDRIVES
 from support.flow.cli_process import orderflow
 from support.flow.fleet import Fleet, until
 from support.flow.oracles import judge, until_at_rest

@@ -4,7 +4,7 @@ import json
 import random
 from typing import Any
 
-from orderflow_runtime.core.work_item import REDRIVE_OF
+from orderflow_contracts.dead_letters import REDRIVE_OF
 from orderflow_shop.events import OrderCreated, ShipmentCreated
 from support.flow.fleet import Fleet, until
 from support.flow.oracles import judge, until_at_rest

@@ -9,10 +9,10 @@ from random import Random
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 
+from orderflow_contracts.dead_letters import LETTER_ID
 from orderflow_model.names import schema_name
 from orderflow_model.service_config import service_config
 from orderflow_model.topics import event_topic
-from orderflow_runtime.dispatch.dead_letters import LETTER_ID
 from support.flow.fleet import Fleet, until
 from support.flow.oracles import judge, until_at_rest
 from support.flow.orders import Shop, mixture

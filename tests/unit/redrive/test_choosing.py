@@ -11,7 +11,7 @@ from orderflow_cli.dead_letters.records import DeadRecord, Repair, client_option
 from orderflow_cli.dead_letters.rows import Condition, DeadLetter, RedriveError, parse_condition
 from orderflow_cli.errors import NotRunningError, StateError
 from orderflow_cli.local.running_flow import find_flow
-from orderflow_runtime.postgres.queries import MAX_REDRIVES
+from orderflow_contracts.dead_letters import MAX_REDRIVES
 
 ID = uuid.uuid4()
 RECORD = DeadRecord(ID, (0, 7), "shop.order-created", b"k", [("ce_id", b"1"), ("empty", None)], b"{")

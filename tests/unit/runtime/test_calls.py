@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
+from orderflow_contracts.dead_letters import ATTEMPTS
 from orderflow_runtime.core.store import StoreUnavailable
-from orderflow_runtime.dispatch.dead_letters import ATTEMPTS
 from support.runtime.running import Bench
 from support.runtime.sample_service import Put, sample_config
 

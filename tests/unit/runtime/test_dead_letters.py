@@ -2,8 +2,8 @@
 
 import pytest
 
+from orderflow_contracts import dead_letters
 from orderflow_contracts.envelope import Header
-from orderflow_runtime.dispatch import dead_letters
 from support.runtime.running import Bench
 from support.runtime.sample_service import Put, Refused, sample_config
 

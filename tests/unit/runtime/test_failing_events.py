@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
+from orderflow_contracts.dead_letters import ATTEMPTS
 from orderflow_runtime.core.store import Conflict, StoreUnavailable
-from orderflow_runtime.dispatch.dead_letters import ATTEMPTS
 from support.runtime.running import Bench
 from support.runtime.sample_service import Pat, Put, Refused, sample_config
 

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from orderflow_contracts import dead_letters
 from orderflow_contracts.envelope import Header
 from orderflow_runtime.core.headers import MAX_HEADERS
-from orderflow_runtime.dispatch import dead_letters
 from support.runtime.running import Bench
 from support.runtime.sample_service import Put, sample_config
 

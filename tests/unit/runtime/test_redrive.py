@@ -2,10 +2,8 @@
 
 import uuid
 
+from orderflow_contracts.dead_letters import LETTER_ID, MAX_REDRIVES, REDRIVE_OF
 from orderflow_contracts.envelope import Header
-from orderflow_runtime.core.work_item import REDRIVE_OF
-from orderflow_runtime.dispatch.dead_letters import LETTER_ID
-from orderflow_runtime.postgres.queries import MAX_REDRIVES
 from support.runtime.running import Bench
 from support.runtime.sample_service import Put, sample_config
 

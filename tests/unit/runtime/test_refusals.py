@@ -6,10 +6,10 @@ import pytest
 from aiokafka import errors
 from aiokafka.producer.message_accumulator import BatchBuilder
 
+from orderflow_contracts.dead_letters import UNSENT
 from orderflow_contracts.event import Event
 from orderflow_runtime.core.event_log import LogUnavailable, Message, batch_bytes
 from orderflow_runtime.dispatch import publications
-from orderflow_runtime.dispatch.dead_letters import UNSENT
 from orderflow_runtime.dispatch.effects import Publisher
 from orderflow_runtime.kafka.refusals import CODES, Whose, whose, words
 from orderflow_runtime.service import EventTooLargeError

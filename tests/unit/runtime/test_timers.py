@@ -2,7 +2,7 @@
 
 import asyncio
 
-from orderflow_runtime.dispatch.dead_letters import ATTEMPTS
+from orderflow_contracts.dead_letters import ATTEMPTS
 from support.runtime.running import Bench
 from support.runtime.sample_service import Put, sample_config
 

@@ -4,12 +4,11 @@ from typing import Any
 
 import pytest
 
+from orderflow_contracts.dead_letters import LETTER_ID, REDRIVE_OF
 from orderflow_contracts.envelope import Header
 from orderflow_model.service_config import TracingConfig
 from orderflow_model.spec.saga import TraceConsumer
 from orderflow_runtime.core.event_log import Record
-from orderflow_runtime.core.work_item import REDRIVE_OF
-from orderflow_runtime.dispatch.dead_letters import LETTER_ID
 from orderflow_runtime.tracing.span_queue import MOST_WAITING, Kind, Span
 from orderflow_runtime.tracing.trace_context import Trace
 from support.runtime.recorded_spans import RecordedSpans

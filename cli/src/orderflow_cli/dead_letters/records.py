@@ -11,10 +11,9 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json, to_json
 
 from orderflow_cli.dead_letters.rows import RedriveError
+from orderflow_contracts.dead_letters import LETTER_ID, PREFIX, REDRIVE_OF, TOPIC, UNSENT
 from orderflow_model import environment
 from orderflow_model.topics import DEAD_LETTER_BYTES
-from orderflow_runtime.core.work_item import REDRIVE_OF
-from orderflow_runtime.dispatch.dead_letters import LETTER_ID, PREFIX, TOPIC, UNSENT
 
 Options = Mapping[str, Any]
 Header = tuple[str, bytes | None]

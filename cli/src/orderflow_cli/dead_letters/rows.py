@@ -9,11 +9,10 @@ from typing import Any
 
 from orderflow_cli.database import FAILURES
 from orderflow_cli.errors import LaptopError
+from orderflow_contracts.dead_letters import CALL, MAX_REDRIVES, TIMER
 from orderflow_model.names import schema_name
 from orderflow_model.postgres_uri import PostgresUri
-from orderflow_runtime.core.work_item import CALL, TIMER
 from orderflow_runtime.postgres.connecting import connect
-from orderflow_runtime.postgres.queries import MAX_REDRIVES
 
 _TEXT_FIELDS = {"id": "id::text", "key": "key", "type": "type", "reason": "reason", "topic": "topic"}
 _COLUMNS = "id, type, key, topic, partition, record_offset, attempts, redrives, state, reason, died_at"

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from orderflow_contracts.dead_letters import CALL, REDRIVE_OF, TIMER
 from orderflow_contracts.envelope import Envelope, Header, read_content, time_header
 from orderflow_contracts.event import Event, UndecodableError
 from orderflow_runtime.core.event_log import Partition, Record
@@ -21,10 +22,6 @@ from orderflow_runtime.core.headers import keep
 from orderflow_runtime.service import CallOutcome, Fired, Received
 from orderflow_runtime.tracing.trace_context import NONE, Trace, trace_of
 
-TIMER = "timer/"
-CALL = "call/"
-REDRIVE_OF = "orderflow-redrive-of"
-"""Header of a redriven record: the dead letter's id. Only the service that holds that dead letter takes it."""
 MAX_KEY = 256
 
 

@@ -4,22 +4,22 @@ import hashlib
 import uuid
 from collections.abc import Iterable
 
+from orderflow_contracts.dead_letters import (
+    ATTEMPTS,
+    LETTER_ID,
+    OFFSET,
+    PARTITION,
+    PREFIX,
+    REASON,
+    SERVICE,
+    TOPIC,
+    UNSENT,
+)
 from orderflow_contracts.envelope import Header
 from orderflow_runtime.core.event_log import Message, Partition
 from orderflow_runtime.core.store import DeadLetter
 from orderflow_runtime.core.work_item import Poison, WorkItem
 from orderflow_runtime.tracing.trace_context import trace_of
-
-PREFIX = "orderflow-"
-LETTER_ID = PREFIX + "dead-letter-id"
-SERVICE = PREFIX + "dead-letter-service"
-REASON = PREFIX + "dead-letter-reason"
-ATTEMPTS = PREFIX + "dead-letter-attempts"
-TOPIC = PREFIX + "dead-letter-topic"
-PARTITION = PREFIX + "dead-letter-partition"
-OFFSET = PREFIX + "dead-letter-offset"
-UNSENT = PREFIX + "dead-letter-unsent"
-"""Header of a letter whose message never reached its topic: a redrive writes it there as if for the first time."""
 
 
 def dead_letter_of_item(item: WorkItem, service: str, attempts: int, reason: str) -> DeadLetter:

@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from orderflow_contracts.dead_letters import TIMER
 from orderflow_contracts.event import Event
 from orderflow_runtime.core.event_log import Partition, Position
 from orderflow_runtime.core.retryable import Retryable
@@ -25,7 +26,7 @@ from orderflow_runtime.core.store import (
     Park,
     Store,
 )
-from orderflow_runtime.core.work_item import TIMER, Identity, Poison, WorkItem
+from orderflow_runtime.core.work_item import Identity, Poison, WorkItem
 from orderflow_runtime.dispatch.effects import Effects
 from orderflow_runtime.dispatch.execution import BatchExecution, HandlerPolicy
 from orderflow_runtime.dispatch.journal import journal_rows

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from orderflow_contracts.dead_letters import CALL, TIMER
 from orderflow_contracts.envelope import Header
 from orderflow_contracts.event import Event, UndecodableError
 from orderflow_runtime.core.retryable import Retryable
@@ -19,7 +20,7 @@ from orderflow_runtime.core.store import (
     StoreUnavailable,
     storable,
 )
-from orderflow_runtime.core.work_item import CALL, TIMER, Poison, WorkItem
+from orderflow_runtime.core.work_item import Poison, WorkItem
 from orderflow_runtime.dispatch.dead_letters import dead_letter_message, dead_letter_of_item, dead_letter_of_poison
 from orderflow_runtime.dispatch.effects import Effects, Publisher
 from orderflow_runtime.dispatch.retry import RetryPolicy

@@ -14,10 +14,11 @@ from typing import Any
 
 import msgspec
 
+from orderflow_contracts.dead_letters import CALL
 from orderflow_runtime.core.event_log import Partition
 from orderflow_runtime.core.retryable import Retryable
 from orderflow_runtime.core.store import CallRow, Store, storable
-from orderflow_runtime.core.work_item import CALL, WorkItem, outcome_item
+from orderflow_runtime.core.work_item import WorkItem, outcome_item
 from orderflow_runtime.dispatch.retry import RetryPolicy
 from orderflow_runtime.redaction import redacted_reason
 from orderflow_runtime.service import Call, CallOutcome, OutcomeUnknownError

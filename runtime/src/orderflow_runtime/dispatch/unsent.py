@@ -8,11 +8,12 @@ import hashlib
 import logging
 import uuid
 
+from orderflow_contracts.dead_letters import UNSENT
 from orderflow_runtime.backoff import Backoff
 from orderflow_runtime.core.event_log import Message, Partition
 from orderflow_runtime.core.retryable import Retryable
 from orderflow_runtime.core.store import DeadLetter, Store, storable
-from orderflow_runtime.dispatch.dead_letters import UNSENT, dead_letter_message
+from orderflow_runtime.dispatch.dead_letters import dead_letter_message
 from orderflow_runtime.tracing.trace_context import trace_of
 
 logger = logging.getLogger(__name__)

@@ -7,9 +7,10 @@ and attributes follow OpenTelemetry's semantic conventions for messaging (docs/d
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 
+from orderflow_contracts.dead_letters import CALL, TIMER
 from orderflow_runtime.core.event_log import Message, Partition, Producer, RefusedError
 from orderflow_runtime.core.store import DeadLetter, Lease, Store
-from orderflow_runtime.core.work_item import CALL, TIMER, WorkItem
+from orderflow_runtime.core.work_item import WorkItem
 from orderflow_runtime.dispatch.dispatcher import Batch, Committed, Dispatcher
 from orderflow_runtime.dispatch.execution import HandlerPolicy
 from orderflow_runtime.tracing.span_queue import Attributes, Kind, Span, SpanTemplate

@@ -113,9 +113,6 @@ WITH answered AS (
 SELECT id FROM answered
 """
 
-MAX_REDRIVES = 5
-"""The loop guard: a dead letter that was redriven so often is left where it is."""
-
 CLAIM_REDRIVES = """
 UPDATE dead_letters SET state = 'Redriven', redrives = redrives + 1
 WHERE id = ANY($1::uuid[]) AND state = 'Dead' AND redrives < $2 RETURNING id, event_id

@@ -8,6 +8,7 @@ from typing import Any
 
 import asyncpg
 
+from orderflow_contracts.dead_letters import MAX_REDRIVES
 from orderflow_runtime.core.event_log import pack_headers
 from orderflow_runtime.core.store import BatchClaim, BatchWrites, ClaimResult, Fenced, OutboxRow, Park
 from orderflow_runtime.core.work_item import Identity, InboxRow
@@ -69,7 +70,7 @@ class PostgresTransaction:
 
     async def claim_redrives(self, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, str | None]:
         """Mark dead letters as redriven."""
-        rows = await self.fetch(sql.CLAIM_REDRIVES, ids, sql.MAX_REDRIVES)
+        rows = await self.fetch(sql.CLAIM_REDRIVES, ids, MAX_REDRIVES)
         return {row["id"]: row["event_id"] for row in rows}
 
     async def close(self, writes: BatchWrites) -> list[OutboxRow]:

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from orderflow_contracts.dead_letters import MAX_REDRIVES
 from orderflow_runtime.core.event_log import (
     Partition,
     Position,
@@ -34,7 +35,6 @@ from orderflow_runtime.core.store import (
     TimerRow,
 )
 from orderflow_runtime.core.work_item import Identity, InboxRow
-from orderflow_runtime.postgres.queries import MAX_REDRIVES
 from orderflow_runtime.testing.faults import Faults
 from orderflow_runtime.tracing.trace_context import read_trace
 
