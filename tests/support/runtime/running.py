@@ -57,7 +57,7 @@ class Instance:
         self.stopping.set()
         self.source.wake()
         assert self.run is not None
-        await asyncio.wait_for(self.run, 10)
+        await asyncio.wait_for(self.run, 60)
         await self.log.stop()
 
     async def crash(self) -> None:
@@ -184,7 +184,7 @@ class Bench:
         """Give what the outbox holds."""
         return [m for _, (_, _, messages) in sorted(self.store.state.outbox.items()) for m in unpack(messages)]
 
-    async def until(self, condition: Callable[[], Any], what: str, seconds: float = 10) -> None:
+    async def until(self, condition: Callable[[], Any], what: str, seconds: float = 60) -> None:
         """Wait for a condition."""
         deadline = time.monotonic() + seconds
         while not condition():

@@ -17,7 +17,8 @@ case "$2" in
 beside) sleep 600 & echo $! >beside.tmp; mv beside.tmp beside.pid; wait ;;
 quick) while [ ! -e beside.pid ]; do sleep 0.05; done; echo "=== 3 passed in 0.10s ===" ;;
 failing) exit 1 ;;
-slow) echo slow >slow; sleep 600 ;;
+busy) (ulimit -t 2; while :; do :; done) ;;
+slow) trap "exit 130" INT; echo slow >slow; while :; do sleep 0.1; done ;;
 esac
 """
 
@@ -65,12 +66,20 @@ def test_every_part_runs_and_what_is_beside_them_ends(folder: Path) -> None:
     running = start(folder, "--beside", "beside", "failing", "quick")
     told = running.communicate(timeout=60)[0]
     assert running.returncode == 1
-    assert [line.split()[0:4:3] for line in told.partition("== parts\n")[2].splitlines()] == [
+    assert [[line.split()[0], line.split()[7]] for line in told.partition("== parts\n")[2].splitlines()] == [
         ["failing", "FAILED"],
         ["quick", "ok"],
     ]
     assert "3 passed" in told
     assert ends(folder)
+
+
+def test_each_part_tells_how_long_it_took_and_worked(folder: Path) -> None:
+    """Seconds by the clock, and seconds of work of all its processes: who waits shows by the difference."""
+    told = start(folder, "busy", "failing").communicate(timeout=120)[0]
+    busy, failing = (line.split() for line in told.partition("== parts\n")[2].splitlines())
+    assert 1 <= int(busy[3]) <= int(busy[1]) + 1
+    assert int(failing[3]) <= 1
 
 
 def test_it_ends_with_a_run_that_is_stopped(folder: Path) -> None:
