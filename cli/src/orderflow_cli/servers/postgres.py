@@ -158,6 +158,7 @@ def _unprivileged() -> list[str]:
         raise ToolMissingError("Postgres cannot run as root and setpriv is not here", "Run as an ordinary user")
     uid, gid = _nobody()
     identity = [f"--reuid={uid}", f"--regid={gid}", "--clear-groups"]
-    reach = ["--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
+    # initdb asks by access(2), which lets such a user's capabilities count only under this bit.
+    reach = ["--inh-caps=+dac_override", "--ambient-caps=+dac_override", "--securebits=+no_setuid_fixup"]
     # A change of user clears the death signal of the child, so setpriv has to set it again.
     return [setpriv, *identity, *reach, "--pdeathsig=QUIT", "--"]
