@@ -14,9 +14,8 @@ from orderflow_operator.kubernetes.cached_object import (
     owned,
     written,
 )
-from orderflow_operator.kubernetes.kinds import BY_NAME
+from orderflow_operator.kubernetes.kinds import DEPLOYMENT
 
-KIND = BY_NAME["Deployment"]
 WANTED = {
     "apiVersion": "apps/v1",
     "kind": "Deployment",
@@ -58,7 +57,7 @@ def stored() -> dict[str, Any]:
 
 def seen(stored: dict[str, Any], known: CachedObject | None = None) -> CachedObject:
     """What is kept of it when a watch brings it."""
-    return after_watch(KIND, msgspec.json.encode(stored), known)[1]
+    return after_watch(DEPLOYMENT, msgspec.json.encode(stored), known)[1]
 
 
 def test_what_we_applied_is_put_together_again(stored: dict[str, Any]) -> None:
@@ -97,7 +96,7 @@ def test_others_fields_are_no_drift(stored: dict[str, Any]) -> None:
 def test_what_a_webhook_changes_as_we_apply_is_not_fought(stored: dict[str, Any]) -> None:
     """The answer to our own write is how the object is to be, whatever was changed on the way."""
     stored["spec"]["template"]["spec"]["containers"][0]["image"] = "mirror/i:1"
-    applied = after_apply(KIND, msgspec.json.encode(stored))[1]
+    applied = after_apply(DEPLOYMENT, msgspec.json.encode(stored))[1]
     stored["metadata"]["resourceVersion"] = "9"
     assert applied.clean
     assert seen(stored, applied).clean

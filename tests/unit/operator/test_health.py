@@ -5,7 +5,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from orderflow_operator.kubernetes.health import Health, State, health_of
+from orderflow_operator.kubernetes.health import Health, State
+from orderflow_operator.kubernetes.kinds import kind_of
 
 SPEC = {"replicas": 2, "partitions": 3}
 
@@ -14,7 +15,9 @@ def judged(kind: str, *conditions: tuple[str, str, str], **status: Any) -> Healt
     """Give the health of an object of generation 1 with conditions of (type, status, reason)."""
     found = [{"type": one, "status": holds, "reason": why, "message": f"{why}!"} for one, holds, why in conditions]
     whole = {"observedGeneration": 1, "conditions": found} | status
-    return health_of(kind, 1, msgspec.Raw(msgspec.json.encode(SPEC)), msgspec.Raw(msgspec.json.encode(whole)))
+    return kind_of({"kind": kind}).health(
+        1, msgspec.Raw(msgspec.json.encode(SPEC)), msgspec.Raw(msgspec.json.encode(whole))
+    )
 
 
 BROKEN = [

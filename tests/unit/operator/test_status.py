@@ -13,6 +13,7 @@ from orderflow_model.topic_changes import Ours
 from orderflow_model.topics import flow_topics
 from orderflow_operator.kubernetes.errors import ConflictError, DatabaseSecretMissingError, KafkaUnavailableError
 from orderflow_operator.kubernetes.health import Health, State
+from orderflow_operator.kubernetes.kinds import HORIZONTAL_POD_AUTOSCALER, SERVICE, ObjectKey
 from orderflow_operator.reconciler.events import condition_events
 from orderflow_operator.reconciler.ownership import OwnershipIndex
 from orderflow_operator.reconciler.pod_problems import PodProblem, migration_of
@@ -95,7 +96,10 @@ def test_what_needs_a_person_is_told_of_before_what_takes_time(well: Observation
 
 def test_a_problem_stands_in_the_condition_it_belongs_to(well: Observation) -> None:
     """A broker that is away says nothing about pods, and the other way round."""
-    problems = (KafkaUnavailableError("kafka:9092", "timed out"), ConflictError("Service", "shop-order", "Helm"))
+    problems = (
+        KafkaUnavailableError("kafka:9092", "timed out"),
+        ConflictError(ObjectKey(SERVICE, "shop-order"), "Helm"),
+    )
     status = status_of(replace(well, problems=problems), NONE, NOW)
     assert told(status)["TopicsReady"] == ("False", "KafkaUnavailable")
     assert told(status)["ServicesReady"] == ("False", "ObjectConflict")
@@ -156,7 +160,7 @@ def test_a_failed_migration_is_degraded_with_its_last_words(well: Observation) -
 def test_what_a_flow_works_without_is_degraded_and_told_beside_ready(well: Observation) -> None:
     """An autoscaler that cannot act takes no pod away; why it cannot stands where people look."""
     broken = Health(State.FAILED, "FailedGetResourceMetric", "no metrics returned from resource metrics API")
-    status = status_of(replace(well, helpers={"HorizontalPodAutoscaler/shop-order": broken}), NONE, NOW)
+    status = status_of(replace(well, helpers={ObjectKey(HORIZONTAL_POD_AUTOSCALER, "shop-order"): broken}), NONE, NOW)
     assert told(status)["Ready"] == ("True", "Ready")
     assert told(status)["Degraded"] == ("True", "FailedGetResourceMetric")
     for kind in ("Ready", "Degraded"):

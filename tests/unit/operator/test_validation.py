@@ -8,6 +8,7 @@ import pytest
 from orderflow_operator.entrypoints.admission import review
 from orderflow_operator.kubernetes.cached_object import CachedObject
 from orderflow_operator.kubernetes.health import Health, State
+from orderflow_operator.kubernetes.kinds import KAFKA_TOPIC, ObjectKey
 from orderflow_operator.reconciler.ownership import OwnershipIndex
 from orderflow_operator.reconciler.validation import validate
 from orderflow_operator.resources import kafkatopic
@@ -46,7 +47,7 @@ def test_lint_errors_are_invalid(document: dict[str, Any]) -> None:
 def test_fewer_partitions_than_the_live_topic_are_refused(document: dict[str, Any]) -> None:
     """Even where the resource never named a number: the topic counts."""
     topic = CachedObject(1, 1, 1, True, Health(State.READY, wanted=24))
-    validation = validate(document, OwnershipIndex(), {"KafkaTopic/shop.order-created": topic})
+    validation = validate(document, OwnershipIndex(), {ObjectKey(KAFKA_TOPIC, "shop.order-created"): topic})
     assert validation.reason == "PartitionDecrease"
     assert "shop.order-created has 24 partitions and cannot shrink to 12" in validation.message
 

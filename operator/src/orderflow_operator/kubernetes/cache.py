@@ -16,7 +16,7 @@ from orderflow_operator.kubernetes.cached_object import (
     after_watch,
     decode_object,
 )
-from orderflow_operator.kubernetes.kinds import Kind
+from orderflow_operator.kubernetes.kinds import Kind, ObjectKey
 
 
 class FlowKey(NamedTuple):
@@ -29,13 +29,8 @@ class FlowKey(NamedTuple):
         return f"{self.namespace}/{self.name}"
 
 
-Objects = Mapping[str, CachedObject]
+Objects = Mapping[ObjectKey, CachedObject]
 OnChange = Callable[[FlowKey], None]
-
-
-def entry(kind: str, name: str) -> str:
-    """Return the key of an object within its flow."""
-    return f"{kind}/{name}"
 
 
 class ObjectCache:
@@ -46,7 +41,7 @@ class ObjectCache:
     """
 
     def __init__(self, on_drift: OnChange, on_progress: OnChange) -> None:
-        self._flows: dict[FlowKey, dict[str, CachedObject]] = {}
+        self._flows: dict[FlowKey, dict[ObjectKey, CachedObject]] = {}
         self._on_drift = on_drift
         self._on_progress = on_progress
 
@@ -66,8 +61,8 @@ class ObjectCache:
         """Remember an object that was listed or watched; return its resource version."""
         found = decode_object(data)
         if found.flow:
-            key, name = _key(found), entry(kind.name, found.metadata.name)
-            known = self._flows.get(key, {}).get(name)
+            key, object_key = _key(found), ObjectKey(kind, found.metadata.name)
+            known = self._flows.get(key, {}).get(object_key)
             if known is None or known.version < found.version:
                 _, cached = after_watch(kind, data, known)
                 self._keep(kind, found, cached)
@@ -77,25 +72,25 @@ class ObjectCache:
     def remove_watched(self, kind: Kind, data: bytes | msgspec.Raw) -> str:
         """Forget an object that was deleted, unless it was made again meanwhile; return its resource version."""
         found = decode_object(data)
-        key, name = _key(found), entry(kind.name, found.metadata.name)
-        known = self._flows.get(key, {}).get(name)
+        key, object_key = _key(found), ObjectKey(kind, found.metadata.name)
+        known = self._flows.get(key, {}).get(object_key)
         if known is not None and known.version <= found.version:
-            self.remove(key, kind.name, found.metadata.name)
+            self.remove(key, object_key)
             self._on_drift(key)
         return found.metadata.resource_version
 
-    def remove(self, key: FlowKey, kind: str, name: str) -> None:
+    def remove(self, key: FlowKey, object_key: ObjectKey) -> None:
         """Forget an object."""
         objects = self._flows.get(key, {})
-        objects.pop(entry(kind, name), None)
+        objects.pop(object_key, None)
         if not objects:
             self._flows.pop(key, None)
 
     def retain(self, kind: Kind, namespace: str | None, present: set[tuple[FlowKey, str]], version: int) -> None:
         """Forget what a complete list of a kind, in a namespace or in all, did not hold, and is not newer than it."""
-        for key, name, cached in list(self._of_kind(kind, namespace)):
-            if (key, name) not in present and cached.version <= version:
-                self.remove(key, kind.name, name)
+        for key, object_key, cached in list(self._of_kind(kind, namespace)):
+            if (key, object_key.name) not in present and cached.version <= version:
+                self.remove(key, object_key)
                 self._on_drift(key)
 
     def wake(self, namespace: str | None) -> None:
@@ -104,13 +99,12 @@ class ObjectCache:
             if namespace in (None, key.namespace):
                 self._on_drift(key)
 
-    def _of_kind(self, kind: Kind, namespace: str | None) -> Iterator[tuple[FlowKey, str, CachedObject]]:
-        prefix = entry(kind.name, "")
+    def _of_kind(self, kind: Kind, namespace: str | None) -> Iterator[tuple[FlowKey, ObjectKey, CachedObject]]:
         for key, objects in self._flows.items():
             if namespace in (None, key.namespace):
-                for name, cached in objects.items():
-                    if name.startswith(prefix):
-                        yield key, name.removeprefix(prefix), cached
+                for object_key, cached in objects.items():
+                    if object_key.kind is kind:
+                        yield key, object_key, cached
 
     def _tell(self, key: FlowKey, before: CachedObject | None, after: CachedObject) -> None:
         if before is None or (before.clean, before.applied) != (after.clean, after.applied):
@@ -120,10 +114,10 @@ class ObjectCache:
 
     def _keep(self, kind: Kind, found: DecodedObject, cached: CachedObject) -> None:
         objects = self._flows.setdefault(_key(found), {})
-        name = entry(kind.name, found.metadata.name)
-        known = objects.get(name)
+        object_key = ObjectKey(kind, found.metadata.name)
+        known = objects.get(object_key)
         if known is None or known.version <= cached.version:
-            objects[name] = cached
+            objects[object_key] = cached
 
 
 def _key(found: DecodedObject) -> FlowKey:

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from orderflow_operator.kubernetes.client import FIELD_MANAGER
-from orderflow_operator.kubernetes.health import Health, health_of
+from orderflow_operator.kubernetes.health import Health
 from orderflow_operator.kubernetes.kinds import Kind
 from orderflow_operator.kubernetes.labels import FLOW_LABEL, HASH_ANNOTATION, Object
 
@@ -137,7 +137,7 @@ def _selects(selector: str, item: Any) -> bool:
 
 
 def _live(kind: Kind, found: DecodedObject, clean: bool) -> CachedObject:
-    health = health_of(kind.name, found.metadata.generation, found.spec, found.status)
+    health = kind.health(found.metadata.generation, found.spec, found.status)
     return CachedObject(found.version, _applied(found), _fields(found), clean, health)
 
 
@@ -178,4 +178,4 @@ def _as_applied(kind: Kind, data: bytes | msgspec.Raw, found: DecodedObject) -> 
     metadata.get("annotations", {}).pop(HASH_ANNOTATION, "")
     if not metadata.get("annotations", True):
         del metadata["annotations"]
-    return digest_of(mine | {"apiVersion": kind.api_version, "kind": kind.name}) == _applied(found)
+    return digest_of(mine | kind.type_meta) == _applied(found)

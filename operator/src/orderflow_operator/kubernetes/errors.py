@@ -5,19 +5,8 @@ Whoever finds one raises it or hands it on; `status.py` turns it into a conditio
 
 from collections.abc import Iterable
 
-from orderflow_model.conditions import IDENTITIES_READY, SERVICES_READY, TOPICS_READY
-
-_CONDITION_OF = {
-    "KafkaTopic": TOPICS_READY,
-    "KafkaUser": IDENTITIES_READY,
-    "Secret": IDENTITIES_READY,
-    "TriggerAuthentication": IDENTITIES_READY,
-}
-
-
-def condition_of(kind: str) -> str:
-    """Return the condition that objects of a kind belong to."""
-    return _CONDITION_OF.get(kind, SERVICES_READY)
+from orderflow_model.conditions import IDENTITIES_READY, TOPICS_READY
+from orderflow_operator.kubernetes.kinds import KAFKA_TOPIC, Kind, ObjectKey
 
 
 class FlowError(Exception):
@@ -33,25 +22,25 @@ class FlowError(Exception):
 class ConflictError(FlowError):
     """An object of the wanted name belongs to somebody else, and is left alone."""
 
-    def __init__(self, kind: str, name: str, owner: str) -> None:
-        reason = "TopicConflict" if kind == "KafkaTopic" else "ObjectConflict"
-        what = f"topic {name}" if kind == "KafkaTopic" else f"{kind} {name}"
-        super().__init__(condition_of(kind), reason, f"{what} belongs to {owner}; rename one of the two, or delete it")
+    def __init__(self, key: ObjectKey, owner: str) -> None:
+        is_topic = key.kind is KAFKA_TOPIC
+        reason, what = ("TopicConflict", f"topic {key.name}") if is_topic else ("ObjectConflict", str(key))
+        super().__init__(key.kind.condition, reason, f"{what} belongs to {owner}; rename one of the two, or delete it")
 
 
 class RejectedError(FlowError):
     """The API server refuses an object; its words say why."""
 
-    def __init__(self, kind: str, name: str, words: str) -> None:
-        super().__init__(condition_of(kind), "Rejected", f"{kind} {name} is refused by the API server: {words}")
+    def __init__(self, key: ObjectKey, words: str) -> None:
+        super().__init__(key.kind.condition, "Rejected", f"{key} is refused by the API server: {words}")
 
 
 class NotServedError(FlowError):
     """The API of a kind is not there: the operator that brings it is not installed."""
 
-    def __init__(self, kind: str, api_version: str) -> None:
-        words = f"{api_version} {kind} is not served here; install the operator that brings it"
-        super().__init__(condition_of(kind), "ApiNotServed", words)
+    def __init__(self, kind: Kind) -> None:
+        words = f"{kind.api_version} {kind.name} is not served here; install the operator that brings it"
+        super().__init__(kind.condition, "ApiNotServed", words)
 
 
 class SecretNotUsableError(FlowError):

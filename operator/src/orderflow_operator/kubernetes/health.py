@@ -1,5 +1,9 @@
-"""How an object fares, read from its status: the few values per kind that conditions are made of. Pure."""
+"""How an object fares, read from its status: the few values that conditions are made of. Pure.
 
+`kinds` says which function reads the status of which kind.
+"""
+
+from collections.abc import Callable
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -40,14 +44,7 @@ PASSING = frozenset(
 )
 """Reasons that pass by themselves."""
 
-HELPERS = {
-    "HorizontalPodAutoscaler": "the number of pods stays as it is; its metrics come from a metrics-server",
-    "ScaledObject": "the number of pods stays as it is; KEDA's log says more",
-    "PodDisruptionBudget": "pods are not guarded while nodes are drained",
-}
-"""Kinds without which a flow still works, and what it then lacks."""
-
-_HEALTHY = Health(State.READY)
+READY = Health(State.READY)
 
 
 class _Condition(msgspec.Struct):
@@ -73,13 +70,13 @@ class _Status(msgspec.Struct, rename="camel"):
         return next((one for one in self.conditions if one.type == kind), _Condition())
 
 
-def health_of(kind: str, generation: int, spec: msgspec.Raw, status: msgspec.Raw) -> Health:
-    """Return how an object of a kind fares; kinds without a status are always well."""
-    if kind not in _JUDGES:
-        return _HEALTHY
-    wanted = _lenient(spec, _Spec) or _Spec()
-    now = _lenient(status, _Status) or _Status()
-    return _shared(*_JUDGES[kind](generation, wanted, now))
+Reader = Callable[[int, _Spec, _Status], Health]
+"""Tells how an object of a kind fares, by its generation, its spec and its status."""
+
+
+def read(reader: Reader, generation: int, spec: msgspec.Raw, status: msgspec.Raw) -> Health:
+    """Return how an object fares."""
+    return _shared(*reader(generation, _lenient(spec, _Spec) or _Spec(), _lenient(status, _Status) or _Status()))
 
 
 @lru_cache(maxsize=4096)
@@ -97,7 +94,8 @@ _LEFT_ALONE = {
 _NO_PODS = "a quota, a limit range or a policy of the namespace may say so: ask who keeps it, or ask for less"
 
 
-def _deployment(generation: int, spec: _Spec, status: _Status) -> Health:
+def of_deployment(generation: int, spec: _Spec, status: _Status) -> Health:
+    """Return how a Deployment fares: well is to have all its pods in the version wanted, and no other."""
     wanted = spec.replicas if spec.replicas is not None else 1
     progress = status.condition("Progressing")
     if status.observed_generation < generation:
@@ -113,7 +111,8 @@ def _deployment(generation: int, spec: _Spec, status: _Status) -> Health:
     return Health(State.PENDING, "RollingOut", "", ready, wanted)
 
 
-def _strimzi(generation: int, spec: _Spec, status: _Status) -> Health:
+def of_strimzi(generation: int, spec: _Spec, status: _Status) -> Health:
+    """Return how a KafkaTopic or a KafkaUser fares, in Strimzi's words."""
     ready, sizes = status.condition("Ready"), (spec.replicas or 0, spec.partitions or 0)
     for reason, words in _LEFT_ALONE.items():
         if status.condition(reason).status == "True":
@@ -128,45 +127,36 @@ def _strimzi(generation: int, spec: _Spec, status: _Status) -> Health:
     return Health(State.FAILED, ready.reason or "NotReady", ready.message, *sizes)
 
 
-def _job(generation: int, spec: _Spec, status: _Status) -> Health:
+def of_job(generation: int, spec: _Spec, status: _Status) -> Health:
+    """Return how a Job fares: well is to have done its work."""
     failed = status.condition("Failed")
     if failed.status == "True":
         return Health(State.FAILED, failed.reason or "Failed", failed.message)
     return Health(State.READY if status.condition("Complete").status == "True" else State.PENDING)
 
 
-def _autoscaler(generation: int, spec: _Spec, status: _Status) -> Health:
-    """Judge a HorizontalPodAutoscaler: one that has not looked yet says nothing."""
+def of_autoscaler(generation: int, spec: _Spec, status: _Status) -> Health:
+    """Return how a HorizontalPodAutoscaler fares: one that has not looked yet says nothing."""
     for kind in ("AbleToScale", "ScalingActive"):
         if (said := status.condition(kind)).status == "False" and said.reason != "ScalingDisabled":
             return Health(State.FAILED, said.reason or kind, said.message)
-    return _HEALTHY
+    return READY
 
 
-def _scaled_object(generation: int, spec: _Spec, status: _Status) -> Health:
-    """Judge KEDA's: not to be active is to have nothing to do, and not to be ready is not to scale."""
+def of_scaled_object(generation: int, spec: _Spec, status: _Status) -> Health:
+    """Return how a ScaledObject fares: not to be active is to have nothing to do, not to be ready is not to scale."""
     ready = status.condition("Ready")
     if ready.status == "False":
         return Health(State.FAILED, ready.reason or "NotReady", ready.message)
-    return _HEALTHY
+    return READY
 
 
-def _budget(generation: int, spec: _Spec, status: _Status) -> Health:
+def of_budget(generation: int, spec: _Spec, status: _Status) -> Health:
+    """Return how a PodDisruptionBudget fares."""
     allowed = status.condition("DisruptionAllowed")
     if allowed.reason == "SyncFailed":  # else it only says that no pod can be spared now
         return Health(State.FAILED, allowed.reason, allowed.message)
-    return _HEALTHY
-
-
-_JUDGES = {
-    "Deployment": _deployment,
-    "KafkaTopic": _strimzi,
-    "KafkaUser": _strimzi,
-    "Job": _job,
-    "HorizontalPodAutoscaler": _autoscaler,
-    "ScaledObject": _scaled_object,
-    "PodDisruptionBudget": _budget,
-}
+    return READY
 
 
 def _lenient(data: msgspec.Raw, shape: type[Any]) -> Any:

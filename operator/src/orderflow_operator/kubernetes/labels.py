@@ -3,7 +3,8 @@
 import hashlib
 from typing import Any
 
-from orderflow_model.flow import GROUP, KIND, VERSION, OrderFlow
+from orderflow_model.flow import GROUP, OrderFlow
+from orderflow_operator.kubernetes.kinds import ORDER_FLOW, Kind
 
 FLOW_LABEL = f"{GROUP}/flow"
 SERVICE_LABEL = f"{GROUP}/service"
@@ -21,7 +22,7 @@ _DIGEST = 8
 Object = dict[str, Any]
 
 
-def new_object(api_version: str, kind: str, name: str, flow: OrderFlow, labels: dict[str, str]) -> Object:
+def new_object(kind: Kind, name: str, flow: OrderFlow, labels: dict[str, str]) -> Object:
     """Return an object of the flow with its labels, owned by it: it goes when the flow goes."""
     metadata = {
         "name": name,
@@ -29,7 +30,7 @@ def new_object(api_version: str, kind: str, name: str, flow: OrderFlow, labels: 
         "labels": common_labels(flow) | labels,
         "ownerReferences": [owner_reference(flow)],
     }
-    return {"apiVersion": api_version, "kind": kind, "metadata": metadata}
+    return kind.type_meta | {"metadata": metadata}
 
 
 def common_labels(flow: OrderFlow) -> dict[str, str]:
@@ -68,8 +69,7 @@ def pod_selector(flow: OrderFlow, service: str) -> dict[str, str]:
 def owner_reference(flow: OrderFlow) -> Object:
     """Return the reference that lets Kubernetes delete an object with its flow."""
     return {
-        "apiVersion": f"{GROUP}/{VERSION}",
-        "kind": KIND,
+        **ORDER_FLOW.type_meta,
         "name": flow.metadata.name,
         "uid": flow.metadata.uid or "",
         "controller": True,

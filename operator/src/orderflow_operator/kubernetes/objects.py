@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from orderflow_model.flow import GROUP
-from orderflow_operator.kubernetes.cache import FlowKey, ObjectCache, Objects, entry
+from orderflow_operator.kubernetes.cache import FlowKey, ObjectCache, Objects
 from orderflow_operator.kubernetes.cached_object import digest_of, owns, written
 from orderflow_operator.kubernetes.client import FIELD_MANAGER, Api, ApiError
 from orderflow_operator.kubernetes.errors import (
@@ -19,9 +19,21 @@ from orderflow_operator.kubernetes.errors import (
     NotServedError,
     RejectedError,
     SecretTakenError,
-    condition_of,
 )
-from orderflow_operator.kubernetes.kinds import BY_NAME, CONFIG_MAP, CRD, EVENT, ORDER_FLOW, POD, SECRET, Kind
+from orderflow_operator.kubernetes.kinds import (
+    CONFIG_MAP,
+    CRD,
+    DEPLOYMENT,
+    EVENT,
+    JOB,
+    KAFKA_USER,
+    ORDER_FLOW,
+    POD,
+    SECRET,
+    SERVICE,
+    Kind,
+    ObjectKey,
+)
 from orderflow_operator.kubernetes.labels import (
     FLOW_LABEL,
     HASH_ANNOTATION,
@@ -74,7 +86,7 @@ class ObjectClient:
     async def namespace_ends(self, namespace: str) -> bool:
         """Return whether a namespace is being deleted, by whether anything new is refused there for that."""
         name = "orderflow.trial"
-        body = {"apiVersion": CONFIG_MAP.api_version, "kind": CONFIG_MAP.name, "metadata": {"name": name}}
+        body = CONFIG_MAP.type_meta | {"metadata": {"name": name}}
         try:
             await self._api.try_out(CONFIG_MAP.path(namespace, name), body)
         except ApiError as error:
@@ -122,41 +134,41 @@ class ObjectClient:
 
     async def apply(self, key: FlowKey, uid: str, wanted: Object) -> bool:
         """Make an object as it is wanted; tell whether that took a write. Raise `FlowError` when it cannot be."""
-        kind, name = BY_NAME[wanted["kind"]], wanted["metadata"]["name"]
-        if kind.optional and not self.served(kind):
-            raise NotServedError(kind.name, kind.api_version)
-        cached, digest = self.objects(key).get(entry(kind.name, name)), digest_of(wanted)
+        object_key = ObjectKey.of(wanted)
+        if object_key.kind.optional and not self.served(object_key.kind):
+            raise NotServedError(object_key.kind)
+        cached, digest = self.objects(key).get(object_key), digest_of(wanted)
         if cached is not None and cached.clean and cached.applied == digest:
             return False
         body = _with_hash(wanted, digest)
         if cached is None:
-            if kind.name == "KafkaUser":
-                await self.check_user_secret(key, name)
-            answer = await self._create(kind, key, uid, name, body)
+            if object_key.kind is KAFKA_USER:
+                await self.check_user_secret(key, object_key.name)
+            answer = await self._create(key, uid, object_key, body)
         else:
             if _leaves_replicas(wanted):
-                await self._hand_over_replicas(kind, key, name)
-            answer = await self._write(kind, key, name, body)
-        self._cache.add_applied(kind, answer)
+                await self._hand_over_replicas(key, object_key)
+            answer = await self._write(key, object_key, body)
+        self._cache.add_applied(object_key.kind, answer)
         return True
 
-    async def current(self, key: FlowKey, kind: Kind, name: str) -> Object | None:
+    async def current(self, key: FlowKey, object_key: ObjectKey) -> Object | None:
         """Read an object of the flow as it is there; None when it is not."""
-        return await self._get(kind, key.namespace, name)
+        return await self._get(key.namespace, object_key)
 
-    async def remove(self, key: FlowKey, kind: Kind, name: str) -> None:
+    async def remove(self, key: FlowKey, object_key: ObjectKey) -> None:
         """Delete an object of the flow, if it is still the one we know."""
-        cached = self.objects(key).get(entry(kind.name, name))
+        cached = self.objects(key).get(object_key)
         if cached is None:
             return
-        waiting = "Foreground" if kind.name == "Job" else "Background"  # what is left of a Job still works
+        waiting = "Foreground" if object_key.kind is JOB else "Background"  # what is left of a Job still works
         body = {"propagationPolicy": waiting, "preconditions": {"resourceVersion": str(cached.version)}}
-        if await self._delete(kind, key, name, body):
-            self._cache.remove(key, kind.name, name)
+        if await self._delete(key, object_key, body):
+            self._cache.remove(key, object_key)
 
     async def service(self, namespace: str, name: str) -> Object | None:
         """Read a Service; None when it is not there."""
-        return await self._get(BY_NAME["Service"], namespace, name)
+        return await self._get(namespace, ObjectKey(SERVICE, name))
 
     async def secret(self, namespace: str, name: str) -> dict[str, str] | None:
         """Read a Secret's values; None when it is not there."""
@@ -165,46 +177,46 @@ class ObjectClient:
 
     async def stored(self, namespace: str, name: str) -> Stored | None:
         """Read a Secret; None when it is not there."""
-        found = await self._get(SECRET, namespace, name)
+        found = await self._get(namespace, ObjectKey(SECRET, name))
         return None if found is None else Stored.of(found)
 
     async def secret_outline(self, namespace: str, name: str) -> tuple[dict[str, str], frozenset[str]] | None:
         """Read the labels of a Secret, and which keys it has; None when it is not there."""
-        found = await self._get(SECRET, namespace, name)
+        found = await self._get(namespace, ObjectKey(SECRET, name))
         if found is None:
             return None
         return dict(found["metadata"].get("labels") or {}), frozenset(found.get("data") or {})
 
     async def check_user_secret(self, key: FlowKey, name: str) -> None:
         """Raise `SecretTakenError` when Strimzi would overwrite a Secret that no KafkaUser of this name has."""
-        found = await self._get(SECRET, key.namespace, name)
+        found = await self._get(key.namespace, ObjectKey(SECRET, name))
         if found is None:
             return
         owners = [(one.get("kind"), one.get("name")) for one in found["metadata"].get("ownerReferences") or ()]
-        if ("KafkaUser", name) not in owners:
+        if (KAFKA_USER.name, name) not in owners:
             raise SecretTakenError(name, _owner(found))
 
     async def own_secret(self, key: FlowKey, uid: str, name: str) -> Stored | None:
         """Read a Secret of the flow; None when it is not there. Raise `ConflictError` when it is somebody else's."""
-        found = await self._own(SECRET, key, uid, name)
+        found = await self._own(key, uid, ObjectKey(SECRET, name))
         return None if found is None else Stored.of(found)
 
     async def write_secret(self, key: FlowKey, wanted: Object) -> Stored:
         """Apply a Secret of the flow; return it as it is now."""
-        return Stored.of(_decoded(await self._write(SECRET, key, wanted["metadata"]["name"], wanted)))
+        return Stored.of(_decoded(await self._write(key, ObjectKey(SECRET, wanted["metadata"]["name"]), wanted)))
 
     async def delete_secret(self, key: FlowKey, name: str) -> None:
         """Delete a Secret of the flow."""
-        await self._delete(SECRET, key, name, {})
+        await self._delete(key, ObjectKey(SECRET, name), {})
 
     async def config(self, namespace: str, name: str) -> dict[str, str] | None:
         """Read a ConfigMap's values; None when it is not there."""
-        found = await self._get(CONFIG_MAP, namespace, name)
+        found = await self._get(namespace, ObjectKey(CONFIG_MAP, name))
         return None if found is None else dict(found.get("data") or {})
 
     async def write_config(self, key: FlowKey, wanted: Object) -> None:
         """Apply a ConfigMap that no watch follows."""
-        await self._write(CONFIG_MAP, key, wanted["metadata"]["name"], wanted)
+        await self._write(key, ObjectKey.of(wanted), wanted)
 
     async def pods(self, key: FlowKey) -> list[Object]:
         """Read the pods of a flow."""
@@ -245,60 +257,60 @@ class ObjectClient:
             if error.status != 404:
                 raise
 
-    async def _delete(self, kind: Kind, key: FlowKey, name: str, body: Object) -> bool:
+    async def _delete(self, key: FlowKey, object_key: ObjectKey, body: Object) -> bool:
         try:
-            await self._api.delete(kind.path(key.namespace, name), body)
+            await self._api.delete(object_key.path(key.namespace), body)
         except ApiError as error:
             if error.status not in (404, 409):
                 raise
             return error.status == 404  # otherwise it has changed: the next turn sees how
-        WRITES.labels(kind.name, "delete").inc()
+        WRITES.labels(object_key.kind.name, "delete").inc()
         return True
 
-    async def _create(self, kind: Kind, key: FlowKey, uid: str, name: str, body: Object) -> bytes:
+    async def _create(self, key: FlowKey, uid: str, object_key: ObjectKey, body: Object) -> bytes:
         """Make an object that is not known; take up one that is the flow's. Raise `FlowError` when it is another's."""
         try:
-            answer = await self._api.create(kind.path(key.namespace, name), body)
+            answer = await self._api.create(object_key.path(key.namespace), body)
         except ApiError as error:
             if error.status != 409:
-                raise _as_flow_error(error, kind, name) from error
-            await self._own(kind, key, uid, name)
-            return await self._write(kind, key, name, body)
-        WRITES.labels(kind.name, "create").inc()
+                raise _as_flow_error(error, object_key) from error
+            await self._own(key, uid, object_key)
+            return await self._write(key, object_key, body)
+        WRITES.labels(object_key.kind.name, "create").inc()
         return answer
 
-    async def _write(self, kind: Kind, key: FlowKey, name: str, body: Object) -> bytes:
+    async def _write(self, key: FlowKey, object_key: ObjectKey, body: Object) -> bytes:
         try:
-            answer = await self._api.apply(kind.path(key.namespace, name), body)
+            answer = await self._api.apply(object_key.path(key.namespace), body)
         except ApiError as error:
-            raise _as_flow_error(error, kind, name) from error
-        WRITES.labels(kind.name, "apply").inc()
+            raise _as_flow_error(error, object_key) from error
+        WRITES.labels(object_key.kind.name, "apply").inc()
         return answer
 
-    async def _hand_over_replicas(self, kind: Kind, key: FlowKey, name: str) -> None:
+    async def _hand_over_replicas(self, key: FlowKey, object_key: ObjectKey) -> None:
         """Keep the number of pods while it passes from us to an autoscaler.
 
         A field that its only owner no longer applies falls back to its default: one pod, until the autoscaler has
         looked. So another manager takes the field first, at its present value.
         """
-        found = await self._get(kind, key.namespace, name)
+        found = await self._get(key.namespace, object_key)
         if found is not None and owns(found, ("f:spec", "f:replicas")):
-            metadata = {"name": name, "namespace": key.namespace}
-            body = {"apiVersion": kind.api_version, "kind": kind.name, "metadata": metadata}
-            replicas = {"spec": {"replicas": found["spec"]["replicas"]}}
-            await self._api.apply(kind.path(key.namespace, name), body | replicas, manager=f"{FIELD_MANAGER}-handover")
-            WRITES.labels(kind.name, "handover").inc()
+            metadata = {"name": object_key.name, "namespace": key.namespace}
+            body = {"metadata": metadata, "spec": {"replicas": found["spec"]["replicas"]}}
+            body = object_key.kind.type_meta | body
+            await self._api.apply(object_key.path(key.namespace), body, manager=f"{FIELD_MANAGER}-handover")
+            WRITES.labels(object_key.kind.name, "handover").inc()
 
-    async def _own(self, kind: Kind, key: FlowKey, uid: str, name: str) -> Object | None:
+    async def _own(self, key: FlowKey, uid: str, object_key: ObjectKey) -> Object | None:
         """Read an object of the flow; None when it is not there. Raise `ConflictError` when it is somebody else's."""
-        found = await self._get(kind, key.namespace, name)
+        found = await self._get(key.namespace, object_key)
         if found is not None and not _is_ours(found, key, uid):
-            raise ConflictError(kind.name, name, _owner(found))
+            raise ConflictError(object_key, _owner(found))
         return found
 
-    async def _get(self, kind: Kind, namespace: str, name: str, **query: str) -> Object | None:
+    async def _get(self, namespace: str, object_key: ObjectKey) -> Object | None:
         try:
-            return _decoded(await self._api.get(kind.path(namespace, name), **query))
+            return _decoded(await self._api.get(object_key.path(namespace)))
         except ApiError as error:
             if error.status == 404:
                 return None
@@ -317,7 +329,7 @@ def _with_hash(wanted: Object, digest: int) -> Object:
 
 
 def _leaves_replicas(wanted: Object) -> bool:
-    return bool(wanted["kind"] == "Deployment" and "replicas" not in wanted["spec"])
+    return bool(wanted["kind"] == DEPLOYMENT.name and "replicas" not in wanted["spec"])
 
 
 def _is_ours(found: Object, key: FlowKey, uid: str) -> bool:
@@ -340,12 +352,12 @@ def _owner(found: Object) -> str:
     return f"somebody else ({makers[0]})" if makers else "somebody else"
 
 
-def _as_flow_error(error: ApiError, kind: Kind, name: str) -> Exception:
+def _as_flow_error(error: ApiError, object_key: ObjectKey) -> Exception:
     """Return what a refused write means for the flow; what passes is raised as it is and tried again."""
-    if error.status == 404 and kind.optional:
-        return NotServedError(kind.name, kind.api_version)
+    if error.status == 404 and object_key.kind.optional:
+        return NotServedError(object_key.kind)
     if error.status in (400, 422):
-        return RejectedError(kind.name, name, error.message)
+        return RejectedError(object_key, error.message)
     if error.status == 403:
-        return FlowError(condition_of(kind.name), "Forbidden", f"{kind.name} {name}: {error.message}")
+        return FlowError(object_key.kind.condition, "Forbidden", f"{object_key}: {error.message}")
     return error

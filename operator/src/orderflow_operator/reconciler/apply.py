@@ -7,9 +7,10 @@ from functools import partial
 
 from orderflow_model.flow import DeletionPolicy, OrderFlow
 from orderflow_operator.kafka.admin import Provisioned
-from orderflow_operator.kubernetes.cache import FlowKey, Objects, entry
+from orderflow_operator.kubernetes.cache import FlowKey, Objects
 from orderflow_operator.kubernetes.errors import FlowError
 from orderflow_operator.kubernetes.health import State
+from orderflow_operator.kubernetes.kinds import DEPLOYMENT, JOB, KAFKA_TOPIC, NETWORK_POLICY, Kind, ObjectKey, kind_of
 from orderflow_operator.kubernetes.labels import SERVICE_LABEL, Object
 from orderflow_operator.kubernetes.objects import ObjectClient
 from orderflow_operator.reconciler.context import Dependencies, ReconcileContext
@@ -20,7 +21,6 @@ from orderflow_operator.reconciler.prune import prune
 from orderflow_operator.reconciler.removal import at_work, called_off, retire_data
 from orderflow_operator.reconciler.rights import is_known, permitted
 from orderflow_operator.reconciler.rollout import Rollout, is_in_question, needed, observe_rollout, widened
-from orderflow_operator.resources import deployment, kafkatopic, migrationjob, networkpolicy
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ async def apply_changes(context: ReconcileContext, deps: Dependencies) -> Change
         _apply(context, wanted, deps.cluster),
     )
     kept = needed(context, deps.cluster.objects(context.key), outlive, rollout)
-    keep = {entry(one["kind"], one["metadata"]["name"]) for one in context.wanted} | kept
+    keep = {*map(ObjectKey.of, context.wanted), *kept}
     keep |= at_work(context.flow, deps.cluster.objects(context.key), keep)
     pruned, kept_back = await prune(context.key, keep, outlive, deps.cluster, partial(_retire, context, deps))
     problems = [*provisioned.problems, *refusals, *kept_back]
@@ -71,10 +71,10 @@ async def _apply(
 
     Topics come first: rights are given on those alone that turn out to be the flow's.
     """
-    topics = [one for one in wanted if one["kind"] == kafkatopic.KIND]
+    topics = [one for one in wanted if kind_of(one) is KAFKA_TOPIC]
     applied, refusals = await _apply_all(context, cluster, topics)
     objects = cluster.objects(context.key)
-    others = (one for one in permitted(wanted, objects) if one["kind"] != kafkatopic.KIND)
+    others = (one for one in permitted(wanted, objects) if kind_of(one) is not KAFKA_TOPIC)
     rest = [one for one in others if is_known(one, objects) and not _waits(one, context, objects)]
     more, problems = await _apply_all(context, cluster, rest)
     return applied or more, [*refusals, *problems]
@@ -95,21 +95,21 @@ def _waits(wanted: Object, context: ReconcileContext, objects: Objects) -> bool:
     """Return whether an object is not to be made yet: pods wait for migration and password, that for what is dropped,
     and all of them for the database.
     """
-    needs_database = wanted["kind"] in (migrationjob.KIND, deployment.KIND, networkpolicy.KIND)
+    needs_database = kind_of(wanted) in (JOB, DEPLOYMENT, NETWORK_POLICY)
     if needs_database and (context.admin is None or called_off(context.flow, objects)):
         return True
-    if wanted["kind"] != deployment.KIND:
+    if kind_of(wanted) is not DEPLOYMENT:
         return False
     service = wanted["metadata"]["labels"][SERVICE_LABEL]
     return service in context.build.proofs.missing or not _is_migrated(service, context, objects)
 
 
 def _is_migrated(service: str, context: ReconcileContext, objects: Objects) -> bool:
-    jobs = (one for one in context.wanted if one["kind"] == migrationjob.KIND)
+    jobs = (one for one in context.wanted if kind_of(one) is JOB)
     mine = (job for job in jobs if job["metadata"]["labels"][SERVICE_LABEL] == service)
     return all(observed_health(job, objects).state is State.READY for job in mine)
 
 
-def _outlives(flow: OrderFlow) -> frozenset[str]:
+def _outlives(flow: OrderFlow) -> frozenset[Kind]:
     """Return the kinds that stay though the flow no longer wants them."""
-    return frozenset({kafkatopic.KIND} if flow.spec.deletion_policy is DeletionPolicy.RETAIN else ())
+    return frozenset({KAFKA_TOPIC} if flow.spec.deletion_policy is DeletionPolicy.RETAIN else ())

@@ -15,17 +15,18 @@ from orderflow_model.lint.secrets import ADDRESSES_KEY, LOGIN_PLACE, USABLE_LABE
 from orderflow_model.names import object_name
 from orderflow_model.postgres_uri import PostgresUri
 from orderflow_operator.kafka.connection import PASSWORD_KEY, kafka_connection
-from orderflow_operator.kubernetes.cache import FlowKey, Objects, entry
+from orderflow_operator.kubernetes.cache import FlowKey, Objects
 from orderflow_operator.kubernetes.errors import (
     DatabaseSecretInvalidError,
     DatabaseSecretMissingError,
     SecretNotUsableError,
 )
 from orderflow_operator.kubernetes.health import State
+from orderflow_operator.kubernetes.kinds import DEPLOYMENT, KAFKA_USER, ObjectKey
 from orderflow_operator.kubernetes.labels import Object, digest
 from orderflow_operator.kubernetes.objects import ObjectClient
 from orderflow_operator.kubernetes.stored import Stored
-from orderflow_operator.resources import deployment, kafkauser, secret
+from orderflow_operator.resources import secret
 from orderflow_operator.resources.build_context import Database, Proofs
 
 VERIFIED_SECONDS = 60.0
@@ -128,9 +129,9 @@ class Credentials:
         if not connection.strimzi:
             found = await self._kafka_secret(key, flow, name, write=write)
             return found.mark(PASSWORD_KEY) if found else None
-        cached = objects.get(entry(kafkauser.KIND, owner))
+        cached = objects.get(ObjectKey(KAFKA_USER, owner))
         made = cached is not None and cached.health.state is State.READY
-        if not made and entry(deployment.KIND, owner) not in objects:
+        if not made and ObjectKey(DEPLOYMENT, owner) not in objects:
             return None
         found = await self._look(key, name, partial(self._cluster.stored, key.namespace, name))
         absent = "" if made else None  # taken away, or not made yet

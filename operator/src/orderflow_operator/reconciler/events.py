@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from orderflow_model.conditions import READY, VALID
-from orderflow_model.flow import GROUP, KIND, VERSION
 from orderflow_model.status import DEGRADED, Condition, FlowStatus, Truth
 from orderflow_model.timestamps import write_time
 from orderflow_operator.kubernetes.client import USER_AGENT
 from orderflow_operator.kubernetes.health import PASSING
+from orderflow_operator.kubernetes.kinds import EVENT, ORDER_FLOW
 from orderflow_operator.kubernetes.labels import Object
 from orderflow_operator.reconciler import pod_problems
 from orderflow_operator.reconciler.status import changed
@@ -47,12 +47,10 @@ def event(raw: Object, kind: str, reason: str, message: str, now: datetime) -> O
     metadata = raw["metadata"]
     time = write_time(now)
     return {
-        "apiVersion": "v1",
-        "kind": "Event",
+        **EVENT.type_meta,
         "metadata": {"generateName": f"{metadata['name']}.", "namespace": metadata["namespace"]},
         "involvedObject": {
-            "apiVersion": f"{GROUP}/{VERSION}",
-            "kind": KIND,
+            **ORDER_FLOW.type_meta,
             "name": metadata["name"],
             "namespace": metadata["namespace"],
             "uid": metadata["uid"],

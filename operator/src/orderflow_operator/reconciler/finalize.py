@@ -15,10 +15,10 @@ from orderflow_model.conditions import TOPICS_READY
 from orderflow_model.flow import GROUP, OrderFlow
 from orderflow_model.status import FlowStatus
 from orderflow_model.timestamps import read_time
-from orderflow_operator.kubernetes.cache import FlowKey, entry
+from orderflow_operator.kubernetes.cache import FlowKey
 from orderflow_operator.kubernetes.client import ApiError
 from orderflow_operator.kubernetes.errors import DataLeftError, FlowError, KafkaUnavailableError
-from orderflow_operator.kubernetes.kinds import BY_NAME
+from orderflow_operator.kubernetes.kinds import DEPLOYMENT, JOB, ObjectKey
 from orderflow_operator.kubernetes.labels import Object
 from orderflow_operator.kubernetes.objects import ObjectClient
 from orderflow_operator.reconciler.context import Dependencies
@@ -26,7 +26,7 @@ from orderflow_operator.reconciler.events import event
 from orderflow_operator.reconciler.kafka_provisioner import drops_data, needs_admin
 from orderflow_operator.reconciler.outcome import Outcome
 from orderflow_operator.reconciler.removal import has_pods, leave_jobs, left, remove_data, what_is_left
-from orderflow_operator.resources import deployment, migrationjob
+from orderflow_operator.resources import migrationjob
 
 logger = logging.getLogger(__name__)
 
@@ -35,8 +35,6 @@ DATABASE_FINALIZER = f"{GROUP}/database"
 PATIENCE_SECONDS = 60.0
 DATA_PATIENCE_SECONDS = 120.0
 
-_DEPLOYMENT = entry(deployment.KIND, "")
-_MIGRATION = entry(migrationjob.KIND, "{}-migrate-")
 _UNREADABLE = "the resource cannot be read; what it had at Kafka and in its database is left"
 _LEFT_AT_KAFKA = "users, and topics and consumer groups if deletionPolicy is Delete, are left there"
 
@@ -113,10 +111,14 @@ async def _tried(key: FlowKey, end: Awaitable[bool], waited: float) -> bool | Fl
 
 async def _pods_ended(key: FlowKey, cluster: ObjectClient) -> bool:
     """Take away what starts pods; tell whether the last has ended."""
-    of_pods = [name for name in cluster.objects(key) if name.startswith((_DEPLOYMENT, _MIGRATION.format(key.name)))]
-    for kind, _, name in (one.partition("/") for one in of_pods):
-        await cluster.remove(key, BY_NAME[kind], name)
+    for one in [one for one in cluster.objects(key) if _starts_pods(key, one)]:
+        await cluster.remove(key, one)
     return not await has_pods(key, [], cluster)
+
+
+def _starts_pods(key: FlowKey, one: ObjectKey) -> bool:
+    is_migration = one.kind is JOB and one.name.startswith(migrationjob.prefix(key.name))
+    return one.kind is DEPLOYMENT or is_migration
 
 
 async def _end_data(key: FlowKey, flow: OrderFlow, deps: Dependencies, waited: float) -> bool:

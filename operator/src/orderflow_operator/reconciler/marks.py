@@ -14,6 +14,7 @@ from orderflow_model.flow import GROUP, OrderFlow
 from orderflow_operator.kafka.admin import Found
 from orderflow_operator.kafka.client import Login
 from orderflow_operator.kubernetes.cache import FlowKey
+from orderflow_operator.kubernetes.kinds import CONFIG_MAP
 from orderflow_operator.kubernetes.labels import Object, owner_reference
 from orderflow_operator.kubernetes.objects import ObjectClient
 
@@ -101,4 +102,4 @@ def _built(key: FlowKey, flow: OrderFlow, data: dict[str, str]) -> Object:
         "annotations": {f"{GROUP}/about": "what the flow has at its Kafka; without it the flow has nothing there"},
     }
     metadata |= {} if data else {"ownerReferences": [owner_reference(flow)]}
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
+    return CONFIG_MAP.type_meta | {"metadata": metadata, "data": data}

@@ -5,9 +5,8 @@ from collections.abc import Awaitable, Callable, Collection
 
 from orderflow_operator.kubernetes.cache import FlowKey
 from orderflow_operator.kubernetes.errors import FlowError
-from orderflow_operator.kubernetes.kinds import BY_NAME, Kind
+from orderflow_operator.kubernetes.kinds import SERVICE_ACCOUNT, Kind, ObjectKey
 from orderflow_operator.kubernetes.objects import ObjectClient
-from orderflow_operator.resources import serviceaccount
 
 Retire = Callable[[FlowKey, str], Awaitable[None]]
 """Takes what a service has besides objects, given their name. Raises FlowError when it cannot, NotYetGoneError
@@ -19,26 +18,23 @@ class NotYetGoneError(Exception):
 
 
 async def prune(
-    key: FlowKey, keep: Collection[str], outlive: Collection[str], cluster: ObjectClient, retire: Retire
+    key: FlowKey, keep: Collection[ObjectKey], outlive: Collection[Kind], cluster: ObjectClient, retire: Retire
 ) -> tuple[bool, list[FlowError]]:
     """Remove all but the objects to keep and the kinds that outlive them; tell whether there was anything."""
-    stale: dict[int, list[tuple[Kind, str]]] = {}
-    for object_key in cluster.objects(key):
-        kind, _, name = object_key.partition("/")
-        if object_key not in keep and kind not in outlive:
-            stale.setdefault(BY_NAME[kind].stage, []).append((BY_NAME[kind], name))
-    first = stale[min(stale)] if stale else []
-    held = {(kind, name): problem for kind, name in first if (problem := await _retired(kind, key, name, retire))}
-    await asyncio.gather(*(cluster.remove(key, kind, name) for kind, name in first if (kind, name) not in held))
+    stale = [one for one in cluster.objects(key) if one not in keep and one.kind not in outlive]
+    stage = min((one.kind.stage for one in stale), default=0)
+    first = [one for one in stale if one.kind.stage == stage]
+    held = {one: problem for one in first if (problem := await _retired(key, one, retire))}
+    await asyncio.gather(*(cluster.remove(key, one) for one in first if one not in held))
     return bool(stale), [problem for problem in held.values() if isinstance(problem, FlowError)]
 
 
-async def _retired(kind: Kind, key: FlowKey, name: str, retire: Retire) -> FlowError | NotYetGoneError | None:
+async def _retired(key: FlowKey, object_key: ObjectKey, retire: Retire) -> FlowError | NotYetGoneError | None:
     """Take what goes with a service's account; the account stays as a reminder until that is done."""
-    if kind.name != serviceaccount.KIND:
+    if object_key.kind is not SERVICE_ACCOUNT:
         return None
     try:
-        await retire(key, name)
+        await retire(key, object_key.name)
     except (FlowError, NotYetGoneError) as problem:
         return problem
     return None

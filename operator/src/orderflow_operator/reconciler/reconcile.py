@@ -14,7 +14,7 @@ from orderflow_model.status import FlowStatus
 from orderflow_operator.kubernetes.cache import FlowKey
 from orderflow_operator.kubernetes.errors import FlowError
 from orderflow_operator.kubernetes.health import NOT_APPLIED, State
-from orderflow_operator.kubernetes.kinds import POD_MONITOR, PROMETHEUS_RULE, SCALED_OBJECT
+from orderflow_operator.kubernetes.kinds import JOB, KAFKA_TOPIC, POD_MONITOR, PROMETHEUS_RULE, SCALED_OBJECT, kind_of
 from orderflow_operator.kubernetes.labels import SERVICE_LABEL, Object
 from orderflow_operator.metrics import ERRORS
 from orderflow_operator.reconciler.apply import ChangeResult, apply_changes
@@ -30,7 +30,6 @@ from orderflow_operator.reconciler.prune import prune
 from orderflow_operator.reconciler.rights import permitted
 from orderflow_operator.reconciler.status import Observation, refused, status_of
 from orderflow_operator.reconciler.validation import INVALID, Validation, made_at, validate
-from orderflow_operator.resources import kafkatopic, migrationjob
 from orderflow_operator.resources.build_context import BuildContext, Port, Proofs
 from orderflow_operator.resources.desired import desired
 
@@ -105,7 +104,7 @@ async def _pod_problems(
     """Return what is wrong with pods, or keeps the migration job from having one: only an Event tells that."""
     pods = await deps.cluster.pods(context.key)
     found, begun = find_problems(pods), set(map(migrating, pods))
-    for job in (one for one in context.wanted if one["kind"] == migrationjob.KIND):
+    for job in (one for one in context.wanted if kind_of(one) is JOB):
         service = job["metadata"]["labels"][SERVICE_LABEL]
         health = observation.migrations[service]
         lacks_pod = health.state is State.PENDING and health.reason != NOT_APPLIED and service not in begun
@@ -125,7 +124,7 @@ async def _forget(key: FlowKey, deps: Dependencies) -> Outcome:
     deps.credentials.forget(key)
     if await deps.cluster.defined():
         return Outcome.GONE
-    left, _ = await prune(key, set(), {kafkatopic.KIND}, deps.cluster, deps.credentials.remove)
+    left, _ = await prune(key, set(), {KAFKA_TOPIC}, deps.cluster, deps.credentials.remove)
     return Outcome.PENDING if left else Outcome.GONE
 
 

@@ -8,16 +8,16 @@ from collections.abc import Collection, Sequence
 
 from orderflow_model.flow import OrderFlow
 from orderflow_model.names import role_name, schema_name
-from orderflow_operator.kubernetes.cache import FlowKey, Objects, entry
+from orderflow_operator.kubernetes.cache import FlowKey, Objects
 from orderflow_operator.kubernetes.errors import DataLeftError
 from orderflow_operator.kubernetes.health import State
-from orderflow_operator.kubernetes.kinds import BY_NAME
+from orderflow_operator.kubernetes.kinds import JOB, SERVICE_ACCOUNT, ObjectKey
 from orderflow_operator.kubernetes.labels import COMPONENT_LABEL, SERVICE_LABEL
 from orderflow_operator.kubernetes.objects import ObjectClient
 from orderflow_operator.reconciler.kafka_provisioner import drops_data
 from orderflow_operator.reconciler.pod_problems import problem_of
 from orderflow_operator.reconciler.prune import NotYetGoneError
-from orderflow_operator.resources import removaljob, serviceaccount
+from orderflow_operator.resources import removaljob
 
 
 def service_names(flow: OrderFlow) -> list[str]:
@@ -25,10 +25,9 @@ def service_names(flow: OrderFlow) -> list[str]:
     return [service.name for service in flow.spec.services]
 
 
-def at_work(flow: OrderFlow, objects: Objects, keep: Collection[str]) -> set[str]:
+def at_work(flow: OrderFlow, objects: Objects, keep: Collection[ObjectKey]) -> set[ObjectKey]:
     """Return the key of the Job that drops what left the flow, where one is needed: while an account is to go."""
-    accounts = entry(serviceaccount.KIND, "")
-    leaving = any(name.startswith(accounts) and name not in keep for name in objects)
+    leaving = any(one.kind is SERVICE_ACCOUNT and one not in keep for one in objects)
     return _of_now(flow, objects) if leaving else set()
 
 
@@ -53,7 +52,7 @@ async def remove_data(key: FlowKey, flow: OrderFlow, keep: Sequence[str], cluste
     Done stays done while the Job is there.
     """
     wanted = removaljob.build(flow, keep)
-    cached = cluster.objects(key).get(entry(removaljob.KIND, wanted["metadata"]["name"]))
+    cached = cluster.objects(key).get(ObjectKey.of(wanted))
     if cached is None:
         await cluster.apply(key, flow.metadata.uid or "", wanted)
         return False
@@ -65,11 +64,11 @@ async def remove_data(key: FlowKey, flow: OrderFlow, keep: Sequence[str], cluste
 async def leave_jobs(key: FlowKey, flow: OrderFlow, cluster: ObjectClient) -> None:
     """Let the Jobs go with the flow, which is about to; one that is done is not deleted, else it would run again."""
     last = removaljob.build(flow, [])
-    for kind, _, name in (job.partition("/") for job in _jobs(flow, cluster.objects(key))):
-        if name == last["metadata"]["name"]:
+    for job in _jobs(flow, cluster.objects(key)):
+        if job == ObjectKey.of(last):
             await cluster.apply(key, flow.metadata.uid or "", removaljob.owned(last, flow))
         else:
-            await cluster.remove(key, BY_NAME[kind], name)
+            await cluster.remove(key, job)
 
 
 async def retire_data(key: FlowKey, flow: OrderFlow, cluster: ObjectClient) -> None:
@@ -97,15 +96,11 @@ def what_is_left(flow: OrderFlow) -> str:
     )
 
 
-def _job(flow: OrderFlow, keep: Sequence[str]) -> str:
-    return entry(removaljob.KIND, removaljob.build(flow, keep)["metadata"]["name"])
-
-
-def _of_now(flow: OrderFlow, objects: Objects) -> set[str]:
+def _of_now(flow: OrderFlow, objects: Objects) -> set[ObjectKey]:
     jobs = _jobs(flow, objects)
-    return jobs & {_job(flow, service_names(flow))} if jobs else jobs
+    return jobs & {ObjectKey.of(removaljob.build(flow, service_names(flow)))} if jobs else jobs
 
 
-def _jobs(flow: OrderFlow, objects: Objects) -> set[str]:
-    prefix = entry(removaljob.KIND, removaljob.prefix(flow.metadata.name))
-    return {name for name in objects if name.startswith(prefix)}
+def _jobs(flow: OrderFlow, objects: Objects) -> set[ObjectKey]:
+    prefix = removaljob.prefix(flow.metadata.name)
+    return {one for one in objects if one.kind is JOB and one.name.startswith(prefix)}

@@ -9,31 +9,34 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from orderflow_operator.kubernetes.cache import Objects, entry
+from orderflow_operator.kubernetes.cache import Objects
 from orderflow_operator.kubernetes.health import State
-from orderflow_operator.kubernetes.kinds import BY_NAME
+from orderflow_operator.kubernetes.kinds import (
+    CONFIG_MAP,
+    DEPLOYMENT,
+    KAFKA_TOPIC,
+    KAFKA_USER,
+    NETWORK_POLICY,
+    SCALED_OBJECT,
+    SERVICE_ACCOUNT,
+    Kind,
+    ObjectKey,
+    kind_of,
+)
 from orderflow_operator.kubernetes.labels import SERVICE_LABEL, Object
 from orderflow_operator.kubernetes.objects import ObjectClient
 from orderflow_operator.reconciler.context import ReconcileContext
 from orderflow_operator.reconciler.observe import is_applied, observed_health
-from orderflow_operator.resources import (
-    configmap,
-    deployment,
-    kafkatopic,
-    kafkauser,
-    networkpolicy,
-    scaledobject,
-    serviceaccount,
-)
+from orderflow_operator.resources import deployment
 
-_ALLOWING: Mapping[str, tuple[tuple[str, ...], ...]] = {
-    kafkauser.KIND: (("authorization", "acls"),),
-    networkpolicy.KIND: (("ingress",), ("egress",)),
-    scaledobject.KIND: (("triggers",),),
+_ALLOWING: Mapping[Kind, tuple[tuple[str, ...], ...]] = {
+    KAFKA_USER: (("authorization", "acls"),),
+    NETWORK_POLICY: (("ingress",), ("egress",)),
+    SCALED_OBJECT: (("triggers",),),
 }
 """Where in the spec of a kind lists stand of which each entry allows something by itself."""
 
-_GIVEN = frozenset({configmap.KIND, serviceaccount.KIND, kafkauser.KIND})
+_GIVEN = frozenset({CONFIG_MAP, SERVICE_ACCOUNT, KAFKA_USER})
 """Kinds of what the pods of a service are given."""
 
 
@@ -55,7 +58,7 @@ class Rollout:
 async def observe_rollout(context: ReconcileContext, cluster: ObjectClient) -> Rollout:
     """Look at the pods; what a Deployment counts leaves out those that are ending."""
     objects = cluster.objects(context.key)
-    wanted = (one for one in context.wanted if one["kind"] == deployment.KIND)
+    wanted = (one for one in context.wanted if kind_of(one) is DEPLOYMENT)
     waiting = {_service(one) or "" for one in wanted if observed_health(one, objects).state is not State.READY}
     staying = {service.name for service in context.flow.spec.services}
     ending = {
@@ -66,7 +69,7 @@ async def observe_rollout(context: ReconcileContext, cluster: ObjectClient) -> R
     return Rollout(frozenset(waiting), frozenset(filter(None, ending)))
 
 
-def is_in_question(context: ReconcileContext, objects: Objects, outlive: Collection[str]) -> bool:
+def is_in_question(context: ReconcileContext, objects: Objects, outlive: Collection[Kind]) -> bool:
     """Return whether anything is to be narrowed or taken away, for which the pods have to be looked at."""
     return bool(_narrowed(context.wanted, objects) or _stale(context, objects, outlive))
 
@@ -81,51 +84,43 @@ async def widened(context: ReconcileContext, cluster: ObjectClient, rollout: Rol
     return [await _with_live(context, cluster, one) if one in kept else one for one in context.wanted]
 
 
-def needed(context: ReconcileContext, objects: Objects, outlive: Collection[str], rollout: Rollout) -> set[str]:
-    """Return what the flow no longer wants and has to stay for now, as keys of the store.
+def needed(context: ReconcileContext, objects: Objects, outlive: Collection[Kind], rollout: Rollout) -> set[ObjectKey]:
+    """Return what the flow no longer wants and has to stay for now.
 
     A service stays until all that comes in its place is ready; what pods are given, until they have ended.
     """
     stale = _stale(context, objects, outlive)
-    leaving = {_stem(name) for name in stale if _kind(name) == deployment.KIND}
+    leaving = {_stem(one) for one in stale if one.kind is DEPLOYMENT}
     under_way = {deployment.name(context.flow, service) for service in rollout.under_way}
 
-    def stays(name: str) -> bool:
-        if rollout.waiting and _stem(name) in leaving:
+    def stays(one: ObjectKey) -> bool:
+        if rollout.waiting and _stem(one) in leaving:
             return True
-        return bool(under_way) and (
-            _kind(name) == kafkatopic.KIND or (_kind(name) in _GIVEN and _stem(name) in under_way)
-        )
+        return bool(under_way) and (one.kind is KAFKA_TOPIC or (one.kind in _GIVEN and _stem(one) in under_way))
 
-    return {name for name in stale if stays(name)}
+    return set(filter(stays, stale))
 
 
-def _stale(context: ReconcileContext, objects: Objects, outlive: Collection[str]) -> set[str]:
-    wanted = {entry(one["kind"], one["metadata"]["name"]) for one in context.wanted}
-    return {name for name in objects if name not in wanted and _kind(name) not in outlive}
+def _stale(context: ReconcileContext, objects: Objects, outlive: Collection[Kind]) -> set[ObjectKey]:
+    wanted = set(map(ObjectKey.of, context.wanted))
+    return {one for one in objects if one not in wanted and one.kind not in outlive}
 
 
-def _kind(name: str) -> str:
-    return name.partition("/")[0]
-
-
-def _stem(name: str) -> str:
+def _stem(one: ObjectKey) -> str:
     """Return the name that all objects of a service share, without what some have behind it."""
-    return name.partition("/")[2].partition(".")[0]
+    return one.name.partition(".")[0]
 
 
 def _narrowed(wanted: list[Object], objects: Objects) -> list[Object]:
     """Return the objects that are there otherwise than wanted and may allow more than that."""
-    there = (
-        one for one in wanted if one["kind"] in _ALLOWING and entry(one["kind"], one["metadata"]["name"]) in objects
-    )
+    there = (one for one in wanted if kind_of(one) in _ALLOWING and ObjectKey.of(one) in objects)
     return [one for one in there if not is_applied(one, objects)]
 
 
 async def _with_live(context: ReconcileContext, cluster: ObjectClient, wanted: Object) -> Object:
-    live = await cluster.current(context.key, BY_NAME[wanted["kind"]], wanted["metadata"]["name"])
+    live = await cluster.current(context.key, ObjectKey.of(wanted))
     made = wanted
-    for path in _ALLOWING[wanted["kind"]] if live else ():
+    for path in _ALLOWING[kind_of(wanted)] if live else ():
         made = made | {"spec": _joined(made["spec"], (live or {}).get("spec", {}), path)}
     return made
 

@@ -27,7 +27,8 @@ from orderflow_model.timestamps import read_time, write_time
 from orderflow_model.topic_changes import Ours
 from orderflow_model.topics import Topic, dead_letter_topic, event_topic
 from orderflow_operator.kubernetes.errors import FlowError
-from orderflow_operator.kubernetes.health import HELPERS, NOT_APPLIED, PASSING, WAITING, Health, State
+from orderflow_operator.kubernetes.health import NOT_APPLIED, PASSING, WAITING, Health, State
+from orderflow_operator.kubernetes.kinds import ObjectKey
 from orderflow_operator.reconciler.pod_problems import PodProblem, migration_of
 from orderflow_operator.reconciler.validation import Validation
 
@@ -49,7 +50,7 @@ _UNSEEN = Health(State.PENDING, NOT_APPLIED, "not written yet")
 class Observation:
     """What a reconcile saw. `topics`, `users`, `services` and their `migrations` by name; `versions` are digests of
     what services should run.
-    `helpers` by kind and name are what the flow also works without. `settled`: all else is there and ready.
+    `helpers` are what the flow also works without. `settled`: all else is there and ready.
     """
 
     flow: OrderFlow
@@ -65,7 +66,7 @@ class Observation:
     paused: bool = False
     deadline: int = 600
     ours: Mapping[str, Ours] = field(default_factory=dict)
-    helpers: Mapping[str, Health] = field(default_factory=dict)
+    helpers: Mapping[ObjectKey, Health] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -178,10 +179,9 @@ def _running(observation: Observation) -> str:
 
 def _lacks(observation: Observation) -> _Finding | None:
     """Return what the flow works without and has not got."""
-    for what, health in observation.helpers.items():
+    for helper, health in observation.helpers.items():
         if health.state is State.FAILED:
-            kind, _, name = what.partition("/")
-            words = f"{kind} {name} does not act: {health.message or health.reason}; {HELPERS[kind]}"
+            words = f"{helper} does not act: {health.message or health.reason}; {helper.kind.lack}"
             return _Finding(Truth.TRUE, health.reason, words)
     return None
 

@@ -11,8 +11,9 @@ from orderflow_model.flow import OrderFlow
 from orderflow_model.lint.flow import lint
 from orderflow_model.loading.load import parse_flow
 from orderflow_model.topics import Topic, event_topic, flow_topics
-from orderflow_operator.kubernetes.cache import FlowKey, Objects, entry
+from orderflow_operator.kubernetes.cache import FlowKey, Objects
 from orderflow_operator.kubernetes.health import Health, State
+from orderflow_operator.kubernetes.kinds import KAFKA_TOPIC, ObjectKey
 from orderflow_operator.kubernetes.labels import Object
 from orderflow_operator.reconciler.ownership import OwnershipIndex
 from orderflow_operator.resources import kafkatopic
@@ -108,6 +109,6 @@ def _other_replicas(flow: OrderFlow, objects: Objects) -> Iterator[Finding]:
 
 def _present(flow: OrderFlow, objects: Objects) -> Iterator[tuple[Topic, Health]]:
     for topic in flow_topics(flow):
-        cached = objects.get(entry(kafkatopic.KIND, kafkatopic.name(topic.name)))
+        cached = objects.get(ObjectKey(KAFKA_TOPIC, kafkatopic.name(topic.name)))
         if cached is not None:
             yield topic, cached.health

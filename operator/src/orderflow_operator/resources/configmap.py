@@ -7,9 +7,9 @@ from orderflow_model.flow import OrderFlow
 from orderflow_model.names import object_name
 from orderflow_model.service_config import service_config
 from orderflow_operator.kafka.acls import autoscaler_user
+from orderflow_operator.kubernetes.kinds import CONFIG_MAP
 from orderflow_operator.kubernetes.labels import Object, digest, flow_labels, new_object, service_labels
 
-KIND = "ConfigMap"
 SERVICE_KEY = "service.json"
 USER_NAME_KEY = "username"
 
@@ -23,13 +23,13 @@ def build(flow: OrderFlow, service: str) -> Object:
     """Return the ConfigMap whose file a service reads at its start."""
     told = service_config(flow, service).model_dump_json()
     name = f"{object_name(flow.metadata.name, service)}.{digest(told)}"
-    built = new_object("v1", KIND, name, flow, service_labels(flow, service))
+    built = new_object(CONFIG_MAP, name, flow, service_labels(flow, service))
     built["data"] = {SERVICE_KEY: told}
     return built
 
 
 def build_autoscaler(flow: OrderFlow) -> Object:
     """Return the ConfigMap with the autoscaler's user name: KEDA takes it from a reference alone."""
-    built = new_object("v1", KIND, autoscaler_name(flow), flow, flow_labels(flow, "autoscaler"))
+    built = new_object(CONFIG_MAP, autoscaler_name(flow), flow, flow_labels(flow, "autoscaler"))
     built["data"] = {USER_NAME_KEY: autoscaler_user(flow)}
     return built

@@ -4,6 +4,7 @@ A grafana-operator reads the same ConfigMap by the `configMapRef` of a GrafanaDa
 """
 
 from orderflow_model.flow import OrderFlow
+from orderflow_operator.kubernetes.kinds import CONFIG_MAP
 from orderflow_operator.kubernetes.labels import Object, flow_labels, new_object
 from orderflow_operator.monitoring.dashboard import dashboard
 
@@ -22,6 +23,6 @@ def key(flow: OrderFlow) -> str:
 
 def build(flow: OrderFlow) -> Object:
     """Return the ConfigMap."""
-    built = new_object("v1", "ConfigMap", name(flow), flow, flow_labels(flow, "monitoring") | LABEL)
+    built = new_object(CONFIG_MAP, name(flow), flow, flow_labels(flow, "monitoring") | LABEL)
     built["data"] = {key(flow): dashboard.text(flow)}
     return built

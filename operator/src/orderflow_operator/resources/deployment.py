@@ -11,6 +11,7 @@ from orderflow_model.names import object_name
 from orderflow_model.spec.services import Service
 from orderflow_operator.kafka.acls import service_user
 from orderflow_operator.kafka.connection import PASSWORD_KEY, KafkaConnection, kafka_connection
+from orderflow_operator.kubernetes.kinds import DEPLOYMENT
 from orderflow_operator.kubernetes.labels import Object, new_object, pod_selector, service_labels
 from orderflow_operator.resources import configmap, secret, serviceaccount
 from orderflow_operator.resources.autoscaling import Scaler, scaler
@@ -27,7 +28,6 @@ from orderflow_operator.resources.pod import (
 )
 from orderflow_operator.resources.service import PORT_NAME
 
-KIND = "Deployment"
 DATABASE_ANNOTATION = "orderflow.dev/database-hash"
 CREDENTIALS_ANNOTATION = "orderflow.dev/credentials-hash"
 
@@ -49,7 +49,7 @@ def name(flow: OrderFlow, service: str) -> str:
 def build(flow: OrderFlow, service: Service, context: BuildContext) -> Object:
     """Return the Deployment."""
     labels = service_labels(flow, service.name)
-    built = new_object("apps/v1", KIND, name(flow, service.name), flow, labels)
+    built = new_object(DEPLOYMENT, name(flow, service.name), flow, labels)
     built["spec"] = {
         "selector": {"matchLabels": pod_selector(flow, service.name)},
         "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},

@@ -3,6 +3,7 @@
 from orderflow_model.flow import OrderFlow
 from orderflow_model.names import object_name
 from orderflow_model.spec.services import Service
+from orderflow_operator.kubernetes.kinds import DEPLOYMENT, HORIZONTAL_POD_AUTOSCALER
 from orderflow_operator.kubernetes.labels import Object, new_object, service_labels
 
 LOAD_PERCENT = 70
@@ -16,10 +17,10 @@ def name(flow: OrderFlow, service: str) -> str:
 def build(flow: OrderFlow, service: Service) -> Object:
     """Return the autoscaler, on processor load relative to the request."""
     labels = service_labels(flow, service.name)
-    built = new_object("autoscaling/v2", "HorizontalPodAutoscaler", name(flow, service.name), flow, labels)
+    built = new_object(HORIZONTAL_POD_AUTOSCALER, name(flow, service.name), flow, labels)
     target = {"type": "Utilization", "averageUtilization": LOAD_PERCENT}
     built["spec"] = {
-        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name(flow, service.name)},
+        "scaleTargetRef": DEPLOYMENT.type_meta | {"name": name(flow, service.name)},
         "minReplicas": service.scale.min,
         "maxReplicas": service.scale.max,
         "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": target}}],

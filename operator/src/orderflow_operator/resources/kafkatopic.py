@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from orderflow_model.flow import DeletionPolicy, OrderFlow
 from orderflow_model.topics import Topic, dead_letter_topic, event_topic
+from orderflow_operator.kubernetes.kinds import KAFKA_TOPIC
 from orderflow_operator.kubernetes.labels import (
     EVENT_LABEL,
     OWNER_ANNOTATION,
@@ -16,8 +17,6 @@ from orderflow_operator.kubernetes.labels import (
     service_labels,
 )
 
-API_VERSION = "kafka.strimzi.io/v1"
-KIND = "KafkaTopic"
 CLUSTER_LABEL = "strimzi.io/cluster"
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
@@ -43,7 +42,7 @@ def build(flow: OrderFlow) -> Iterator[Object]:
 
 
 def _build(flow: OrderFlow, topic: Topic, labels: dict[str, str]) -> Object:
-    built = new_object(API_VERSION, KIND, name(topic.name), flow, labels)
+    built = new_object(KAFKA_TOPIC, name(topic.name), flow, labels)
     metadata = built["metadata"]
     metadata["labels"][CLUSTER_LABEL] = flow.spec.kafka.cluster
     metadata["annotations"] = {OWNER_ANNOTATION: flow.metadata.uid or ""}

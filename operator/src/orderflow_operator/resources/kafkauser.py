@@ -5,10 +5,9 @@ from collections.abc import Iterable
 from orderflow_model.flow import OrderFlow
 from orderflow_model.spec.services import Service
 from orderflow_operator.kafka.acls import Acl, autoscaler_acls, autoscaler_user, service_acls, service_user
+from orderflow_operator.kubernetes.kinds import KAFKA_USER
 from orderflow_operator.kubernetes.labels import Object, flow_labels, new_object, service_labels
-from orderflow_operator.resources.kafkatopic import API_VERSION, CLUSTER_LABEL
-
-KIND = "KafkaUser"
+from orderflow_operator.resources.kafkatopic import CLUSTER_LABEL
 
 
 def build(flow: OrderFlow, service: Service) -> Object:
@@ -24,7 +23,7 @@ def build_autoscaler(flow: OrderFlow, services: Iterable[Service]) -> Object:
 
 
 def _build(flow: OrderFlow, name: str, labels: dict[str, str], acl: tuple[Acl, ...]) -> Object:
-    user = new_object(API_VERSION, KIND, name, flow, labels)
+    user = new_object(KAFKA_USER, name, flow, labels)
     user["metadata"]["labels"][CLUSTER_LABEL] = flow.spec.kafka.cluster
     user["spec"] = {
         "authentication": {"type": "scram-sha-512"},

@@ -10,6 +10,7 @@ import json
 from orderflow_model import environment
 from orderflow_model.flow import OrderFlow
 from orderflow_model.spec.services import Service
+from orderflow_operator.kubernetes.kinds import JOB
 from orderflow_operator.kubernetes.labels import (
     SERVICE_LABEL,
     Object,
@@ -22,7 +23,6 @@ from orderflow_operator.resources import secret
 from orderflow_operator.resources.build_context import Database
 from orderflow_operator.resources.pod import SCRATCH, from_secret, hardened, plain, pod_spec, resources
 
-KIND = "Job"
 COMPONENT = "migration"
 COMMAND = ["python", "-m", "orderflow_runtime.migrate"]
 TASK_ANNOTATION = "orderflow.dev/migration"
@@ -32,12 +32,17 @@ _TASK_FILE = "migration.json"
 _RETRIES = 6
 
 
+def prefix(flow: str) -> str:
+    """Return what the names of all such Jobs of a flow begin with."""
+    return f"{flow}-migrate-"
+
+
 def build(flow: OrderFlow, service: Service, database: Database, proof: str) -> Object:
     """Return the Job; `proof` marks the credentials it comes in by and those that it sets."""
     template = {"metadata": _pod_metadata(flow, service), "spec": _pod(flow, service)}
     version = digest(json.dumps([template, database.fingerprint, proof], sort_keys=True))
-    name = f"{flow.metadata.name}-migrate-{version}"
-    built = new_object("batch/v1", KIND, name, flow, service_labels(flow, service.name, COMPONENT))
+    name = f"{prefix(flow.metadata.name)}{version}"
+    built = new_object(JOB, name, flow, service_labels(flow, service.name, COMPONENT))
     built["spec"] = {"backoffLimit": _RETRIES, "template": template}
     return built
 

@@ -9,12 +9,11 @@ own, which Kubernetes adds to this one.
 from orderflow_model.flow import OrderFlow
 from orderflow_model.spec.kafka import Provisioner
 from orderflow_operator.kafka.connection import STRIMZI_PORT
+from orderflow_operator.kubernetes.kinds import NETWORK_POLICY
 from orderflow_operator.kubernetes.labels import FLOW_LABEL, Object, flow_labels, new_object
 from orderflow_operator.resources.build_context import BuildContext, Port
 from orderflow_operator.resources.kafkatopic import CLUSTER_LABEL
 from orderflow_operator.resources.pod import metrics_port
-
-KIND = "NetworkPolicy"
 
 
 def name(flow: OrderFlow) -> str:
@@ -24,7 +23,7 @@ def name(flow: OrderFlow) -> str:
 
 def build(flow: OrderFlow, context: BuildContext) -> Object:
     """Return the policy, which selects every pod of the flow and denies what it does not name."""
-    built = new_object("networking.k8s.io/v1", KIND, name(flow), flow, flow_labels(flow, "network"))
+    built = new_object(NETWORK_POLICY, name(flow), flow, flow_labels(flow, "network"))
     ports = sorted({service.http_port for service in flow.spec.services})
     metrics = sorted({metrics_port(service) for service in flow.spec.services})
     built["spec"] = {

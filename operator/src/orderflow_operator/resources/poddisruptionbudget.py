@@ -2,6 +2,7 @@
 
 from orderflow_model.flow import OrderFlow
 from orderflow_model.names import object_name
+from orderflow_operator.kubernetes.kinds import POD_DISRUPTION_BUDGET
 from orderflow_operator.kubernetes.labels import Object, new_object, pod_selector, service_labels
 
 
@@ -12,6 +13,6 @@ def name(flow: OrderFlow, service: str) -> str:
 
 def build(flow: OrderFlow, service: str) -> Object:
     """Return the budget."""
-    built = new_object("policy/v1", "PodDisruptionBudget", name(flow, service), flow, service_labels(flow, service))
+    built = new_object(POD_DISRUPTION_BUDGET, name(flow, service), flow, service_labels(flow, service))
     built["spec"] = {"maxUnavailable": 1, "selector": {"matchLabels": pod_selector(flow, service)}}
     return built

@@ -4,13 +4,12 @@ The processes themselves say neither flow nor service: the pods' labels do.
 """
 
 from orderflow_model.flow import OrderFlow
+from orderflow_operator.kubernetes.kinds import POD_MONITOR
 from orderflow_operator.kubernetes.labels import COMPONENT_LABEL, FLOW_LABEL, SERVICE_LABEL, Object, new_object
 from orderflow_operator.kubernetes.labels import flow_labels as _labels
 from orderflow_operator.monitoring.settings import Monitoring
 from orderflow_operator.resources.pod import METRICS_PORT_NAME
 
-API_VERSION = "monitoring.coreos.com/v1"
-KIND = "PodMonitor"
 PATH = "/metrics"
 
 _POD_LABEL = "__meta_kubernetes_pod_label_"
@@ -23,7 +22,7 @@ def name(flow: OrderFlow) -> str:
 
 def build(flow: OrderFlow, monitoring: Monitoring) -> Object:
     """Return the object."""
-    built = new_object(API_VERSION, KIND, name(flow), flow, _labels(flow, "monitoring") | monitoring.labels)
+    built = new_object(POD_MONITOR, name(flow), flow, _labels(flow, "monitoring") | monitoring.labels)
     built["spec"] = {
         "selector": {"matchLabels": {FLOW_LABEL: flow.metadata.name, COMPONENT_LABEL: "service"}},
         "podMetricsEndpoints": [{"port": METRICS_PORT_NAME, "path": PATH, "relabelings": _relabelings()}],

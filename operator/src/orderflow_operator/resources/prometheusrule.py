@@ -1,12 +1,10 @@
 """The PrometheusRule of a flow: what is recorded of it, and when a person is called."""
 
 from orderflow_model.flow import OrderFlow
+from orderflow_operator.kubernetes.kinds import PROMETHEUS_RULE
 from orderflow_operator.kubernetes.labels import Object, flow_labels, new_object
 from orderflow_operator.monitoring.alerts import rules
 from orderflow_operator.monitoring.settings import Monitoring
-
-API_VERSION = "monitoring.coreos.com/v1"
-KIND = "PrometheusRule"
 
 
 def name(flow: OrderFlow) -> str:
@@ -16,6 +14,6 @@ def name(flow: OrderFlow) -> str:
 
 def build(flow: OrderFlow, monitoring: Monitoring) -> Object:
     """Return the object."""
-    built = new_object(API_VERSION, KIND, name(flow), flow, flow_labels(flow, "monitoring") | monitoring.labels)
+    built = new_object(PROMETHEUS_RULE, name(flow), flow, flow_labels(flow, "monitoring") | monitoring.labels)
     built["spec"] = {"groups": rules.groups(flow, monitoring.runbooks)}
     return built

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from orderflow_model import environment
 from orderflow_model.flow import OrderFlow
+from orderflow_operator.kubernetes.kinds import JOB
 from orderflow_operator.kubernetes.labels import (
     OWNER_ANNOTATION,
     Object,
@@ -20,7 +21,6 @@ from orderflow_operator.kubernetes.labels import (
 )
 from orderflow_operator.resources.pod import SCRATCH, from_secret, hardened, plain, pod_spec, resources
 
-KIND = "Job"
 COMPONENT = "removal"
 COMMAND = ["python", "-m", "orderflow_runtime.removal"]
 SECONDS = 300
@@ -38,7 +38,7 @@ def build(flow: OrderFlow, keep: Sequence[str]) -> Object:
     """Return the Job that drops all that is marked as the flow's but what the services to keep have."""
     template = {"metadata": {"labels": common_labels(flow) | flow_labels(flow, COMPONENT)}, "spec": _pod(flow, keep)}
     name = f"{prefix(flow.metadata.name)}{digest(json.dumps(template, sort_keys=True))}"
-    built = new_object("batch/v1", KIND, name, flow, flow_labels(flow, COMPONENT))
+    built = new_object(JOB, name, flow, flow_labels(flow, COMPONENT))
     del built["metadata"]["ownerReferences"]
     built["metadata"]["annotations"] = {OWNER_ANNOTATION: flow.metadata.uid or ""}
     built["spec"] = {

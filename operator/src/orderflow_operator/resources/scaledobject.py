@@ -8,11 +8,9 @@ from orderflow_model.names import group_name, object_name
 from orderflow_model.spec.services import Service
 from orderflow_model.topics import event_topic
 from orderflow_operator.kafka.connection import kafka_connection
+from orderflow_operator.kubernetes.kinds import SCALED_OBJECT
 from orderflow_operator.kubernetes.labels import Object, new_object, service_labels
 from orderflow_operator.resources import triggerauthentication
-
-API_VERSION = "keda.sh/v1alpha1"
-KIND = "ScaledObject"
 
 _SASL = {"SCRAM-SHA-256": "scram_sha256", "SCRAM-SHA-512": "scram_sha512"}
 
@@ -24,7 +22,7 @@ def name(flow: OrderFlow, service: str) -> str:
 
 def build(flow: OrderFlow, service: Service) -> Object:
     """Return the object, one trigger per subscribed topic."""
-    built = new_object(API_VERSION, KIND, name(flow, service.name), flow, service_labels(flow, service.name))
+    built = new_object(SCALED_OBJECT, name(flow, service.name), flow, service_labels(flow, service.name))
     built["spec"] = {
         "scaleTargetRef": {"name": object_name(flow.metadata.name, service.name)},
         "minReplicaCount": service.scale.min,

@@ -8,6 +8,7 @@ import base64
 from orderflow_model.flow import OrderFlow
 from orderflow_model.names import database_secret_name, kafka_secret_name, object_name, role_name
 from orderflow_model.postgres_uri import PostgresUri
+from orderflow_operator.kubernetes.kinds import SECRET
 from orderflow_operator.kubernetes.labels import Object, flow_labels, new_object, service_labels
 
 URL_KEY = "url"
@@ -27,7 +28,7 @@ def names_of(owner: str) -> tuple[str, ...]:
 def build_database(flow: OrderFlow, service: str, admin: PostgresUri, password: str) -> Object:
     """Return the Secret with the role's URL and, for the migration job, its password."""
     labels = service_labels(flow, service, "database")
-    built = new_object("v1", "Secret", database_name(flow, service), flow, labels)
+    built = new_object(SECRET, database_name(flow, service), flow, labels)
     url = admin.for_role(role_name(flow.metadata.name, service), password)
     built["data"] = _encoded({URL_KEY: url.render(), PASSWORD_KEY: password})
     return built
@@ -35,7 +36,7 @@ def build_database(flow: OrderFlow, service: str, admin: PostgresUri, password: 
 
 def build_kafka(flow: OrderFlow, name: str, password: str) -> Object:
     """Return the Secret with a Kafka user's password, where no Strimzi makes it."""
-    built = new_object("v1", "Secret", name, flow, flow_labels(flow, "identity"))
+    built = new_object(SECRET, name, flow, flow_labels(flow, "identity"))
     built["data"] = _encoded({PASSWORD_KEY: password})
     return built
 

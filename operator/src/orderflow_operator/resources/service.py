@@ -2,6 +2,7 @@
 
 from orderflow_model.flow import OrderFlow
 from orderflow_model.names import object_name
+from orderflow_operator.kubernetes.kinds import SERVICE
 from orderflow_operator.kubernetes.labels import Object, new_object, pod_selector, service_labels
 
 PORT = 80
@@ -15,7 +16,7 @@ def name(flow: OrderFlow, service: str) -> str:
 
 def build(flow: OrderFlow, service: str) -> Object:
     """Return the Service."""
-    built = new_object("v1", "Service", name(flow, service), flow, service_labels(flow, service))
+    built = new_object(SERVICE, name(flow, service), flow, service_labels(flow, service))
     built["spec"] = {
         "selector": pod_selector(flow, service),
         "ports": [{"name": PORT_NAME, "port": PORT, "protocol": "TCP", "targetPort": PORT_NAME}],

@@ -2,9 +2,8 @@
 
 from orderflow_model.flow import OrderFlow
 from orderflow_model.names import object_name
+from orderflow_operator.kubernetes.kinds import SERVICE_ACCOUNT
 from orderflow_operator.kubernetes.labels import Object, new_object, service_labels
-
-KIND = "ServiceAccount"
 
 
 def name(flow: OrderFlow, service: str) -> str:
@@ -14,6 +13,6 @@ def name(flow: OrderFlow, service: str) -> str:
 
 def build(flow: OrderFlow, service: str) -> Object:
     """Return the account."""
-    account = new_object("v1", KIND, name(flow, service), flow, service_labels(flow, service))
+    account = new_object(SERVICE_ACCOUNT, name(flow, service), flow, service_labels(flow, service))
     account["automountServiceAccountToken"] = False
     return account

@@ -3,11 +3,9 @@
 from orderflow_model.flow import OrderFlow
 from orderflow_model.names import autoscaler_user_name
 from orderflow_operator.kafka.connection import PASSWORD_KEY, KafkaConnection
+from orderflow_operator.kubernetes.kinds import TRIGGER_AUTHENTICATION
 from orderflow_operator.kubernetes.labels import Object, flow_labels, new_object
 from orderflow_operator.resources import configmap
-
-API_VERSION = "keda.sh/v1alpha1"
-KIND = "TriggerAuthentication"
 
 
 def name(flow: OrderFlow) -> str:
@@ -22,7 +20,7 @@ def is_needed(connection: KafkaConnection) -> bool:
 
 def build(flow: OrderFlow, connection: KafkaConnection) -> Object:
     """Return the object; the flow's triggers share it."""
-    built = new_object(API_VERSION, KIND, name(flow), flow, flow_labels(flow, "autoscaler"))
+    built = new_object(TRIGGER_AUTHENTICATION, name(flow), flow, flow_labels(flow, "autoscaler"))
     secrets, names = [], []
     if connection.mechanism:
         secrets.append(_target("password", connection.secret(autoscaler_user_name(flow.metadata.name)), PASSWORD_KEY))
