@@ -12,9 +12,9 @@ from functools import partial
 
 from orderflow_model.flow import OrderFlow
 from orderflow_model.lint.secrets import ADDRESSES_KEY, LOGIN_PLACE, USABLE_LABEL, foreign_secrets
-from orderflow_model.names import object_name
+from orderflow_model.names import kafka_secret_name, object_name
 from orderflow_model.postgres_uri import PostgresUri
-from orderflow_operator.kafka.connection import PASSWORD_KEY, kafka_connection
+from orderflow_operator.kafka.connection import PASSWORD_KEY, KafkaConnection, kafka_connection
 from orderflow_operator.kubernetes.cache import FlowKey, Objects
 from orderflow_operator.kubernetes.errors import (
     DatabaseSecretInvalidError,
@@ -84,9 +84,10 @@ class Credentials:
 
     async def ensure(self, key: FlowKey, flow: OrderFlow, admin: Admin, objects: Objects, *, write: bool) -> Proofs:
         """Return what the services prove themselves with, made if we may where ours are missing; raise `FlowError`."""
+        connection = kafka_connection(flow)
         names = [service.name for service in flow.spec.services]
         roles = await asyncio.gather(*(self._role(key, flow, name, admin.uri, write) for name in names))
-        users = await asyncio.gather(*(self._user(key, flow, name, objects, write) for name in names))
+        users = await asyncio.gather(*(self._user(key, flow, name, connection, objects, write) for name in names))
         return Proofs(
             services={name: digest(f"{role} {user}") for name, role, user in zip(names, roles, users, strict=True)},
             migrations={name: digest(f"{admin.mark} {role}") for name, role in zip(names, roles, strict=True)},
@@ -95,8 +96,8 @@ class Credentials:
 
     async def kafka_passwords(self, key: FlowKey, flow: OrderFlow, owners: Iterable[str]) -> dict[str, str]:
         """Return the password of each Kafka user that we make ourselves, by the name of the objects it belongs to."""
-        connection = kafka_connection(flow)
-        kept = {owner: await self._kafka_secret(key, flow, connection.secret(owner), write=True) for owner in owners}
+        named = {owner: kafka_secret_name(owner, strimzi=False) for owner in owners}
+        kept = {owner: await self._kafka_secret(key, flow, name, write=True) for owner, name in named.items()}
         return {owner: found.values[PASSWORD_KEY] for owner, found in kept.items() if found}
 
     def forget(self, key: FlowKey) -> None:
@@ -120,9 +121,11 @@ class Credentials:
             found = await self._write(key, wanted)
         return found.mark(secret.URL_KEY) if found else ""
 
-    async def _user(self, key: FlowKey, flow: OrderFlow, service: str, objects: Objects, write: bool) -> str | None:
+    async def _user(
+        self, key: FlowKey, flow: OrderFlow, service: str, connection: KafkaConnection, objects: Objects, write: bool
+    ) -> str | None:
         """Return the mark of a Kafka user's Secret: None before there is one, empty where it was taken away."""
-        connection, owner = kafka_connection(flow), object_name(flow.metadata.name, service)
+        owner = object_name(flow.metadata.name, service)
         name = connection.secret(owner)
         if connection.mechanism is None:
             return ""

@@ -16,7 +16,7 @@ from orderflow_model.topics import flow_topics
 from orderflow_operator.kafka.acls import Acl, autoscaler_acls, autoscaler_user, service_acls, service_user
 from orderflow_operator.kafka.admin import Found, KafkaAdmin, Provisioned, User
 from orderflow_operator.kafka.client import Login
-from orderflow_operator.kafka.connection import kafka_connection
+from orderflow_operator.kafka.connection import KafkaConnection, kafka_connection
 from orderflow_operator.kubernetes.cache import FlowKey
 from orderflow_operator.kubernetes.errors import (
     FlowError,
@@ -95,8 +95,10 @@ class Provisioning:
         if not needs_admin(flow):
             return Provisioned()
         try:
-            identities = _identities(flow, context)
-            view = await self._observe(key, flow, identities, before)
+            connection = kafka_connection(flow)
+            identities = _identities(flow, context, connection)
+            login = await self._login(key, flow, connection)
+            view = await self._observe(key, flow, login, identities, before)
             return await self._make(key, flow, before, view, identities, under_way)
         except SecretNotUsableError:  # told with the database's, whose check is the same
             return Provisioned(ours=before.ours())
@@ -108,7 +110,8 @@ class Provisioning:
         marks = await self._marks.of(key)
         if not (_former(flow, before) if marks is None else marks):
             return
-        view = await self._observe(key, flow, {}, before)
+        login = await self._login(key, flow, kafka_connection(flow))
+        view = await self._observe(key, flow, login, {}, before)
         gone = drops_data(flow)
         topics = view.mark.holding(view.found) if gone else {}
         if used := await self._kafka.remove_groups(view.login, _groups(flow, topics)):
@@ -122,10 +125,10 @@ class Provisioning:
         self._losses.forget(key)
 
     async def _observe(
-        self, key: FlowKey, flow: OrderFlow, identities: Mapping[str, _Identity], before: FlowStatus
+        self, key: FlowKey, flow: OrderFlow, login: Login, identities: Mapping[str, _Identity], before: FlowStatus
     ) -> _View:
         """Find out which Kafka it is, and what there is the flow's; raise `FlowError`."""
-        login, marks = await self._login(key, flow), await self._marks.of(key)
+        marks = await self._marks.of(key)
         former = _former(flow, before) if marks is None else Mark()
         known = [former, *(marks or {}).values()]
         topics = {topic.name for topic in flow_topics(flow)}.union(*((*one.topics, *one.making) for one in known))
@@ -181,9 +184,9 @@ class Provisioning:
             await self._marks.write(key, flow, noted.marks)
         return noted
 
-    async def _login(self, key: FlowKey, flow: OrderFlow) -> Login:
+    async def _login(self, key: FlowKey, flow: OrderFlow, connection: KafkaConnection) -> Login:
         await self._credentials.check_named(key, flow)
-        connection, authentication = kafka_connection(flow), flow.spec.kafka.authentication
+        authentication = flow.spec.kafka.authentication
         login = Login(connection.bootstrap, connection.protocol)
         if connection.authority:
             values = await self._values(key, connection.authority.secret, connection.authority.key)
@@ -225,9 +228,9 @@ def _groups(flow: OrderFlow, topics: Iterable[str]) -> list[str]:
     return [name.removesuffix(DEAD_LETTERS) for name in topics if name.startswith(mine) and name.endswith(DEAD_LETTERS)]
 
 
-def _identities(flow: OrderFlow, context: BuildContext) -> dict[str, _Identity]:
+def _identities(flow: OrderFlow, context: BuildContext, connection: KafkaConnection) -> dict[str, _Identity]:
     """Return the users that the flow wants, by name; none where Kafka asks nobody who they are."""
-    if kafka_connection(flow).mechanism is None:
+    if connection.mechanism is None:
         return {}
     name = flow.metadata.name
     found = {

@@ -10,10 +10,10 @@ from orderflow_model.flow import OrderFlow
 from orderflow_model.names import object_name
 from orderflow_model.spec.services import Service
 from orderflow_operator.kafka.acls import service_user
-from orderflow_operator.kafka.connection import PASSWORD_KEY, KafkaConnection, kafka_connection
+from orderflow_operator.kafka.connection import PASSWORD_KEY, KafkaConnection
 from orderflow_operator.kubernetes.kinds import DEPLOYMENT
 from orderflow_operator.kubernetes.labels import Object, new_object, pod_selector, service_labels
-from orderflow_operator.resources import configmap, secret, serviceaccount
+from orderflow_operator.resources import secret, serviceaccount
 from orderflow_operator.resources.autoscaling import Scaler, scaler
 from orderflow_operator.resources.build_context import BuildContext
 from orderflow_operator.resources.pod import (
@@ -46,24 +46,25 @@ def name(flow: OrderFlow, service: str) -> str:
     return object_name(flow.metadata.name, service)
 
 
-def build(flow: OrderFlow, service: Service, context: BuildContext) -> Object:
-    """Return the Deployment."""
+def build(flow: OrderFlow, service: Service, context: BuildContext, connection: KafkaConnection, config: str) -> Object:
+    """Return the Deployment; `config` is the name of the ConfigMap that the service reads."""
     labels = service_labels(flow, service.name)
     built = new_object(DEPLOYMENT, name(flow, service.name), flow, labels)
     built["spec"] = {
         "selector": {"matchLabels": pod_selector(flow, service.name)},
         "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
         "progressDeadlineSeconds": context.rollout_deadline,
-        "template": _template(flow, service, context),
+        "template": _template(flow, service, context, connection, config),
     }
     if scaler(service, context.keda) is Scaler.FIXED:
         built["spec"]["replicas"] = service.scale.min
     return built
 
 
-def _template(flow: OrderFlow, service: Service, context: BuildContext) -> Object:
-    connection = kafka_connection(flow)
-    spec = pod_spec(_container(flow, service, connection), _volumes(flow, service, connection))
+def _template(
+    flow: OrderFlow, service: Service, context: BuildContext, connection: KafkaConnection, config: str
+) -> Object:
+    spec = pod_spec(_container(flow, service, connection), _volumes(connection, config))
     spec["serviceAccountName"] = serviceaccount.name(flow, service.name)
     spec["terminationGracePeriodSeconds"] = service.http_drain.seconds + _ENDING_SECONDS
     return {
@@ -132,9 +133,8 @@ def _own_env(service: Service) -> list[Object]:
     return own if any(one["name"] == SCRATCH["name"] for one in own) else [SCRATCH, *own]
 
 
-def _volumes(flow: OrderFlow, service: Service, connection: KafkaConnection) -> list[Object]:
-    told = configmap.build(flow, service.name)["metadata"]["name"]
-    volumes: list[Object] = [{"name": "config", "configMap": {"name": told}}]
+def _volumes(connection: KafkaConnection, config: str) -> list[Object]:
+    volumes: list[Object] = [{"name": "config", "configMap": {"name": config}}]
     if connection.authority:
         items = [{"key": connection.authority.key, "path": _CA_FILE}]
         volumes.append({"name": "kafka-ca", "secret": {"secretName": connection.authority.secret, "items": items}})

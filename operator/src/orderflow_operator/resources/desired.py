@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from orderflow_model.flow import OrderFlow
 from orderflow_model.spec.kafka import Provisioner
 from orderflow_model.spec.services import Service
-from orderflow_operator.kafka.connection import kafka_connection
+from orderflow_operator.kafka.connection import KafkaConnection, kafka_connection
 from orderflow_operator.kubernetes.labels import Object
 from orderflow_operator.resources import (
     configmap,
@@ -30,10 +30,11 @@ from orderflow_operator.resources.build_context import BuildContext, Database
 
 def desired(flow: OrderFlow, context: BuildContext) -> list[Object]:
     """Return every object the flow wants, in the order in which they are best made: what is needed first, first."""
+    connection = kafka_connection(flow)
     return [
-        *_kafka(flow, context),
+        *_kafka(flow, context, connection),
         networkpolicy.build(flow, context),
-        *(built for entry in flow.spec.services for built in _service(flow, entry, context)),
+        *(built for entry in flow.spec.services for built in _service(flow, entry, context, connection)),
         *_monitoring(flow, context),
     ]
 
@@ -43,10 +44,9 @@ def by_lag(flow: OrderFlow, context: BuildContext) -> list[Service]:
     return [entry for entry in flow.spec.services if scaler(entry, context.keda) is Scaler.LAG]
 
 
-def _kafka(flow: OrderFlow, context: BuildContext) -> Iterator[Object]:
+def _kafka(flow: OrderFlow, context: BuildContext, connection: KafkaConnection) -> Iterator[Object]:
     strimzi = flow.spec.kafka.provisioner is Provisioner.STRIMZI
     scaled = by_lag(flow, context)
-    connection = kafka_connection(flow)
     if strimzi:
         yield from kafkatopic.build(flow)
         yield from (kafkauser.build(flow, entry) for entry in flow.spec.services)
@@ -58,17 +58,18 @@ def _kafka(flow: OrderFlow, context: BuildContext) -> Iterator[Object]:
         yield triggerauthentication.build(flow, connection)
 
 
-def _service(flow: OrderFlow, entry: Service, context: BuildContext) -> Iterator[Object]:
+def _service(flow: OrderFlow, entry: Service, context: BuildContext, connection: KafkaConnection) -> Iterator[Object]:
+    config = configmap.build(flow, entry.name)
     yield serviceaccount.build(flow, entry.name)
-    yield configmap.build(flow, entry.name)
+    yield config
     yield migrationjob.build(flow, entry, context.database or Database(), context.proofs.migrations.get(entry.name, ""))
     yield service.build(flow, entry.name)
     if entry.scale.max > 1:
         yield poddisruptionbudget.build(flow, entry.name)
-    yield deployment.build(flow, entry, context)
+    yield deployment.build(flow, entry, context, connection, config["metadata"]["name"])
     match scaler(entry, context.keda):
         case Scaler.LAG:
-            yield scaledobject.build(flow, entry)
+            yield scaledobject.build(flow, entry, connection)
         case Scaler.LOAD:
             yield horizontalpodautoscaler.build(flow, entry)
 

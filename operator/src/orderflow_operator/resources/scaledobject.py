@@ -7,7 +7,7 @@ from orderflow_model.flow import OrderFlow
 from orderflow_model.names import group_name, object_name
 from orderflow_model.spec.services import Service
 from orderflow_model.topics import event_topic
-from orderflow_operator.kafka.connection import kafka_connection
+from orderflow_operator.kafka.connection import KafkaConnection
 from orderflow_operator.kubernetes.kinds import SCALED_OBJECT
 from orderflow_operator.kubernetes.labels import Object, new_object, service_labels
 from orderflow_operator.resources import triggerauthentication
@@ -20,20 +20,19 @@ def name(flow: OrderFlow, service: str) -> str:
     return object_name(flow.metadata.name, service)
 
 
-def build(flow: OrderFlow, service: Service) -> Object:
+def build(flow: OrderFlow, service: Service, connection: KafkaConnection) -> Object:
     """Return the object, one trigger per subscribed topic."""
     built = new_object(SCALED_OBJECT, name(flow, service.name), flow, service_labels(flow, service.name))
     built["spec"] = {
         "scaleTargetRef": {"name": object_name(flow.metadata.name, service.name)},
         "minReplicaCount": service.scale.min,
         "maxReplicaCount": service.scale.max,
-        "triggers": [_trigger(flow, service, event) for event in service.subscribes],
+        "triggers": [_trigger(flow, service, event, connection) for event in service.subscribes],
     }
     return built
 
 
-def _trigger(flow: OrderFlow, service: Service, event: str) -> Object:
-    connection = kafka_connection(flow)
+def _trigger(flow: OrderFlow, service: Service, event: str, connection: KafkaConnection) -> Object:
     metadata = {
         "bootstrapServers": ",".join(_qualified(flow, server) for server in connection.bootstrap.split(",")),
         "consumerGroup": group_name(flow.metadata.name, service.name),
