@@ -8,6 +8,7 @@ class LaptopError(click.ClickException):
 
     def __init__(self, message: str, remedy: str) -> None:
         super().__init__(f"{message}. {remedy}")
+        self.problem = message
         self.remedy = remedy
 
 

@@ -11,11 +11,11 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from orderflow_cli.bulk_load.client import OrderClient
 from orderflow_cli.bulk_load.loader import Pace, load
 from orderflow_cli.bulk_load.progress import Progress, open_journal
 from orderflow_cli.bulk_load.rows import LoadError, Row
 from orderflow_cli.bulk_load.sources import open_source
+from orderflow_cli.order_client import OrderClient
 from orderflow_cli.servers.ports import free_port
 
 REFUSED = {

@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from orderflow_cli.bulk_load.client import OrderClient, Result
 from orderflow_cli.bulk_load.drafts import Draft, batches, drafts
 from orderflow_cli.bulk_load.groups import scattered
 from orderflow_cli.bulk_load.mapping import OrderMapping
 from orderflow_cli.bulk_load.progress import Journal, Progress
-from orderflow_cli.bulk_load.rows import RowError, Source
+from orderflow_cli.bulk_load.rows import LoadError, RowError, Source
+from orderflow_cli.order_client import NoOrderServiceError, OrderClient, OrdersNotTakenError, Result
 
 _CREATED, _REFUSED = 201, 400
 _MOST_PLACES = 10
@@ -78,7 +78,12 @@ def _send_more(
 
 
 async def _place(client: OrderClient, orders: Sequence[bytes]) -> list[Result]:
-    return await client.place(orders) if orders else []
+    try:
+        return await client.place(orders) if orders else []
+    except OrdersNotTakenError as error:
+        raise LoadError(error.problem, error.remedy) from None
+    except NoOrderServiceError as error:
+        raise LoadError(error.problem, "Is --url the order service's address?") from None
 
 
 def _settle(journal: Journal, unit: str, batch: Sequence[Draft], results: Sequence[Result]) -> None:

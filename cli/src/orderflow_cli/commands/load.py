@@ -11,7 +11,6 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from orderflow_cli.bulk_load.client import OrderClient
 from orderflow_cli.bulk_load.loader import Pace, load
 from orderflow_cli.bulk_load.mapping import OrderMapping, read_mapping
 from orderflow_cli.bulk_load.progress import Journal, Progress, fingerprint, open_journal
@@ -21,6 +20,7 @@ from orderflow_cli.commands.lint import FILE
 from orderflow_cli.errors import NotRunningError, StateError
 from orderflow_cli.local.running_flow import find_flow
 from orderflow_cli.local.state import DEFAULT_BASE
+from orderflow_cli.order_client import OrderClient
 
 _ORDER = "order"
 _PLAIN_ORDERS = 10_000

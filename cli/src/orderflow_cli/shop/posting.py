@@ -1,23 +1,22 @@
-"""Posts sample orders to the order service, at a steady rate or as fast as it takes them.
-
-Every order carries its idempotency key, so an answer that is lost (the service was killed) is simply asked for again.
-"""
+"""Posts sample orders to the order service, at a steady rate or as fast as it takes them."""
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
+from http import HTTPStatus
 from itertools import islice
+from math import inf
 from typing import Any
 
 import aiohttp
+from pydantic_core import to_json
 
 from orderflow_cli.errors import OrdersRefusedError
+from orderflow_cli.order_client import OrderClient
 
 BATCH = 500
 _LANES = 2  # batches under way at once: one is being committed while the next is being sent
 _TICK_SECONDS = 0.1
-_RETRY_SECONDS = 0.5
-_TIMEOUT = aiohttp.ClientTimeout(total=30)
 
 
 @dataclass
@@ -31,62 +30,52 @@ class Posted:
 async def post_orders(url: str, orders: Iterable[dict[str, Any]], rate: float | None, posted: Posted) -> None:
     """Post orders to `url`/orders/batch until they are all taken; `rate` in orders a second, None: no limit.
 
-    Raise `OrdersRefusedError` when the service refuses an order: a sample order is always meant to be valid.
+    A service that is away is waited for without end: it is being started again. Raise `OrdersRefusedError` when it
+    refuses an order, for a sample order is always meant to be valid, and `NoOrderServiceError` when it is none.
     """
-    source = iter(orders)
-    async with aiohttp.ClientSession(timeout=_TIMEOUT) as session:
+    source = (to_json(order) for order in orders)
+    async with aiohttp.ClientSession() as session:
+        client = OrderClient(session, url, patience=inf)
         if rate is None:
-            await asyncio.gather(*(_lane(session, url, source, posted) for _ in range(_LANES)))
+            await asyncio.gather(*(_lane(client, source, posted) for _ in range(_LANES)))
         else:
-            await _steadily(session, url, source, rate, posted)
+            await _steadily(client, source, rate, posted)
     posted.finished = True
 
 
-async def _lane(session: aiohttp.ClientSession, url: str, orders: Iterator[dict[str, Any]], posted: Posted) -> None:
+async def _lane(client: OrderClient, orders: Iterator[bytes], posted: Posted) -> None:
     while batch := list(islice(orders, BATCH)):
-        await _post(session, url, batch, posted)
+        await _post(client, batch, posted)
 
 
-async def _steadily(
-    session: aiohttp.ClientSession, url: str, orders: Iterator[dict[str, Any]], rate: float, posted: Posted
-) -> None:
+async def _steadily(client: OrderClient, orders: Iterator[bytes], rate: float, posted: Posted) -> None:
     """Send what is due by the clock every tick, whatever the answers of earlier ones take."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            async for batch in _due(orders, rate):
+                group.create_task(_post(client, batch, posted))
+    except ExceptionGroup as failed:
+        raise failed.exceptions[0] from None  # one line for the person who runs it, as without a rate
+
+
+async def _due(orders: Iterator[bytes], rate: float) -> AsyncIterator[list[bytes]]:
+    """Yield batches of orders until there are no more."""
     loop = asyncio.get_running_loop()
     begun, sent = loop.time(), 0
-    async with asyncio.TaskGroup() as group:
-        while True:
-            due = int((loop.time() - begun) * rate) - sent
-            batch = list(islice(orders, min(due, BATCH)))
-            if due > 0 and not batch:
-                return
-            if batch:
-                sent += len(batch)
-                group.create_task(_post(session, url, batch, posted))
-            await asyncio.sleep(max(_TICK_SECONDS, 1 / rate))
+    while True:
+        due = int((loop.time() - begun) * rate) - sent
+        batch = list(islice(orders, min(due, BATCH)))
+        if due > 0 and not batch:
+            return
+        if batch:
+            sent += len(batch)
+            yield batch
+        await asyncio.sleep(max(_TICK_SECONDS, 1 / rate))
 
 
-async def _post(session: aiohttp.ClientSession, url: str, batch: list[dict[str, Any]], posted: Posted) -> None:
-    results = await _attempt(session, url, batch)
-    while results is None:
-        await asyncio.sleep(_RETRY_SECONDS)
-        results = await _attempt(session, url, batch)
-    refused = next((result for result in results if result["status"] >= 400), None)
+async def _post(client: OrderClient, batch: list[bytes], posted: Posted) -> None:
+    results = await client.place(batch)
+    refused = next((result for result in results if result["status"] >= HTTPStatus.BAD_REQUEST), None)
     if refused is not None:
         raise OrdersRefusedError(f"the order service refuses sample orders: {refused}", "Its log says more")
     posted.orders += len(batch)
-
-
-async def _attempt(
-    session: aiohttp.ClientSession, url: str, batch: list[dict[str, Any]]
-) -> list[dict[str, Any]] | None:
-    """Return the result of each order, or None when the service is away or busy and must be asked again."""
-    try:
-        async with session.post(f"{url}/orders/batch", json=batch) as answer:
-            if answer.status >= 500 or answer.status == 429:
-                return None
-            if answer.status != 200:
-                raise OrdersRefusedError(f"POST /orders/batch: {answer.status} {await answer.text()}", "See its log")
-            results: list[dict[str, Any]] = (await answer.json())["results"]
-            return results
-    except (aiohttp.ClientError, TimeoutError):
-        return None

@@ -1,4 +1,7 @@
-"""Sends batches of orders to the order service and waits out its absences: an order placed twice is one order."""
+"""A client of the order service's `POST /orders/batch` that waits out its absences: an order placed twice is one order.
+
+The orders it is given carry an idempotency key each, so a batch whose answer was lost is sent again as it was.
+"""
 
 import asyncio
 import random
@@ -9,27 +12,38 @@ from typing import Any
 import aiohttp
 from pydantic_core import from_json
 
-from orderflow_cli.bulk_load.rows import LoadError
+from orderflow_cli.errors import LaptopError
 
 Result = dict[str, Any]
+"""What became of an order: `status` as of a request of its own, with `id` or `problem`."""
 
 _TIMEOUT = aiohttp.ClientTimeout(total=60)
 _HEADERS = {"content-type": "application/x-ndjson"}
 _FIRST_DELAY_SECONDS, _LONGEST_DELAY_SECONDS = 0.2, 5.0
-PATIENCE_SECONDS = 120.0
+
+
+class OrdersNotTakenError(LaptopError):
+    """The order service was away for longer than one is willing to wait."""
+
+
+class NoOrderServiceError(LaptopError):
+    """What is there is no address, or answers as no order service does: to ask again would not help."""
 
 
 class OrderClient:
     """A client of `url`/orders/batch; it gives up when for `patience` seconds no answer came."""
 
-    def __init__(self, session: aiohttp.ClientSession, url: str, patience: float = PATIENCE_SECONDS) -> None:
+    def __init__(self, session: aiohttp.ClientSession, url: str, patience: float = 120.0) -> None:
         self._session = session
         self._url = f"{url.rstrip('/')}/orders/batch"
         self._patience = patience
         self._random = random.Random()  # noqa: S311 - it spreads retries
 
     async def place(self, orders: Sequence[bytes]) -> list[Result]:
-        """Return the result of each order, in order; raise `LoadError` when it could not be had."""
+        """Return the result of each order, each a JSON object, in order.
+
+        Raise `OrdersNotTakenError` or `NoOrderServiceError`; what of the orders was placed stays placed.
+        """
         loop = asyncio.get_running_loop()
         deadline, delay = loop.time() + self._patience, _FIRST_DELAY_SECONDS
         while True:
@@ -37,7 +51,7 @@ class OrderClient:
             if not isinstance(answer, str):
                 return answer
             if loop.time() > deadline:
-                raise LoadError(f"{self._url} took no orders for {self._patience:.0f} s: {answer}", _REPEAT)
+                raise OrdersNotTakenError(f"{self._url} took no orders for {self._patience:.0f} s: {answer}", _REPEAT)
             await asyncio.sleep(delay * (0.5 + self._random.random() / 2))
             delay = min(delay * 2, _LONGEST_DELAY_SECONDS)
 
@@ -47,7 +61,7 @@ class OrderClient:
             async with self._session.post(self._url, data=body, headers=_HEADERS, timeout=_TIMEOUT) as answer:
                 text = await answer.read()
         except aiohttp.InvalidURL:
-            raise LoadError(f"{self._url} is no address", "Give the order service's with --url") from None
+            raise NoOrderServiceError(f"{self._url} is no address", _OTHER) from None
         except (aiohttp.ClientError, TimeoutError) as error:
             return str(error) or type(error).__name__
         if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR or answer.status == HTTPStatus.TOO_MANY_REQUESTS:
@@ -61,8 +75,9 @@ class OrderClient:
             results = []
         if len(results) != orders:
             said = text[:200].decode(errors="replace")
-            raise LoadError(f"{self._url} answers {status}: {said}", "Is --url the order service's address?")
+            raise NoOrderServiceError(f"{self._url} answers {status}: {said}", _OTHER)
         return results
 
 
+_OTHER = "Is that the order service's address?"
 _REPEAT = "Give the command again to go on where it was"
