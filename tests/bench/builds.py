@@ -38,6 +38,7 @@ class Build:
 
 def check_out(root: Path, ref: str, folder: Path) -> Build:
     """Clone a commit and install what its lock says; raise CalledProcessError."""
+    folder.parent.chmod(0o755)  # an older build starts Postgres as somebody who has to find it
     subprocess.run(["git", "clone", "--quiet", str(root), str(folder)], check=True)
     subprocess.run(["git", "-C", str(folder), "checkout", "--quiet", ref], check=True)
     subprocess.run(["make", "--silent", "install"], cwd=folder, check=True, stdout=subprocess.DEVNULL)
@@ -104,7 +105,7 @@ async def run_build(build: Build, flow: str, folder: Path) -> AsyncIterator[Runn
     started = _spawn(build, flow, folder)
     process = psutil.Process(started.pid)
     try:
-        await _until_ready(started, folder / flow / "state.json")
+        await _until_ready(started, folder / flow / "state.json", folder.with_suffix(".log"))
         for one in (process, *process.children(recursive=True)):
             _weigh(one.pid)
         yield RunningBuild(process, _read(folder / flow / "state.json"), flow)
@@ -128,7 +129,7 @@ def _read(file: Path) -> Mapping[str, Any]:
     return found
 
 
-async def _until_ready(started: "subprocess.Popen[bytes]", file: Path) -> None:
+async def _until_ready(started: "subprocess.Popen[bytes]", file: Path, log: Path) -> None:
     deadline = time.monotonic() + _START_SECONDS
     async with aiohttp.ClientSession() as http:
         while started.poll() is None and time.monotonic() < deadline:
@@ -137,7 +138,11 @@ async def _until_ready(started: "subprocess.Popen[bytes]", file: Path) -> None:
                     if answer.status == 200:
                         return
             await asyncio.sleep(0.2)
-    raise RuntimeError(f"it did not get ready; its log is {file.parent.parent}.log")
+    raise RuntimeError(f"it did not get ready: {_tail(log)}")
+
+
+def _tail(log: Path) -> str:
+    return log.read_text(encoding="utf-8", errors="replace")[-2000:]
 
 
 def _stop(started: "subprocess.Popen[bytes]", process: psutil.Process) -> None:
