@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from orderflow_contracts.event import Event, ForeignId, Model
 from orderflow_runtime.core.store import Conflict
-from orderflow_runtime.postgres.history import Step, read_history
+from orderflow_runtime.postgres.history import HistoryStep, read_history
 from orderflow_runtime.service import (
     Call,
     CallOutcome,
@@ -50,6 +50,7 @@ __all__ = [
     "EventTooLargeError",
     "Fired",
     "ForeignId",
+    "HistoryStep",
     "Intake",
     "Measure",
     "MisconfiguredError",
@@ -61,7 +62,6 @@ __all__ = [
     "Reply",
     "Service",
     "Settings",
-    "Step",
     "TimerHandler",
     "Transaction",
     "UnavailableError",

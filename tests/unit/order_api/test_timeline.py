@@ -6,17 +6,17 @@ from typing import Any
 
 from orderflow_order.http.openapi import TimelineEntry
 from orderflow_order.http.timeline import first_trace, merge
-from orderflow_runtime.postgres.history import Step
+from orderflow_runtime.postgres.history import HistoryStep
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 
-def step(at: datetime, what: str, type_: str, **more: Any) -> Step:
+def step(at: datetime, what: str, type_: str, **more: Any) -> HistoryStep:
     """A step, as a query gives it."""
     nothing = dict.fromkeys(("event_id", "since", "attempt", "reason", "due_at", "trace"))
-    return Step(at=at, what=what, type=type_, **(nothing | more))
+    return HistoryStep(at=at, what=what, type=type_, **(nothing | more))
 
 
 def test_decisions_and_what_happened_on_the_way_are_one_list() -> None:

@@ -12,7 +12,7 @@ from orderflow_cli.database import FAILURES
 from orderflow_cli.errors import LaptopError
 from orderflow_model.postgres_uri import PostgresUri
 from orderflow_runtime.postgres.connecting import connect
-from orderflow_runtime.postgres.history import Step, read_history
+from orderflow_runtime.postgres.history import HistoryStep, read_history
 
 _SCHEMAS = "SELECT schemaname FROM pg_tables WHERE tablename = 'journal' ORDER BY schemaname"
 _HISTORY = 'SELECT state, history::text AS history FROM "order".orders WHERE order_id = $1'
@@ -65,7 +65,7 @@ async def _fetch(database: PostgresUri, key: str) -> OrderHistory:
     return _history(key, steps, order)
 
 
-def _history(key: str, steps: dict[str, list[Step]], order: asyncpg.Record | None) -> OrderHistory:
+def _history(key: str, steps: dict[str, list[HistoryStep]], order: asyncpg.Record | None) -> OrderHistory:
     history = {} if order is None else _decisions(order["history"])
     published: dict[str | None, Line] = {}
     lines: list[Line] = []
@@ -98,12 +98,12 @@ def _decisions(history: str) -> dict[tuple[str, dt.datetime], str]:
     }
 
 
-def _traces(told: Iterable[Sequence[Step]]) -> Iterator[str]:
+def _traces(told: Iterable[Sequence[HistoryStep]]) -> Iterator[str]:
     taken = [step for steps in told for step in steps if step.trace is not None]
     yield from (step.trace for step in sorted(taken, key=lambda step: step.at) if step.trace)
 
 
-def _detail(step: Step) -> str:
+def _detail(step: HistoryStep) -> str:
     words = []
     if step.attempt:
         words.append(f"attempt {step.attempt}")

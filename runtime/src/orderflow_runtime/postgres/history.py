@@ -32,7 +32,7 @@ Read = Callable[..., Awaitable[Sequence[Mapping[str, Any]]]]
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class HistoryStep:
     """One thing that happened to a key, by the database's clock.
 
     Args:
@@ -48,7 +48,7 @@ class Step:
         trace: The id of its trace, where that is recorded.
 
     Example:
-        >>> def told(steps: Sequence[Step]) -> list[str]:
+        >>> def told(steps: Sequence[HistoryStep]) -> list[str]:
         ...     return [f"{step.at:%H:%M:%S} {step.what} {step.type}" for step in steps]
     """
 
@@ -63,7 +63,7 @@ class Step:
     trace: str | None
 
 
-async def read_history(read: Read, key: str) -> list[Step]:
+async def read_history(read: Read, key: str) -> list[HistoryStep]:
     """Return what the runtime knows of a key, in order of time.
 
     Events of other producers, whose ids are their own, are told only where they failed.
@@ -79,4 +79,4 @@ async def read_history(read: Read, key: str) -> list[Step]:
         >>> async def timeline(intake: Intake, order_id: str) -> list[str]:
         ...     return [step.what for step in await read_history(intake.read, order_id)]
     """
-    return [Step(**row) for row in await read(HISTORY, key, *id_range(key))]
+    return [HistoryStep(**row) for row in await read(HISTORY, key, *id_range(key))]

@@ -7,13 +7,14 @@ keep the promises of the ports that the real ones keep, and are what the runtime
 from orderflow_runtime.core.event_log import LogUnavailable
 from orderflow_runtime.core.store import StoreUnavailable
 from orderflow_runtime.testing.clock import FakeClock
-from orderflow_runtime.testing.faults import Faults, Step
+from orderflow_runtime.testing.faults import Faults, FaultStep
 from orderflow_runtime.testing.harness import Harness, NotSettledError
 from orderflow_runtime.testing.memory_log import MemoryCluster, MemoryLog
 from orderflow_runtime.testing.memory_store import MemoryStore
 
 __all__ = [
     "FakeClock",
+    "FaultStep",
     "Faults",
     "Harness",
     "LogUnavailable",
@@ -21,6 +22,5 @@ __all__ = [
     "MemoryLog",
     "MemoryStore",
     "NotSettledError",
-    "Step",
     "StoreUnavailable",
 ]

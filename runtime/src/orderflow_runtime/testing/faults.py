@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Literal, get_args
 
-Step = Literal[
+FaultStep = Literal[
     "begin",
     "open",
     "claim",
@@ -34,9 +34,9 @@ is written), `commit`, `committed` (only its answer is lost). Of the store besid
 `start`, `resume`, `fetch`, `metadata`, `publish` (before each message), `published` (only its acknowledgement is lost).
 
 Example:
-    >>> step: Step = "committed"
+    >>> step: FaultStep = "committed"
 """
-_STEPS: tuple[Step, ...] = get_args(Step)
+_STEPS: tuple[FaultStep, ...] = get_args(FaultStep)
 
 
 class Faults:
@@ -57,11 +57,11 @@ class Faults:
     """
 
     def __init__(self) -> None:
-        self._scripted: defaultdict[Step, list[BaseException | None]] = defaultdict(list)
-        self.always: Callable[[Step], None] = lambda _: None
-        self.seen: list[Step] = []
+        self._scripted: defaultdict[FaultStep, list[BaseException | None]] = defaultdict(list)
+        self.always: Callable[[FaultStep], None] = lambda _: None
+        self.seen: list[FaultStep] = []
 
-    def add(self, step: Step, *errors: BaseException | None) -> None:
+    def add(self, step: FaultStep, *errors: BaseException | None) -> None:
         """Raise these at the next passes of a step.
 
         Args:
@@ -75,7 +75,7 @@ class Faults:
             raise ValueError(f"{step!r} is no step; there are {', '.join(_STEPS)}")
         self._scripted[step] += errors
 
-    def at(self, step: Step) -> None:
+    def at(self, step: FaultStep) -> None:
         """Pass a step, as the doubles do; raises what is due there.
 
         Args:

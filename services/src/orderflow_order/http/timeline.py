@@ -7,12 +7,12 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from orderflow_order.domain import Entry
-from orderflow_runtime import Step
+from orderflow_runtime import HistoryStep
 
 _history = TypeAdapter(list[Entry])
 
 
-def merge(history: str, steps: Sequence[Step]) -> list[dict[str, Any]]:
+def merge(history: str, steps: Sequence[HistoryStep]) -> list[dict[str, Any]]:
     """Return the entries, oldest first, those of `history` with when their event was taken in and its trace.
 
     What did not go straight stands between them, and what waits now at the end.
@@ -23,19 +23,19 @@ def merge(history: str, steps: Sequence[Step]) -> list[dict[str, Any]]:
     return sorted(told + others, key=_at)
 
 
-def first_trace(steps: Iterable[Step]) -> str | None:
+def first_trace(steps: Iterable[HistoryStep]) -> str | None:
     """Return the id of the first recorded trace."""
     return next((step.trace for step in steps if step.trace), None)
 
 
-def _decided(entry: Entry, taken: Step | None) -> dict[str, Any]:
+def _decided(entry: Entry, taken: HistoryStep | None) -> dict[str, Any]:
     told = {"at": entry.at, "what": entry.what, "state": entry.state, "detail": entry.detail}
     if taken is not None:
         told |= {"taken": taken.at, "trace": taken.trace}
     return _present(told)
 
 
-def _happened(step: Step) -> dict[str, Any]:
+def _happened(step: HistoryStep) -> dict[str, Any]:
     return _present(
         {
             "at": step.at,
