@@ -18,11 +18,12 @@ from orderflow_model.service_config import service_config
 from orderflow_model.topics import flow_topics
 from orderflow_notification.__main__ import build as notification
 from orderflow_order.__main__ import build as order
+from orderflow_order.commands import Place
 from orderflow_order.http.requests import KeyedOrderRequest
 from orderflow_runtime.core.event_log import Message, Partition, Position, Record, partition_of, unpack
 from orderflow_runtime.core.store import CallRow, Lease
 from orderflow_runtime.core.work_item import Poison, WorkItem, outcome_item, read_item
-from orderflow_runtime.dispatch.commands import CommandBus
+from orderflow_runtime.dispatch.commands import CommandBus, shards_of
 from orderflow_runtime.dispatch.dispatcher import Batch, Dispatcher
 from orderflow_runtime.dispatch.effects import Clock, Publisher
 from orderflow_runtime.dispatch.execution import HandlerPolicy, handler_table
@@ -153,13 +154,11 @@ class Rehearsal:
             entry.service.commands,
             entry.store,
             entry.publisher,
-            topic,
-            self._partitions[topic],
             lambda: None,
             lambda _: None,
             TRACER,
         )
-        running = asyncio.create_task(intake.run())
+        running = asyncio.create_task(intake.run(shards_of(topic, self._partitions[topic])))
         published: list[int] = []
         for batch in orders:
             published = await self._place(intake, batch, published)
@@ -174,8 +173,7 @@ class Rehearsal:
     async def _place(self, intake: CommandBus, orders: Sequence[Placed], published: list[int]) -> list[int]:
         """Place orders as the API does, and publish them as the relay does."""
         requests = [KeyedOrderRequest.model_validate_json(order.keyed) for order in orders]
-        events = [request.created(request.idempotency_key) for request in requests]
-        await intake.submit_all("place", [(event.order_id, event) for event in events])
+        await intake.submit_all([Place(request.created(request.idempotency_key)) for request in requests])
         shards = self.stages["order"]._leases
         rows = await self.stages["order"].store.backlog(shards, True, published, [])
         self._deliver([message for row in rows for message in unpack(row.messages)])

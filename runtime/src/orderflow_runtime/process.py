@@ -18,7 +18,7 @@ from orderflow_runtime.backoff import Backoff
 from orderflow_runtime.core.event_log import Consumer, LogUnavailable, Producer
 from orderflow_runtime.core.retryable import Retryable
 from orderflow_runtime.core.store import Store
-from orderflow_runtime.dispatch.commands import CommandBus
+from orderflow_runtime.dispatch.commands import CommandBus, shards_of
 from orderflow_runtime.dispatch.effects import Clock, Publisher
 from orderflow_runtime.dispatch.execution import HandlerPolicy, handler_table
 from orderflow_runtime.dispatch.outbound_calls import OutboundCalls
@@ -180,8 +180,6 @@ class Process:
             self._service.commands,
             self._store,
             self._publisher,
-            self._topics[0],
-            0,
             self._relay.wake,
             self._metrics.publish,
             self._tracer,
@@ -190,13 +188,14 @@ class Process:
     async def _take_commands(self, intake: CommandBus) -> None:
         """Commit commands as soon as Kafka tells how many partitions, and so shards, the first topic has."""
         backoff = Backoff(_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS)
-        while not intake.shards:
+        while True:
             try:
-                intake.shards = await self._consumer.partitions_of(self._topics[0])
+                shards = shards_of(self._topics[0], await self._consumer.partitions_of(self._topics[0]))
+                break
             except LogUnavailable as error:
                 logger.warning("waiting for Kafka: %s", error)
                 await asyncio.sleep(backoff.next_wait())
-        await intake.run()
+        await intake.run(shards)
 
     async def _keep_house(self) -> None:
         """Forget old events every hour, measure what only the database knows; end where nothing can be published."""

@@ -8,7 +8,7 @@ Authors import these names from `orderflow_runtime`. The examples go on from the
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from starlette.types import ASGIApp
 
@@ -16,6 +16,8 @@ from orderflow_contracts.event import Event
 
 E = TypeVar("E", bound=Event)
 E_co = TypeVar("E_co", bound=Event, covariant=True)
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,32 +90,65 @@ class CallOutcome:
     result: dict[str, Any]
 
 
+class Command(Generic[R_co]):
+    """A request from HTTP, and the type of its reply. Each kind of command is a subclass, most simply a dataclass.
+
+    `NAME` is what its span is called; the key, what it belongs to.
+
+    Example:
+        >>> @dataclass(frozen=True)
+        ... class Redeem(Command[str]):
+        ...     NAME = "redeem"
+        ...     order_id: str
+        ...     points: int
+        ...
+        ...     @property
+        ...     def key(self) -> str:
+        ...         return self.order_id
+        >>> Redeem("o1", 12).key
+        'o1'
+    """
+
+    __slots__ = ()
+    NAME: ClassVar[str]
+
+    @property
+    def key(self) -> str:
+        """Return the key that it belongs to; commands of one key are handled one after the other."""
+        raise NotImplementedError
+
+
+C_co = TypeVar("C_co", bound=Command[Any], covariant=True)
+
+
 @dataclass(frozen=True, slots=True)
-class Command:
-    """A request from HTTP, as a command handler sees it.
+class Submitted(Generic[C_co]):
+    """A command as a handler sees it.
 
     Args:
-        key: The key that it belongs to; commands of one key are handled one after the other.
-        payload: What the endpoint gave to `Intake.submit`.
+        command: What the endpoint gave to `Intake.submit`.
         trace: The trace that it begins or carries on, to be kept with what it begins: a later command's reply names it.
 
     Example:
-        >>> async def redeem(commands: Sequence[Command], tx: Transaction) -> list[Reply]:
-        ...     return [Reply(f"{command.payload} points of {command.key}") for command in commands]
-        >>> redeeming = replace(rewards, commands={"redeem": redeem})
+        >>> Submitted(Redeem("o1", 12)).key
+        'o1'
     """
 
-    key: str
-    payload: Any
+    command: C_co
     trace: str | None = None
+
+    @property
+    def key(self) -> str:
+        """Return the command's key."""
+        return self.command.key
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(Generic[R_co]):
     """What a command handler answers.
 
     Args:
-        value: What `Intake.submit` gives the endpoint, once the command is committed.
+        value: What `Intake.submit` gives the endpoint, once the command is committed; a refusal is a value too.
         publish: The events to publish with the command.
         trace: The trace of an earlier command, where this one continues what that began; else it is this command's own.
 
@@ -122,9 +157,25 @@ class Reply:
         'granted'
     """
 
-    value: Any
+    value: R_co
     publish: tuple[Event, ...] = ()
     trace: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TooLarge:
+    """The answer to a command that made an event which its topic would not take. It is not committed.
+
+    Args:
+        detail: Which event, how large it is, and how large it may be.
+
+    Example:
+        >>> async def redeem(intake: Intake, order_id: str) -> int:
+        ...     reply = await intake.submit(Redeem(order_id, 12))
+        ...     return 413 if isinstance(reply, TooLarge) else 200
+    """
+
+    detail: str
 
 
 class Transaction(Protocol):
@@ -211,13 +262,13 @@ Example:
     ...     return []
     >>> handler: OutcomeHandler = ignore
 """
-CommandHandler = Callable[[Sequence[Command], Transaction], Awaitable[Sequence[Reply]]]
-"""Handles commands of one name, at most one of a key, and returns their replies in the order of the commands.
+CommandHandler = Callable[[Sequence[Submitted[Any]], Transaction], Awaitable[Sequence[Reply[Any]]]]
+"""Handles commands of one kind, at most one of a key, and returns their replies in the order of the commands.
 
 Example:
-    >>> async def redeem(commands: Sequence[Command], tx: Transaction) -> list[Reply]:
-    ...     return [Reply(command.payload) for command in commands]
-    >>> commands: Mapping[str, CommandHandler] = {"redeem": redeem}
+    >>> async def redeem(commands: Sequence[Submitted[Redeem]], tx: Transaction) -> list[Reply[str]]:
+    ...     return [Reply(f"{one.command.points} points of {one.key}") for one in commands]
+    >>> redeeming = replace(rewards, commands={Redeem: redeem})
 """
 
 
@@ -302,13 +353,7 @@ class Call:
 class EventTooLargeError(Exception):
     """A handler made an event that its topic would not take: put large content elsewhere and publish where it is.
 
-    An event's JSON may have 900,000 bytes, and no more than the resource lets its topic take. A command that made one
-    is not committed, and gets it in the place of its reply's value.
-
-    Example:
-        >>> async def redeem(intake: Intake, order_id: str) -> int:
-        ...     reply = await intake.submit("redeem", order_id, 12)
-        ...     return 413 if isinstance(reply, EventTooLargeError) else 200
+    An event's JSON may have 900,000 bytes, and no more than the resource lets its topic take.
     """
 
 
@@ -318,7 +363,7 @@ class UnavailableError(Exception):
     Example:
         >>> async def redeem(intake: Intake, order_id: str) -> int:
         ...     try:
-        ...         await intake.submit("redeem", order_id, 12)
+        ...         await intake.submit(Redeem(order_id, 12))
         ...     except UnavailableError:
         ...         return 503
         ...     return 200
@@ -335,31 +380,28 @@ class Intake(Protocol):
         >>> from starlette.routing import Route
         >>> def api(intake: Intake) -> Starlette:
         ...     async def redeem(request: Request) -> JSONResponse:
-        ...         return JSONResponse(await intake.submit("redeem", request.path_params["order"], 12))
+        ...         return JSONResponse(await intake.submit(Redeem(request.path_params["order"], 12)))
         ...
         ...     return Starlette(routes=[Route("/redeem/{order}", redeem, methods=["POST"])])
         >>> serving = replace(rewards, app=api)
     """
 
-    async def submit(self, name: str, key: str, payload: Any) -> Any:
-        """Run a command handler and return its reply's value, after commit; an `EventTooLargeError` where it made one.
+    async def submit(self, command: Command[R]) -> R | TooLarge:
+        """Run a command's handler and return its reply's value, after commit.
 
         Args:
-            name: The command's name, one of `Service.commands`.
-            key: The key that it belongs to.
-            payload: What the handler gets.
+            command: The command, of a kind in `Service.commands`.
 
         Raises:
             UnavailableError: It was not committed, or whether it was is not known.
         """
         ...
 
-    async def submit_all(self, name: str, commands: Sequence[tuple[str, Any]]) -> Sequence[Any]:
+    async def submit_all(self, commands: Sequence[Command[R]]) -> Sequence[R | TooLarge]:
         """Run many commands and return their replies' values, in the order given.
 
         Args:
-            name: The commands' name, one of `Service.commands`.
-            commands: Key and payload of each.
+            commands: The commands, all of one kind.
 
         Raises:
             UnavailableError: Some were not committed, or whether they were is not known.
@@ -410,7 +452,7 @@ class Service:
         publishes: The events that its handlers give back.
         timers: The handler of each timer, by name.
         calls: The port and the handler of each kind of call to the outside.
-        commands: The handler of each command, by the name that endpoints use.
+        commands: The handler of each kind of command.
         app: Makes its HTTP API, an ASGI application; it needs `commands`.
         close: Awaited at the end, for what the ports hold open.
         measures: What to tell of its own tables, for dashboards and alerts.
@@ -426,7 +468,7 @@ class Service:
     publishes: frozenset[type[Event]] = frozenset()
     timers: Mapping[str, TimerHandler] = field(default_factory=dict)
     calls: Mapping[str, Call] = field(default_factory=dict)
-    commands: Mapping[str, CommandHandler] = field(default_factory=dict)
+    commands: Mapping[type[Command[Any]], CommandHandler] = field(default_factory=dict)
     app: Callable[[Intake], ASGIApp] | None = None
     close: Callable[[], Awaitable[None]] | None = None
     measures: Sequence[Measure] = ()

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
+from orderflow_order.commands import Cancel, Place, Resume
 from orderflow_order.domain import SUBSCRIBES
 from orderflow_order.handlers import DEADLINE, Handlers
 from orderflow_order.http.api import build_app
@@ -29,7 +30,7 @@ def build(settings: Settings) -> Service:
         handlers=dict.fromkeys(SUBSCRIBES, handlers.receive),
         publishes=frozenset((OrderCreated, OrderCompleted, OrderCancelled)),
         timers={DEADLINE: handlers.expire},
-        commands={"place": handlers.place, "cancel": handlers.cancel, "resume": handlers.resume},
+        commands={Place: handlers.place, Cancel: handlers.cancel, Resume: handlers.resume},
         measures=MEASURES,
         began=BEGAN,
         app=partial(build_app, secret=settings.env.get(WEBHOOK_SECRET), clock=utc_now),

@@ -4,13 +4,12 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import Enum
 from typing import Any
 
 from orderflow_order import domain, store
+from orderflow_order.commands import Cancel, Decision, NotPlaced, Outcome, Place, Placement, Refused, Resume, Standing
 from orderflow_order.domain import Order, OrderRefusal, State, Step, Timer
-from orderflow_runtime import Command, Event, Fired, Received, Reply, Transaction
-from orderflow_shop.events import CancelReason
+from orderflow_runtime import Event, Fired, Received, Reply, Submitted, Transaction
 
 DEADLINE = "deadline"
 """The name of the timer that bounds an order's progress, and then its compensations."""
@@ -20,28 +19,6 @@ _log = logging.getLogger(__name__)
 
 class UnknownOrderError(Exception):
     """An event tells of an order that was never placed here: a stray, fit for the dead letters."""
-
-
-class Outcome(Enum):
-    """What became of a placement."""
-
-    CREATED = "created"
-    REPEATED = "repeated"
-    KEY_REUSED = "key reused"
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """Where an order stands: the reply of every command that goes through."""
-
-    id: str
-    state: State
-    reason: CancelReason | None
-    outcome: Outcome = Outcome.REPEATED
-
-
-class NotPlacedError(OrderRefusal):
-    """A cancel or resume of an order that does not exist."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,29 +39,29 @@ class Handlers:
         orders, at = await store.load(tx, [timer.key for timer in timers]), self.clock()
         return await self._finish([domain.deadline(order, at) for order in orders.values()], tx)
 
-    async def place(self, commands: Sequence[Command], tx: Transaction) -> list[Reply]:
-        """Store new orders, each command's payload; answer a repeated key with the order it made."""
+    async def place(self, commands: Sequence[Submitted[Place]], tx: Transaction) -> list[Reply[Placement]]:
+        """Store new orders; answer a repeated key with the order it made."""
         at = self.clock()
-        steps = {command.key: domain.place(command.payload, at) for command in commands}
-        inserted = await store.insert(tx, [(steps[c.key].order, c.payload, c.trace) for c in commands])
+        steps = {one.key: domain.place(one.command.order, at) for one in commands}
+        inserted = await store.insert(tx, [(steps[one.key].order, one.command.order, one.trace) for one in commands])
         known = await store.placed(tx, [key for key in steps if key not in inserted])
         for key in inserted:
             self._set_timer(steps[key], tx)
-        return [_placed(command, steps[command.key], known.get(command.key)) for command in commands]
+        return [_placed(one.command, steps[one.key], known.get(one.key)) for one in commands]
 
-    async def cancel(self, commands: Sequence[Command], tx: Transaction) -> list[Reply]:
+    async def cancel(self, commands: Sequence[Submitted[Cancel]], tx: Transaction) -> list[Reply[Decision]]:
         """Cancel for the customer."""
         return await self._decide(domain.cancel, commands, tx)
 
-    async def resume(self, commands: Sequence[Command], tx: Transaction) -> list[Reply]:
+    async def resume(self, commands: Sequence[Submitted[Resume]], tx: Transaction) -> list[Reply[Decision]]:
         """Let the operator try failed compensations again."""
         return await self._decide(domain.resume, commands, tx)
 
     async def _decide(
-        self, decide: Callable[[Order, datetime], Step], commands: Sequence[Command], tx: Transaction
-    ) -> list[Reply]:
+        self, decide: Callable[[Order, datetime], Step], commands: Sequence[Submitted[Any]], tx: Transaction
+    ) -> list[Reply[Decision]]:
         orders, at = await store.load(tx, [command.key for command in commands]), self.clock()
-        results = [_attempt(decide, orders.get(command.key), command.key, at) for command in commands]
+        results = [_attempt(decide, orders.get(command.key), at) for command in commands]
         await self._finish([step for step in results if isinstance(step, Step)], tx)
         return [_answer(result, orders.get(command.key)) for result, command in zip(results, commands, strict=True)]
 
@@ -116,28 +93,28 @@ def _alert(order: Order) -> None:
         _log.error("compensation failed (%s), still owed: %s; resume it", last.what, owed, extra={"key": order.id})
 
 
-def _placed(command: Command, step: Step, known: store.Placed | None) -> Reply:
+def _placed(command: Place, step: Step, known: store.Placed | None) -> Reply[Placement]:
     if known is None:
         return Reply(Standing(command.key, step.order.state, None, Outcome.CREATED), step.publish)
-    if known.body != store.body(command.payload):
+    if known.body != store.body(command.order):
         return Reply(Outcome.KEY_REUSED, trace=known.trace)
     return Reply(Standing(command.key, known.state, known.reason), trace=known.trace)
 
 
 def _attempt(
-    decide: Callable[[Order, datetime], Step], order: Order | None, key: str, at: datetime
-) -> Step | OrderRefusal:
+    decide: Callable[[Order, datetime], Step], order: Order | None, at: datetime
+) -> Step | NotPlaced | Refused:
     if order is None:
-        return NotPlacedError(f"there is no order {key}")
+        return NotPlaced()
     try:
         return decide(order, at)
     except OrderRefusal as refusal:
-        return refusal
+        return Refused(str(refusal))
 
 
-def _answer(result: Step | OrderRefusal, found: Order | None) -> Reply:
+def _answer(result: Step | NotPlaced | Refused, found: Order | None) -> Reply[Decision]:
     trace = found.trace if found else None
-    if isinstance(result, OrderRefusal):
+    if not isinstance(result, Step):
         return Reply(result, trace=trace)
     order = result.order
     return Reply(Standing(order.id, order.state, order.reason), result.publish, trace)

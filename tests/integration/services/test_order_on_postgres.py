@@ -11,9 +11,10 @@ import pytest
 
 from orderflow_contracts.event import Event
 from orderflow_order import store
-from orderflow_order.domain import OrderRefusal, State
-from orderflow_order.handlers import DEADLINE, Handlers, Outcome, Standing, UnknownOrderError
-from orderflow_runtime.service import Command, Fired, Reply
+from orderflow_order.commands import Cancel, NotPlaced, Outcome, Place, Resume, Standing
+from orderflow_order.domain import State
+from orderflow_order.handlers import DEADLINE, Handlers, UnknownOrderError
+from orderflow_runtime.service import Fired, Reply, Submitted
 from orderflow_shop.events import (
     Address,
     Customer,
@@ -85,11 +86,11 @@ def reserved(number: int) -> StockReserved:
     )
 
 
-async def place(connection: asyncpg.Connection, *orders: OrderCreated) -> tuple[list[Reply], Clocked]:
+async def place(connection: asyncpg.Connection, *orders: OrderCreated) -> tuple[list[Reply[Any]], Clocked]:
     """Place orders in one transaction."""
     tx = Clocked(connection)
     async with connection.transaction():
-        commands = [Command(order.order_id, order) for order in orders]
+        commands = [Submitted(Place(order)) for order in orders]
         return await HANDLERS.place(commands, tx), tx
 
 
@@ -138,10 +139,10 @@ async def test_five_hundred_orders_go_through_in_sets(orders: asyncpg.Connection
 async def test_cancellation_is_kept_until_all_is_undone(orders: asyncpg.Connection) -> None:
     """What is owed, why, and how often it was asked for survive between transactions."""
     await place(orders, created(1))
-    replies = await HANDLERS.cancel([Command("o0001", None), Command("o0002", None)], Clocked(orders))
+    replies = await HANDLERS.cancel([Submitted(Cancel("o0001")), Submitted(Cancel("o0002"))], Clocked(orders))
     assert replies[0].value == Standing("o0001", State.CANCELLING, replies[0].value.reason)
     assert isinstance(replies[0].publish[0], OrderCancelled)
-    assert isinstance(replies[1].value, OrderRefusal)
+    assert replies[1].value == NotPlaced()
     found = await row(orders, 1)
     assert (found["state"], found["reason"], found["attempt"], sorted(found["undo"])) == (
         "CANCELLING",
@@ -163,7 +164,7 @@ async def test_failed_compensation_is_resumed(orders: asyncpg.Connection) -> Non
     await take(orders, PaymentFailed(order_id="o0001", reason=PaymentFailure.REFUND_REJECTED))
     await HANDLERS.expire([Fired(DEADLINE, "o0002", {}), Fired(DEADLINE, "gone", {})], Clocked(orders))
     assert [(await row(orders, n))["state"] for n in (1, 2)] == ["COMPENSATION_FAILED"] * 2
-    replies = await HANDLERS.resume([Command(f"o000{n}", None) for n in (1, 2)], Clocked(orders))
+    replies = await HANDLERS.resume([Submitted(Resume(f"o000{n}")) for n in (1, 2)], Clocked(orders))
     assert [getattr(reply.publish[0], "attempt", None) for reply in replies] == [2, 2]
 
 

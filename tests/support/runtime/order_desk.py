@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from orderflow_order import domain, store
+from orderflow_order.commands import Cancel, NotPlaced, Outcome, Place, Refused, Resume, Standing
 from orderflow_order.domain import Order, OrderRefusal
-from orderflow_order.handlers import NotPlacedError, Outcome, Standing
 from orderflow_runtime.postgres.history import HISTORY
 from orderflow_shop.events import OrderCreated
 
@@ -24,16 +24,18 @@ class OrderDesk:
     groups: list[int] = field(default_factory=list)
     fault: Exception | None = None
 
-    async def submit(self, name: str, key: str, payload: Any) -> Any:
+    async def submit(self, command: Any) -> Any:
         """Decide one command."""
-        return (await self.submit_all(name, [(key, payload)]))[0]
+        return (await self.submit_all([command]))[0]
 
-    async def submit_all(self, name: str, commands: Sequence[tuple[str, Any]]) -> Sequence[Any]:
+    async def submit_all(self, commands: Sequence[Any]) -> Sequence[Any]:
         """Decide many."""
+        if not commands:
+            return ()
         if self.fault:
             raise self.fault
         self.groups.append(len(commands))
-        return [getattr(self, f"_{name}")(key, payload) for key, payload in commands]
+        return [self._reply(command) for command in commands]
 
     async def read(self, query: str, *args: object) -> Sequence[Mapping[str, Any]]:
         """Answer the API's queries; of its events the runtime knows nothing."""
@@ -61,6 +63,15 @@ class OrderDesk:
         """Put an order into a state."""
         self.orders[order_id] = replace(self.orders[order_id], state=state)
 
+    def _reply(self, command: Any) -> Any:
+        match command:
+            case Place(order):
+                return self._place(command.key, order)
+            case Cancel(order_id):
+                return self._decide(order_id, domain.cancel)
+            case Resume(order_id):
+                return self._decide(order_id, domain.resume)
+
     def _place(self, key: str, created: OrderCreated) -> Any:
         body = store.body(created)
         if key in self.orders:
@@ -68,19 +79,13 @@ class OrderDesk:
         self.orders[key], self.bodies[key] = domain.place(created, NOW).order, body
         return replace(self._standing(key), outcome=Outcome.CREATED)
 
-    def _cancel(self, key: str, _: None) -> Any:
-        return self._decide(key, domain.cancel)
-
-    def _resume(self, key: str, _: None) -> Any:
-        return self._decide(key, domain.resume)
-
     def _decide(self, key: str, decide: Any) -> Any:
         if key not in self.orders:
-            return NotPlacedError(key)
+            return NotPlaced()
         try:
             self.orders[key] = decide(self.orders[key], NOW).order
         except OrderRefusal as refusal:
-            return refusal
+            return Refused(str(refusal))
         return self._standing(key)
 
     def _standing(self, key: str) -> Standing:

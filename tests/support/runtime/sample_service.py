@@ -19,6 +19,7 @@ from orderflow_runtime.service import (
     Received,
     Reply,
     Service,
+    Submitted,
     Transaction,
 )
 
@@ -54,6 +55,20 @@ class Done(Keyed):
     """An effect was left."""
 
     TYPE: ClassVar[str] = "DONE"
+
+
+@dataclass(frozen=True, slots=True)
+class Do(Command[int]):
+    """Leave an effect, by hand."""
+
+    NAME = "do"
+    thing: str
+    n: int
+
+    @property
+    def key(self) -> str:
+        """Return the thing."""
+        return self.thing
 
 
 class Refused(Exception):  # noqa: N818 - what a handler says of an event
@@ -137,11 +152,11 @@ def sample_service(script: Script, outside: Outside | None = None, **parts: Any)
             script.check(outcome.key, -2)
         return []
 
-    async def command(commands: Sequence[Command], tx: Transaction) -> Sequence[Reply]:
-        await leave(tx, [(c.key, f"command {c.payload}") for c in commands])
+    async def do(commands: Sequence[Submitted[Do]], tx: Transaction) -> Sequence[Reply[int]]:
+        await leave(tx, [(one.key, f"command {one.command.n}") for one in commands])
         for one in commands:
-            script.check(one.key, one.payload)
-        return [Reply(c.payload, (Done(thing=c.key, n=c.payload),)) for c in commands]
+            script.check(one.key, one.command.n)
+        return [Reply(one.command.n, (Done(thing=one.key, n=one.command.n),)) for one in commands]
 
     service = Service(
         name="sample",
@@ -149,7 +164,7 @@ def sample_service(script: Script, outside: Outside | None = None, **parts: Any)
         publishes=frozenset({Done}),
         timers={"alarm": fire},
         calls={"outside": Call(outside or Outside(), know)},
-        commands={"do": command},
+        commands={Do: do},
     )
     return replace(service, **parts)
 

@@ -10,7 +10,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from orderflow_runtime import Intake, Service, Settings, UnavailableError, main
-from support.runtime.sample_service import Outside, Script, sample_service, source_service
+from support.runtime.sample_service import Do, Outside, Script, sample_service, source_service
 
 
 def api(intake: Intake) -> ASGIApp:
@@ -18,7 +18,7 @@ def api(intake: Intake) -> ASGIApp:
 
     async def do(request: Request) -> JSONResponse:
         try:
-            value = await intake.submit("do", request.path_params["key"], request.path_params["n"])
+            value = await intake.submit(Do(request.path_params["key"], request.path_params["n"]))
         except UnavailableError as error:
             return JSONResponse(str(error), 503)
         return JSONResponse(value)

@@ -28,7 +28,7 @@ from orderflow_runtime.settings import MisconfiguredError, Settings
 from orderflow_runtime.testing.memory_log import MemoryLog
 from support.flow.fleet import until
 from support.runtime.running import Bench
-from support.runtime.sample_service import Put, Script, sample_config, sample_service
+from support.runtime.sample_service import Do, Put, Script, sample_config, sample_service
 
 
 def settings(**changes: Any) -> Settings:
@@ -166,7 +166,7 @@ async def test_a_process_serves_health_metrics_and_its_own_api() -> None:
 
     def api(intake: Any) -> Starlette:
         async def do(_: Any) -> JSONResponse:
-            return JSONResponse(await intake.submit("do", "k", 5))
+            return JSONResponse(await intake.submit(Do("k", 5)))
 
         return Starlette(routes=[Route("/do", do)])
 
@@ -312,7 +312,7 @@ async def test_a_process_that_is_to_end_serves_on_while_others_hear_of_it() -> N
             if request.path_params["how"] == "slow":
                 asked.set()
                 await gate.wait()
-            return JSONResponse(await intake.submit("do", "k", 5))
+            return JSONResponse(await intake.submit(Do("k", 5)))
 
         return Starlette(routes=[Route("/do/{how}", do)])
 

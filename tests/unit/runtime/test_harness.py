@@ -12,7 +12,7 @@ import pytest
 
 from orderflow_runtime import Event, Received, Service, Transaction
 from orderflow_runtime.testing import Faults, Harness, LogUnavailable, NotSettledError, StoreUnavailable
-from support.runtime.sample_service import EFFECT, Done, Outside, Put, Script, sample_service, source_service
+from support.runtime.sample_service import EFFECT, Do, Done, Outside, Put, Script, sample_service, source_service
 from support.tools.pages import code_blocks
 
 LOOKED_UP = "SELECT what FROM effects WHERE key = ANY($1::text[])"
@@ -25,7 +25,7 @@ def effects(harness: Harness) -> list[str]:
 
 async def test_the_page_tests_its_service_in_ten_lines() -> None:
     """The page's test passes as it stands there, and fails where the service is wrong."""
-    service, test = code_blocks("docs/services.md")
+    service, test, _ = code_blocks("docs/services.md")
     assert len(test[test.index("async def") :].splitlines()) <= 10
     names: dict[str, Any] = {"__name__": "page"}
     exec(service + test, names)  # noqa: S102 - the page's own code
@@ -93,7 +93,7 @@ async def test_a_timer_fires_when_the_time_is_moved_and_not_before() -> None:
 async def test_commands_are_committed_and_published(make: Any) -> None:
     """A command is answered after its commit; what it published is there when it is settled."""
     async with Harness(make(Script())) as harness:
-        assert await harness.intake.submit("do", "k", 5) == 5
+        assert await harness.intake.submit(Do("k", 5)) == 5
         assert effects(harness) == ["command 5"]
         await harness.settle()
         assert harness.published(Done) == [Done(thing="k", n=5)]

@@ -10,29 +10,29 @@ import pytest
 from orderflow_contracts.event import Event
 from orderflow_runtime.core.event_log import LogUnavailable, Partition
 from orderflow_runtime.core.store import Conflict, StoreUnavailable
-from orderflow_runtime.dispatch.commands import MOST_WAITING, CommandBus
+from orderflow_runtime.dispatch.commands import MOST_WAITING, CommandBus, shards_of
 from orderflow_runtime.dispatch.effects import Publisher
 from orderflow_runtime.dispatch.outbox_relay import Relay
-from orderflow_runtime.service import EventTooLargeError, Reply, UnavailableError
+from orderflow_runtime.service import EventTooLargeError, Reply, TooLarge, UnavailableError
 from orderflow_runtime.testing.memory_log import MemoryLog
 from support.runtime.running import Bench
-from support.runtime.sample_service import Done, Refused, sample_service
+from support.runtime.sample_service import Do, Done, Refused, sample_service
 
 SHARDS = 3
 
 
 @asynccontextmanager
-async def intake(bench: Bench, relayed: Iterable[int] = range(SHARDS), **commands: Any) -> AsyncIterator[CommandBus]:
+async def intake(bench: Bench, relayed: Iterable[int] = range(SHARDS), do: Any = None) -> AsyncIterator[CommandBus]:
     """An intake and a relay of some of its shards, running."""
     log = MemoryLog(bench.cluster, "g", ())
     log.faults = bench.faults
     owned = [Partition("first", number) for number in relayed]
     relay = Relay(bench.publications(log), bench.store, lambda: owned)
     topics: dict[type[Event], str] = {Done: bench.config.publishes[0].topic}
-    handlers = sample_service(bench.script).commands | commands
+    handlers = sample_service(bench.script).commands | ({Do: do} if do else {})
     publisher = Publisher("/t/sample", topics, bench.clock, bench.tracer)
-    taking = CommandBus(handlers, bench.store, publisher, "first", SHARDS, relay.wake, lambda _: None, bench.tracer)
-    tasks = [asyncio.create_task(taking.run()), asyncio.create_task(relay.run())]
+    taking = CommandBus(handlers, bench.store, publisher, relay.wake, lambda _: None, bench.tracer)
+    tasks = [asyncio.create_task(taking.run(shards_of("first", SHARDS))), asyncio.create_task(relay.run())]
     yield taking
     for task in tasks:
         task.cancel()
@@ -44,7 +44,7 @@ async def test_commands_that_come_together_share_a_transaction() -> None:
     """A hundred commands at once are a few commits, each is answered, and all results are published."""
     bench = Bench()
     async with intake(bench) as taking:
-        answers = await asyncio.gather(*(taking.submit("do", f"k{n}", n) for n in range(100)))
+        answers = await asyncio.gather(*(taking.submit(Do(f"k{n}", n)) for n in range(100)))
         await bench.until(lambda: len(bench.done()) == 100, "all results")
     assert answers == list(range(100))
     assert bench.faults.seen.count("committed") <= 3
@@ -54,7 +54,7 @@ async def test_commands_of_one_key_keep_their_order() -> None:
     """In one group too, a key's commands run one after another, and what they publish stays in order."""
     bench = Bench()
     async with intake(bench) as taking:
-        assert await taking.submit_all("do", [("k", n) for n in range(20)]) == list(range(20))
+        assert await taking.submit_all([Do("k", n) for n in range(20)]) == list(range(20))
         await bench.until(lambda: bench.done() == {"k": list(range(20))}, "all results in order")
     assert bench.effects_of("k") == [f"command {n}" for n in range(20)]
 
@@ -64,7 +64,7 @@ async def test_one_bad_command_spoils_no_other() -> None:
     bench = Bench()
     bench.script.refuse["k7", 7] = 100
     async with intake(bench) as taking:
-        answers = await asyncio.gather(*(taking.submit("do", f"k{n}", n) for n in range(20)), return_exceptions=True)
+        answers = await asyncio.gather(*(taking.submit(Do(f"k{n}", n)) for n in range(20)), return_exceptions=True)
     assert isinstance(answers[7], Refused)
     assert [answer for answer in answers if answer != answers[7]] == [n for n in range(20) if n != 7]
     assert len(bench.effects()) == 19
@@ -73,14 +73,13 @@ async def test_one_bad_command_spoils_no_other() -> None:
 async def test_a_refusal_is_a_value_and_not_a_failure() -> None:
     """A reply may be an exception for its endpoint to raise: it comes as it is, and nothing is rolled back."""
     bench = Bench()
-    refusal = Refused("as you see")
 
-    async def refuse(commands: Any, _: Any) -> list[Reply]:
-        return [Reply(refusal) for _ in commands]
+    async def refuse(commands: Any, _: Any) -> list[Reply[str]]:
+        return [Reply("as you see") for _ in commands]
 
-    async with intake(bench, refuse=refuse) as taking:
-        assert await taking.submit_all("refuse", [("a", 1), ("b", 2)]) == [refusal, refusal]
-        assert await taking.submit_all("refuse", []) == []
+    async with intake(bench, do=refuse) as taking:
+        assert await taking.submit_all([Do("a", 1), Do("b", 2)]) == ["as you see", "as you see"]
+        assert await taking.submit_all([]) == ()
     assert bench.faults.seen.count("committed") == 1
 
 
@@ -91,8 +90,8 @@ async def test_without_postgres_a_command_is_said_to_be_unavailable(step: str) -
     bench.faults.add(step, StoreUnavailable("away"))
     async with intake(bench) as taking:
         with pytest.raises(UnavailableError, match="away"):
-            await taking.submit("do", "k", 1)
-        assert await taking.submit("do", "k", 2) == 2
+            await taking.submit(Do("k", 1))
+        assert await taking.submit(Do("k", 2)) == 2
 
 
 async def test_conflicts_are_tried_again_and_then_told() -> None:
@@ -100,10 +99,10 @@ async def test_conflicts_are_tried_again_and_then_told() -> None:
     bench = Bench()
     bench.faults.add("close", *[Conflict("deadlock")] * 4)
     async with intake(bench) as taking:
-        assert await taking.submit("do", "k", 1) == 1
+        assert await taking.submit(Do("k", 1)) == 1
         bench.faults.add("close", *[Conflict("deadlock")] * 5)
         with pytest.raises(UnavailableError):
-            await taking.submit("do", "k", 2)
+            await taking.submit(Do("k", 2))
     assert bench.effects() == [("k", "command 1")]
 
 
@@ -112,16 +111,16 @@ async def test_too_many_commands_are_turned_away() -> None:
     bench = Bench()
     async with intake(bench) as taking:
         with pytest.raises(UnavailableError, match="waiting already"):
-            await taking.submit_all("do", [("k", n) for n in range(MOST_WAITING + 1)])
-        assert await taking.submit("do", "k", 1) == 1
+            await taking.submit_all([Do("k", n) for n in range(MOST_WAITING + 1)])
+        assert await taking.submit(Do("k", 1)) == 1
 
 
 async def test_a_client_that_goes_away_harms_nobody() -> None:
     """A command whose client is gone is committed with the others, or not at all."""
     bench = Bench()
     async with intake(bench) as taking:
-        gone = asyncio.create_task(taking.submit("do", "a", 1))
-        stays = asyncio.create_task(taking.submit("do", "b", 2))
+        gone = asyncio.create_task(taking.submit(Do("a", 1)))
+        stays = asyncio.create_task(taking.submit(Do("b", 2)))
         await asyncio.sleep(0)
         gone.cancel()
         assert await stays == 2
@@ -143,7 +142,7 @@ async def test_a_relay_publishes_only_the_shards_it_owns() -> None:
     """What belongs to another instance's shards is left to it, and taken by whoever owns them next."""
     bench = Bench()
     async with intake(bench, relayed=[0]) as taking:
-        await taking.submit_all("do", [(f"k{n}", n) for n in range(30)])
+        await taking.submit_all([Do(f"k{n}", n) for n in range(30)])
         await bench.until(bench.done, "some results")
         await asyncio.sleep(0.05)
         assert 0 < len(bench.done()) < 30
@@ -159,7 +158,7 @@ async def test_a_relay_goes_on_after_postgres_or_kafka_was_away(error: Exception
     bench.faults.add("backlog", error)
     bench.faults.add("publish", None, LogUnavailable("away"))
     async with intake(bench) as taking:
-        await taking.submit_all("do", [("k", n) for n in range(5)])
+        await taking.submit_all([Do("k", n) for n in range(5)])
         await bench.until(lambda: bench.done() == {"k": list(range(5))}, "all results")
         await bench.until(lambda: not bench.store.state.outbox, "the outbox is empty")
 
@@ -168,11 +167,12 @@ async def test_a_command_whose_event_is_too_large_is_answered_so() -> None:
     """The refusal is its reply, and those beside it have theirs."""
     bench = Bench()
 
-    async def handle(commands: Any, tx: Any) -> list[Reply]:
-        if any(command.payload == "large" for command in commands):
+    async def handle(commands: Any, tx: Any) -> list[Reply[int]]:
+        if any(one.command.n > 10 for one in commands):
             raise EventTooLargeError("too large")
-        return [Reply(command.payload) for command in commands]
+        return [Reply(one.command.n) for one in commands]
 
-    async with intake(bench, put=handle) as taking:
-        answers = await taking.submit_all("put", [("a", "small"), ("b", "large"), ("c", "small")])
-    assert [str(answer) for answer in answers] == ["small", "too large", "small"]
+    async with intake(bench, do=handle) as taking:
+        answers = await taking.submit_all([Do("a", 1), Do("b", 11), Do("c", 3)])
+        assert await taking.submit(Do("b", 11)) == TooLarge("too large")
+    assert answers == [1, TooLarge("too large"), 3]

@@ -81,7 +81,8 @@ PORTS = vars(Consumer) | vars(Producer) | vars(Store)
 def namespace() -> dict[str, Any]:
     """Give the names that the examples go on from: what an author imports, and the page's service."""
     names: dict[str, Any] = {"__name__": "page"}
-    exec(IMPORTS + code_blocks("docs/services.md")[0], names)  # noqa: S102 - the page's own code
+    service, *_, command = code_blocks("docs/services.md")
+    exec(IMPORTS + service + command, names)  # noqa: S102 - the page's own code
     return names
 
 

@@ -17,7 +17,16 @@ from orderflow_runtime.core.retryable import Retryable
 from orderflow_runtime.core.store import Conflict, Store, StoreUnavailable
 from orderflow_runtime.dispatch.effects import Effects, Publisher
 from orderflow_runtime.dispatch.propagation import CommandTrace, Propagation
-from orderflow_runtime.service import Command, CommandHandler, EventTooLargeError, Reply, UnavailableError
+from orderflow_runtime.service import (
+    Command,
+    CommandHandler,
+    EventTooLargeError,
+    R,
+    Reply,
+    Submitted,
+    TooLarge,
+    UnavailableError,
+)
 from orderflow_runtime.tracing.trace_context import read_trace
 
 logger = logging.getLogger(__name__)
@@ -26,27 +35,24 @@ MOST_AT_ONCE = 500
 MOST_WAITING = 5_000
 _TRIES = 5
 
+ShardOf = Callable[[str], Partition]
+
 
 @dataclass(slots=True)
 class _Pending:
-    name: str
-    command: Command
+    command: Submitted[Any]
     answer: "asyncio.Future[Any]"
     place: CommandTrace
 
 
 class CommandBus:
-    """An `Intake`. `shards` is how many shards keys are spread over; `wake` is called when there is something new,
-    `observe` with the events that were committed.
-    """
+    """An `Intake`. `wake` is called when there is something new, `observe` with the events that were committed."""
 
     def __init__(
         self,
-        handlers: Mapping[str, CommandHandler],
+        handlers: Mapping[type[Command[Any]], CommandHandler],
         store: Store,
         publisher: Publisher,
-        topic: str,
-        shards: int,
         wake: Callable[[], None],
         observe: Callable[[Sequence[Event]], None],
         propagation: Propagation,
@@ -56,36 +62,34 @@ class CommandBus:
         self._handlers = handlers
         self._store = store
         self._publisher = publisher
-        self._topic = topic
-        self.shards = shards
         self._wake = wake
         self._queue: asyncio.Queue[_Pending] = asyncio.Queue(MOST_WAITING)
 
-    async def submit(self, name: str, key: str, payload: Any) -> Any:
+    async def submit(self, command: Command[R]) -> R | TooLarge:
         """Hand in one command; raise `UnavailableError` when it was not committed, or whether it was is not known."""
-        return (await self.submit_all(name, [(key, payload)]))[0]
+        return (await self.submit_all([command]))[0]
 
-    async def submit_all(self, name: str, commands: Sequence[tuple[str, Any]]) -> Sequence[Any]:
-        """Hand in many."""
-        pending = self._pending(name, commands)
+    async def submit_all(self, commands: Sequence[Command[R]]) -> Sequence[R | TooLarge]:
+        """Hand in many of one kind."""
+        if not commands:
+            return ()
+        pending = self._pending(commands)
         if self._queue.qsize() + len(pending) > MOST_WAITING:
             raise UnavailableError(f"{self._queue.qsize()} commands are waiting already; try again later")
         for one in pending:
             self._queue.put_nowait(one)
         answers = [one.answer for one in pending]
-        if answers:
-            await asyncio.wait(answers)
+        await asyncio.wait(answers)
         if failed := [error for answer in answers if (error := answer.exception())]:
             raise failed[0]
-        # a reply may be an exception: a refusal is a value here, and its endpoint's to raise
         return [answer.result() for answer in answers]
 
-    def _pending(self, name: str, commands: Sequence[tuple[str, Any]]) -> list[_Pending]:
+    def _pending(self, commands: Sequence[Command[Any]]) -> list[_Pending]:
         loop = asyncio.get_running_loop()
-        places = self._propagation.commanded(name, [key for key, _ in commands])
+        places = self._propagation.commanded(commands[0].NAME, [command.key for command in commands])
         return [
-            _Pending(name, Command(key, payload, place.trace.text()), loop.create_future(), place)
-            for (key, payload), place in zip(commands, places, strict=True)
+            _Pending(Submitted(command, place.trace.text()), loop.create_future(), place)
+            for command, place in zip(commands, places, strict=True)
         ]
 
     async def read(self, query: str, *args: object) -> Sequence[Mapping[str, Any]]:
@@ -95,44 +99,44 @@ class CommandBus:
         except Retryable as error:
             raise UnavailableError(str(error)) from error
 
-    async def run(self) -> None:
-        """Commit what comes, group by group, for ever."""
+    async def run(self, shard_of: ShardOf) -> None:
+        """Commit what comes, group by group, for ever; `shard_of` says to which shard a key belongs."""
         while True:
             group = [await self._queue.get()]
             while len(group) < MOST_AT_ONCE and not self._queue.empty():
                 group.append(self._queue.get_nowait())
-            await self._commit(group)
+            await self._commit(group, shard_of)
 
-    async def _commit(self, group: Sequence[_Pending]) -> None:
+    async def _commit(self, group: Sequence[_Pending], shard_of: ShardOf) -> None:
         """Commit the group; if a handler fails, each command by itself, so that none spoils another."""
         try:
-            replies = await self._transact(group)
+            replies = await self._transact(group, shard_of)
         except Exception as error:
             if len(group) == 1 or isinstance(error, StoreUnavailable):
                 _refuse(group, error)
                 return
             for one in group:
-                await self._commit([one])
+                await self._commit([one], shard_of)
             return
         for one, reply in zip(group, replies, strict=True):
             if not one.answer.done():
                 one.answer.set_result(reply.value)
 
-    async def _transact(self, group: Sequence[_Pending]) -> list[Reply]:
+    async def _transact(self, group: Sequence[_Pending], shard_of: ShardOf) -> list[Reply[Any]]:
         for _ in range(_TRIES - 1):
             try:
-                return await self._try(group)
+                return await self._try(group, shard_of)
             except Conflict as error:
                 logger.info("%d commands run again: %s", len(group), error)
-        return await self._try(group)
+        return await self._try(group, shard_of)
 
-    async def _try(self, group: Sequence[_Pending]) -> list[Reply]:
-        replies: dict[int, Reply] = {}
+    async def _try(self, group: Sequence[_Pending], shard_of: ShardOf) -> list[Reply[Any]]:
+        replies: dict[int, Reply[Any]] = {}
         async with self._store.intake_transaction() as tx:
-            effects = Effects(tx, self._shard_of)
+            effects = Effects(tx, shard_of)
             effects.causes = {one.command.key: one.place.trace for one in group}
-            for name, turn in _turns(group):
-                answers = await self._handlers[name]([group[i].command for i in turn], effects)
+            for kind, turn in _turns(group):
+                answers = await self._handlers[kind]([group[i].command for i in turn], effects)
                 replies |= zip(turn, answers, strict=True)
             for index, reply in replies.items():
                 self._send(group[index], reply, effects)
@@ -141,22 +145,24 @@ class CommandBus:
         self._observe([event for reply in replies.values() for event in reply.publish])
         return [replies[i] for i in range(len(group))]
 
-    def _send(self, one: _Pending, reply: Reply, effects: Effects) -> None:
+    def _send(self, one: _Pending, reply: Reply[Any], effects: Effects) -> None:
         if reply.trace:
             effects.carry_on(one.command.key, one.place.join(read_trace(reply.trace).told()))
         for event in reply.publish:
             effects.send(self._publisher.message(event, one.place.trace), event.key)
 
-    def _shard_of(self, key: str) -> Partition:
-        return Partition(self._topic, partition_of(key.encode(), self.shards))
+
+def shards_of(topic: str, count: int) -> ShardOf:
+    """Return how keys are spread over the shards of a topic, like its partitions."""
+    return lambda key: Partition(topic, partition_of(key.encode(), count))
 
 
-def _turns(group: Sequence[_Pending]) -> list[tuple[str, list[int]]]:
-    """Group commands for handler calls: one name each, a key at most once each, each key's commands in order."""
+def _turns(group: Sequence[_Pending]) -> list[tuple[type[Command[Any]], list[int]]]:
+    """Group commands for handler calls: one kind each, a key at most once each, each key's commands in order."""
     count: dict[str, int] = defaultdict(int)
-    turns: dict[tuple[int, str], list[int]] = {}
+    turns: dict[tuple[int, type[Command[Any]]], list[int]] = {}
     for index, one in enumerate(group):
-        turns.setdefault((count[one.command.key], one.name), []).append(index)
+        turns.setdefault((count[one.command.key], type(one.command.command)), []).append(index)
         count[one.command.key] += 1
     return [(at[1], turns[at]) for at in sorted(turns, key=lambda at: at[0])]
 
@@ -168,6 +174,7 @@ def _refuse(group: Sequence[_Pending], error: Exception) -> None:
         if one.answer.done():
             continue
         if isinstance(error, EventTooLargeError):
-            one.answer.set_result(error)  # the command's own fault, which is no reason to hide what became of others
+            # the command's own fault, which is no reason to hide what became of others
+            one.answer.set_result(TooLarge(str(error)))
         else:
             one.answer.set_exception(error)

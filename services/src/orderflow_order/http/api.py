@@ -20,13 +20,11 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
 from orderflow_order import store
-from orderflow_order.domain import OrderRefusal
-from orderflow_order.handlers import NotPlacedError, Outcome, Standing
+from orderflow_order.commands import Cancel, Decision, NotPlaced, Outcome, Place, Placement, Refused, Resume, Standing
 from orderflow_order.http import bodies, openapi, problems, timeline, webhook
 from orderflow_order.http.problems import Problem
 from orderflow_order.http.requests import IdempotencyKey, KeyedOrderRequest, OrderRequest
-from orderflow_runtime import EventTooLargeError, Intake, UnavailableError, read_history
-from orderflow_shop.events import OrderCreated
+from orderflow_runtime import Command, Intake, TooLarge, UnavailableError, read_history
 
 _ID_CHARACTERS = 36
 _key: TypeAdapter[str] = TypeAdapter(IdempotencyKey)
@@ -71,15 +69,14 @@ class Api:
         """Place an order. The same key and body again give the same order; another body is refused."""
         key = _idempotency_key(request)
         order = bodies.order(OrderRequest, await bodies.read(request, bodies.MAX_ORDER_BYTES))
-        created = order.created(key)
-        return _answer_placed(await self.intake.submit("place", created.order_id, created))
+        return _answer_placed(await self.intake.submit(Place(order.created(key))))
 
     async def place_batch(self, request: Request) -> Response:
         """Place up to 500 orders at once; each is answered for itself, in the order given."""
         body = await bodies.read(request, bodies.MAX_BATCH_BYTES, (bodies.JSON, *bodies.NDJSON))
         items = bodies.batch(body, bodies.content_type(request))
-        events = [item.created(item.idempotency_key) for item in items if isinstance(item, OrderRequest)]
-        answers = iter(await self._submit_all(events))
+        commands = [Place(item.created(item.idempotency_key)) for item in items if isinstance(item, OrderRequest)]
+        answers = iter(await self.intake.submit_all(commands))
         results = [item if isinstance(item, Problem) else _outcome(next(answers)) for item in items]
         return _json({"results": [_item(result) for result in results]})
 
@@ -93,8 +90,7 @@ class Api:
         except webhook.BadSignatureError as error:
             raise problems.BadSignature(f"{error}; sign it anew and send it at once") from None
         order = bodies.order(KeyedOrderRequest, body)
-        created = order.created(order.idempotency_key)
-        reply = await self.intake.submit("place", created.order_id, created)
+        reply = await self.intake.submit(Place(order.created(order.idempotency_key)))
         if reply is Outcome.KEY_REUSED:
             raise problems.DeliveryConflict("an earlier delivery of this key had another body; give each order its own")
         return _answer_placed(reply)
@@ -129,23 +125,20 @@ class Api:
 
     async def cancel(self, request: Request) -> Response:
         """Cancel an order that is not yet on its way; a second time changes nothing."""
-        return await self._decide("cancel", request)
+        return await self._decide(Cancel(_order_id(request)))
 
     async def resume(self, request: Request) -> Response:
         """Try failed compensations again."""
-        return await self._decide("resume", request)
+        return await self._decide(Resume(_order_id(request)))
 
-    async def _submit_all(self, orders: Sequence[OrderCreated]) -> Sequence[Any]:
-        commands = [(created.order_id, created) for created in orders]
-        return await self.intake.submit_all("place", commands) if commands else ()
-
-    async def _decide(self, command: str, request: Request) -> Response:
-        order_id = _order_id(request)
-        reply = await self.intake.submit(command, order_id, None)
-        if isinstance(reply, NotPlacedError):
-            raise problems.OrderNotFound(f"there is no order {order_id}")
-        if isinstance(reply, OrderRefusal):
-            raise problems.StateConflict(str(reply))
+    async def _decide(self, command: Command[Decision]) -> Response:
+        reply = await self.intake.submit(command)
+        if isinstance(reply, NotPlaced):
+            raise problems.OrderNotFound(f"there is no order {command.key}")
+        if isinstance(reply, Refused):
+            raise problems.StateConflict(reply.detail)
+        if isinstance(reply, TooLarge):
+            raise Problem(f"what this does makes an event that Kafka would not take: {reply.detail}")
         return _json(_standing(reply), HTTPStatus.ACCEPTED)
 
     async def _row(self, query: str, request: Request) -> Mapping[str, Any]:
@@ -179,16 +172,15 @@ def _text(header: str) -> str:
         return header
 
 
-def _outcome(reply: Any) -> Standing | Problem:
+def _outcome(reply: Placement | TooLarge) -> Standing | Problem:
     if reply is Outcome.KEY_REUSED:
         return problems.KeyReused("place the other order with a key of its own")
-    if isinstance(reply, EventTooLargeError):
-        return problems.BodyTooLarge(f"the order makes an event that Kafka would not take: {reply}")
-    assert isinstance(reply, Standing)  # noqa: S101 - tells mypy what `place` replies besides
+    if isinstance(reply, TooLarge):
+        return problems.BodyTooLarge(f"the order makes an event that Kafka would not take: {reply.detail}")
     return reply
 
 
-def _answer_placed(reply: Any) -> Response:
+def _answer_placed(reply: Placement | TooLarge) -> Response:
     result = _outcome(reply)
     if isinstance(result, Problem):
         raise result
