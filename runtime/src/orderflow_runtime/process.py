@@ -52,6 +52,8 @@ _ROTATE_SECONDS = 3600.0
 _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.1, 5.0
 """For Kafka, before commands are taken."""
 _LAST_SPANS_SECONDS = 2.0
+Part = Coroutine[None, None, None]
+"""What runs beside the worker."""
 
 
 def _collector(settings: Settings) -> SpanQueue | None:
@@ -135,14 +137,15 @@ class Process:
         served = [(listen(http.host, http.port), api)]
         if http.metrics_port:
             served.append((listen(http.host, http.metrics_port), metrics_app(probes)))
-        await self.work(ending, [serve(app, listener, ending, http.keep_alive) for listener, app in served])
+        serving = [serve(app, listener, ending, http.keep_alive) for listener, app in served]
+        await self.work(ending, serving, [self._keep_house()])
 
-    async def work(self, ending: Ending, beside: Iterable[Coroutine[None, None, None]] = ()) -> None:
-        """Handle events and commands until the end is due, and what is to run `beside` has ended too."""
-        helpers = [asyncio.create_task(self._keep_house())]
+    async def work(self, ending: Ending, serving: Iterable[Part] = (), helping: Iterable[Part] = ()) -> None:
+        """Handle events and commands until the end is due and what is `serving` has ended; `helping` runs so long."""
+        helpers = [*map(asyncio.create_task, helping)]
         if self.commands is not None:
             helpers += [asyncio.create_task(self._take_commands(self.commands)), asyncio.create_task(self._relay.run())]
-        main_tasks = [*map(asyncio.create_task, beside), asyncio.create_task(self._worker.run(ending.due))]
+        main_tasks = [*map(asyncio.create_task, serving), asyncio.create_task(self._worker.run(ending.due))]
         waking = asyncio.create_task(self._wake_at(ending.due))
         if self._spans is not None:
             self._spans.start()

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from orderflow_runtime import Event, Received, Service, Transaction
+from orderflow_runtime import Event, Received, Service, Transaction, UnavailableError
 from orderflow_runtime.testing import Faults, Harness, LogUnavailable, NotSettledError, StoreUnavailable
 from support.runtime.sample_service import EFFECT, Do, Done, Outside, Put, Script, sample_service, source_service
 from support.tools.pages import code_blocks
@@ -161,6 +161,45 @@ async def test_a_mistake_in_a_test_is_named() -> None:
             _ = harness.intake
     with pytest.raises(ValueError, match="'comit' is no step; there are begin"):
         Faults().add("comit", StoreUnavailable("away"))  # type: ignore[arg-type]  # the mistake
+
+
+async def test_a_service_runs_within_its_block_and_only_there() -> None:
+    """Outside of it nothing hangs: waiting and handing in are refused, and so is a second run."""
+    harness = Harness(sample_service(Script()))
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="the service runs within `async with Harness"):
+            await harness.settle()
+        with pytest.raises(RuntimeError, match="the service runs within `async with Harness"):
+            await harness.intake.submit("do", "k", 5)
+        if not harness.statements:
+            async with harness:
+                await harness.intake.submit("do", "k", 5)
+    with pytest.raises(RuntimeError, match="make another"):
+        await harness.__aenter__()
+
+
+async def test_what_ends_the_process_is_raised_where_it_is_waited_for() -> None:
+    """A fault that no process survives is the test's to see, at once and as it is."""
+
+    async def run() -> None:
+        async with Harness(sample_service(Script())) as harness:
+            harness.faults.add("acquire", ZeroDivisionError())
+            harness.send(Put(thing="k", n=1))
+            await harness.settle(seconds=5)
+
+    with pytest.raises(ZeroDivisionError):
+        await run()
+
+
+async def test_a_fault_meets_the_services_own_reads() -> None:
+    """Nothing else of the process reads in between: the first read of an endpoint fails, the second does not."""
+    async with Harness(sample_service(Script())) as harness:
+        harness.faults.add("read", StoreUnavailable("away"))
+        harness.send(Put(thing="k", n=1))
+        await harness.settle()
+        with pytest.raises(UnavailableError):
+            await harness.intake.read(LOOKED_UP, ["k"])
+        assert list(await harness.intake.read(LOOKED_UP, ["k"])) == []
 
 
 async def test_a_service_is_closed_with_its_harness() -> None:

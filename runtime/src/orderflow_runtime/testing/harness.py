@@ -83,23 +83,27 @@ class Harness:
         )
         self._ending = Ending()
         self._process = Process(service, Settings(self._config, {}), self._log, self._log, self.store, self.clock)
+        self._running: asyncio.Task[None] | None = None
         self._numbers = itertools.count(1)
 
     async def __aenter__(self) -> Self:
-        self._working = asyncio.create_task(self._process.work(self._ending))
+        if self._running is not None:
+            raise RuntimeError("a harness runs its service once; make another")
+        self._running = asyncio.create_task(self._process.work(self._ending))
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        working = self._working
         self._ending.ask()
-        done, _ = await asyncio.wait({self._working}, timeout=_STOP_SECONDS)
-        self._working.cancel()
+        done, _ = await asyncio.wait({working}, timeout=_STOP_SECONDS)
+        working.cancel()
         await self._log.stop()
         if self._service.close is not None:
             await self._service.close()
         if done and error is None:
-            self._working.result()
+            working.result()
 
     def send(self, event: Event, event_id: str | None = None) -> str:
         """Put an event on its topic, as another service would, and return its id.
@@ -123,8 +127,9 @@ class Harness:
     def intake(self) -> Intake:
         """Return where commands are handed in, also for the service's own `app`.
 
-        Raises `LookupError` when the service has no commands.
+        Raises `LookupError` when the service has no commands, `RuntimeError` outside of `async with`.
         """
+        _ = self._working
         if self._process.commands is None:
             raise LookupError(f"service {self._service.name} has no commands")
         return self._process.commands
@@ -137,16 +142,18 @@ class Harness:
 
         Raises:
             NotSettledError: It took longer.
+            RuntimeError: The service does not run: this is not within `async with`.
         """
+        working = self._working
         try:
             async with asyncio.timeout(seconds):
-                while self._left() and not self._working.done():
+                while self._left() and not working.done():
                     self._process.look()
                     await asyncio.sleep(_LOOK_SECONDS)
         except TimeoutError:
             raise NotSettledError(f"after {seconds} s there are still {self._left()}") from None
-        if self._working.done():
-            self._working.result()
+        if working.done():
+            working.result()
 
     def advance(self, by: timedelta) -> None:
         """Move the time, so that timers come due; `settle` waits for what they do.
@@ -180,6 +187,12 @@ class Harness:
     def dead_letters(self) -> list[DeadLetter]:
         """Return the events that were given up, with `key`, `type`, `reason` and `attempts`."""
         return [row.letter for row in self.store.state.dead.values()]
+
+    @property
+    def _working(self) -> "asyncio.Task[None]":
+        if self._running is None or self._ending.asked:
+            raise RuntimeError("the service runs within `async with Harness(service) as harness`, and only there")
+        return self._running
 
     def _left(self) -> str:
         state, now = self.store.state, self.clock.seconds()
