@@ -40,6 +40,7 @@ ShardOf = Callable[[str], Partition]
 
 @dataclass(slots=True)
 class _Pending:
+    key: str
     command: Submitted[Any]
     answer: "asyncio.Future[Any]"
     place: CommandTrace
@@ -86,10 +87,11 @@ class CommandBus:
 
     def _pending(self, commands: Sequence[Command[Any]]) -> list[_Pending]:
         loop = asyncio.get_running_loop()
-        places = self._propagation.commanded(commands[0].NAME, [command.key for command in commands])
+        keys = [command.key for command in commands]
+        places = self._propagation.commanded(commands[0].NAME, keys)
         return [
-            _Pending(Submitted(command, place.trace.text()), loop.create_future(), place)
-            for command, place in zip(commands, places, strict=True)
+            _Pending(key, Submitted(command, place.trace.text()), loop.create_future(), place)
+            for key, command, place in zip(keys, commands, places, strict=True)
         ]
 
     async def read(self, query: str, *args: object) -> Sequence[Mapping[str, Any]]:
@@ -134,7 +136,7 @@ class CommandBus:
         replies: dict[int, Reply[Any]] = {}
         async with self._store.intake_transaction() as tx:
             effects = Effects(tx, shard_of)
-            effects.causes = {one.command.key: one.place.trace for one in group}
+            effects.causes = {one.key: one.place.trace for one in group}
             for kind, turn in _turns(group):
                 answers = await self._handlers[kind]([group[i].command for i in turn], effects)
                 replies |= zip(turn, answers, strict=True)
@@ -147,7 +149,7 @@ class CommandBus:
 
     def _send(self, one: _Pending, reply: Reply[Any], effects: Effects) -> None:
         if reply.trace:
-            effects.carry_on(one.command.key, one.place.join(read_trace(reply.trace).told()))
+            effects.carry_on(one.key, one.place.join(read_trace(reply.trace).told()))
         for event in reply.publish:
             effects.send(self._publisher.message(event, one.place.trace), event.key)
 
@@ -162,8 +164,8 @@ def _turns(group: Sequence[_Pending]) -> list[tuple[type[Command[Any]], list[int
     count: dict[str, int] = defaultdict(int)
     turns: dict[tuple[int, type[Command[Any]]], list[int]] = {}
     for index, one in enumerate(group):
-        turns.setdefault((count[one.command.key], type(one.command.command)), []).append(index)
-        count[one.command.key] += 1
+        turns.setdefault((count[one.key], type(one.command.command)), []).append(index)
+        count[one.key] += 1
     return [(at[1], turns[at]) for at in sorted(turns, key=lambda at: at[0])]
 
 
