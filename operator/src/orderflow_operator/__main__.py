@@ -21,7 +21,7 @@ def main() -> None:
 
 
 async def run(options: Options) -> None:
-    """Work until told to stop. kopf ends by itself when the CRD goes; the next life waits for it to come back."""
+    """Work until told to stop. kopf ends by itself when the CRD goes; the next manager waits for it to come back."""
     async with Api() as api:
         while (error := await Manager(api, options).run()) is not None:
             logger.warning("kopf ended, all begins anew: %r", error)

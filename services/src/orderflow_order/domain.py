@@ -101,7 +101,7 @@ class Step:
     timer: Timer = Timer.KEEP
 
 
-class OrderRefusal(Exception):  # noqa: N818 - an answer to a caller, not a fault
+class OrderRefusedError(Exception):
     """A request that the order's state does not allow; `str()` says what would."""
 
 
@@ -118,16 +118,16 @@ def apply(order: Order, event: Event, at: datetime) -> Step:
 
 
 def cancel(order: Order, at: datetime) -> Step:
-    """Cancel for the customer; a cancelled order stays as it is, one on its way raises `OrderRefusal`."""
+    """Cancel for the customer; a cancelled order stays as it is, one on its way raises `OrderRefusedError`."""
     if order.state in (State.SHIPPED, State.COMPLETED):
-        raise OrderRefusal(f"the order is {order.state} and can no longer be cancelled; return the goods")
+        raise OrderRefusedError(f"the order is {order.state} and can no longer be cancelled; return the goods")
     return _then_cancelled(Step(order), CancelReason.CUSTOMER, at)
 
 
 def resume(order: Order, at: datetime) -> Step:
-    """Try the compensations again that failed; any state but COMPENSATION_FAILED raises `OrderRefusal`."""
+    """Try the compensations again that failed; any state but COMPENSATION_FAILED raises `OrderRefusedError`."""
     if order.state is not State.COMPENSATION_FAILED or order.reason is None:
-        raise OrderRefusal(f"the order is {order.state}; only a COMPENSATION_FAILED order can be resumed")
+        raise OrderRefusedError(f"the order is {order.state}; only a COMPENSATION_FAILED order can be resumed")
     return _asked_to_undo(order, order.reason, at)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from orderflow_order import domain, store
 from orderflow_order.commands import Cancel, Decision, NotPlaced, Outcome, Place, Placement, Refused, Resume, Standing
-from orderflow_order.domain import Order, OrderRefusal, State, Step, Timer
+from orderflow_order.domain import Order, OrderRefusedError, State, Step, Timer
 from orderflow_runtime import Event, Fired, Received, Reply, Submitted, Transaction
 
 DEADLINE = "deadline"
@@ -108,7 +108,7 @@ def _attempt(
         return NotPlaced()
     try:
         return decide(order, at)
-    except OrderRefusal as refusal:
+    except OrderRefusedError as refusal:
         return Refused(str(refusal))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from orderflow_order import domain, store
 from orderflow_order.commands import Cancel, NotPlaced, Outcome, Place, Refused, Resume, Standing
-from orderflow_order.domain import Order, OrderRefusal
+from orderflow_order.domain import Order, OrderRefusedError
 from orderflow_runtime.postgres.history import HISTORY
 from orderflow_shop.events import OrderCreated
 
@@ -84,7 +84,7 @@ class OrderDesk:
             return NotPlaced()
         try:
             self.orders[key] = decide(self.orders[key], NOW).order
-        except OrderRefusal as refusal:
+        except OrderRefusedError as refusal:
             return Refused(str(refusal))
         return self._standing(key)
 

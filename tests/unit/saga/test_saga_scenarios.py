@@ -2,7 +2,7 @@
 
 import pytest
 
-from orderflow_order.domain import OrderRefusal, State
+from orderflow_order.domain import OrderRefusedError, State
 from orderflow_shop.events import (
     CancelReason,
     InventoryUpdated,
@@ -201,7 +201,7 @@ def test_cancel_races_the_shipment_to_the_order(first):
     world = World.of(Plan()).settle(hold={("order", "SHIPMENT_CREATED")})
     if first == "shipment":
         world.deliver("order", ShipmentCreated)
-        with pytest.raises(OrderRefusal, match="return the goods"):
+        with pytest.raises(OrderRefusedError, match="return the goods"):
             world.do_now("cancel")
         ended(world, State.COMPLETED)
     else:
@@ -259,7 +259,7 @@ def test_refusal_races_the_resumed_cancellation(first):
 
 def test_only_a_failed_compensation_can_be_resumed():
     """Resuming an order that is on its way is refused, and says why."""
-    with pytest.raises(OrderRefusal, match="PENDING"):
+    with pytest.raises(OrderRefusedError, match="PENDING"):
         World.of(Plan()).do_now("resume")
 
 

@@ -1,4 +1,4 @@
-"""What the operator's options say of monitoring; part of the surroundings that a flow's objects are made in."""
+"""What the operator's options say of monitoring; part of the context that a flow's objects are built in."""
 
 from dataclasses import dataclass, field
 

@@ -1,7 +1,7 @@
 """Which flow has which topics and object names: who was there first keeps them. Admission and reconcile ask here.
 
 One flow's resource does not show what others have. The claims of all flows are kept by topic, so that looking for
-rivals costs as much as the flow has topics, however many flows there are.
+conflicts costs as much as the flow has topics, however many flows there are.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""From a flow to all the objects it wants. Pure: the same flow and surroundings give the same objects."""
+"""From a flow to all the objects it wants. Pure: the same flow and context give the same objects."""
 
 from collections.abc import Iterator
 

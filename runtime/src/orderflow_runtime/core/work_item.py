@@ -1,6 +1,6 @@
 """One thing for a handler to do: an event, a timer that fell due, or the outcome of a call.
 
-The worker makes items of what it gathers; parking stores them and makes them again. All three kinds share one form,
+Items are made of what a batch fetches; parking stores them and makes them again. All three kinds share one form,
 so that retry, order by key and dead letters are the same for all.
 """
 

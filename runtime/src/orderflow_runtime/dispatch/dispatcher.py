@@ -1,4 +1,4 @@
-"""One batch, one transaction: the heart of the runtime. `worker.py` gathers batches and calls `Dispatcher.handle`.
+"""One batch, one transaction: the heart of the runtime.
 
 A batch first runs set-based: one handler call for all events of a type. If any handler fails, the batch rolls back
 and runs again with care: under savepoints, halving until the culprit stands alone. The culprit is parked by its key,
@@ -177,7 +177,7 @@ def _is_new(
 
 
 async def _claim_poison(tx: BatchTransaction, poison: Sequence[Poison]) -> list[Poison]:
-    """Leave out redriven records of other services, which are not ours to bury, and repeats of our own."""
+    """Leave out redriven records of other services, which are not our dead letters, and repeats of our own."""
     redrives = [broken.redrive_of for broken in poison if broken.redrive_of]
     taken = set(await tx.claim_redrives(redrives)) if redrives else set()
     kept = []

@@ -1,4 +1,4 @@
-"""The dispatcher's loop: take over partitions, gather a batch, handle it, hand on what it owes. `process.py` runs one.
+"""The dispatcher's loop: acquire leases, take the next batch, handle it, publish what it owes.
 
 Whatever goes wrong with a lease or with Postgres ends the same way: forget everything in memory, take the leases of
 the assigned partitions anew, publish what the outbox still holds, and read on from the stored offsets.
