@@ -5,25 +5,16 @@ ORDERFLOW_MIGRATION names a JSON file `{"flow": ..., "owner": NAMESPACE/FLOW, "s
 ORDERFLOW_DATABASE_URL is the admin's. On a laptop `orderflow run` does the same by itself.
 """
 
-import asyncio
 import json
-import logging
 import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-import asyncpg
-
 from orderflow_model import environment
-from orderflow_model.postgres_uri import InvalidUriError, PostgresUri
-from orderflow_runtime.postgres.connection_failures import without_identity
-from orderflow_runtime.postgres.migration_failures import MigrationFailedError
+from orderflow_runtime.database_job import run_job
 from orderflow_runtime.postgres.migration_folder import migration_folder
 from orderflow_runtime.postgres.migrator import Task, carry_out
 from orderflow_runtime.postgres.ownership import Role
-
-logger = logging.getLogger(__name__)
 
 
 def tasks(env: Mapping[str, str]) -> list[Task]:
@@ -42,23 +33,12 @@ def tasks(env: Mapping[str, str]) -> list[Task]:
     ]
 
 
-def main() -> None:
-    """Run, and end with one line that says what is wrong: it becomes the pod's last words."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    admin_uri = os.environ.get(environment.DATABASE_URL, "")
-    try:
-        todo = tasks(os.environ)
-        asyncio.run(carry_out(admin_uri, todo))
-        logger.info("migrated %s", ", ".join(task.role.service for task in todo))
-    except InvalidUriError as error:
-        sys.exit(f"migration failed: {environment.DATABASE_URL}: {error}")
-    except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        sys.exit(f"migration failed: Postgres: {without_identity(str(error), PostgresUri.parse(admin_uri))}")
-    except KeyError as error:
-        sys.exit(f"migration failed: {error} is missing")
-    except (OSError, ValueError, MigrationFailedError) as error:
-        sys.exit(f"migration failed: {error}")
+async def migrate(admin_uri: str) -> str:
+    """Migrate what the environment names; return what was done."""
+    todo = tasks(os.environ)
+    await carry_out(admin_uri, todo)
+    return f"migrated {', '.join(task.role.service for task in todo)}"
 
 
 if __name__ == "__main__":
-    main()
+    run_job("migration", migrate)

@@ -5,25 +5,20 @@ NAMESPACE/FLOW, "keep": [service]}`, ORDERFLOW_DATABASE_URL the admin's. Only wh
 (`ownership.py`), each schema and role whole or not at all; where others use it, it stays and is told of.
 """
 
-import asyncio
 import json
-import logging
 import os
-import sys
 from collections.abc import Awaitable, Callable, Sequence
 
 import asyncpg
 
 from orderflow_model import environment
 from orderflow_model.names import role_name, schema_name
-from orderflow_model.postgres_uri import InvalidUriError, PostgresUri
+from orderflow_model.postgres_uri import PostgresUri
+from orderflow_runtime.database_job import run_job
 from orderflow_runtime.postgres.connecting import connect
-from orderflow_runtime.postgres.connection_failures import without_identity
-from orderflow_runtime.postgres.migration_failures import MigrationFailedError, StillUsedError
+from orderflow_runtime.postgres.migration_failures import StillUsedError
 from orderflow_runtime.postgres.ownership import owned_roles, owned_schemas
 from orderflow_runtime.postgres.quoting import run_quoted
-
-logger = logging.getLogger(__name__)
 
 _LOCK_TIMEOUT = "SET LOCAL lock_timeout = '15s'"  # a session that was left open by a pod ends its transaction sooner
 _USERS_OF_SCHEMA = """
@@ -94,23 +89,12 @@ async def _drop_role(connection: asyncpg.Connection, name: str) -> None:
     await run_quoted(connection, "DROP ROLE %I", name)
 
 
-def main() -> None:
-    """Run, and end with one line that says what is left: it becomes the pod's last words."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    admin_uri = os.environ.get(environment.DATABASE_URL, "")
-    try:
-        given = json.loads(os.environ[environment.REMOVAL])
-        dropped = asyncio.run(remove(admin_uri, given["owner"], given["keep"]))
-        logger.info("dropped %s", ", ".join(dropped) or "nothing: nothing is marked as the flow's")
-    except InvalidUriError as error:
-        sys.exit(f"removal failed: {environment.DATABASE_URL}: {error}")
-    except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        sys.exit(f"removal failed: Postgres: {without_identity(str(error), PostgresUri.parse(admin_uri))}")
-    except KeyError as error:
-        sys.exit(f"removal failed: {error} is missing")
-    except (OSError, ValueError, MigrationFailedError) as error:
-        sys.exit(f"removal failed: {error}")
+async def remove_given(admin_uri: str) -> str:
+    """Remove what the environment names; return what was done."""
+    given = json.loads(os.environ[environment.REMOVAL])
+    dropped = await remove(admin_uri, given["owner"], given["keep"])
+    return f"dropped {', '.join(dropped)}" if dropped else "dropped nothing: nothing is marked as the flow's"
 
 
 if __name__ == "__main__":
-    main()
+    run_job("removal", remove_given)

@@ -10,6 +10,7 @@ import asyncpg
 
 from orderflow_cli.database import FAILURES
 from orderflow_cli.errors import LaptopError
+from orderflow_contracts.timestamps import read_time
 from orderflow_model.postgres_uri import PostgresUri
 from orderflow_runtime.postgres.connecting import connect
 from orderflow_runtime.postgres.history import HistoryStep, read_history
@@ -91,7 +92,7 @@ def _history(key: str, steps: dict[str, list[HistoryStep]], order: asyncpg.Recor
 def _decisions(history: str) -> dict[tuple[str, dt.datetime], str]:
     """Return what the order service noted, by the event's type and time: the state after it, and its detail."""
     return {
-        (entry["what"], dt.datetime.fromisoformat(entry["at"])): " ".join(
+        (entry["what"], read_time(entry["at"])): " ".join(
             ["→", entry["state"], *([f"({entry['detail']})"] if entry.get("detail") else ())]
         )
         for entry in json.loads(history)
