@@ -170,10 +170,10 @@ async def test_a_service_runs_within_its_block_and_only_there() -> None:
         with pytest.raises(RuntimeError, match="the service runs within `async with Harness"):
             await harness.settle()
         with pytest.raises(RuntimeError, match="the service runs within `async with Harness"):
-            await harness.intake.submit("do", "k", 5)
+            await harness.intake.submit(Do("k", 5))
         if not harness.statements:
             async with harness:
-                await harness.intake.submit("do", "k", 5)
+                await harness.intake.submit(Do("k", 5))
     with pytest.raises(RuntimeError, match="make another"):
         await harness.__aenter__()
 
