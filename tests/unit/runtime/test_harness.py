@@ -149,6 +149,16 @@ async def test_what_is_not_settled_in_time_is_told() -> None:
             await harness.settle(seconds=0.3)
 
 
+async def test_an_event_that_the_service_does_not_declare_is_named() -> None:
+    """The dead letter says which event is missing, and where to add it."""
+    async with Harness(sample_service(Script(), publishes=frozenset())) as harness:
+        harness.send(Put(thing="k", n=1))
+        await harness.settle()
+        (letter,) = harness.dead_letters
+        assert "DONE is none of the service's `publishes`: add it there and in the resource" in letter.reason
+        assert effects(harness) == []
+
+
 async def test_a_mistake_in_a_test_is_named() -> None:
     """What the service does not handle, publish or take, and a step that there is not, are refused by name."""
     only = Service(name="only", handlers={Put: sample_service(Script()).handlers[Put]})

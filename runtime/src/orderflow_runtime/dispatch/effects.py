@@ -152,7 +152,12 @@ class Publisher:
         self._propagation = propagation
 
     def message(self, event: Event, cause: Trace = NONE) -> Message:
-        """Wrap an event; `cause` is the trace that it carries on. Raise `EventTooLargeError`."""
+        """Wrap an event; `cause` is the trace that it carries on.
+
+        Raise `EventTooLargeError`, or `LookupError` when the service does not say that it publishes such events.
+        """
+        if (topic := self._topics.get(type(event))) is None:
+            raise LookupError(f"{event.TYPE} is none of the service's `publishes`: add it there and in the resource")
         value = event.encode()
         if len(value) > MAX_EVENT_BYTES:
             raise EventTooLargeError(f"{event.TYPE} of {len(value)} bytes; at most {MAX_EVENT_BYTES} are published")
@@ -167,7 +172,7 @@ class Publisher:
             tracestate=trace.state,
         )
         parent_span_ids = (trace.parent_span_id, trace.remote_parent_span_id) if trace.parent_span_id else None
-        message = Message(self._topics[type(event)], event.key.encode(), envelope.headers(), value, parent_span_ids)
+        message = Message(topic, event.key.encode(), envelope.headers(), value, parent_span_ids)
         if (needed := batch_bytes([message])) > self._limits.get(message.topic, needed):
             limit = self._limits[message.topic]
             raise EventTooLargeError(f"{event.TYPE} takes {needed} bytes; topic {message.topic} takes {limit} at most")
