@@ -11,7 +11,7 @@ PYTEST_ARGS ?=
 CHAOS ?= tenth
 PYTEST := $(RUN) pytest --chaos=$(CHAOS) --durations=15 --durations-min=5
 WORKERS ?= 2 # of tests that compute
-WAITERS ?= 3 # of tests that mostly wait for an API server
+WAITERS ?= 4 # of tests that mostly wait for an API server, which they share
 UPGRADE ?=
 AGAINST ?=
 MATPLOTLIB := 3.10.3

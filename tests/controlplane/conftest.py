@@ -1,4 +1,4 @@
-"""The control plane of this tier, started once per session: a real API server, nothing of it faked.
+"""The control plane of this tier, started once for all workers: a real API server, nothing of it faked.
 
 `api`         an administrator's client of it
 `namespace`   a namespace of the test's own, under Pod Security `restricted`
@@ -10,8 +10,9 @@
 import asyncio
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,6 +25,9 @@ from support.cluster.operator_env import OperatorEnv, new_namespace, operator_of
 from support.cluster.operator_process import make_account
 from support.tools.go_tools import control_plane_programs
 from support.tools.names import unique_name
+from support.tools.scratch import scratch_directory
+
+SHARED = pytest.StashKey[tuple[str, ...]]()
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -35,20 +39,45 @@ def pytest_collection_finish(session: pytest.Session) -> None:
                 crds()
 
 
-@pytest.fixture(scope="session")
-def control_plane(scratch: Path) -> Iterator[ControlPlane]:
-    """Etcd, API server and controller manager; `kubeconfig` is of an administrator."""
-    plane = ControlPlane(control_plane_programs(), scratch / "controlplane")
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Start the control plane of all workers, in the process that starts them and outlives each."""
+    config: pytest.Config = node.config
+    if SHARED not in config.stash:
+        config.stash[SHARED] = ()
+        with suppress(pytest.skip.Exception, pytest.fail.Exception):  # as above
+            config.stash[SHARED] = started_until_the_end(config)
+    node.workerinput["control plane"] = config.stash[SHARED]
+
+
+def started_until_the_end(config: pytest.Config) -> tuple[str, ...]:
+    """Start a control plane that is stopped when the run ends; return its words."""
+    with ExitStack() as stack:
+        words = stack.enter_context(serving(stack.enter_context(scratch_directory()))).words()
+        config.add_cleanup(stack.pop_all().close)
+    return words
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[ControlPlane]:
+    """Run etcd, API server and controller manager, with our CRD, Strimzi's, KEDA's and the Prometheus operator's."""
+    plane = ControlPlane(control_plane_programs(), folder / "controlplane")
     plane.start()
-    yield plane
-    plane.stop()
+    try:
+        asyncio.run(install(plane, [*our_crds(), *strimzi_crds(), *keda_crds(), *prometheus_crds()]))
+        yield plane
+    finally:
+        plane.stop()
 
 
 @pytest.fixture(scope="session")
-def served(control_plane: ControlPlane) -> ControlPlane:
-    """The control plane with our CRD, Strimzi's, KEDA's and the Prometheus operator's."""
-    asyncio.run(install(control_plane, [*our_crds(), *strimzi_crds(), *keda_crds(), *prometheus_crds()]))
-    return control_plane
+def served(pytestconfig: pytest.Config, scratch: Path) -> Iterator[ControlPlane]:
+    """Give the control plane: that of all workers where there are some; `kubeconfig` is of an administrator."""
+    if words := getattr(pytestconfig, "workerinput", {}).get("control plane"):
+        yield ControlPlane.of(words)
+        return
+    with serving(scratch) as plane:
+        yield plane
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,13 @@ from support.tools.names import unique_name
 @pytest.fixture
 async def two(api: Api) -> AsyncIterator[tuple[str, str]]:
     """Two namespaces of the test's own."""
+    async with two_namespaces(api) as both:
+        yield both
+
+
+@asynccontextmanager
+async def two_namespaces(api: Api) -> AsyncIterator[tuple[str, str]]:
+    """Make two namespaces, and remove them."""
     async with new_namespace(api, unique_name("ns")) as one, new_namespace(api, unique_name("ns")) as other:
         yield one, other
 
@@ -33,21 +40,22 @@ async def flows_of(api: Api, plane: ControlPlane, operator: OperatorProcess, two
 
 
 async def test_an_operator_of_all_namespaces_keeps_the_flows_of_each(
-    api: Api, served: ControlPlane, two: tuple[str, str], scratch: Path
+    private_plane: ControlPlane, scratch: Path
 ) -> None:
     """Flows of one name live in two namespaces, edits in each are taken up, and no right is missed."""
-    token = await make_account(api, two[0], "")
-    operator = OperatorProcess(served, two[0], token, scratch / f"all-{two[0]}", ["--all-namespaces"])
-    async with await flows_of(api, served, operator, two):
-        envs = [OperatorEnv(api, namespace, operator, served) for namespace in two]
-        for env in envs:
-            await env.until_ready("pair")
-        await envs[1].apply(changed(pair(), "spec.services.0.image", "example/asker:2"))
-        await envs[1].until_ready("pair")
-        made = [(await env.made())["Deployment", "pair-asker"] for env in envs]
-        images = [one["spec"]["template"]["spec"]["containers"][0]["image"] for one in made]
-        assert images == ["example/asker:1", "example/asker:2"]
-        assert not [call for call in served.calls(operator.user) if call["code"] == "403"]
+    async with Api(private_plane.url, private_plane.token) as api, two_namespaces(api) as two:
+        token = await make_account(api, two[0], "")
+        operator = OperatorProcess(private_plane, two[0], token, scratch / f"all-{two[0]}", ["--all-namespaces"])
+        async with await flows_of(api, private_plane, operator, two):
+            envs = [OperatorEnv(api, namespace, operator, private_plane) for namespace in two]
+            for env in envs:
+                await env.until_ready("pair")
+            await envs[1].apply(changed(pair(), "spec.services.0.image", "example/asker:2"))
+            await envs[1].until_ready("pair")
+            made = [(await env.made())["Deployment", "pair-asker"] for env in envs]
+            images = [one["spec"]["template"]["spec"]["containers"][0]["image"] for one in made]
+            assert images == ["example/asker:1", "example/asker:2"]
+            assert not [call for call in private_plane.calls(operator.user) if call["code"] == "403"]
 
 
 async def test_an_operator_of_one_namespace_leaves_the_others_alone(

@@ -1,6 +1,7 @@
 """The API server's audit log, as tests ask it for who has called what."""
 
 import json
+from collections import defaultdict
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -14,16 +15,16 @@ class AuditLog:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._calls: list[Call] = []
+        self._calls: defaultdict[str, list[Call]] = defaultdict(list)
         self._read = 0
         self._lock = Lock()
 
-    def calls(self) -> list[Call]:
-        """Every call so far; one that is not answered yet is not there."""
+    def calls(self, user: str) -> list[Call]:
+        """Return every call of a user so far; one that is not answered yet is not there."""
         with self._lock:
             if self.path.exists():
                 self._read_on()
-            return list(self._calls)
+            return list(self._calls[user])
 
     def _read_on(self) -> None:
         with self.path.open("rb") as file:
@@ -31,7 +32,9 @@ class AuditLog:
             data = file.read()
         whole = data[: data.rfind(b"\n") + 1]
         self._read += len(whole)
-        self._calls += [_call(event) for event in map(json.loads, whole.splitlines()) if _is_answered(event)]
+        for event in map(json.loads, whole.splitlines()):
+            if _is_answered(event):
+                self._calls[event["user"]["username"]].append(_call(event))
 
 
 def _is_answered(event: dict[str, Any]) -> bool:

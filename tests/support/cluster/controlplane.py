@@ -13,6 +13,7 @@ import subprocess
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import Self
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -36,17 +37,30 @@ rules:
 
 
 class ControlPlane:
-    """Three processes and a kubeconfig; `start` returns when the API server is ready (about 6 s)."""
+    """Three processes and a kubeconfig; `start` returns when the API server is ready (about 6 s).
 
-    def __init__(self, programs: Path, folder: Path) -> None:
+    One that another process has started is reached by its `words`; who reaches it neither stops nor restarts it.
+    """
+
+    def __init__(self, programs: Path, folder: Path, url: str = "", token: str = "") -> None:
         self._programs = programs
         self.folder = folder
-        self.url = f"https://127.0.0.1:{free_port()}"
-        self.token = secrets.token_urlsafe(24)
+        self.url = url or f"https://127.0.0.1:{free_port()}"
+        self.token = token or secrets.token_urlsafe(24)
         self.kubeconfig = folder / "kubeconfig"
         self._audit = AuditLog(folder / "audit.jsonl")
         self._etcd_url = f"http://127.0.0.1:{free_port()}"
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def words(self) -> tuple[str, ...]:
+        """Return what another process makes its own object of, by `ControlPlane.of`."""
+        return str(self._programs), str(self.folder), self.url, self.token
+
+    @classmethod
+    def of(cls, words: tuple[str, ...]) -> Self:
+        """Return the control plane that another process has started."""
+        programs, folder, url, token = words
+        return cls(Path(programs), Path(folder), url, token)
 
     def start(self, *, controllers: bool = True) -> None:
         """Start etcd, the API server and the controller manager, or only the first two."""
@@ -74,12 +88,12 @@ class ControlPlane:
         """The process number of each program."""
         return {name: process.pid for name, process in self._processes.items()}
 
-    def calls(self, user: str = "") -> list[Call]:
-        """The audited calls so far, of one user or of all: every write, and every call of a service account."""
-        return [call for call in self._audit.calls() if user in ("", call["user"])]
+    def calls(self, user: str) -> list[Call]:
+        """Return a user's audited calls so far: every write, and every call of a service account."""
+        return self._audit.calls(user)
 
-    def writes(self, user: str = "") -> list[Call]:
-        """The calls so far that change something."""
+    def writes(self, user: str) -> list[Call]:
+        """Return a user's calls so far that change something."""
         changing = (call for call in self.calls(user) if call["verb"] not in ("get", "list", "watch"))
         return [call for call in changing if "only_tried" not in call]
 
