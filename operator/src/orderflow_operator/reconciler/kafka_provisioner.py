@@ -55,12 +55,16 @@ class _Identity:
 
 @dataclass(frozen=True)
 class _View:
-    """What one look at a Kafka found: how it was reached, what is there, what is marked there and elsewhere."""
+    """What one look at a Kafka found: how it was reached, what is there, what is marked there and elsewhere.
+
+    `written`: the marks as they env beside the flow; None where none were ever written.
+    """
 
     login: Login
     found: Found
     kafka: str
     marks: dict[str, Mark]
+    written: dict[str, Mark] | None
 
     @property
     def mark(self) -> Mark:
@@ -128,18 +132,19 @@ class Provisioning:
         self, key: FlowKey, flow: OrderFlow, login: Login, identities: Mapping[str, _Identity], before: FlowStatus
     ) -> _View:
         """Find out which Kafka it is, and what there is the flow's; raise `FlowError`."""
-        marks = await self._marks.of(key)
-        former = _former(flow, before) if marks is None else Mark()
-        known = [former, *(marks or {}).values()]
+        written = await self._marks.of(key)
+        former = _former(flow, before) if written is None else Mark()
+        known = [former, *(written or {}).values()]
         topics = {topic.name for topic in flow_topics(flow)}.union(*((*one.topics, *one.making) for one in known))
         users = {*identities}.union(*(one.users for one in known)) if login.mechanism else set()
         found = await self._kafka.observe(login, topics, users)
         kafka = kafka_of(found, login)
-        if marks is None:
+        marks = written or {}
+        if written is None:
             topics_then = {name: found.topics[name] for name in former.making if name in found.topics}
             users_then = tuple(user for user in former.users if user in found.users)
             marks = {kafka: Mark(topics_then, (), users_then)}
-        return _View(login, found, kafka, marks)
+        return _View(login, found, kafka, marks, written)
 
     async def _make(
         self,
@@ -179,10 +184,10 @@ class Provisioning:
 
     async def _note(self, key: FlowKey, flow: OrderFlow, view: _View, mark: Mark) -> _View:
         """Write the mark if it is another than before."""
-        noted = replace(view, marks=view.marks | {view.kafka: mark})
-        if await self._marks.of(key) != {kafka: one for kafka, one in noted.marks.items() if one}:
-            await self._marks.write(key, flow, noted.marks)
-        return noted
+        marks = {kafka: one for kafka, one in (view.marks | {view.kafka: mark}).items() if one}
+        if marks != view.written:
+            await self._marks.write(key, flow, marks)
+        return replace(view, marks=marks, written=marks)
 
     async def _login(self, key: FlowKey, flow: OrderFlow, connection: KafkaConnection) -> Login:
         await self._credentials.check_named(key, flow)
