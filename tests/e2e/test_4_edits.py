@@ -7,6 +7,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -34,6 +35,7 @@ class Edits:
         """Do one of them."""
         kinds: list[Callable[[], str]] = [
             *(self._come_or_go,) * 4,
+            *(self._rename,) * 2,
             *(self._scale, self._image, self._limits, self._retention, self._deadline),
             *(self._password_of_kafka, self._password_of_database),
         ]
@@ -48,6 +50,15 @@ class Edits:
         came = len(rest) == len(self._services)
         self._fleet.change("spec.services", [*rest, LOYALTY] if came else rest)
         return f"{GUEST} {'comes' if came else 'goes'}"
+
+    def _rename(self) -> str:
+        """Call an event otherwise than the services' code does, so that no new pod starts; then take it back."""
+        before = self._fleet.manifest
+        event = self._draw.choice(before["spec"]["events"])["name"]
+        self._fleet.apply(_replaced(before, event, f"{event}_ANEW"))
+        time.sleep(self._draw.uniform(5, 20))
+        self._fleet.apply(before)
+        return f"{event} is renamed, and then called as before"
 
     def _scale(self) -> str:
         name, pods = self._draw.choice(SCALED), self._draw.randint(1, 2)
@@ -87,6 +98,15 @@ class Edits:
         limits = changed(self._fleet.manifest, "metadata.annotations", {"seen": str(time.monotonic())})
         self._fleet.apply(limits)  # the operator looks at Secrets at its next turn
         return f"Secret {secret} is drawn anew"
+
+
+def _replaced(node: Any, old: str, new: str) -> Any:
+    """Give a copy of a document with a word in the place of another."""
+    if isinstance(node, dict):
+        return {key: _replaced(value, old, new) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_replaced(value, old, new) for value in node]
+    return new if node == old else node
 
 
 @pytest.mark.timeout(1800)
