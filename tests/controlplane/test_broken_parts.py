@@ -67,6 +67,19 @@ def scaled(status: str, reason: str, message: str = "") -> Act:
     return act
 
 
+async def too_few(env: OperatorEnv) -> None:
+    """Ask for two pods at least where KEDA does not act."""
+    await env.apply(AT_LEAST_TWO, database=False)
+    await env.settle(2)
+    await scaled("False", "ScaledObjectCheckFailed", "no such broker")(env)
+
+
+async def enough(env: OperatorEnv) -> None:
+    """Let KEDA act."""
+    await scaled("True", "ScaledObjectReady")(env)
+    await env.api.patch("Deployment", env.namespace, "pair-answerer", {"spec": {"replicas": 2}})
+
+
 def short_of_pods(flow: Json) -> Act:
     """Edit the flow where a quota lets nobody have another pod."""
 
@@ -91,6 +104,7 @@ async def delete_database(env: OperatorEnv) -> None:
 
 NEW_IMAGE = changed(pair(), "spec.services.0.image", "example/asker:2")
 NEW_ENV = changed(pair(), "spec.services.0.env", [{"name": "X", "value": "1"}])
+AT_LEAST_TWO = changed(pair(), "spec.services.1.scale", {"min": 2, "max": 3})
 OTHER_KAFKA = changed(pair(), "spec.kafka.cluster", "elsewhere")
 
 
@@ -114,6 +128,19 @@ CASES = {
         ("Ready", "False", "CrashLoopBackOff", "service asker: pod pair-asker"),
         fares("asker", Fate.READY),
     ),
+    "a service's image is not there": Case(
+        fares("asker", Fate.IMAGE_PULL), ("Ready", "False", "ImagePullBackOff", "asker"), fares("asker", Fate.READY)
+    ),
+    "no node has room for a service": Case(
+        fares("asker", Fate.UNSCHEDULABLE, "0/3 nodes are available: 3 Insufficient cpu."),
+        ("Ready", "False", "Unschedulable", "Insufficient cpu"),
+        fares("asker", Fate.READY),
+    ),
+    "what a pod refers to is gone": Case(
+        fares("asker", Fate.CONFIG_MISSING, 'secret "pair-asker" not found'),
+        ("Ready", "False", "CreateContainerConfigError", 'secret "pair-asker" not found'),
+        fares("asker", Fate.READY),
+    ),
     "a migration fails": Case(
         fail_migration, ("Ready", "False", "Error", "the migration job: pod pair-migrate-"), mend_migration
     ),
@@ -127,6 +154,11 @@ CASES = {
         scaled("False", "ScaledObjectCheckFailed", "no such broker"),
         ("Degraded", "True", "ScaledObjectCheckFailed", "ScaledObject pair-answerer does not act: no such broker"),
         scaled("True", "ScaledObjectReady"),
+    ),
+    "KEDA cannot give a service its fewest pods": Case(
+        too_few,
+        ("Ready", "False", "ScaledObjectCheckFailed", "answerer: 1 of at least 2 pods: ScaledObject pair-answerer"),
+        enough,
     ),
     "a topic is refused": Case(
         refuses(TOPIC, Refused("NotSupported", "Decreasing partitions is not supported")),
@@ -189,8 +221,8 @@ async def test_what_strimzi_does_not_take_up_is_told_and_heals(env: OperatorEnv)
 
 
 async def test_an_autoscaler_without_metrics_is_told_beside_ready(env: OperatorEnv) -> None:
-    """The cluster's own controller says that nobody measures; the flow works, and is not what it says to be."""
-    ticker = service("ticker", publishes=["ASKED"], scale={"min": 1, "max": 3})
+    """The cluster's own controller says that nobody measures; the flow works with the pods it says at least."""
+    ticker = service("ticker", publishes=["ASKED"], scale={"min": 2, "max": 3})
     await env.start()
     await env.apply(changed(pair(), "spec.services.2", ticker))
     said = await env.until("pair", "Degraded", "True", "FailedGetResourceMetric", SECONDS)
@@ -200,15 +232,23 @@ async def test_an_autoscaler_without_metrics_is_told_beside_ready(env: OperatorE
     await env.until("pair", "Degraded", "False", seconds=SECONDS)
 
 
-@pytest.mark.parametrize("kind", ["KafkaTopic", "KafkaUser"])
-async def test_a_broken_part_is_an_event_too(env: OperatorEnv, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("act", "reason"),
+    [
+        (annotated("KafkaTopic", TOPIC, PAUSE, "true"), "ReconciliationPaused"),
+        (annotated("KafkaUser", USER, PAUSE, "true"), "ReconciliationPaused"),
+        (refuses(TOPIC, Refused("NotSupported", "Decreasing partitions is not supported")), "NotSupported"),
+        (refuses(TOPIC, Refused("KafkaError", "Invalid value")), "KafkaError"),
+    ],
+    ids=["topic paused", "user paused", "NotSupported", "KafkaError"],
+)
+async def test_a_broken_part_is_an_event_too(env: OperatorEnv, act: Act, reason: str) -> None:
     """Whoever describes the flow sees when it turned, once a reason."""
-    name = {"KafkaTopic": TOPIC, "KafkaUser": USER}[kind]
     await env.start()
     await env.apply(pair())
     await env.until_ready("pair")
-    await annotated(kind, name, PAUSE, "true")(env)
-    await env.until("pair", "Ready", "False", "ReconciliationPaused", SECONDS)
+    await act(env)
+    await env.until("pair", "Ready", "False", reason, SECONDS)
     events = await env.api.list("Event", env.namespace)
     told = [one for one in events if one["involvedObject"]["kind"] == "OrderFlow"]
-    assert [one["type"] for one in told if one["reason"] == "ReconciliationPaused"] == ["Warning"]
+    assert [one["type"] for one in told if one["reason"] == reason] == ["Warning"]

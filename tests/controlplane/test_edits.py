@@ -7,6 +7,7 @@ import pytest
 from support.cluster.api import ApiError, Json
 from support.cluster.operator_env import OperatorEnv
 from support.cluster.pod_status import Fate
+from support.cluster.strimzi import Refused
 from support.flow.fleet import until
 from support.flow.flows import changed, pair, service
 
@@ -219,3 +220,46 @@ async def test_a_paused_flow_is_left_alone_until_it_is_not(ready: OperatorEnv) -
     await ready.apply(changed(pair(), "spec.services.0.image", "example/asker:2"))
     await ready.until_ready("pair")
     assert await ready.api.get("Service", ready.namespace, "pair-asker")
+
+
+async def test_a_refused_topic_of_an_edit_holds_up_what_needs_it_alone(ready: OperatorEnv) -> None:
+    """A new service runs, one that was there gets its other new rights; that on the topic comes when it is mended."""
+    ready.strimzi.refusals["pair.extra"] = Refused("KafkaError", "Invalid value for configuration retention.ms")
+    flow = changed(pair(), "spec.events", [*pair()["spec"]["events"], {"name": "EXTRA"}, {"name": "MORE"}])
+    flow = changed(flow, "spec.services.0.publishes", ["ASKED", "EXTRA", "MORE"])
+    newcomer = service("newcomer", subscribes=["ASKED", "EXTRA", "MORE"])
+    await ready.apply(changed(flow, "spec.services.2", newcomer))
+    said = await ready.until("pair", "IdentitiesReady", "False", "RightsWithheld")
+    assert "pair.extra" in said["message"]
+    await ready.until("pair", "ServicesReady", "True")
+    wanted = {"pair-asker": {"pair.asked", "pair.more"}, "pair-newcomer": {"pair.asked", "pair.more"}}
+    for user, topics in wanted.items():
+        assert topics <= (rights := await _rights(ready, user))
+        assert "pair.extra" not in rights
+    del ready.strimzi.refusals["pair.extra"]
+    await ready.strimzi.round()
+    await ready.until_ready("pair")
+    for user in wanted:
+        assert "pair.extra" in await _rights(ready, user)
+
+
+async def test_a_topic_that_is_refused_later_takes_no_right_away(ready: OperatorEnv) -> None:
+    """What Strimzi no longer does of an edit of a topic, its services still read and write what is there."""
+    before = await _rights(ready, "pair-asker")
+    ready.strimzi.refusals["pair.asked"] = Refused("KafkaError", "Invalid value for configuration retention.ms")
+    flow = changed(changed(pair(), "spec.events.0.topic", {"retention": "100h"}), "spec.events.2", {"name": "MORE"})
+    await ready.apply(changed(flow, "spec.services.0.publishes", ["ASKED", "MORE"]))
+    await ready.until("pair", "TopicsReady", "False", "KafkaError")
+
+    async def followed() -> bool:
+        return before | {"pair.more"} == await _rights(ready, "pair-asker")
+
+    await until(followed, "the new right beside those that were there")
+    await ready.settle()
+    assert await followed()
+
+
+async def _rights(env: OperatorEnv, user: str) -> set[str]:
+    """Give the names that a KafkaUser has rights on."""
+    found = await env.api.get("KafkaUser", env.namespace, user) or {}
+    return {rule["resource"]["name"] for rule in found["spec"]["authorization"]["acls"]}

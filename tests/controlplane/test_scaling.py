@@ -33,8 +33,10 @@ async def test_the_resource_takes_the_number_of_pods_back(env: OperatorEnv) -> N
     """With as many pods at least as at most, an autoscaler's last word counts no more."""
     await env.start()
     await env.apply(SCALED)
-    await env.until_ready("pair")
+    said = await env.until("pair", "ServicesReady", "False", "ScalingOut")
+    assert "answerer: 1 of at least 3 pods" in said["message"]
     await env.api.patch("Deployment", env.namespace, "pair-answerer", {"spec": {"replicas": 5}})
+    await env.until_ready("pair")
     await env.apply(FIXED)
 
     async def three() -> bool:

@@ -29,7 +29,7 @@ class Health(NamedTuple):
     wanted: int = 0
 
 
-NOT_APPLIED, WAITING = "NotApplied", "WaitingForStrimzi"
+NOT_APPLIED, SCALING_OUT, WAITING = "NotApplied", "ScalingOut", "WaitingForStrimzi"
 PASSING = frozenset(
     {
         "",
@@ -39,6 +39,7 @@ PASSING = frozenset(
         "NotReady",
         "PodInitializing",
         "RollingOut",
+        SCALING_OUT,
         WAITING,
     }
 )

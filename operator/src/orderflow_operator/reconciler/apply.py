@@ -10,16 +10,25 @@ from orderflow_operator.kafka.admin import Provisioned
 from orderflow_operator.kubernetes.cache import FlowKey, Objects
 from orderflow_operator.kubernetes.errors import FlowError
 from orderflow_operator.kubernetes.health import State
-from orderflow_operator.kubernetes.kinds import DEPLOYMENT, JOB, KAFKA_TOPIC, NETWORK_POLICY, Kind, ObjectKey, kind_of
+from orderflow_operator.kubernetes.kinds import (
+    DEPLOYMENT,
+    JOB,
+    KAFKA_TOPIC,
+    KAFKA_USER,
+    NETWORK_POLICY,
+    Kind,
+    ObjectKey,
+    kind_of,
+)
 from orderflow_operator.kubernetes.labels import SERVICE_LABEL, Object
 from orderflow_operator.kubernetes.objects import ObjectClient
 from orderflow_operator.reconciler.context import Dependencies, ReconcileContext
 from orderflow_operator.reconciler.finalize import add_finalizers
 from orderflow_operator.reconciler.kafka_provisioner import needs_admin
-from orderflow_operator.reconciler.observe import observed_health
+from orderflow_operator.reconciler.observe import is_applied, observed_health
 from orderflow_operator.reconciler.prune import prune
 from orderflow_operator.reconciler.removal import at_work, called_off, retire_data
-from orderflow_operator.reconciler.rights import is_known, permitted
+from orderflow_operator.reconciler.rights import attainable, is_answered, is_complete, permitted
 from orderflow_operator.reconciler.rollout import Rollout, is_in_question, needed, observe_rollout, widened
 
 
@@ -74,10 +83,24 @@ async def _apply(
     topics = [one for one in wanted if kind_of(one) is KAFKA_TOPIC]
     applied, refusals = await _apply_all(context, cluster, topics)
     objects = cluster.objects(context.key)
-    others = (one for one in permitted(wanted, objects) if kind_of(one) is not KAFKA_TOPIC)
-    rest = [one for one in others if is_known(one, objects) and not _waits(one, context, objects)]
-    more, problems = await _apply_all(context, cluster, rest)
+    others = [one for one in permitted(wanted, objects) if kind_of(one) is not KAFKA_TOPIC]
+    rest = [one for one in others if kind_of(one) is not KAFKA_USER and not _waits(one, context, objects)]
+    users = [await _entitled(one, context, cluster) for one in others if kind_of(one) is KAFKA_USER]
+    more, problems = await _apply_all(context, cluster, [*rest, *filter(None, users)])
     return applied or more, [*refusals, *problems]
+
+
+async def _entitled(user: Object, context: ReconcileContext, cluster: ObjectClient) -> Object | None:
+    """Return a KafkaUser with the rights it may have by now; None for a new one while Strimzi has not answered.
+
+    One topic that is refused keeps nobody from the rights on all others.
+    """
+    objects, named = cluster.objects(context.key), ObjectKey.of(user)
+    if is_complete(user, objects) or is_applied(user, objects):
+        return user
+    if named not in objects:
+        return attainable(user, objects, None) if is_answered(user, objects) else None
+    return attainable(user, objects, await cluster.current(context.key, named))
 
 
 async def _apply_all(

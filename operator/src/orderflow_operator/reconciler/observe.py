@@ -1,16 +1,27 @@
 """How what a flow wants fares, read from what is remembered of it. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from orderflow_model.flow import OrderFlow
 from orderflow_model.topics import flow_topics
 from orderflow_operator.kafka.admin import Provisioned
 from orderflow_operator.kubernetes.cache import Objects
 from orderflow_operator.kubernetes.cached_object import digest_of, written
-from orderflow_operator.kubernetes.health import NOT_APPLIED, Health, State
-from orderflow_operator.kubernetes.kinds import DEPLOYMENT, JOB, KAFKA_TOPIC, KAFKA_USER, Kind, ObjectKey, kind_of
+from orderflow_operator.kubernetes.health import NOT_APPLIED, SCALING_OUT, Health, State
+from orderflow_operator.kubernetes.kinds import (
+    DEPLOYMENT,
+    HORIZONTAL_POD_AUTOSCALER,
+    JOB,
+    KAFKA_TOPIC,
+    KAFKA_USER,
+    SCALED_OBJECT,
+    Kind,
+    ObjectKey,
+    kind_of,
+)
 from orderflow_operator.kubernetes.labels import SERVICE_LABEL, Object
 from orderflow_operator.reconciler.context import ReconcileContext
+from orderflow_operator.reconciler.rights import withheld
 from orderflow_operator.reconciler.status import Observation
 from orderflow_operator.reconciler.validation import Validation
 from orderflow_operator.resources import deployment, kafkatopic
@@ -21,6 +32,8 @@ def observe_objects(
 ) -> Observation:
     """Return what is there of all that the flow wants."""
     found = {ObjectKey.of(one): observed_health(one, objects) for one in context.wanted}
+    found |= dict(_short_of_rights(context.wanted, objects))
+    found |= dict(_short_of_pods(context.flow, found))
     helpers = {name: health for name, health in found.items() if name.kind.lack}
     needed = (health for name, health in found.items() if name not in helpers)
     states = [health.state for health in (*needed, *provisioned.topics.values())]
@@ -52,6 +65,34 @@ def is_applied(wanted: Object, objects: Objects) -> bool:
     """Return whether an object is there as it is wanted."""
     cached = objects.get(ObjectKey.of(wanted))
     return cached is not None and cached.clean and cached.applied == digest_of(wanted)
+
+
+def _short_of_rights(wanted: Iterable[Object], objects: Objects) -> Iterator[tuple[ObjectKey, Health]]:
+    """Return the users that wait for topics which Strimzi refuses."""
+    for user in (one for one in wanted if kind_of(one) is KAFKA_USER):
+        if (topics := withheld(user, objects)) and not is_applied(user, objects):
+            words = f"has no right yet on {', '.join(topics)}: it comes when the topic is ready"
+            yield ObjectKey.of(user), Health(State.PENDING, "RightsWithheld", words)
+
+
+def _short_of_pods(flow: OrderFlow, found: Mapping[ObjectKey, Health]) -> Iterator[tuple[ObjectKey, Health]]:
+    """Return the services that have fewer pods than the flow says at least: only an autoscaler gives them more."""
+    for service in flow.spec.services:
+        named = ObjectKey(DEPLOYMENT, deployment.name(flow, service.name))
+        health = found[named]
+        if health.state is State.READY and health.wanted < service.scale.min:
+            reason, why = _why_not_scaled(named.name, found)
+            words = f"{health.wanted} of at least {service.scale.min} pods: {why}"
+            yield named, health._replace(state=State.PENDING, reason=reason, message=words)
+
+
+def _why_not_scaled(name: str, found: Mapping[ObjectKey, Health]) -> tuple[str, str]:
+    """Return reason and words; an autoscaler needs some seconds."""
+    for one in (ObjectKey(SCALED_OBJECT, name), ObjectKey(HORIZONTAL_POD_AUTOSCALER, name)):
+        health = found.get(one)
+        if health and health.state is State.FAILED:
+            return health.reason, f"{one} does not act: {health.message or health.reason}"
+    return SCALING_OUT, "its autoscaler has not given it more yet"
 
 
 def _migrations(wanted: Iterable[Object], objects: Objects) -> dict[str, Health]:

@@ -1,7 +1,8 @@
 """Which rights a KafkaUser may have by now: none on a topic that is in conflict. Pure.
 
 A KafkaTopic that belongs to somebody else, or names a topic that another KafkaTopic has, gives nobody a right. Until
-Strimzi has answered for a topic it is not known whose it is, so whoever is to use it waits.
+Strimzi has made a topic it is not known whose it is, so rights on it are not given yet; those on others are, and what a
+user holds it keeps.
 """
 
 from collections.abc import Iterable, Mapping
@@ -23,16 +24,35 @@ def permitted(wanted: Iterable[Object], objects: Objects) -> list[Object]:
     return [_narrowed(one, objects) if kind_of(one) is KAFKA_USER else one for one in wanted]
 
 
-def is_known(wanted: Object, objects: Objects) -> bool:
-    """Return whether Strimzi has taken up every topic that a KafkaUser has a right on; other kinds wait for none."""
-    if kind_of(wanted) is not KAFKA_USER:
-        return True
-    return all(_topic_health(rule, objects).state is State.READY for rule in _rules(wanted))
+def is_complete(user: Object, objects: Objects) -> bool:
+    """Return whether a KafkaUser may have all of its rights."""
+    return all(_topic_health(rule, objects).state is State.READY for rule in _rules(user))
+
+
+def is_answered(user: Object, objects: Objects) -> bool:
+    """Return whether Strimzi has said of every topic that a KafkaUser has a right on what became of it."""
+    return all(_topic_health(rule, objects).state is not State.PENDING for rule in _rules(user))
+
+
+def attainable(user: Object, objects: Objects, live: Object | None) -> Object:
+    """Return a KafkaUser with the rights it may have by now: on topics that are ready, and those it holds already."""
+    held = _rules(live) if live else []
+    ready = (rule for rule in _rules(user) if _topic_health(rule, objects).state is State.READY or rule in held)
+    return _with_rules(user, ready)
+
+
+def withheld(user: Object, objects: Objects) -> list[str]:
+    """Return the topics that Strimzi refuses, of those that a KafkaUser has rights on."""
+    refused = (rule for rule in _rules(user) if _topic_health(rule, objects).state is State.FAILED)
+    return sorted({_topic(rule) for rule in refused})
 
 
 def _narrowed(user: Object, objects: Objects) -> Object:
-    rules = [rule for rule in _rules(user) if not _is_foreign(_topic_health(rule, objects))]
-    authorization = user["spec"]["authorization"] | {"acls": rules}
+    return _with_rules(user, (rule for rule in _rules(user) if not _is_foreign(_topic_health(rule, objects))))
+
+
+def _with_rules(user: Object, rules: Iterable[Object]) -> Object:
+    authorization = user["spec"]["authorization"] | {"acls": list(rules)}
     return user | {"spec": user["spec"] | {"authorization": authorization}}
 
 
@@ -41,12 +61,16 @@ def _is_foreign(health: Health) -> bool:
 
 
 def _topic_health(rule: Object, objects: Objects) -> Health:
-    """Return how the topic of a rule fares; a group goes with the dead letters that are called after it."""
-    resource: Mapping[str, str] = rule["resource"]
-    topic = resource["name"] if resource["type"] == "topic" else f"{resource['name']}{DEAD_LETTERS}"
-    cached = objects.get(ObjectKey(KAFKA_TOPIC, kafkatopic.name(topic)))
+    cached = objects.get(ObjectKey(KAFKA_TOPIC, kafkatopic.name(_topic(rule))))
     return _MISSING if cached is None else cached.health
 
 
+def _topic(rule: Object) -> str:
+    """Return the topic of a rule; a group goes with the dead letters that are called after it."""
+    resource: Mapping[str, str] = rule["resource"]
+    return resource["name"] if resource["type"] == "topic" else f"{resource['name']}{DEAD_LETTERS}"
+
+
 def _rules(user: Object) -> list[Object]:
-    return list(user["spec"]["authorization"]["acls"])
+    authorization = (user.get("spec") or {}).get("authorization") or {}  # somebody else may have edited it
+    return list(authorization.get("acls") or [])
