@@ -1,6 +1,7 @@
 """A double of all that makes a flow's objects ready, for the operator's bench: controllers, nodes and Strimzi at once.
 
-It says of every Job, Deployment, KafkaTopic and KafkaUser of a namespace that it is done, as soon as it is there.
+It says of every Job, Deployment, KafkaTopic and KafkaUser of a namespace that it is done, as soon as it is there, and
+makes the Secret of a user.
 """
 
 import asyncio
@@ -12,6 +13,8 @@ from support.cluster.api import Api, Json
 
 async def say_ready(api: Api, item: Json) -> None:
     """Say of one object that it is done, if its kind is one of which somebody says so."""
+    if item["kind"] == "KafkaUser":
+        await api.apply(_password(item), item["metadata"]["namespace"])
     if item["kind"] in _DONE:
         await api.set_status(item, _DONE[item["kind"]](item))
 
@@ -57,6 +60,14 @@ def _deployment(item: Json) -> Json:
 def _custom(item: Json) -> Json:
     condition = {"type": "Ready", "status": "True", "lastTransitionTime": _now()}
     return {"conditions": [condition], "observedGeneration": item["metadata"]["generation"]}
+
+
+def _password(user: Json) -> Json:
+    """Give the Secret that Strimzi makes of a user."""
+    owner = {"apiVersion": user["apiVersion"], "kind": user["kind"]}
+    owner |= {key: user["metadata"][key] for key in ("name", "uid")}
+    metadata = {"name": user["metadata"]["name"], "ownerReferences": [owner]}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": {"password": "drawn"}}
 
 
 _DONE = {"Job": _job, "Deployment": _deployment, "KafkaTopic": _custom, "KafkaUser": _custom}
