@@ -19,7 +19,8 @@ _BEGIN, _END = "<!-- values -->\n", "<!-- end of values -->\n"
 def main() -> int:
     """Write or check every README; give the exit code."""
     check = "--check" in sys.argv[1:]
-    differing = [chart for chart in sorted(_CHARTS.iterdir()) if not _update(chart, check)]
+    charts = sorted(file.parent for file in _CHARTS.glob("*/Chart.yaml"))
+    differing = [chart for chart in charts if not _update(chart, check)]
     for chart in differing:
         print(f"{chart.name}/README.md is not of its values.yaml: run python tools/chart_readmes.py")
     return 1 if differing else 0
