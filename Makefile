@@ -11,7 +11,7 @@ PYTEST_ARGS ?=
 CHAOS ?= tenth
 PYTEST := $(RUN) pytest --chaos=$(CHAOS) --durations=15 --durations-min=5
 WORKERS ?= 2 # of tests that compute
-WAITERS ?= 4 # of tests that mostly wait for an API server, which they share
+WAITERS ?= 4 # of tests that mostly wait
 UPGRADE ?=
 AGAINST ?=
 MATPLOTLIB := 3.10.3
@@ -52,7 +52,7 @@ test-controlplane: install ## tests of the operator on a real API server, compil
 	@$(PYTEST) -n $(WAITERS) tests/controlplane $(PYTEST_ARGS)
 
 test-observability: install ## tests of traces, metrics, dashboards and alerts, as their tools would see them
-	@$(PYTEST) -n $(WORKERS) --dist loadscope tests/observability $(PYTEST_ARGS)
+	@$(PYTEST) -n $(WAITERS) --dist loadscope tests/observability $(PYTEST_ARGS)
 
 charts: install ## render the charts, judge them with Helm, kube-score (Go) and checkov, try them on an API server
 	@$(PYTEST) -n $(WORKERS) --dist loadscope tests/charts $(PYTEST_ARGS)
