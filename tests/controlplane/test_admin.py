@@ -49,6 +49,36 @@ async def test_topics_are_made_grown_and_never_shrunk(env: OperatorEnv, kafka: K
     assert not [kind for kind, _ in await env.made() if kind.startswith("Kafka")], "Strimzi is not asked"
 
 
+@pytest.mark.parametrize(
+    ("labels", "data"),
+    [
+        ({}, {"a.json": "{}"}),
+        ({"app.kubernetes.io/part-of": "{flow}", "app.kubernetes.io/component": "marks"}, {"note": "do not touch"}),
+    ],
+    ids=["somebody else's", "a note among the marks"],
+)
+async def test_marks_that_cannot_be_read_are_told_of_and_left_alone(
+    env: OperatorEnv, kafka: Kafka, flow_name: str, labels: dict[str, str], data: dict[str, str]
+) -> None:
+    """Where marks should stand is something else: the condition names it, nothing is made, the flow can be deleted."""
+    metadata = {
+        "name": f"{flow_name}.kafka",
+        "labels": {key: text.format(flow=flow_name) for key, text in labels.items()},
+    }
+    await env.api.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}, env.namespace)
+    await env.start()
+    await env.apply(admin_pair(flow_name, kafka))
+    said = await env.until(flow_name, "TopicsReady", "False", "MarksUnreadable")
+    assert f"ConfigMap {flow_name}.kafka" in said["message"]
+    await env.api.delete("OrderFlow", env.namespace, flow_name)
+    await env.until_gone("OrderFlow", flow_name)
+    await env.settle(2)
+    left = await env.api.get("ConfigMap", env.namespace, f"{flow_name}.kafka") or {}
+    assert left["data"] == data
+    assert "ownerReferences" not in left["metadata"]
+    assert topics(kafka, flow_name) == {}
+
+
 def settings(kafka: Kafka, topic: str) -> dict[str, str]:
     """Give the settings that the topic itself has."""
     resource = ConfigResource(ConfigResource.Type.TOPIC, topic)

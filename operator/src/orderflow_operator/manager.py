@@ -56,6 +56,7 @@ class Manager:
             provisioning=Provisioning(self._cluster, credentials, KafkaAdmin(), time.monotonic),
             wake=self._queue.add,
             now=lambda: datetime.now(UTC),
+            started=datetime.now(UTC),
             rollout_deadline=options.rollout_deadline,
             monitoring=options.monitoring,
             network=options.network,

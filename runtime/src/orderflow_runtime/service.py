@@ -430,10 +430,12 @@ class Measure:
     Args:
         name: The metric's name, by Prometheus's rules.
         help: What it says, for people.
-        query: SQL whose rows have a column `value`; all their other columns are labels.
+        query: SQL whose rows have a column `value`; all their other columns are labels. A row whose value is NULL is
+            left out.
 
     Example:
-        >>> POINTS = Measure("rewards_points", "Points granted so far", "SELECT sum(points) AS value FROM points")
+        >>> SUM = "SELECT coalesce(sum(points), 0) AS value FROM points"
+        >>> POINTS = Measure("rewards_points", "Points granted so far", SUM)
         >>> measured = replace(rewards, measures=(POINTS,))
     """
 

@@ -206,6 +206,17 @@ async def test_a_measure_shows_the_latest_rows_and_no_value_when_it_fails() -> N
 
 
 @pytest.mark.usefixtures("no_bookkeeping")
+@pytest.mark.parametrize("rows", [[{"value": None}], [{"count": 3}], [{"value": "many"}]], ids=str)
+async def test_a_measure_without_a_number_leaves_all_others_served(rows: list[dict[str, Any]]) -> None:
+    """NULL, no column of that name, no number: it has no value, and the page is served with what the others say."""
+    registry = CollectorRegistry()
+    odd, sound = Measure("orderflow_odd", "", "SELECT 1"), Measure("orderflow_sound", "", "SELECT 2")
+    await DatabaseGauges([odd, sound], Rows(rows, [{"value": 7}]), registry, lambda: 0.0).take()  # type: ignore[arg-type]  # as above
+    assert value(registry, "sound") == 7
+    assert value(registry, "odd") is None
+
+
+@pytest.mark.usefixtures("no_bookkeeping")
 async def test_a_slow_measure_is_asked_seldom() -> None:
     """A query that takes two seconds costs one hundredth of the time, however often housekeeping comes round."""
     clock = [1000.0]

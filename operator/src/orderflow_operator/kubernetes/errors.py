@@ -73,6 +73,14 @@ class DatabaseSecretInvalidError(FlowError):
         super().__init__(IDENTITIES_READY, "DatabaseSecretInvalid", f"Secret {name}, key {key}: {why}")
 
 
+class MarksUnreadableError(FlowError):
+    """What is kept of a flow's topics and users at Kafka cannot be read: without it nothing there is touched."""
+
+    def __init__(self, name: str, why: str) -> None:
+        words = f"ConfigMap {name} is where the flow's topics and users at Kafka are marked, and {why}; move or mend it"
+        super().__init__(TOPICS_READY, "MarksUnreadable", words)
+
+
 class DataLeftError(FlowError):
     """What deletionPolicy Delete should drop is left in the database, for the reason given."""
 

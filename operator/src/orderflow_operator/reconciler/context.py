@@ -19,7 +19,7 @@ from orderflow_operator.resources.build_context import BuildContext, Network
 
 @dataclass(frozen=True)
 class Dependencies:
-    """What a reconcile works with. `rollout_deadline` in seconds."""
+    """What a reconcile works with. `started`: since when it is there to do so. `rollout_deadline` in seconds."""
 
     cluster: ObjectClient
     ownership: OwnershipIndex
@@ -27,6 +27,7 @@ class Dependencies:
     provisioning: Provisioning
     wake: Callable[[FlowKey], None]
     now: Callable[[], datetime]
+    started: datetime
     rollout_deadline: int
     monitoring: Monitoring
     network: Network

@@ -68,19 +68,20 @@ async def finalize(key: FlowKey, raw: Object, flow: OrderFlow | None, deps: Depe
     news = [_incomplete(_UNREADABLE)] if flow is None else await _ended(key, raw, flow, deps)
     if news is None:
         return Outcome.ENDING
+    for one in news:  # told twice if it dies now, and not never
+        await _tell(raw, one, deps)
     await deps.cluster.write_finalizers(key, raw["metadata"]["resourceVersion"], rest)
     deps.provisioning.forget(key)
-    for one in news:
-        await _tell(raw, one, deps)
     return Outcome.SETTLED
 
 
 async def _ended(key: FlowKey, raw: Object, flow: OrderFlow, deps: Dependencies) -> list[_News] | None:
     """End all that lies outside; return what is to be told once that is over, be it that something had to be left.
 
-    It is over at once in a namespace that goes: whoever waits there loses the rights to let the flow go.
+    It is over at once in a namespace that goes: whoever waits there loses the rights to let the flow go. An operator
+    that was away has its full time: what nobody was there to do has not been waited for.
     """
-    waited = (deps.now() - read_time(raw["metadata"]["deletionTimestamp"])).total_seconds()
+    waited = (deps.now() - max(read_time(raw["metadata"]["deletionTimestamp"]), deps.started)).total_seconds()
     is_last = drops_data(flow) and await deps.cluster.namespace_ends(key.namespace)
     patient = drops_data(flow) and not is_last and waited < PATIENCE_SECONDS
     if patient and not await _pods_ended(key, deps.cluster):

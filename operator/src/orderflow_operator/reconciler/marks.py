@@ -14,7 +14,8 @@ from orderflow_model.flow import GROUP, OrderFlow
 from orderflow_operator.kafka.admin import Found
 from orderflow_operator.kafka.client import Login
 from orderflow_operator.kubernetes.cache import FlowKey
-from orderflow_operator.kubernetes.kinds import CONFIG_MAP
+from orderflow_operator.kubernetes.errors import MarksUnreadableError
+from orderflow_operator.kubernetes.kinds import CONFIG_MAP, ObjectKey
 from orderflow_operator.kubernetes.labels import Object, owner_reference
 from orderflow_operator.kubernetes.objects import ObjectClient
 
@@ -75,11 +76,19 @@ class Marks:
 
     async def of(self, key: FlowKey) -> dict[str, Mark] | None:
         """Read the marks of a flow, by Kafka; None where none were ever written, empty where nothing is left."""
-        data = await self._cluster.config(key.namespace, _name(key))
-        return None if data is None else {kafka: msgspec.json.decode(text, type=Mark) for kafka, text in data.items()}
+        found = await self._cluster.current(key, ObjectKey(CONFIG_MAP, _name(key)))
+        if found is None:
+            return None
+        labels = found["metadata"].get("labels") or {}
+        if not _labels(key).items() <= labels.items():
+            raise MarksUnreadableError(_name(key), "it is somebody else's")
+        return {kafka: _read(key, kafka, text) for kafka, text in (found.get("data") or {}).items()}
 
     async def write(self, key: FlowKey, flow: OrderFlow, marks: Mapping[str, Mark]) -> None:
-        """Write all marks of a flow. That there are none is written too, else its status would tell what it had."""
+        """Write all marks of a flow. That there are none is written too, else its status would tell what it had.
+
+        They have been read in the same turn: what is somebody else's is not overwritten.
+        """
         data = {kafka: msgspec.json.encode(mark, order="sorted").decode() for kafka, mark in marks.items() if mark}
         await self._cluster.write_config(key, _built(key, flow, data))
 
@@ -93,12 +102,23 @@ def _name(key: FlowKey) -> str:
     return f"{key.name}.kafka"
 
 
+def _labels(key: FlowKey) -> dict[str, str]:
+    return {"app.kubernetes.io/part-of": key.name, "app.kubernetes.io/component": "marks"}
+
+
+def _read(key: FlowKey, kafka: str, text: str) -> Mark:
+    try:
+        return msgspec.json.decode(text, type=Mark)
+    except msgspec.DecodeError as error:
+        raise MarksUnreadableError(_name(key), f"what stands under {kafka} is no mark: {error}") from None
+
+
 def _built(key: FlowKey, flow: OrderFlow, data: dict[str, str]) -> Object:
     """Return the ConfigMap; one that says nothing goes with the flow."""
     metadata: Object = {
         "name": _name(key),
         "namespace": key.namespace,
-        "labels": {"app.kubernetes.io/part-of": key.name, "app.kubernetes.io/component": "marks"},
+        "labels": _labels(key),
         "annotations": {f"{GROUP}/about": "what the flow has at its Kafka; without it the flow has nothing there"},
     }
     metadata |= {} if data else {"ownerReferences": [owner_reference(flow)]}

@@ -55,7 +55,7 @@ class DatabaseGauges(Collector):
         self._store = store
         self._seconds = seconds
         self._due = dict.fromkeys([*BOOKKEEPING, *measures], 0.0)
-        self._rows: dict[Measure, Sequence[Mapping[str, Any]]] = {}
+        self._samples: dict[Measure, list[tuple[dict[str, str], float]]] = {}
         registry.register(self)
 
     async def take(self) -> None:
@@ -66,21 +66,28 @@ class DatabaseGauges(Collector):
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Yield what was measured; what could not be has no value."""
-        for measure, rows in self._rows.items():
-            names = [name for name in (rows[0].keys() if rows else ()) if name != "value"]
-            family = GaugeMetricFamily(measure.name, measure.help, labels=names)
-            for row in rows:
-                family.add_metric([str(row[name]) for name in names], float(row["value"]))
+        for measure, samples in self._samples.items():
+            family = GaugeMetricFamily(measure.name, measure.help, labels=list(samples[0][0]) if samples else ())
+            for labels, value in samples:
+                family.add_metric(list(labels.values()), value)
             yield family
 
     async def _take(self, measure: Measure) -> None:
         started = self._seconds()
-        self._rows.pop(measure, None)
+        self._samples.pop(measure, None)
         try:
-            self._rows[measure] = await self._store.read(measure.query)
+            self._samples[measure] = _samples(await self._store.read(measure.query))
         except Retryable:
             raise
         except Exception as error:
             logger.error("%s cannot be measured: %s: %s", measure.name, type(error).__name__, error)
         finally:
             self._due[measure] = self._seconds() + (self._seconds() - started) / _SHARE
+
+
+def _samples(rows: Sequence[Mapping[str, Any]]) -> list[tuple[dict[str, str], float]]:
+    """Return labels and value of each row; a value that is NULL is none. Raises what a query of another shape makes."""
+    found = [row for row in rows if row["value"] is not None]
+    return [
+        ({name: str(label) for name, label in row.items() if name != "value"}, float(row["value"])) for row in found
+    ]
