@@ -1,6 +1,7 @@
 """`orderflow run`: one flow, complete, on this machine, until Ctrl-C or until its orders have ended."""
 
 import asyncio
+import math
 import os
 import re
 import signal
@@ -64,6 +65,12 @@ def _rates(context: click.Context, option: click.Parameter, text: str) -> Failur
         raise click.BadParameter(str(error)) from None
 
 
+def _finite(context: click.Context, option: click.Parameter, value: float | None) -> float | None:
+    if value is not None and not math.isfinite(value):
+        raise click.BadParameter(f"{value} is no number of orders a second")
+    return value
+
+
 def _address(context: click.Context, option: click.Parameter, text: str | None) -> str | None:
     if text is not None and not all(map(_ADDRESS.fullmatch, text.split(","))):
         raise click.BadParameter(f"{text!r} is no address of a broker, such as localhost:9092")
@@ -76,6 +83,7 @@ def _address(context: click.Context, option: click.Parameter, text: str | None) 
 @click.option(
     "--rate",
     type=click.FloatRange(min=0, min_open=True),
+    callback=_finite,
     help="Orders a second; without it 20, or with --orders as many as are taken.",
 )
 @click.option("--fail", callback=_rates, default="", help="Shares that fail: payment=5%,shipping=1%,unknown=1%")
