@@ -125,6 +125,35 @@ async def test_a_topic_that_was_refused_is_not_deleted_with_an_edited_flow(
     assert not topics.there("pair.answered")
 
 
+@pytest.mark.parametrize("provisioner", ["Strimzi", "Admin"])
+async def test_an_older_flow_takes_no_topic_of_a_younger_one_by_an_edit(
+    author: Author, env: OperatorEnv, kafka: Kafka, flow_name: str, provisioner: str
+) -> None:
+    """Who has the topic goes on with it and is changed as it says, also past the operator's restart."""
+    old, young = f"{flow_name}-old", f"{flow_name}-young"
+    flows = {name: pair(name) if provisioner == "Strimzi" else plain(name, kafka.bootstrap) for name in (old, young)}
+    for name, flow in flows.items():
+        await author.submit(flow)
+        await author.until_ready(name)
+        await asyncio.sleep(1)  # flows are told apart by whole seconds
+    theirs = f"{young}.asked"
+    edited = changed(flows[old], "spec.events.2", {"name": "EXTRA", "topic": {"name": theirs}})
+    edited = changed(edited, "spec.services.0.publishes", ["ASKED", "EXTRA"])
+    await author.apply(edited, database=False)
+    await author.until(old, "Valid", "False", "TopicConflict")
+    for image in ("example/asker:2", "example/asker:3"):
+        await author.apply(changed(flows[young], "spec.services.0.image", image), database=False)
+        await author.until_ready(young)
+        assert (await author.until(old, "Valid", "False"))["reason"] == "TopicConflict"
+        await env.settle()
+        await asyncio.to_thread(env.operator.kill)
+        await env.start()
+    await env.settle()
+    await author.until_ready(young)
+    said = await author.until(old, "Valid", "False", "TopicConflict")
+    assert f"topic {theirs} belongs to OrderFlow {env.namespace}/{young}" in said["message"]
+
+
 async def test_a_flow_of_the_same_name_elsewhere_is_another_identity(
     author: Author, env: OperatorEnv, others: OperatorEnv, secure_kafka: SecureKafka, flow_name: str
 ) -> None:

@@ -5,8 +5,11 @@ from typing import Any
 
 import pytest
 
+from orderflow_model.conditions import VALID
 from orderflow_model.flow import OrderFlow
 from orderflow_model.loading.load import parse_flow
+from orderflow_model.status import Condition, EventStatus, FlowStatus, ServiceStatus, TopicStatus, Truth
+from orderflow_model.topics import event_topic
 from orderflow_operator.kubernetes.cache import FlowKey
 from orderflow_operator.reconciler.ownership import OwnershipIndex
 
@@ -108,3 +111,94 @@ def test_the_secret_of_another_flows_user_is_nobodys_to_name(
     wanted = "SecretConflict: Secret shop-payment is what a service of OrderFlow team-a/shop proves itself with"
     assert told == ([wanted] if refused else [])
     assert conflicts(claims, flow(document, "elsewhere", namespace="team-b"), "3") == []
+
+
+SHOP, EARLIER = FlowKey("team-a", "shop"), FlowKey("team-a", "earlier")
+
+
+def told(has: OrderFlow, valid: Truth = Truth.TRUE, generation: int = 1) -> FlowStatus:
+    """The status of a flow that has all it names."""
+    events = has.spec.events
+    judged = Condition(
+        type=VALID,
+        status=valid,
+        reason="Any",
+        observed_generation=generation,
+        last_transition_time="2026-01-01T00:00:00Z",
+    )
+    topics = {event.name: event_topic(has, event).name for event in events}
+    return FlowStatus(
+        observed_generation=generation,
+        conditions=(judged,),
+        events=tuple(
+            EventStatus(name=name, topic=topic, partitions=1, ready=Truth.FALSE) for name, topic in topics.items()
+        ),
+        services=tuple(ServiceStatus(name=one.name, image="a:1", ready=0, desired=1) for one in has.spec.services),
+        topics=tuple(TopicStatus(name=topic, made=Truth.TRUE) for topic in topics.values()),
+    )
+
+
+def on_admin(document: dict[str, Any], *servers: str) -> None:
+    """Set the Kafka of flows made after this to one without Strimzi."""
+    document["spec"]["kafka"] = {"provisioner": "Admin", "bootstrapServers": list(servers)}
+    document["metadata"]["generation"] = 1
+
+
+@pytest.mark.parametrize("provisioner", ["Strimzi", "Admin"])
+@pytest.mark.parametrize("topic", ["shop.order-created", "shop.payment.dead-letters"])
+@pytest.mark.parametrize("restarted", [False, True])
+def test_an_older_flow_that_is_edited_takes_no_topic(
+    document: dict[str, Any], provisioner: str, topic: str, restarted: bool
+) -> None:
+    """Who has the topic keeps it, however young; after a restart, in any order, the statuses tell."""
+    if provisioner == "Admin":
+        on_admin(document, "a:9092")
+    claims, young = OwnershipIndex(), flow(document, "shop")
+    old, edited = flow(document, "earlier"), flow(document, "earlier", topic=topic)
+    if restarted:
+        claims.put(EARLIER, edited, "1", told(old))
+        claims.put(SHOP, young, "2", told(young))
+    else:
+        claims.grant(EARLIER, old, "1")
+        claims.grant(SHOP, young, "2")
+        claims.put(EARLIER, edited, "1", told(old))
+    assert conflicts(claims, young, "2") == []
+    assert conflicts(claims, edited, "1") == [f"TopicConflict: topic {topic} belongs to OrderFlow team-a/shop"]
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_an_older_flow_that_is_edited_takes_no_objects(document: dict[str, Any], restarted: bool) -> None:
+    """A service that is added cannot be called as another flow's."""
+    claims, key, service = OwnershipIndex(), FlowKey("team-a", "a"), document["spec"]["services"][0]
+    old = flow(document, "a")
+    service["name"] = "b-c"
+    edited = flow(document, "a")
+    service["name"] = "c"
+    young = flow(document, "a-b")
+    if restarted:
+        claims.put(FlowKey("team-a", "a-b"), young, "2", told(young))
+    else:
+        claims.grant(key, old, "1")
+        claims.grant(FlowKey("team-a", "a-b"), young, "2")
+    claims.put(key, edited, "1", told(old))
+    assert conflicts(claims, young, "2") == []
+    assert conflicts(claims, edited, "1") == ["ObjectConflict: objects named a-b-c belong to OrderFlow team-a/a-b"]
+
+
+@pytest.mark.parametrize("seen", ["granted", "refused", "unseen"])
+def test_a_topic_at_one_kafka_is_no_claim_at_another(document: dict[str, Any], seen: str) -> None:
+    """A flow that moves is told whose the topic is there, though its status tells of its own of that name elsewhere."""
+    claims = OwnershipIndex()
+    on_admin(document, "a:9092")
+    before, theirs = flow(document, "earlier", topic="shop.order-created"), "shop.order-created"
+    on_admin(document, "b:9092")
+    young = flow(document, "shop")
+    document["metadata"]["generation"] = 2
+    moved = flow(document, "earlier", topic=theirs)
+    if seen == "granted":
+        claims.grant(EARLIER, before, "1")
+    status = told(before, Truth.FALSE, 2) if seen == "refused" else told(before)
+    claims.put(EARLIER, moved, "1", status)
+    claims.put(SHOP, young, "2", told(young))
+    assert conflicts(claims, young, "2") == []
+    assert conflicts(claims, moved, "1") == [f"TopicConflict: topic {theirs} belongs to OrderFlow team-a/shop"]

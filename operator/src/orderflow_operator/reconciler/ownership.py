@@ -2,6 +2,12 @@
 
 One flow's resource does not show what others have. The claims of all flows are kept by topic, so that looking for
 conflicts costs as much as the flow has topics, however many flows there are.
+
+A claim that was granted comes before one that only waits; among equals the older flow's does. The index remembers
+what it granted. After a restart the flow's status tells, which its author cannot write: of topics by its events,
+services and topics, of object names by its services. An Admin flow may move to another Kafka, which its status does
+not name: of topics it tells only where it is of this very spec, and valid. Which Secrets a flow names stands in no
+status: no age counts there.
 """
 
 import hashlib
@@ -9,13 +15,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from orderflow_model.conditions import VALID
 from orderflow_model.findings import Finding
 from orderflow_model.flow import OrderFlow
 from orderflow_model.lint.secrets import named_secrets
 from orderflow_model.names import dead_letter_topic_name, object_name
 from orderflow_model.spec.kafka import Provisioner
+from orderflow_model.status import FlowStatus, Truth
 from orderflow_model.topics import event_topic
 from orderflow_operator.kubernetes.cache import FlowKey
+
+_UNTOLD = FlowStatus()
 
 
 @dataclass(frozen=True)
@@ -35,11 +45,15 @@ class _Claim(NamedTuple):
 
 
 class _Record(NamedTuple):
-    """What is kept of a flow. `age` sorts by time; `strimzi` tells whether its users' Secrets are Strimzi's."""
+    """What is kept of a flow. `age` sorts by time; `strimzi` tells whether its users' Secrets are Strimzi's.
+
+    `waiting` are those of its numbers that were not granted: few have any.
+    """
 
     age: tuple[str, str]
     strimzi: bool
     numbers: tuple[int, ...]
+    waiting: tuple[int, ...]
 
 
 class OwnershipIndex:
@@ -52,17 +66,35 @@ class OwnershipIndex:
     def __len__(self) -> int:
         return len(self._of)
 
-    def put(self, key: FlowKey, flow: OrderFlow, since: str) -> None:
-        """Record what a flow claims, in place of what it claimed before; `since` is when it was made."""
+    def put(self, key: FlowKey, flow: OrderFlow, since: str, status: FlowStatus = _UNTOLD) -> None:
+        """Record what a flow claims, in place of what it claimed before; `since` is when it was made.
+
+        What it has of that is what was granted, or after a restart what its status tells of.
+        """
+        self._record(key, flow, since, self._had(key, flow, status))
+
+    def grant(self, key: FlowKey, flow: OrderFlow, since: str) -> None:
+        """Record that a flow has all it claims: nobody had it before."""
+        self._record(key, flow, since, None)
+
+    def _record(self, key: FlowKey, flow: OrderFlow, since: str, had: set[int] | None) -> None:
         strimzi = flow.spec.kafka.provisioner is Provisioner.STRIMZI
         numbers = tuple(sorted({claim.number for claim in _claims(key, flow)}))
-        record = _Record((since, flow.metadata.uid or ""), strimzi, numbers)
+        waiting = () if had is None else tuple(number for number in numbers if number not in had)
+        record = _Record((since, flow.metadata.uid or ""), strimzi, numbers, waiting)
         if self._of.get(key) == record:
             return
         self.drop(key)
         self._of[key] = record
         for number in record.numbers:
             self._claimants[number] = (*self._claimants.get(number, ()), key)
+
+    def _had(self, key: FlowKey, flow: OrderFlow, status: FlowStatus) -> set[int]:
+        """Return what was granted to this very flow, by its record; else what its status tells."""
+        record = self._of.get(key)
+        if record is None or record.age[1] != (flow.metadata.uid or ""):
+            return set(_told(key, flow, status))
+        return set(record.numbers).difference(record.waiting)
 
     def drop(self, key: FlowKey) -> set[FlowKey]:
         """Forget a flow; return those that wanted the same as it."""
@@ -75,15 +107,22 @@ class OwnershipIndex:
                 conflicts.update(rest)
         return conflicts
 
-    def conflicts(self, key: FlowKey, flow: OrderFlow, since: str) -> Iterator[OwnershipConflict]:
+    def conflicts(
+        self, key: FlowKey, flow: OrderFlow, since: str, status: FlowStatus = _UNTOLD
+    ) -> Iterator[OwnershipConflict]:
         """Yield what the flow wants and another had before, or has to itself."""
-        age = (since, flow.metadata.uid or "")
+        age, had = (since, flow.metadata.uid or ""), self._had(key, flow, status)
         for claim in _claims(key, flow):
+            rank = (claim.number not in had, age)
             for other in self._claimants.get(claim.number, ()):
-                if other != key and self._of[other].age < age:
+                if other != key and self._rank(other, claim.number) < rank:
                     finding = replace(claim.finding, message=f"{claim.finding.message} OrderFlow {other}")
                     yield OwnershipConflict(claim.reason, finding)
         yield from self._foreign_secrets(key, flow)
+
+    def _rank(self, key: FlowKey, number: int) -> tuple[bool, tuple[str, str]]:
+        record = self._of[key]
+        return number in record.waiting, record.age
 
     def _foreign_secrets(self, key: FlowKey, flow: OrderFlow) -> Iterator[OwnershipConflict]:
         """Yield what a service names of another flow's: Strimzi calls a user's Secret as the service's objects."""
@@ -98,11 +137,36 @@ def _claims(key: FlowKey, flow: OrderFlow) -> Iterator[_Claim]:
     for place, topic in _topics(flow):
         for kafka in _kafkas(key, flow):
             finding = Finding(place, f"topic {topic} belongs to")
-            yield _Claim(_number("topic", kafka, topic.replace("_", ".")), "TopicConflict", finding)
+            yield _Claim(_topic_number(kafka, topic), "TopicConflict", finding)
     for index, service in enumerate(flow.spec.services):
         name = object_name(flow.metadata.name, service.name)
         finding = Finding(f"spec.services[{index}].name", f"objects named {name} belong to")
         yield _Claim(_number("object", key.namespace, name), "ObjectConflict", finding)
+
+
+def _told(key: FlowKey, flow: OrderFlow, status: FlowStatus) -> Iterator[int]:
+    """Yield what the flow had when its status was written: a flow that is refused keeps what its status told before."""
+    for service in status.services:
+        yield _number("object", key.namespace, object_name(key.name, service.name))
+    if not _same_kafka(flow, status):
+        return
+    topics = {one.topic for one in status.events} | {one.name for one in status.topics}
+    topics |= {dead_letter_topic_name(key.name, one.name) for one in status.services}
+    for kafka in _kafkas(key, flow):
+        yield from (_topic_number(kafka, topic) for topic in topics)
+
+
+def _same_kafka(flow: OrderFlow, status: FlowStatus) -> bool:
+    """Return whether the status surely speaks of the Kafka that the flow names; a Strimzi cluster cannot change."""
+    if flow.spec.kafka.provisioner is Provisioner.STRIMZI:
+        return True
+    valid = status.condition(VALID)
+    current = status.observed_generation == flow.metadata.generation
+    return current and valid is not None and valid.status is Truth.TRUE
+
+
+def _topic_number(kafka: str, topic: str) -> int:
+    return _number("topic", kafka, topic.replace("_", "."))
 
 
 def _number(*parts: str) -> int:

@@ -48,7 +48,7 @@ async def reconcile(key: FlowKey, deps: Dependencies) -> Outcome:
         return await finalize(key, raw, validation.flow, deps)
     if validation.flow is None or not validation.valid:
         return await _refuse(key, raw, validation, deps)
-    deps.ownership.put(key, validation.flow, made_at(raw))
+    deps.ownership.grant(key, validation.flow, made_at(raw))
 
     # 2 observe
     paused = is_paused(raw)
@@ -130,9 +130,9 @@ async def _forget(key: FlowKey, deps: Dependencies) -> Outcome:
 
 async def _refuse(key: FlowKey, raw: Object, validation: Validation, deps: Dependencies) -> Outcome:
     """Say why a flow cannot be; what runs of it goes on. One that wants another's topics waits for them."""
-    if validation.flow is not None and validation.reason != INVALID:
-        deps.ownership.put(key, validation.flow, made_at(raw))
     before = FlowStatus.of(raw.get("status"))
+    if validation.flow is not None and validation.reason != INVALID:
+        deps.ownership.put(key, validation.flow, made_at(raw), before)
     after = refused(validation, raw["metadata"].get("generation", 0), before, deps.now())
     await _write_status(key, raw, before, after, deps)
     return Outcome.SETTLED
