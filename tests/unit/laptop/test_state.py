@@ -1,11 +1,13 @@
 """The state directory: the same ports and passwords next time, private, and one owner at a time."""
 
+import json
 import stat
 from pathlib import Path
 
 import pytest
 
-from orderflow_cli.errors import AlreadyRunningError, StateError
+from orderflow_cli.errors import AlreadyRunningError, NotRunningError, StateError
+from orderflow_cli.local.running_flow import find_flow
 from orderflow_cli.local.state import open_state
 
 
@@ -85,3 +87,53 @@ def test_somebodys_gitignore_stays(tmp_path: Path) -> None:
             pass
     assert (tmp_path / ".gitignore").read_text() == "build/\n"
     assert (tmp_path / "shop" / ".gitignore").read_text() == "*\n"
+
+
+@pytest.mark.parametrize("port", [0, -1, 65_536])
+def test_a_port_that_is_none_is_named(tmp_path: Path, port: int) -> None:
+    """Whoever starts the flow or looks at it is told its place in the file, before anything connects."""
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "state.json").write_text(json.dumps({"ports": {"order": port}}))
+    with (
+        pytest.raises(StateError, match=r"state.json is damaged: ports.order: .*--state"),
+        open_state(tmp_path, "shop"),
+    ):
+        pass
+    with pytest.raises(StateError, match=r"state.json is damaged: ports.order: .*--state"):
+        find_flow(tmp_path)
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    """A folder in its place is told of by whoever starts the flow or looks at it."""
+    (tmp_path / "shop" / "state.json").mkdir(parents=True)
+    with pytest.raises(StateError, match=r"state.json cannot be read.*--state"), open_state(tmp_path, "shop"):
+        pass
+    with pytest.raises(StateError, match=r"state.json cannot be read.*--state"):
+        find_flow(tmp_path)
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    """What would not be remembered is not given out."""
+    with open_state(tmp_path, "shop") as state:
+        (state.path / "state.new").mkdir()  # where the next content is written first
+        with pytest.raises(StateError, match=r"state.json cannot be written.*--state"):
+            state.port("order")
+
+
+@pytest.mark.parametrize("name", ["kafka", "logs"])
+def test_a_file_in_a_folders_place_is_named(tmp_path: Path, name: str) -> None:
+    """It may be somebody's, so it stays, and the way out is said."""
+    with open_state(tmp_path, "shop") as state:
+        (state.path / name).write_text("mine")
+        with pytest.raises(StateError, match=rf"shop/{name} cannot be used.*--state"):
+            state.folder(name)
+        assert (state.path / name).read_text() == "mine"
+
+
+def test_a_mock_that_is_gone_is_told_of(tmp_path: Path) -> None:
+    """Its address is in a file that only a run writes."""
+    with open_state(tmp_path, "shop") as state:
+        state.use_kafka("mock")
+        (state.path / "kafka").write_text("no folder")
+    with pytest.raises(NotRunningError, match="runs no kafka here"):
+        find_flow(tmp_path).bootstrap()

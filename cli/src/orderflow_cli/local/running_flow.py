@@ -3,11 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from orderflow_cli.errors import NotRunningError, StateError
+from orderflow_cli.errors import NotRunningError
 from orderflow_cli.local.kafka_choice import MOCK, REAL
-from orderflow_cli.local.state import StateFile
+from orderflow_cli.local.state import StateFile, read_state_file
 from orderflow_cli.servers.ports import HOST
 from orderflow_model.names import role_name
 from orderflow_model.postgres_uri import Host, PostgresUri
@@ -42,8 +40,14 @@ class RunningFlow:
         """Return the Kafka of its last run."""
         kind = self.state.kafka
         if kind == MOCK:
-            return (self.path / "kafka" / "mock.address").read_text(encoding="ascii")
+            return self._mock_address()
         return f"{HOST}:{self._port('kafka')}" if kind in (REAL, None) else kind
+
+    def _mock_address(self) -> str:
+        try:
+            return (self.path / "kafka" / "mock.address").read_text(encoding="ascii")
+        except (OSError, UnicodeDecodeError):
+            raise NotRunningError(f"flow {self.name} runs no kafka here", _START) from None
 
     def _postgres(self) -> PostgresUri:
         return PostgresUri((Host(HOST, self._port("postgres")),), self.name)
@@ -62,7 +66,4 @@ def find_flow(base: Path, name: str | None = None) -> RunningFlow:
     name = name or next(iter(found), "")
     if name not in found:
         raise NotRunningError(f"{base} has no flow {name}".rstrip(), _START)
-    try:
-        return RunningFlow(name, found[name].parent, StateFile.model_validate_json(found[name].read_bytes()))
-    except ValidationError:
-        raise StateError(f"{found[name]} is damaged", _START) from None
+    return RunningFlow(name, found[name].parent, read_state_file(found[name]))

@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Annotated
 from unicodedata import category
 
 from pydantic import BaseModel, Field, ValidationError
@@ -19,6 +20,9 @@ from orderflow_cli.servers.ports import free_port, is_free
 from orderflow_model.topic_changes import Ours
 
 DEFAULT_BASE = Path(".orderflow")
+
+
+Port = Annotated[int, Field(ge=1, le=65_535)]
 
 
 class TopicEntry(BaseModel):
@@ -33,7 +37,7 @@ class StateFile(BaseModel):
 
     kafka: str | None = None
     runs: int = 0
-    ports: dict[str, int] = Field(default_factory=dict)
+    ports: dict[str, Port] = Field(default_factory=dict)
     passwords: dict[str, str] = Field(default_factory=dict)
     topics: dict[str, TopicEntry] = Field(default_factory=dict)
 
@@ -45,7 +49,7 @@ class State:
         self.path = path
         self._new_password = new_password
         self._file = path / "state.json"
-        self._content = self._read()
+        self._content = read_state_file(self._file)
         self._taken: dict[str, int] = {}
 
     @property
@@ -91,24 +95,36 @@ class State:
         return self._content.passwords[name]
 
     def folder(self, name: str) -> Path:
-        """Return a folder below the state directory, made when it is not there."""
+        """Return a folder below the state directory, made when it is not there; raise `StateError` if it cannot be."""
         folder = self.path / name
-        folder.mkdir(exist_ok=True)
-        return folder
-
-    def _read(self) -> StateFile:
         try:
-            return StateFile.model_validate_json(self._file.read_bytes())
-        except FileNotFoundError:
-            return StateFile()
-        except ValidationError as error:
-            raise StateError(f"{self._file} is damaged: {error.error_count()} errors", _START_ANEW) from None
+            folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise StateError(f"{folder} cannot be used: {error.strerror}", _START_ANEW) from None
+        return folder
 
     def _write(self) -> None:
         scratch = self._file.with_suffix(".new")
-        scratch.touch(mode=0o600)
-        scratch.write_text(self._content.model_dump_json(indent=1), encoding="utf-8")
-        scratch.replace(self._file)
+        try:
+            scratch.touch(mode=0o600)
+            scratch.write_text(self._content.model_dump_json(indent=1), encoding="utf-8")
+            scratch.replace(self._file)
+        except OSError as error:
+            raise StateError(f"{self._file} cannot be written: {error.strerror}", _ANOTHER) from None
+
+
+def read_state_file(file: Path) -> StateFile:
+    """Return the content, empty when there is no file; raise `StateError` with the first place that is wrong."""
+    try:
+        return StateFile.model_validate_json(file.read_bytes())
+    except FileNotFoundError:
+        return StateFile()
+    except OSError as error:
+        raise StateError(f"{file} cannot be read: {error.strerror}", _START_ANEW) from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "the file"
+        raise StateError(f"{file} is damaged: {place}: {first['msg']}", _START_ANEW) from None
 
 
 _ANOTHER = "Give another folder with --state"
