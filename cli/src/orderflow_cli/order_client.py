@@ -10,6 +10,7 @@ from http import HTTPStatus
 from typing import Any
 
 import aiohttp
+from pydantic import HttpUrl, TypeAdapter
 from pydantic_core import from_json
 
 from orderflow_cli.errors import LaptopError
@@ -44,6 +45,8 @@ class OrderClient:
 
         Raise `OrdersNotTakenError` or `NoOrderServiceError`; what of the orders was placed stays placed.
         """
+        if not _is_address(self._url):
+            raise NoOrderServiceError(f"{self._url} is no address", _OTHER)
         loop = asyncio.get_running_loop()
         deadline, delay = loop.time() + self._patience, _FIRST_DELAY_SECONDS
         while True:
@@ -70,14 +73,34 @@ class OrderClient:
 
     def _results(self, status: int, text: bytes, orders: int) -> list[Result]:
         try:
-            results: list[Result] = from_json(text)["results"] if status == HTTPStatus.OK else []
+            results = from_json(text)["results"] if status == HTTPStatus.OK else None
         except (ValueError, KeyError, TypeError):
-            results = []
-        if len(results) != orders:
+            results = None
+        if not isinstance(results, list) or len(results) != orders or not all(map(_is_result, results)):
             said = text[:200].decode(errors="replace")
             raise NoOrderServiceError(f"{self._url} answers {status}: {said}", _OTHER)
         return results
 
 
+def _is_address(url: str) -> bool:
+    """Return whether a host can be looked up by it: a name that DNS has no letters for is refused, not waited for."""
+    try:
+        (_HTTP_URL.validate_python(url).host or "").encode("idna")
+    except ValueError:
+        return False
+    return True
+
+
+def _is_result(value: Any) -> bool:
+    """Return whether this says what became of an order, so that nothing else is counted as one."""
+    if not isinstance(value, dict) or type(value.get("status")) is not int:
+        return False
+    problem = value.get("problem", {})
+    known = value["status"] in _TAKEN or value["status"] >= HTTPStatus.BAD_REQUEST
+    return known and isinstance(problem, dict) and isinstance(problem.get("errors", []), list)
+
+
+_HTTP_URL = TypeAdapter(HttpUrl)
+_TAKEN = (HTTPStatus.OK, HTTPStatus.CREATED)
 _OTHER = "Is that the order service's address?"
 _REPEAT = "Give the command again to go on where it was"

@@ -175,16 +175,75 @@ async def test_a_service_that_stays_away_ends_the_load_with_its_progress(file: P
     assert json.loads(file.with_suffix(".progress").read_text())["row"] == 0
 
 
+FOREIGN = [
+    [3],
+    {"results": 5},
+    {"results": "four"},
+    {"results": {"a": 1, "b": 2, "c": 3, "d": 4}},
+    *(
+        {"results": [result] * 4}
+        for result in (
+            {},
+            3,
+            None,
+            {"status": "201"},
+            {"status": True},
+            {"status": 5},
+            {"status": 302},
+            {"status": 422, "problem": "no"},
+            {"status": 422, "problem": {"errors": 7}},
+        )
+    ),
+]
+
+
 @pytest.mark.parametrize(
-    "answer", [web.Response(status=404), web.json_response({"results": []}), web.Response(text="hi")]
+    "answer",
+    [
+        web.Response(status=404),
+        web.json_response({"results": []}),
+        web.Response(text="hi"),
+        *map(web.json_response, FOREIGN),
+    ],
 )
 async def test_an_address_that_is_no_order_service_ends_the_load(
     desk: Desk, url: str, file: Path, answer: web.Response
 ) -> None:
     """An answer that makes no sense is not asked for again."""
     desk.answers = [lambda: answer]
-    with pytest.raises(LoadError, match="order service's address"):
+    with pytest.raises(LoadError, match=r"answers .*order service's address"):
         await run(file, url)
+    assert json.loads(file.with_suffix(".progress").read_text())["row"] == 0
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "nowhere",
+        "",
+        "ftp://x",
+        "http://",
+        "http://..x",
+        "http://x..y",
+        "http://a b",
+        "http://x:99999",
+        f"http://{'x' * 64}",
+    ],
+)
+async def test_what_is_no_address_ends_the_load_at_once(file: Path, address: str) -> None:
+    """No time makes an address of it."""
+    async with asyncio.timeout(5):
+        with pytest.raises(LoadError, match=r"is no address.*order service's address"):
+            await run(file, address, patience=60)
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "localhost.", "order_api.invalid", "bücher.invalid", "[::1]", "127.0.0.1"]
+)
+async def test_an_address_where_nobody_is_is_waited_for(file: Path, host: str) -> None:
+    """Whatever may be looked up may be there later."""
+    with pytest.raises(LoadError, match="took no orders"):
+        await run(file, f"http://{host}:{free_port()}", patience=0.1)
 
 
 async def test_no_more_is_read_than_is_under_way(desk: Desk, url: str, tmp_path: Path) -> None:
