@@ -77,8 +77,10 @@ async def _keep(server: Server, echo: Echo) -> None:
         await asyncio.sleep(_WATCH_SECONDS)
         if not server.running:
             echo(f"{server.NAME} ended; starting it again")
-            with suppress(StartError):
+            try:
                 await _finished(server.start)
+            except (StartError, OSError) as error:
+                echo(f"{server.NAME} did not start: {error}")
 
 
 @asynccontextmanager

@@ -15,6 +15,7 @@ KAFKA_VERSION = "4.3.1"
 """The newest that Strimzi 1.2 takes."""
 _POM = Path(__file__).with_name("kafka-pom.xml")
 _OLDEST_JAVA = 17
+_OTHER_CACHE = "Set XDG_CACHE_HOME to a folder that you may write, or give --kafka HOST:PORT"
 
 
 @dataclass(frozen=True)
@@ -29,9 +30,12 @@ def find_program(echo: Callable[[str], None], version: str = KAFKA_VERSION) -> K
     """Return Java and Kafka's jars, fetched when they are not cached; raise `ToolMissingError` or `StartError`."""
     java = find_java()
     jars = cache_directory() / f"kafka-{version}"
-    if not jars.is_dir():
-        echo(f"fetching Apache Kafka {version} with Maven, once (45 MB) …")
-        _fetch(jars, version)
+    try:
+        if not jars.is_dir():
+            echo(f"fetching Apache Kafka {version} with Maven, once (45 MB) …")
+            _fetch(jars, version)
+    except OSError as error:
+        raise StartError(f"the cache folder {jars.parent} cannot be used: {error.strerror}", _OTHER_CACHE) from None
     return KafkaProgram(java, jars)
 
 

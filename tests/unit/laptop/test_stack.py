@@ -1,0 +1,37 @@
+"""A server that ends by itself is started again, also when what keeps it from starting lasts for a while."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from orderflow_cli.local import stack
+from orderflow_cli.local.state import open_state
+from orderflow_cli.servers import child_process
+
+
+async def _eventually(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not holds():  # noqa: ASYNC110 - a process and its files tell nobody
+            await asyncio.sleep(0.05)
+
+
+async def test_a_server_comes_back_once_its_files_can_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While its log cannot be opened each attempt is told of; the first one after that succeeds."""
+    monkeypatch.setenv("PATH", str(tmp_path))  # no Java: the mock
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    told: list[str] = []
+    with open_state(tmp_path, "shop") as state:
+        log, pid_file = state.folder("kafka") / "kafka.log", state.folder("kafka") / "kafka.pid"
+        async with stack.kafka_broker(None, state, told.append):
+            first = child_process.alive(pid_file)
+            assert first is not None
+            log.unlink()
+            log.mkdir()
+            child_process.kill_tree(first)
+            await _eventually(lambda: sum("did not start: " in line for line in told) >= 2)
+            log.rmdir()
+            await _eventually(lambda: child_process.alive(pid_file) not in (None, first))
