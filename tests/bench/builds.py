@@ -1,12 +1,11 @@
 """Another commit's build beside today's, each run as its users run it: `orderflow run` from its own checkout.
 
-Nothing of a build is imported: whatever its modules are called, it is met at its HTTP API, its Kafka, its database and
-its processes.
+Nothing of the other build is imported: whatever its modules are called, it is met at its HTTP API, its Kafka, its
+database and its processes.
 """
 
 import asyncio
 import json
-import os
 import signal
 import subprocess
 import time
@@ -21,11 +20,13 @@ import asyncpg
 import cost
 import psutil
 
+from orderflow_cli.servers.child_process import stop
+from orderflow_cli.servers.ports import HOST
+
 _WEIGHT = "-10"
 """What the kernel's grouping of sessions goes by in place of `nice`, which only counts within one session."""
 _START_SECONDS = 120
 _STOP_SECONDS = 60
-_HOST = "127.0.0.1"
 
 
 @dataclass(frozen=True)
@@ -56,12 +57,12 @@ class RunningBuild:
     @property
     def url(self) -> str:
         """Where orders are placed."""
-        return f"http://{_HOST}:{self.state['ports']['order']}"
+        return f"http://{HOST}:{self.state['ports']['order']}"
 
     @property
     def bootstrap(self) -> str:
         """Its Kafka."""
-        return f"{_HOST}:{self.state['ports']['kafka']}"
+        return f"{HOST}:{self.state['ports']['kafka']}"
 
     def pids(self) -> dict[str, int]:
         """Return its processes by name; each counts with those it has started."""
@@ -89,9 +90,7 @@ class RunningBuild:
     async def transactions(self) -> int:
         """Return how many transactions its database has seen so far, within a second or two."""
         password, port = self.state["passwords"]["admin"], self.state["ports"]["postgres"]
-        connection = await asyncpg.connect(
-            host=_HOST, port=port, user="postgres", password=password, database=self.flow
-        )
+        connection = await asyncpg.connect(host=HOST, port=port, user="postgres", password=password, database=self.flow)
         try:
             query = "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()"
             return int(await connection.fetchval(query))
@@ -110,7 +109,7 @@ async def run_build(build: Build, flow: str, folder: Path) -> AsyncIterator[Runn
             _weigh(one.pid)
         yield RunningBuild(process, _read(folder / flow / "state.json"), flow)
     finally:
-        await asyncio.to_thread(_stop, started, process)
+        await asyncio.to_thread(stop, started, signal.SIGINT, _STOP_SECONDS)
 
 
 def _spawn(build: Build, flow: str, folder: Path) -> "subprocess.Popen[bytes]":
@@ -134,7 +133,7 @@ async def _until_ready(started: "subprocess.Popen[bytes]", file: Path, log: Path
     async with aiohttp.ClientSession() as http:
         while started.poll() is None and time.monotonic() < deadline:
             with suppress(OSError, KeyError, json.JSONDecodeError, aiohttp.ClientError):
-                async with http.get(f"http://{_HOST}:{_read(file)['ports']['order']}/readyz") as answer:
+                async with http.get(f"http://{HOST}:{_read(file)['ports']['order']}/readyz") as answer:
                     if answer.status == 200:
                         return
             await asyncio.sleep(0.2)
@@ -143,18 +142,6 @@ async def _until_ready(started: "subprocess.Popen[bytes]", file: Path, log: Path
 
 def _tail(log: Path) -> str:
     return log.read_text(encoding="utf-8", errors="replace")[-2000:]
-
-
-def _stop(started: "subprocess.Popen[bytes]", process: psutil.Process) -> None:
-    tree = [*process.children(recursive=True), process] if started.poll() is None else []
-    with suppress(ProcessLookupError):
-        os.kill(started.pid, signal.SIGINT)
-    with suppress(subprocess.TimeoutExpired):
-        started.wait(_STOP_SECONDS)
-    for one in tree:
-        with suppress(psutil.NoSuchProcess):
-            one.kill()
-    started.wait()
 
 
 def _name(process: psutil.Process) -> str:
