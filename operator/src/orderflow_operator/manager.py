@@ -13,7 +13,6 @@ from typing import Any
 
 import kopf
 
-from orderflow_model.status import FlowStatus
 from orderflow_operator.entrypoints import admission, flow_events
 from orderflow_operator.entrypoints.probes import serving
 from orderflow_operator.kafka.admin import KafkaAdmin
@@ -103,8 +102,7 @@ class Manager:
             async for raw in self._cluster.flows(namespace):
                 validation = validate(raw, OwnershipIndex(), {})
                 if validation.flow is not None and validation.valid:
-                    status = FlowStatus.of(raw.get("status"))
-                    self._deps.ownership.put(_key(raw), validation.flow, made_at(raw), status)
+                    self._deps.ownership.put(_key(raw), validation.flow, made_at(raw), raw.get("status"))
 
     async def _sweep(self) -> None:
         """Give a turn to flows that nobody told of: kopf can miss one that is made as the CRD comes back."""

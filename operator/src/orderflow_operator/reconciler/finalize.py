@@ -86,9 +86,9 @@ async def _ended(key: FlowKey, raw: Object, flow: OrderFlow, deps: Dependencies)
     patient = drops_data(flow) and not is_last and waited < PATIENCE_SECONDS
     if patient and not await _pods_ended(key, deps.cluster):
         return None
-    end_data = _give_up_data(key) if is_last else _end_data(key, flow, deps, waited)
     data, kafka = await asyncio.gather(
-        _tried(key, end_data, waited), _tried(key, _end_kafka(key, raw, flow, deps), waited)
+        _tried(key, _end_data(key, flow, deps, waited, is_last=is_last), waited),
+        _tried(key, _end_kafka(key, raw, flow, deps), waited),
     )
     if not (data and kafka):
         return None
@@ -122,9 +122,11 @@ def _starts_pods(key: FlowKey, one: ObjectKey) -> bool:
     return one.kind is DEPLOYMENT or is_migration
 
 
-async def _end_data(key: FlowKey, flow: OrderFlow, deps: Dependencies, waited: float) -> bool:
+async def _end_data(key: FlowKey, flow: OrderFlow, deps: Dependencies, waited: float, *, is_last: bool) -> bool:
     if not drops_data(flow):
         return True
+    if is_last:
+        raise DataLeftError("nothing can be started in a namespace that is being deleted", str(key))
     await deps.credentials.check_named(key, flow)
     await deps.credentials.admin(key, flow)
     if await remove_data(key, flow, [], deps.cluster):
@@ -132,10 +134,6 @@ async def _end_data(key: FlowKey, flow: OrderFlow, deps: Dependencies, waited: f
     if waited < DATA_PATIENCE_SECONDS:
         return False
     raise await left(key, deps.cluster, "the job that drops it did not end in time")
-
-
-async def _give_up_data(key: FlowKey) -> bool:
-    raise DataLeftError("nothing can be started in a namespace that is being deleted", str(key))
 
 
 async def _end_kafka(key: FlowKey, raw: Object, flow: OrderFlow, deps: Dependencies) -> bool:

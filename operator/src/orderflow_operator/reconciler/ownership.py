@@ -25,8 +25,6 @@ from orderflow_model.status import FlowStatus, Truth
 from orderflow_model.topics import event_topic
 from orderflow_operator.kubernetes.cache import FlowKey
 
-_UNTOLD = FlowStatus()
-
 
 @dataclass(frozen=True)
 class OwnershipConflict:
@@ -66,10 +64,11 @@ class OwnershipIndex:
     def __len__(self) -> int:
         return len(self._of)
 
-    def put(self, key: FlowKey, flow: OrderFlow, since: str, status: FlowStatus = _UNTOLD) -> None:
+    def put(self, key: FlowKey, flow: OrderFlow, since: str, status: object = None) -> None:
         """Record what a flow claims, in place of what it claimed before; `since` is when it was made.
 
-        What it has of that is what was granted, or after a restart what its status tells of.
+        What it has of that is what was granted, or after a restart what its status tells of; `status` is as it stands
+        in the resource, and only then read.
         """
         self._record(key, flow, since, self._had(key, flow, status))
 
@@ -89,11 +88,11 @@ class OwnershipIndex:
         for number in record.numbers:
             self._claimants[number] = (*self._claimants.get(number, ()), key)
 
-    def _had(self, key: FlowKey, flow: OrderFlow, status: FlowStatus) -> set[int]:
+    def _had(self, key: FlowKey, flow: OrderFlow, status: object) -> set[int]:
         """Return what was granted to this very flow, by its record; else what its status tells."""
         record = self._of.get(key)
         if record is None or record.age[1] != (flow.metadata.uid or ""):
-            return set(_told(key, flow, status))
+            return set(_told(key, flow, FlowStatus.of(status)))
         return set(record.numbers).difference(record.waiting)
 
     def drop(self, key: FlowKey) -> set[FlowKey]:
@@ -108,7 +107,7 @@ class OwnershipIndex:
         return conflicts
 
     def conflicts(
-        self, key: FlowKey, flow: OrderFlow, since: str, status: FlowStatus = _UNTOLD
+        self, key: FlowKey, flow: OrderFlow, since: str, status: object = None
     ) -> Iterator[OwnershipConflict]:
         """Yield what the flow wants and another had before, or has to itself."""
         age, had = (since, flow.metadata.uid or ""), self._had(key, flow, status)

@@ -82,8 +82,8 @@ async def retire_data(key: FlowKey, flow: OrderFlow, cluster: ObjectClient) -> N
 
 async def left(key: FlowKey, cluster: ObjectClient, why: str) -> DataLeftError:
     """Return the error that says why data is left, in the words of the Job's pod where it has any."""
-    trouble = problem_of(await cluster.pods(key), removaljob.COMPONENT)
-    return DataLeftError(f"{trouble.reason}, {trouble.message}" if trouble else why, str(key))
+    problem = problem_of(await cluster.pods(key), removaljob.COMPONENT)
+    return DataLeftError(f"{problem.reason}, {problem.message}" if problem else why, str(key))
 
 
 def what_is_left(flow: OrderFlow) -> str:

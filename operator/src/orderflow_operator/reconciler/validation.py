@@ -10,7 +10,6 @@ from orderflow_model.findings import Finding, InvalidResourceError, Severity
 from orderflow_model.flow import OrderFlow
 from orderflow_model.lint.flow import lint
 from orderflow_model.loading.load import parse_flow
-from orderflow_model.status import FlowStatus
 from orderflow_model.topics import Topic, event_topic, flow_topics
 from orderflow_operator.kubernetes.cache import FlowKey, Objects
 from orderflow_operator.kubernetes.health import Health, State
@@ -58,7 +57,7 @@ def validate(raw: Object, ownership: OwnershipIndex, objects: Objects) -> Valida
     if errors:
         return Validation(flow, INVALID, errors, warnings)
     key = FlowKey(flow.metadata.namespace or "", flow.metadata.name)
-    claimed = tuple(ownership.conflicts(key, flow, made_at(raw), FlowStatus.of(raw.get("status"))))
+    claimed = tuple(ownership.conflicts(key, flow, made_at(raw), raw.get("status")))
     if claimed:
         return Validation(flow, claimed[0].reason, tuple(one.finding for one in claimed), warnings)
     fewer = tuple(_fewer_partitions(flow, objects))
