@@ -13,6 +13,7 @@ PYTEST := $(RUN) pytest --chaos=$(CHAOS) --durations=15 --durations-min=5
 WORKERS ?= 2 # of tests that compute
 WAITERS ?= 4 # of tests that mostly wait
 UPGRADE ?=
+QUICK ?=
 AGAINST ?=
 MATPLOTLIB := 3.10.3
 IMAGES := operator services
@@ -78,8 +79,8 @@ format: install ## put the code into form
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: install ## measure against the limits of Kafka and Postgres, or with AGAINST=REF against another commit; writes artifacts/bench.json
-	@$(BIN)/python tests/bench/bench.py $(if $(AGAINST),--against $(AGAINST))
+bench: install ## measure against the limits of Kafka and Postgres, or with AGAINST=REF against another commit, QUICK=1 roughly; writes artifacts/bench.json
+	@$(BIN)/python tests/bench/bench.py $(if $(AGAINST),--against $(AGAINST)) $(if $(QUICK),--quick)
 
 bench-operator: install ## measure the operator with 100 and 1,000 flows; writes artifacts/bench-operator.json
 	@$(BIN)/python tests/bench/bench_operator.py

@@ -5,6 +5,7 @@ it.
 """
 
 import asyncio
+import json
 import threading
 import time
 import uuid
@@ -15,10 +16,11 @@ from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 
 class Arrivals:
-    """`at` tells when (monotonic seconds) each order's end was seen, by order id."""
+    """`at` tells when (monotonic seconds) each order's end was seen, by order id; `fetches`, how often it has asked."""
 
     def __init__(self, bootstrap: str, topics: Iterable[str]) -> None:
         self.at: dict[str, float] = {}
+        self.fetches = 0
         self._topics = list(topics)
         self._stopping = threading.Event()
         self._consumer = Consumer(
@@ -29,6 +31,8 @@ class Arrivals:
                 "auto.offset.reset": "latest",
                 "fetch.wait.max.ms": 500,
                 "fetch.min.bytes": 1,
+                "statistics.interval.ms": 500,
+                "stats_cb": self._count,
             }
         )
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -75,6 +79,9 @@ class Arrivals:
         while not self._stopping.is_set():
             if (message := self._consumer.poll(0.2)) is not None:
                 self._note(message)
+
+    def _count(self, statistics: str) -> None:
+        self.fetches = sum(broker["req"].get("Fetch", 0) for broker in json.loads(statistics)["brokers"].values())
 
     def _note(self, message: Message) -> None:
         key = message.key()

@@ -6,6 +6,7 @@ database and its processes.
 
 import asyncio
 import json
+import os
 import signal
 import subprocess
 import time
@@ -16,25 +17,37 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import asyncpg
 import cost
+import counts
 import psutil
 
 from orderflow_cli.servers.child_process import stop
 from orderflow_cli.servers.ports import HOST
 
-_WEIGHT = "-10"
+_WEIGHT = -10
 """What the kernel's grouping of sessions goes by in place of `nice`, which only counts within one session."""
+_APART = "--apart"
+_COMMAND = ".venv/bin/orderflow"
+_NO_SERVICES = ("kafka", "postgres", "payment-provider")
 _START_SECONDS = 120
 _STOP_SECONDS = 60
 
 
 @dataclass(frozen=True)
 class Build:
-    """A checkout with its own .venv."""
+    """A checkout with its own .venv, and how its services are placed: `options` of its `orderflow run`."""
 
     name: str
     path: Path
+    options: tuple[str, ...] = ()
+
+
+def placed(root: Path) -> list[Build]:
+    """Return today's build in each placement of its services that it knows, the usual one first."""
+    said = subprocess.run([root / _COMMAND, "run", "--help"], capture_output=True, text=True, check=True).stdout
+    if _APART in said:
+        return [Build("together", root), Build("apart", root, (_APART,))]
+    return [Build("apart", root)]
 
 
 def check_out(root: Path, ref: str, folder: Path) -> Build:
@@ -68,34 +81,55 @@ class RunningBuild:
         """Return its processes by name; each counts with those it has started."""
         return {_name(child): child.pid for child in self.process.children()}
 
+    def _tree(self) -> list[int]:
+        return [self.process.pid, *(child.pid for child in self.process.children(recursive=True))]
+
     def services(self) -> list[int]:
         """Return the processes of services."""
         return [pid for name, pid in self.pids().items() if name not in ("kafka", "postgres")]
 
-    def read(self) -> cost.Reading:
-        """Read the CPU clocks, the supervisor's among them."""
-        found = cost.read(self.pids())
-        found.by_name["run"] = float(sum(self.process.cpu_times()[:2]))
-        return found
+    def read(self) -> "Clocks":
+        """Read what costs no time: CPU clocks, the supervisor's among them, wake-ups and round trips to Postgres."""
+        cpu = cost.read(self.pids())
+        cpu.by_name["run"] = float(sum(self.process.cpu_times()[:2]))
+        trips = counts.round_trips(self.state["ports"]["postgres"])
+        return Clocks(time.monotonic(), cpu, counts.wakeups(self._tree()), trips)
 
-    def wakeups(self) -> int:
-        """Return how often threads of services have gone to sleep and been woken so far."""
-        tasks = (Path(f"/proc/{pid}/task").glob("*/status") for pid in self.services())
-        return sum(_switches(status) for found in tasks for status in found)
+    @property
+    def places(self) -> counts.Places:
+        """Where to count the rest."""
+        password, ports = self.state["passwords"]["admin"], self.state["ports"]
+        database = f"postgresql://postgres:{password}@{HOST}:{ports['postgres']}/{self.flow}"
+        services = [port for name, port in ports.items() if name not in _NO_SERVICES]
+        return counts.Places(self.pids()["kafka"], database, tuple(f"http://{HOST}:{port}" for port in services))
 
     def services_mb(self) -> float:
         """Return the memory of all services in MiB, shared pages counted once."""
         return sum(cost.memory_mb({str(pid): pid for pid in self.services()})[0].values())
 
-    async def transactions(self) -> int:
-        """Return how many transactions its database has seen so far, within a second or two."""
-        password, port = self.state["passwords"]["admin"], self.state["ports"]["postgres"]
-        connection = await asyncpg.connect(host=HOST, port=port, user="postgres", password=password, database=self.flow)
-        try:
-            query = "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()"
-            return int(await connection.fetchval(query))
-        finally:
-            await connection.close()
+
+@dataclass(frozen=True)
+class Clocks:
+    """A moment (monotonic seconds), and what was spent by then."""
+
+    at: float
+    cpu: cost.Reading
+    wakeups: int
+    round_trips: Mapping[str, int]
+
+    def since(self, earlier: "Clocks") -> dict[str, float]:
+        """Return seconds, CPU seconds of the system and of others, wake-ups and statements since then."""
+        spent, seconds = self.cpu.since(earlier.cpu), self.at - earlier.at
+        found = {
+            "seconds": seconds,
+            "cpu": spent.total,
+            "others": spent.others,
+            "wakeups": self.wakeups - earlier.wakeups,
+        }
+        if self.round_trips:
+            trips = self.round_trips.items()
+            found["statements"] = sum(count - earlier.round_trips.get(socket, 0) for socket, count in trips)
+        return found
 
 
 @asynccontextmanager
@@ -105,22 +139,24 @@ async def run_build(build: Build, flow: str, folder: Path) -> AsyncIterator[Runn
     process = psutil.Process(started.pid)
     try:
         await _until_ready(started, folder / flow / "state.json", folder.with_suffix(".log"))
-        for one in (process, *process.children(recursive=True)):
-            _weigh(one.pid)
+        _weigh(process.pid, _WEIGHT)  # its children are of its session
+        _weigh(os.getpid(), _WEIGHT)  # the load is not to be late
         yield RunningBuild(process, _read(folder / flow / "state.json"), flow)
     finally:
+        _weigh(os.getpid(), 0)
         await asyncio.to_thread(stop, started, signal.SIGINT, _STOP_SECONDS)
 
 
 def _spawn(build: Build, flow: str, folder: Path) -> "subprocess.Popen[bytes]":
-    command = [".venv/bin/orderflow", "run", f"manifests/flows/{flow}.yaml", "--state", str(folder), "--orders", "0"]
+    flow_file = f"manifests/flows/{flow}.yaml"
+    command = [_COMMAND, "run", flow_file, "--state", str(folder), "--orders", "0", *build.options]
     with folder.with_suffix(".log").open("wb") as log:
         return subprocess.Popen(command, cwd=build.path, stdout=log, stderr=log, start_new_session=True)
 
 
-def _weigh(pid: int) -> None:
+def _weigh(pid: int, weight: int) -> None:
     with suppress(OSError):  # only root may, and only where the kernel groups
-        Path(f"/proc/{pid}/autogroup").write_text(_WEIGHT, encoding="ascii")
+        Path(f"/proc/{pid}/autogroup").write_text(str(weight), encoding="ascii")
 
 
 def _read(file: Path) -> Mapping[str, Any]:
@@ -148,11 +184,3 @@ def _name(process: psutil.Process) -> str:
     command = process.cmdline()
     module = next((word for word in command if word.startswith("orderflow_")), "")
     return module.removeprefix("orderflow_") or ("kafka" if Path(command[0]).name == "java" else "postgres")
-
-
-def _switches(status: Path) -> int:
-    with suppress(OSError):  # the thread has ended meanwhile
-        for line in status.read_text(encoding="ascii").splitlines():
-            if line.startswith("voluntary_ctxt_switches"):
-                return int(line.split()[1])
-    return 0

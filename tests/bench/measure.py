@@ -71,6 +71,7 @@ async def bench(size: Size, folder: Path) -> dict[str, Any]:
     ours["share_of_limit"] = round(
         ours["orders_per_s"] / min(limit["pipeline_orders_per_s"], limit["postgres_orders_per_s"]), 3
     )
+    ours["share_of_postgres"] = round(ours["orders_per_s"] / limit["postgres_orders_per_s"], 3)
     return {"machine": machine, "limit": limit, "ours": ours}
 
 

@@ -16,6 +16,7 @@ def table(found: Mapping[str, Any]) -> str:
         _row("limit: Postgres alone, the same statements", f"{limit['postgres_orders_per_s']:,} orders/s"),
         *_system("ours, provider in process", ours),
         _row("ours, share of the lower limit", f"{ours['share_of_limit']:.0%}"),
+        _row("ours, share of Postgres alone", f"{ours['share_of_postgres']:.0%}"),
         _row("ours, first order after SIGKILL", f"{ours['recovery']['first_s']} s"),
         _row("ours, backlog gone after SIGKILL", f"{ours['recovery']['drained_s']} s"),
         *_system("ours, provider over HTTP", ours["over_http"]),
