@@ -157,6 +157,7 @@ class Rehearsal:
             lambda: None,
             lambda _: None,
             TRACER,
+            timeout=30,
         )
         running = asyncio.create_task(intake.run(shards_of(topic, self._partitions[topic])))
         published: list[int] = []

@@ -123,6 +123,10 @@ class Event(Model):
             return cls.read(value)
         except ValueError as error:
             raise UndecodableError(_reason(cls.TYPE, error)) from None
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # an upcaster's or a validator's: whatever it raises is this event's own failure
+            raise UndecodableError(f"{cls.TYPE}: the code that reads it raised {type(error).__name__}") from error
 
     @classmethod
     def _upcast(cls, data: Any, version: int) -> Any:

@@ -17,6 +17,7 @@ from orderflow_model.names import schema_name
 from orderflow_model.postgres_uri import InvalidUriError
 from orderflow_model.service_config import Channel, ServiceConfig
 from orderflow_runtime.core.event_log import Consumer, LogRefuses, Producer
+from orderflow_runtime.core.isolation import run_isolated
 from orderflow_runtime.core.store import Store, StoreRefuses
 from orderflow_runtime.dispatch.effects import Clock
 from orderflow_runtime.ending import Ending
@@ -176,9 +177,14 @@ async def run(
 
 
 async def _close(stop: Callable[[], Awaitable[None]]) -> None:
-    """Close, but no longer than a stop may take: a client whose broker is away waits for its answers."""
+    """Close, but no longer than a stop may take: a client whose broker is away waits for its answers.
+
+    What goes wrong with it is told, and hides no reason of the end.
+    """
     try:
         async with asyncio.timeout(_CLOSE_SECONDS):
-            await stop()
+            await run_isolated(stop)
     except TimeoutError:
         logger.warning("not closed in %.0f s; the end of the process will", _CLOSE_SECONDS)
+    except Exception:
+        logger.exception("not closed; the end of the process will")

@@ -186,6 +186,7 @@ class Process:
             self._relay.wake,
             self._metrics.publish,
             self._tracer,
+            RetryPolicy(self._settings.config.delivery).timeout,
         )
 
     async def _take_commands(self, intake: CommandBus) -> None:

@@ -27,7 +27,10 @@ def _words(error: BaseException) -> str:
     if isinstance(error, ValidationError):
         found = error.errors(include_url=False, include_input=False, include_context=False)
         return "; ".join(f"/{'/'.join(map(str, one['loc']))}: {one['msg']}" for one in found)
-    return str(error).partition("\nDETAIL:")[0]
+    try:
+        return str(error).partition("\nDETAIL:")[0]
+    except Exception as broken:  # an author's own error may have words that cannot be told
+        return f"(it has no words: telling them raises {type(broken).__name__})"
 
 
 def _masked(text: str, payload: Any) -> str:

@@ -357,6 +357,19 @@ class EventTooLargeError(Exception):
     """
 
 
+class TooManyCommandsError(Exception):
+    """More commands were handed in at once than ever are taken: split them. None of them was.
+
+    Example:
+        >>> async def redeem_all(intake: Intake, commands: Sequence[Redeem]) -> int:
+        ...     try:
+        ...         await intake.submit_all(commands)
+        ...     except TooManyCommandsError:
+        ...         return 413
+        ...     return 200
+    """
+
+
 class UnavailableError(Exception):
     """The command was not committed, or whether it was is not known: the client may repeat it with its same key.
 
@@ -401,9 +414,10 @@ class Intake(Protocol):
         """Run many commands and return their replies' values, in the order given.
 
         Args:
-            commands: The commands, all of one kind.
+            commands: The commands, all of one kind, at most 5,000.
 
         Raises:
+            TooManyCommandsError: They are more.
             UnavailableError: Some were not committed, or whether they were is not known.
         """
         ...

@@ -185,6 +185,31 @@ async def test_a_process_serves_health_metrics_and_its_own_api() -> None:
     assert all(row.owner is None for row in bench.store.state.offsets.values())
 
 
+@pytest.mark.parametrize(
+    "stray", [asyncio.CancelledError(), SystemExit(3), GeneratorExit(), ValueError("bug")], ids=repr
+)
+async def test_an_endpoint_or_a_close_that_raises_anything_ends_no_process(stray: BaseException) -> None:
+    """The request is answered with 500 and the next is served; what `close` makes of the end changes nothing of it."""
+
+    async def close() -> None:
+        raise stray
+
+    def api(intake: Any) -> Starlette:
+        async def fail(_: Any) -> JSONResponse:
+            raise stray
+
+        async def do(_: Any) -> JSONResponse:
+            return JSONResponse(await intake.submit(Do("k", 5)))
+
+        return Starlette(routes=[Route("/fail", fail), Route("/do", do)])
+
+    started = Started(Bench(), settings(), app=api, close=close)
+    await started.until_status("/readyz", 200)
+    assert (await started.get("/fail"))[0] == 500
+    assert await started.get("/do") == (200, "5")
+    await started.stop()
+
+
 async def test_a_signal_turns_the_logs_up_and_down() -> None:
     """A running process tells everything after SIGUSR1, and after another what it is configured to."""
     root, told = logging.getLogger(), settings()

@@ -1,5 +1,6 @@
 """The harness that authors test with: what it promises of sending, settling, time, commands, calls and faults."""
 
+import asyncio
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -147,6 +148,49 @@ async def test_what_is_not_settled_in_time_is_told() -> None:
         harness.send(Put(thing="k", n=1, do=("call",)))
         with pytest.raises(NotSettledError, match="1 calls without an outcome, 1 batches to publish"):
             await harness.settle(seconds=0.3)
+
+
+async def never(*_: Any) -> Any:
+    """Handle nothing, for ever."""
+    await asyncio.Event().wait()
+
+
+async def test_a_handler_that_never_ends_is_named_where_it_is_waited_for() -> None:
+    """What waits says whose handler it waits for; what is handed in is refused, instead of hanging for ever."""
+    service = sample_service(Script(), handlers={Put: never}, commands={Do: never})
+
+    async def settle() -> None:
+        async with Harness(service) as harness:
+            harness.send(Put(thing="k", n=1))
+            await harness.settle(seconds=0.3)
+
+    async def submit() -> None:
+        async with Harness(service) as harness:
+            await harness.intake.submit(Do("k", 1))
+
+    with pytest.raises(NotSettledError, match="1 records to handle; the handler of PUT has not ended"):
+        await asyncio.wait_for(settle(), 14)
+    with pytest.raises(TimeoutError, match="the handler had not ended after 4 s"):
+        await asyncio.wait_for(submit(), 14)
+
+
+@pytest.mark.parametrize("work", ["event", "command"])
+async def test_a_handler_that_never_ends_fails_the_test_that_waits_for_nothing(work: str) -> None:
+    """A test that ends with a handler in the middle has not seen what it does."""
+    waiting = []
+
+    async def end_in_the_middle() -> None:
+        async with Harness(sample_service(Script(), handlers={Put: never}, commands={Do: never})) as harness:
+            if work == "event":
+                harness.send(Put(thing="k", n=1))
+            else:
+                waiting.append(asyncio.create_task(harness.intake.submit(Do("k", 1))))
+            await asyncio.sleep(0.1)
+
+    with pytest.raises(NotSettledError, match=r"the handler of (PUT|do) had not ended when the test did"):
+        await asyncio.wait_for(end_in_the_middle(), 14)
+    for answer in await asyncio.gather(*waiting, return_exceptions=True):
+        assert isinstance(answer, TimeoutError)
 
 
 async def test_an_event_that_the_service_does_not_declare_is_named() -> None:

@@ -13,7 +13,7 @@ from orderflow_runtime.core.store import Conflict, StoreUnavailable
 from orderflow_runtime.dispatch.commands import MOST_WAITING, CommandBus, shards_of
 from orderflow_runtime.dispatch.effects import Publisher
 from orderflow_runtime.dispatch.outbox_relay import Relay
-from orderflow_runtime.service import EventTooLargeError, Reply, TooLarge, UnavailableError
+from orderflow_runtime.service import EventTooLargeError, Reply, TooLarge, TooManyCommandsError, UnavailableError
 from orderflow_runtime.testing.memory_log import MemoryLog
 from support.runtime.running import Bench
 from support.runtime.sample_service import Do, Done, Refused, sample_service
@@ -22,8 +22,10 @@ SHARDS = 3
 
 
 @asynccontextmanager
-async def intake(bench: Bench, relayed: Iterable[int] = range(SHARDS), do: Any = None) -> AsyncIterator[CommandBus]:
-    """An intake and a relay of some of its shards, running."""
+async def intake(
+    bench: Bench, relayed: Iterable[int] = range(SHARDS), do: Any = None, seconds: float = 30
+) -> AsyncIterator[CommandBus]:
+    """An intake and a relay of some of its shards, running; a handler may take so many seconds."""
     log = MemoryLog(bench.cluster, "g", ())
     log.faults = bench.faults
     owned = [Partition("first", number) for number in relayed]
@@ -31,7 +33,7 @@ async def intake(bench: Bench, relayed: Iterable[int] = range(SHARDS), do: Any =
     topics: dict[type[Event], str] = {Done: bench.config.publishes[0].topic}
     handlers = sample_service(bench.script).commands | ({Do: do} if do else {})
     publisher = Publisher("/t/sample", topics, bench.clock, bench.tracer)
-    taking = CommandBus(handlers, bench.store, publisher, relay.wake, lambda _: None, bench.tracer)
+    taking = CommandBus(handlers, bench.store, publisher, relay.wake, lambda _: None, bench.tracer, seconds)
     tasks = [asyncio.create_task(taking.run(shards_of("first", SHARDS))), asyncio.create_task(relay.run())]
     yield taking
     for task in tasks:
@@ -111,8 +113,56 @@ async def test_too_many_commands_are_turned_away() -> None:
     bench = Bench()
     async with intake(bench) as taking:
         with pytest.raises(UnavailableError, match="waiting already"):
+            await asyncio.gather(*(taking.submit_all([Do("k", n) for n in range(MOST_WAITING)]) for _ in range(2)))
+        assert await taking.submit(Do("k", 1)) == 1
+
+
+async def test_more_commands_than_are_ever_taken_are_to_be_split() -> None:
+    """To try the same again would never help: the error says so, and nothing of it is committed."""
+    bench = Bench()
+    async with intake(bench) as taking:
+        with pytest.raises(TooManyCommandsError, match=f"split 5001 commands: at most {MOST_WAITING}"):
             await taking.submit_all([Do("k", n) for n in range(MOST_WAITING + 1)])
         assert await taking.submit(Do("k", 1)) == 1
+    assert bench.effects() == [("k", "command 1")]
+
+
+async def test_a_command_whose_handler_never_ends_holds_up_no_other() -> None:
+    """It is given up by itself when its time is over; those that came with it, and after it, are committed."""
+    bench = Bench()
+    usual = sample_service(bench.script).commands[Do]
+
+    async def hang(commands: Any, tx: Any) -> Any:
+        if any(one.key == "stuck" for one in commands):
+            await asyncio.Event().wait()
+        return await usual(commands, tx)
+
+    async with intake(bench, do=hang, seconds=0.1) as taking:
+        async with asyncio.timeout(10):
+            answers = await asyncio.gather(
+                *(taking.submit(Do(key, 1)) for key in ("a", "stuck", "b")), return_exceptions=True
+            )
+            assert await taking.submit(Do("c", 1)) == 1
+    assert (answers[0], type(answers[1]), answers[2]) == (1, TimeoutError, 1)
+    assert sorted(bench.effects()) == [(key, "command 1") for key in "abc"]
+
+
+async def test_who_waits_as_the_service_ends_is_told() -> None:
+    """Commands under way and behind them are answered that they may be repeated, instead of never."""
+    bench, begun = Bench(), asyncio.Event()
+
+    async def hang(*_: Any) -> Any:
+        begun.set()
+        await asyncio.Event().wait()
+
+    async with asyncio.timeout(10):
+        async with intake(bench, do=hang) as taking:
+            waiting = [asyncio.create_task(taking.submit(Do("k", 1)))]
+            await begun.wait()
+            waiting.append(asyncio.create_task(taking.submit(Do("k", 2))))
+            await asyncio.sleep(0)
+        answers = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(answer) for answer in answers] == [UnavailableError] * 2
 
 
 async def test_a_client_that_goes_away_harms_nobody() -> None:

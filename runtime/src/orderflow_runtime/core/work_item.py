@@ -113,8 +113,8 @@ def _decode(record: Record, event: type[Event], redrive_of: uuid.UUID | None) ->
         raise UndecodableError(f"type {envelope.type[:100]} on the topic of {event.TYPE}")
     key = _key(record)
     received = Received(event.decode(content.data, envelope.version), envelope.id, envelope.time)
-    if received.key != key:
-        raise UndecodableError(f"the record's key is {key[:100]}, the event's {received.key[:100]}")
+    if (own_key := _own_key(received.event)) != key:
+        raise UndecodableError(f"the record's key is {key[:100]}, the event's {own_key[:100]}")
     return WorkItem(
         shard=record.partition,
         key=key,
@@ -142,6 +142,14 @@ def _key(record: Record) -> str:
     if len(key) > MAX_KEY or "\x00" in key:
         raise UndecodableError(f"the record's key is longer than {MAX_KEY} characters or holds NUL")
     return key
+
+
+def _own_key(event: Event) -> str:
+    """Return what an event says is its key, by its author's code."""
+    try:
+        return str(event.key)
+    except Exception as error:
+        raise UndecodableError(f"{event.TYPE}: the code of its key raised {type(error).__name__}") from error
 
 
 def inbox_row(envelope: Envelope) -> InboxRow:

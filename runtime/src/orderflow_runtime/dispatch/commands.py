@@ -16,6 +16,7 @@ from orderflow_runtime.core.event_log import Partition, partition_of
 from orderflow_runtime.core.retryable import Retryable
 from orderflow_runtime.core.store import Conflict, Store, StoreUnavailable
 from orderflow_runtime.dispatch.effects import Effects, Publisher
+from orderflow_runtime.dispatch.handler_call import call_handler
 from orderflow_runtime.dispatch.propagation import CommandTrace, Propagation
 from orderflow_runtime.service import (
     Command,
@@ -25,6 +26,7 @@ from orderflow_runtime.service import (
     Reply,
     Submitted,
     TooLarge,
+    TooManyCommandsError,
     UnavailableError,
 )
 from orderflow_runtime.tracing.trace_context import read_trace
@@ -47,7 +49,10 @@ class _Pending:
 
 
 class CommandBus:
-    """An `Intake`. `wake` is called when there is something new, `observe` with the events that were committed."""
+    """An `Intake`. `wake` is called when there is something new, `observe` with the events that were committed.
+
+    `timeout` is how many seconds a handler may take for one call.
+    """
 
     def __init__(
         self,
@@ -57,7 +62,9 @@ class CommandBus:
         wake: Callable[[], None],
         observe: Callable[[Sequence[Event]], None],
         propagation: Propagation,
+        timeout: float,
     ) -> None:
+        self._timeout = timeout
         self._observe = observe
         self._propagation = propagation
         self._handlers = handlers
@@ -74,6 +81,8 @@ class CommandBus:
         """Hand in many of one kind."""
         if not commands:
             return ()
+        if len(commands) > MOST_WAITING:
+            raise TooManyCommandsError(f"split {len(commands)} commands: at most {MOST_WAITING} are taken at once")
         pending = self._pending(commands)
         if self._queue.qsize() + len(pending) > MOST_WAITING:
             raise UnavailableError(f"{self._queue.qsize()} commands are waiting already; try again later")
@@ -102,12 +111,18 @@ class CommandBus:
             raise UnavailableError(str(error)) from error
 
     async def run(self, shard_of: ShardOf) -> None:
-        """Commit what comes, group by group, for ever; `shard_of` says to which shard a key belongs."""
-        while True:
-            group = [await self._queue.get()]
-            while len(group) < MOST_AT_ONCE and not self._queue.empty():
-                group.append(self._queue.get_nowait())
-            await self._commit(group, shard_of)
+        """Commit what comes, group by group, until it is cancelled; `shard_of` says to which shard a key belongs."""
+        group: list[_Pending] = []
+        try:
+            while True:
+                group = [await self._queue.get(), *self._waiting(MOST_AT_ONCE - 1)]
+                await self._commit(group, shard_of)
+        finally:
+            _refuse([*group, *self._waiting(MOST_WAITING)], UnavailableError("the service ends"))
+
+    def _waiting(self, limit: int) -> list[_Pending]:
+        """Take what waits, without waiting for more."""
+        return [self._queue.get_nowait() for _ in range(min(limit, self._queue.qsize()))]
 
     async def _commit(self, group: Sequence[_Pending], shard_of: ShardOf) -> None:
         """Commit the group; if a handler fails, each command by itself, so that none spoils another."""
@@ -138,7 +153,8 @@ class CommandBus:
             effects = Effects(tx, shard_of)
             effects.causes = {one.key: one.place.trace for one in group}
             for kind, turn in _turns(group):
-                answers = await self._handlers[kind]([group[i].command for i in turn], effects)
+                commands = [group[i].command for i in turn]
+                answers = await call_handler(self._handlers[kind], commands, effects, self._timeout)
                 replies |= zip(turn, answers, strict=True)
             for index, reply in replies.items():
                 self._send(group[index], reply, effects)

@@ -3,7 +3,6 @@
 `dispatcher.py` makes one `BatchExecution` per transaction and writes what it gathered when the transaction closes.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -13,16 +12,11 @@ from orderflow_contracts.dead_letters import CALL, TIMER
 from orderflow_contracts.envelope import Header
 from orderflow_contracts.event import Event, UndecodableError
 from orderflow_runtime.core.retryable import Retryable
-from orderflow_runtime.core.store import (
-    BatchTransaction,
-    DeadLetter,
-    Park,
-    StoreUnavailable,
-    storable,
-)
+from orderflow_runtime.core.store import BatchTransaction, DeadLetter, Park, storable
 from orderflow_runtime.core.work_item import Poison, WorkItem
 from orderflow_runtime.dispatch.dead_letters import dead_letter_message, dead_letter_of_item, dead_letter_of_poison
 from orderflow_runtime.dispatch.effects import Effects, Publisher
+from orderflow_runtime.dispatch.handler_call import call_handler
 from orderflow_runtime.dispatch.retry import RetryPolicy
 from orderflow_runtime.redaction import redacted_reason
 from orderflow_runtime.service import Service
@@ -94,17 +88,12 @@ class BatchExecution:
             self._dead_letter(letter, record.key, record.headers, record.value)
 
     async def _call(self, items: Sequence[WorkItem]) -> list[Event]:
-        """Call the handler of these items, all of one type. A statement that does not end is Postgres's fault."""
+        """Call the handler of these items, all of one type, and gather the events that it returns."""
         handler = self.policy.handlers[items[0].type]
         self.effects.causes |= {item.key: item.cause for item in items}
         self.effects.shards |= {item.key: item.shard for item in items}
-        try:
-            async with asyncio.timeout(self.policy.retry.timeout):
-                events = list(await handler([item.payload for item in items], self.effects))
-        except TimeoutError:
-            if self.effects.in_statement:
-                raise StoreUnavailable(f"a statement of {items[0].type} outlasted the handler's time-out") from None
-            raise
+        payloads = [item.payload for item in items]
+        events = await call_handler(handler, payloads, self.effects, self.policy.retry.timeout)
         for event in events:
             message = self.policy.publisher.message(event, self.effects.cause(event.key))
             self.effects.send(message, event.key)

@@ -16,6 +16,7 @@ import msgspec
 
 from orderflow_contracts.dead_letters import CALL
 from orderflow_runtime.core.event_log import Partition
+from orderflow_runtime.core.isolation import run_isolated
 from orderflow_runtime.core.retryable import Retryable
 from orderflow_runtime.core.store import CallRow, Store, storable
 from orderflow_runtime.core.work_item import WorkItem, outcome_item
@@ -106,9 +107,9 @@ class OutboundCalls:
         async with self._places:
             with self._observed(row.kind):
                 async with asyncio.timeout(self._retry.timeout):
-                    if ask_first and (known := await port.lookup(row.id)) is not None:
+                    if ask_first and (known := await run_isolated(port.lookup, row.id)) is not None:
                         return known
-                    return await port.perform(request, row.id)
+                    return await run_isolated(port.perform, request, row.id)
 
     @contextlib.contextmanager
     def _observed(self, kind: str) -> Iterator[None]:

@@ -24,13 +24,14 @@ from orderflow_runtime.testing.clock import FakeClock
 from orderflow_runtime.testing.faults import Faults
 from orderflow_runtime.testing.memory_log import MemoryCluster, MemoryLog
 from orderflow_runtime.testing.memory_store import MemoryStore
+from orderflow_runtime.testing.running_handlers import RunningHandlers
 
 E = TypeVar("E", bound=Event)
 
 FLOW = "test"
 _PARTITIONS = 2
-_QUICK = DeliveryConfig(delay_ms=1, max_delay_ms=5)
-"""As often as the resource's defaults have it, and at once."""
+_QUICK = DeliveryConfig(delay_ms=1, max_delay_ms=5, timeout_ms=4_000)
+"""As often as the resource's defaults have it, and at once; on doubles no handler needs long."""
 _LOOK_SECONDS = 0.002
 _STOP_SECONDS = 15.0
 """A worker gives up its batch and what is to be published sooner."""
@@ -51,6 +52,8 @@ class NotSettledError(AssertionError):
 
 class Harness:
     """A service that runs from `async with` to its end. A batch that fails is tried as often as by default, at once.
+
+    A call of a handler may take 4 s. One that has not ended with the block fails the test, by `NotSettledError`.
 
     Its parts may be looked at and meddled with: `store` (what queries find, what is committed), `cluster` (the topics),
     `clock`, and `faults` (what goes wrong, by step).
@@ -82,7 +85,9 @@ class Harness:
             self.cluster, self._config.group, self._subscribed or [LockedShards.TOPIC], faults=self.faults
         )
         self._ending = Ending()
-        self._process = Process(service, Settings(self._config, {}), self._log, self._log, self.store, self.clock)
+        self._handlers = RunningHandlers()
+        watched = self._handlers.watched(service)
+        self._process = Process(watched, Settings(self._config, {}), self._log, self._log, self.store, self.clock)
         self._running: asyncio.Task[None] | None = None
         self._numbers = itertools.count(1)
 
@@ -96,14 +101,18 @@ class Harness:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         working = self._working
+        self._handlers.cut.clear()
         self._ending.ask()
         done, _ = await asyncio.wait({working}, timeout=_STOP_SECONDS)
         working.cancel()
         await self._log.stop()
         if self._service.close is not None:
             await self._service.close()
-        if done and error is None:
-            working.result()
+        if error is None:
+            if unfinished := {*self._handlers.cut, *self._handlers.names}:
+                raise NotSettledError(f"{', '.join(sorted(unfinished))} had not ended when the test did")
+            if done:
+                working.result()
 
     def send(self, event: Event, event_id: str | None = None) -> str:
         """Put an event on its topic, as another service would, and return its id.
@@ -151,7 +160,8 @@ class Harness:
                     self._process.look()
                     await asyncio.sleep(_LOOK_SECONDS)
         except TimeoutError:
-            raise NotSettledError(f"after {seconds} s there are still {self._left()}") from None
+            running = "".join(f"; {name} has not ended" for name in self._handlers.names)
+            raise NotSettledError(f"after {seconds} s there are still {self._left()}{running}") from None
         if working.done():
             working.result()
 
