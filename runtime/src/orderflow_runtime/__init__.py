@@ -10,29 +10,31 @@ without.
 from typing import TYPE_CHECKING
 
 from orderflow_contracts.event import Event, ForeignId, Model
+from orderflow_runtime.command import (
+    Command,
+    Intake,
+    Reply,
+    Submitted,
+    TooLarge,
+    TooManyCommandsError,
+    UnavailableError,
+)
 from orderflow_runtime.core.store import Conflict
 from orderflow_runtime.postgres.history import HistoryStep, read_history
 from orderflow_runtime.service import (
     Call,
     CallOutcome,
-    Command,
     CommandHandler,
     EventHandler,
     Fired,
-    Intake,
     Measure,
     OutcomeHandler,
     OutcomeUnknownError,
     Port,
     Received,
-    Reply,
     Service,
-    Submitted,
     TimerHandler,
-    TooLarge,
-    TooManyCommandsError,
     Transaction,
-    UnavailableError,
     each,
 )
 from orderflow_runtime.settings import MisconfiguredError, Settings, required

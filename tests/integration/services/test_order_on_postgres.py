@@ -14,7 +14,8 @@ from orderflow_order import store
 from orderflow_order.commands import Cancel, NotPlaced, Outcome, Place, Resume, Standing
 from orderflow_order.domain import State
 from orderflow_order.handlers import DEADLINE, Handlers, UnknownOrderError
-from orderflow_runtime.service import Fired, Reply, Submitted
+from orderflow_runtime.command import Reply, Submitted
+from orderflow_runtime.service import Fired
 from orderflow_shop.events import (
     Address,
     Customer,

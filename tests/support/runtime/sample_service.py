@@ -10,18 +10,8 @@ from typing import Any, ClassVar
 
 from orderflow_contracts.event import Event
 from orderflow_model.service_config import Channel, DeliveryConfig, ServiceConfig
-from orderflow_runtime.service import (
-    Call,
-    CallOutcome,
-    Command,
-    Fired,
-    OutcomeUnknownError,
-    Received,
-    Reply,
-    Service,
-    Submitted,
-    Transaction,
-)
+from orderflow_runtime.command import Command, Reply, Submitted
+from orderflow_runtime.service import Call, CallOutcome, Fired, OutcomeUnknownError, Received, Service, Transaction
 
 EFFECT = "INSERT INTO effects (key, what) SELECT * FROM unnest($1::text[], $2::text[])"
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from orderflow_order.domain import State
-from orderflow_runtime.service import UnavailableError
+from orderflow_runtime.command import UnavailableError
 
 
 def refused(answer: Any, status: int, slug: str) -> Any:

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 from orderflow_contracts.event import Event
+from orderflow_runtime.command import Reply, TooLarge, TooManyCommandsError, UnavailableError
 from orderflow_runtime.core.event_log import LogUnavailable, Partition
 from orderflow_runtime.core.store import Conflict, StoreUnavailable
 from orderflow_runtime.dispatch.commands import MOST_WAITING, CommandBus, shards_of
 from orderflow_runtime.dispatch.effects import Publisher
 from orderflow_runtime.dispatch.outbox_relay import Relay
-from orderflow_runtime.service import EventTooLargeError, Reply, TooLarge, TooManyCommandsError, UnavailableError
+from orderflow_runtime.service import EventTooLargeError
 from orderflow_runtime.testing.memory_log import MemoryLog
 from support.runtime.running import Bench
 from support.runtime.sample_service import Do, Done, Refused, sample_service

@@ -12,23 +12,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from orderflow_contracts.event import Event
+from orderflow_runtime.command import Command, R, Reply, Submitted, TooLarge, TooManyCommandsError, UnavailableError
 from orderflow_runtime.core.event_log import Partition, partition_of
 from orderflow_runtime.core.retryable import Retryable
 from orderflow_runtime.core.store import Conflict, Store, StoreUnavailable
 from orderflow_runtime.dispatch.effects import Effects, Publisher
 from orderflow_runtime.dispatch.handler_call import call_handler
 from orderflow_runtime.dispatch.propagation import CommandTrace, Propagation
-from orderflow_runtime.service import (
-    Command,
-    CommandHandler,
-    EventTooLargeError,
-    R,
-    Reply,
-    Submitted,
-    TooLarge,
-    TooManyCommandsError,
-    UnavailableError,
-)
+from orderflow_runtime.service import CommandHandler, EventTooLargeError
 from orderflow_runtime.tracing.trace_context import read_trace
 
 logger = logging.getLogger(__name__)

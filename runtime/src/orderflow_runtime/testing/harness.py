@@ -13,12 +13,13 @@ from orderflow_contracts.envelope import Envelope
 from orderflow_contracts.event import Event
 from orderflow_model.names import dead_letter_topic_name, group_name, topic_name
 from orderflow_model.service_config import Channel, DeliveryConfig, ServiceConfig
+from orderflow_runtime.command import Intake
 from orderflow_runtime.core.event_log import Message, Partition
 from orderflow_runtime.core.store import DeadLetter
 from orderflow_runtime.ending import Ending
 from orderflow_runtime.postgres.lock_membership import SHARDS, LockedShards
 from orderflow_runtime.process import Process
-from orderflow_runtime.service import Intake, Service
+from orderflow_runtime.service import Service
 from orderflow_runtime.settings import Settings
 from orderflow_runtime.testing.clock import FakeClock
 from orderflow_runtime.testing.faults import Faults
