@@ -154,6 +154,19 @@ async def test_an_older_flow_takes_no_topic_of_a_younger_one_by_an_edit(
     assert f"topic {theirs} belongs to OrderFlow {env.namespace}/{young}" in said["message"]
 
 
+async def test_who_waits_for_a_topic_gets_it_by_an_edit_of_its_owner(env: OperatorEnv) -> None:
+    """It need not wait for its next turn, which at rest is most of a minute away."""
+    await env.start()
+    extra = changed(pair("owner"), "spec.events.2", {"name": "EXTRA", "topic": {"name": "wanted"}})
+    await env.apply(changed(extra, "spec.services.0.publishes", ["ASKED", "EXTRA"]))
+    await env.until_ready("owner")
+    await env.apply(on_topics(pair("waiter"), "wanted"))
+    await env.until("waiter", "Valid", "False", "TopicConflict")
+    await env.settle()
+    await env.apply(pair("owner"), database=False)
+    await env.until("waiter", "Valid", "True", seconds=15)
+
+
 async def test_a_flow_of_the_same_name_elsewhere_is_another_identity(
     author: Author, env: OperatorEnv, others: OperatorEnv, secure_kafka: SecureKafka, flow_name: str
 ) -> None:

@@ -107,10 +107,73 @@ def test_the_secret_of_another_flows_user_is_nobodys_to_name(
     document["spec"]["kafka"] = kafka
     named = {"name": "TAKEN", "valueFrom": {"secretKeyRef": {"name": "shop-payment", "key": "password"}}}
     document["spec"]["services"][1]["env"] = [named]
-    told = conflicts(claims, flow(document, "earlier"), "1")
-    wanted = "SecretConflict: Secret shop-payment is what a service of OrderFlow team-a/shop proves itself with"
+    told = conflicts(claims, flow(document, "later"), "3")
+    wanted = "SecretConflict: Secret shop-payment is what Strimzi makes for a service of OrderFlow team-a/shop"
     assert told == ([wanted] if refused else [])
     assert conflicts(claims, flow(document, "elsewhere", namespace="team-b"), "3") == []
+
+
+def naming(document: dict[str, Any], secret: str) -> OrderFlow:
+    """The flow `earlier`, one of whose services names a Secret."""
+    named = {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": secret, "key": "password"}}}
+    changed = copy.deepcopy(document)
+    changed["spec"]["services"][1]["env"] = [named]
+    return flow(changed, "earlier")
+
+
+@pytest.mark.parametrize("first", ["the Secret is named", "the service is there"])
+@pytest.mark.parametrize("restarted", [False, True])
+def test_of_a_secret_and_a_user_of_its_name_the_newer_is_refused(
+    document: dict[str, Any], first: str, restarted: bool
+) -> None:
+    """Whichever of the flows is older: what was granted counts, also where only the statuses tell of it."""
+    document["metadata"]["generation"] = 1
+    namer, maker, secret = (
+        naming(document, "shop-payment"),
+        flow(document, "shop"),
+        "SecretConflict: Secret shop-payment",
+    )
+    flows = {EARLIER: namer, SHOP: maker}
+    words = {
+        EARLIER: f"{secret} is what Strimzi makes for a service of OrderFlow team-a/shop",
+        SHOP: f"{secret}, which Strimzi would make for this service, is named by OrderFlow team-a/earlier",
+    }
+    has, wants = (EARLIER, SHOP) if first == "the Secret is named" else (SHOP, EARLIER)
+    claims = OwnershipIndex()
+    if restarted:
+        claims.put(has, flows[has], "2", told(flows[has]))
+    else:
+        claims.grant(has, flows[has], "2")
+    claims.put(wants, flows[wants], "1")
+    assert conflicts(claims, flows[has], "2") == []
+    assert conflicts(claims, flows[wants], "1") == [words[wants]]
+
+
+def test_two_flows_may_name_one_secret(document: dict[str, Any], claims: OwnershipIndex) -> None:
+    """It is nobody's alone."""
+    claims.grant(EARLIER, naming(document, "a-token"), "1")
+    other = copy.deepcopy(document)
+    other["spec"]["services"][1]["env"] = [
+        {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "a-token", "key": "password"}}}
+    ]
+    assert conflicts(claims, flow(other, "shop"), "2") == []
+
+
+@pytest.mark.parametrize("still", ["granted", "refused"])
+def test_who_waited_is_told_when_an_edit_gives_it_free(document: dict[str, Any], still: str) -> None:
+    """A topic, an object's name and a Secret's: as if the flow that had them had gone; once."""
+    claims, extra = OwnershipIndex(), copy.deepcopy(document)
+    extra["spec"]["services"][1]["env"] = [
+        {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "third-payment", "key": "password"}}}
+    ]
+    extra["spec"]["events"][0]["topic"] = {"name": "wanted"}
+    claims.grant(SHOP, flow(extra, "shop"), "1")
+    claims.put(EARLIER, flow(document, "earlier", topic="wanted"), "2")
+    claims.put(FlowKey("team-a", "third"), flow(document, "third"), "2")
+    free = flow(document, "shop")
+    change = claims.grant if still == "granted" else claims.put
+    assert change(SHOP, free, "1") == {EARLIER, FlowKey("team-a", "third")}
+    assert change(SHOP, free, "1") == set()
 
 
 SHOP, EARLIER = FlowKey("team-a", "shop"), FlowKey("team-a", "earlier")

@@ -5,13 +5,12 @@ conflicts costs as much as the flow has topics, however many flows there are.
 
 A claim that was granted comes before one that only waits; among equals the older flow's does. The index remembers
 what it granted. After a restart the flow's status tells, which its author cannot write: of topics by its events,
-services and topics, of object names by its services. An Admin flow may move to another Kafka, which its status does
-not name: of topics it tells only where it is of this very spec, and valid. Which Secrets a flow names stands in no
-status: no age counts there.
+services and topics, of object names by its services. An Admin flow may move to another Kafka, and which Secrets a flow
+names stands in no status: of these it tells only where it is of this very spec, and valid.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -35,22 +34,26 @@ class OwnershipConflict:
 
 
 class _Claim(NamedTuple):
-    """What is claimed, as a number: names of thousands of topics would fill the memory."""
+    """What is claimed, and what claim of others it cannot stand beside; as numbers: names would fill the memory.
+
+    Most are claimed by one alone, and the two are the same. Many may name one Secret, which then no user has.
+    """
 
     number: int
+    against: int
     reason: str
     finding: Finding
 
 
 class _Record(NamedTuple):
-    """What is kept of a flow. `age` sorts by time; `strimzi` tells whether its users' Secrets are Strimzi's.
+    """What is kept of a flow. `age` sorts by time.
 
     `waiting` are those of its numbers that were not granted: few have any.
     """
 
     age: tuple[str, str]
-    strimzi: bool
     numbers: tuple[int, ...]
+    against: tuple[int, ...]
     waiting: tuple[int, ...]
 
 
@@ -64,29 +67,31 @@ class OwnershipIndex:
     def __len__(self) -> int:
         return len(self._of)
 
-    def put(self, key: FlowKey, flow: OrderFlow, since: str, status: object = None) -> None:
+    def put(self, key: FlowKey, flow: OrderFlow, since: str, status: object = None) -> set[FlowKey]:
         """Record what a flow claims, in place of what it claimed before; `since` is when it was made.
 
         What it has of that is what was granted, or after a restart what its status tells of; `status` is as it stands
-        in the resource, and only then read.
+        in the resource, and only then read. Return those who wanted what it claims no more.
         """
-        self._record(key, flow, since, self._had(key, flow, status))
+        return self._record(key, flow, since, self._had(key, flow, status))
 
-    def grant(self, key: FlowKey, flow: OrderFlow, since: str) -> None:
-        """Record that a flow has all it claims: nobody had it before."""
-        self._record(key, flow, since, None)
+    def grant(self, key: FlowKey, flow: OrderFlow, since: str) -> set[FlowKey]:
+        """Record that a flow has all it claims: nobody had it before. Return those who wanted what it gave free."""
+        return self._record(key, flow, since, None)
 
-    def _record(self, key: FlowKey, flow: OrderFlow, since: str, had: set[int] | None) -> None:
-        strimzi = flow.spec.kafka.provisioner is Provisioner.STRIMZI
-        numbers = tuple(sorted({claim.number for claim in _claims(key, flow)}))
+    def _record(self, key: FlowKey, flow: OrderFlow, since: str, had: set[int] | None) -> set[FlowKey]:
+        claims = list(_claims(key, flow))
+        numbers = tuple(sorted({claim.number for claim in claims}))
+        against = tuple(sorted({claim.against for claim in claims}))
         waiting = () if had is None else tuple(number for number in numbers if number not in had)
-        record = _Record((since, flow.metadata.uid or ""), strimzi, numbers, waiting)
-        if self._of.get(key) == record:
-            return
+        record, before = _Record((since, flow.metadata.uid or ""), numbers, against, waiting), self._of.get(key)
+        if before == record:
+            return set()
         self.drop(key)
         self._of[key] = record
         for number in record.numbers:
             self._claimants[number] = (*self._claimants.get(number, ()), key)
+        return self._claiming(set(before.against).difference(against)) - {key} if before else set()
 
     def _had(self, key: FlowKey, flow: OrderFlow, status: object) -> set[int]:
         """Return what was granted to this very flow, by its record; else what its status tells."""
@@ -98,13 +103,16 @@ class OwnershipIndex:
     def drop(self, key: FlowKey) -> set[FlowKey]:
         """Forget a flow; return those that wanted the same as it."""
         record = self._of.pop(key, None)
-        conflicts: set[FlowKey] = set()
-        for number in record.numbers if record else ():
+        if record is None:
+            return set()
+        for number in record.numbers:
             rest = tuple(other for other in self._claimants.pop(number) if other != key)
             if rest:
                 self._claimants[number] = rest
-                conflicts.update(rest)
-        return conflicts
+        return self._claiming(record.against)
+
+    def _claiming(self, numbers: Iterable[int]) -> set[FlowKey]:
+        return {flow for number in numbers for flow in self._claimants.get(number, ())}
 
     def conflicts(
         self, key: FlowKey, flow: OrderFlow, since: str, status: object = None
@@ -113,41 +121,50 @@ class OwnershipIndex:
         age, had = (since, flow.metadata.uid or ""), self._had(key, flow, status)
         for claim in _claims(key, flow):
             rank = (claim.number not in had, age)
-            for other in self._claimants.get(claim.number, ()):
-                if other != key and self._rank(other, claim.number) < rank:
+            for other in self._claimants.get(claim.against, ()):
+                if other != key and self._rank(other, claim.against) < rank:
                     finding = replace(claim.finding, message=f"{claim.finding.message} OrderFlow {other}")
                     yield OwnershipConflict(claim.reason, finding)
-        yield from self._foreign_secrets(key, flow)
 
     def _rank(self, key: FlowKey, number: int) -> tuple[bool, tuple[str, str]]:
         record = self._of[key]
         return number in record.waiting, record.age
 
-    def _foreign_secrets(self, key: FlowKey, flow: OrderFlow) -> Iterator[OwnershipConflict]:
-        """Yield what a service names of another flow's: Strimzi calls a user's Secret as the service's objects."""
-        for named in named_secrets(flow):
-            for other in self._claimants.get(_number("object", key.namespace, named.reference.name), ()):
-                if other != key and self._of[other].strimzi:
-                    words = f"Secret {named.reference.name} is what a service of OrderFlow {other} proves itself with"
-                    yield OwnershipConflict("SecretConflict", Finding(named.place, words))
-
 
 def _claims(key: FlowKey, flow: OrderFlow) -> Iterator[_Claim]:
     for place, topic in _topics(flow):
         for kafka in _kafkas(key, flow):
-            finding = Finding(place, f"topic {topic} belongs to")
-            yield _Claim(_topic_number(kafka, topic), "TopicConflict", finding)
+            number = _topic_number(kafka, topic)
+            yield _Claim(number, number, "TopicConflict", Finding(place, f"topic {topic} belongs to"))
     for index, service in enumerate(flow.spec.services):
-        name = object_name(flow.metadata.name, service.name)
-        finding = Finding(f"spec.services[{index}].name", f"objects named {name} belong to")
-        yield _Claim(_number("object", key.namespace, name), "ObjectConflict", finding)
+        name, place = object_name(flow.metadata.name, service.name), f"spec.services[{index}].name"
+        number = _number("object", key.namespace, name)
+        yield _Claim(number, number, "ObjectConflict", Finding(place, f"objects named {name} belong to"))
+        if flow.spec.kafka.provisioner is Provisioner.STRIMZI:
+            finding = Finding(place, f"Secret {name}, which Strimzi would make for this service, is named by")
+            yield _Claim(*_of_secret(key, name), "SecretConflict", finding)
+    for named in named_secrets(flow):
+        name = named.reference.name
+        if name not in {object_name(flow.metadata.name, service.name) for service in flow.spec.services}:
+            finding = Finding(named.place, f"Secret {name} is what Strimzi makes for a service of")
+            yield _Claim(*reversed(_of_secret(key, name)), "SecretConflict", finding)
+
+
+def _of_secret(key: FlowKey, name: str) -> tuple[int, int]:
+    """Return the claims on a Secret of whoever has the user that Strimzi makes it for, and of those who name it."""
+    return _number("user", key.namespace, name), _number("named", key.namespace, name)
 
 
 def _told(key: FlowKey, flow: OrderFlow, status: FlowStatus) -> Iterator[int]:
     """Yield what the flow had when its status was written: a flow that is refused keeps what its status told before."""
     for service in status.services:
-        yield _number("object", key.namespace, object_name(key.name, service.name))
-    if not _same_kafka(flow, status):
+        name = object_name(key.name, service.name)
+        yield _number("object", key.namespace, name)
+        yield _of_secret(key, name)[0]
+    current = _is_of_spec(flow, status)
+    if current:
+        yield from (_of_secret(key, named.reference.name)[1] for named in named_secrets(flow))
+    if not (current or flow.spec.kafka.provisioner is Provisioner.STRIMZI):  # a Strimzi cluster cannot change
         return
     topics = {one.topic for one in status.events} | {one.name for one in status.topics}
     topics |= {dead_letter_topic_name(key.name, one.name) for one in status.services}
@@ -155,10 +172,8 @@ def _told(key: FlowKey, flow: OrderFlow, status: FlowStatus) -> Iterator[int]:
         yield from (_topic_number(kafka, topic) for topic in topics)
 
 
-def _same_kafka(flow: OrderFlow, status: FlowStatus) -> bool:
-    """Return whether the status surely speaks of the Kafka that the flow names; a Strimzi cluster cannot change."""
-    if flow.spec.kafka.provisioner is Provisioner.STRIMZI:
-        return True
+def _is_of_spec(flow: OrderFlow, status: FlowStatus) -> bool:
+    """Return whether the status speaks of this very spec, and of one that was granted."""
     valid = status.condition(VALID)
     current = status.observed_generation == flow.metadata.generation
     return current and valid is not None and valid.status is Truth.TRUE

@@ -6,6 +6,7 @@ again.
 """
 
 import logging
+from collections.abc import Iterable
 from dataclasses import replace
 
 from orderflow_model.conditions import READY
@@ -48,7 +49,7 @@ async def reconcile(key: FlowKey, deps: Dependencies) -> Outcome:
         return await finalize(key, raw, validation.flow, deps)
     if validation.flow is None or not validation.valid:
         return await _refuse(key, raw, validation, deps)
-    deps.ownership.grant(key, validation.flow, made_at(raw))
+    _wake(deps.ownership.grant(key, validation.flow, made_at(raw)), deps)
 
     # 2 observe
     paused = is_paused(raw)
@@ -113,14 +114,19 @@ async def _pod_problems(
     return found
 
 
+def _wake(rivals: Iterable[FlowKey], deps: Dependencies) -> None:
+    """Give a turn to those who waited for what is free now."""
+    for rival in rivals:
+        deps.wake(rival)
+
+
 async def _forget(key: FlowKey, deps: Dependencies) -> Outcome:
     """Forget a flow that is gone; what waited for its topics and names gets its turn.
 
     Kubernetes removes what the flow owned, unless the CRD goes too: its garbage collector looks owners up, and finds
     none of that kind. Topics stay then, as Retain would have it.
     """
-    for rival in deps.ownership.drop(key):
-        deps.wake(rival)
+    _wake(deps.ownership.drop(key), deps)
     deps.credentials.forget(key)
     if await deps.cluster.defined():
         return Outcome.GONE
@@ -132,7 +138,7 @@ async def _refuse(key: FlowKey, raw: Object, validation: Validation, deps: Depen
     """Say why a flow cannot be; what runs of it goes on. One that wants another's topics waits for them."""
     before = FlowStatus.of(raw.get("status"))
     if validation.flow is not None and validation.reason != INVALID:
-        deps.ownership.put(key, validation.flow, made_at(raw), before)
+        _wake(deps.ownership.put(key, validation.flow, made_at(raw), before), deps)
     after = refused(validation, raw["metadata"].get("generation", 0), before, deps.now())
     await _write_status(key, raw, before, after, deps)
     return Outcome.SETTLED
