@@ -167,6 +167,36 @@ async def test_who_waits_for_a_topic_gets_it_by_an_edit_of_its_owner(env: Operat
     await env.until("waiter", "Valid", "True", seconds=15)
 
 
+async def test_a_name_that_somebody_has_gives_neither_their_account_nor_their_pods(
+    author: Author, env: OperatorEnv
+) -> None:
+    """No pod of a flow runs as an account that is a person's, and no autoscaler of a flow scales a person's pods."""
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "pair-asker"}}
+    labels = {"app": "theirs"}
+    pod = {"containers": [{"name": "theirs", "image": "example/theirs:1"}]}
+    template = {"metadata": {"labels": labels}, "spec": pod}
+    spec = {"replicas": 0, "selector": {"matchLabels": labels}, "template": template}
+    theirs = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "pair-answerer"}, "spec": spec}
+    await env.api.apply(account, env.namespace)
+    await env.api.apply(theirs, env.namespace)
+    await author.submit(pair())
+    said = await author.until("pair", "ServicesReady", "False", "ObjectConflict")
+    assert "ServiceAccount pair-asker belongs to" in said["message"]
+    await until(lambda: _are_migrated(env), "the migrations are done")
+    await env.settle()
+    assert [one["metadata"]["name"] for one in await env.api.list("Deployment", env.namespace)] == ["pair-answerer"]
+    assert await env.api.list("ScaledObject", env.namespace) == []
+    for kind, name in (("ServiceAccount", "pair-asker"), ("Deployment", "pair-answerer")):
+        await env.api.delete(kind, env.namespace, name)
+    await author.until_ready("pair")
+    assert [one["metadata"]["name"] for one in await env.api.list("ScaledObject", env.namespace)] == ["pair-answerer"]
+
+
+async def _are_migrated(env: OperatorEnv) -> bool:
+    jobs = await env.api.list("Job", env.namespace)
+    return len(jobs) == 2 and all(one.get("status", {}).get("succeeded") for one in jobs)
+
+
 async def test_a_flow_of_the_same_name_elsewhere_is_another_identity(
     author: Author, env: OperatorEnv, others: OperatorEnv, secure_kafka: SecureKafka, flow_name: str
 ) -> None:

@@ -21,12 +21,13 @@ def secret(name: str, labels: dict[str, str] | None = None, **values: str) -> Js
     return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": values}
 
 
+CA_PLACE = "spec.kafka.tls.certificateAuthority.secretKeyRef"
 NAMED: dict[str, tuple[str, Any]] = {
     "spec.services[0].env[0].valueFrom.secretKeyRef": (
         "spec.services.0.env",
         [{"name": "X", "valueFrom": {"secretKeyRef": {"name": "other-app", "key": "token"}}}],
     ),
-    "spec.kafka.tls.certificateAuthority.secretKeyRef": ("spec.kafka", ADMIN),
+    CA_PLACE: ("spec.kafka", ADMIN),
     "spec.kafka.authentication.secretKeyRef": ("spec.kafka", ADMIN | {"authentication": LOGIN} | {"tls": None}),
     "spec.database.secretKeyRef": ("spec.database.secretKeyRef", {"name": "other-app", "key": "token"}),
 }
@@ -54,6 +55,26 @@ async def test_a_secret_that_is_not_for_flows_reaches_no_pod(env: OperatorEnv, p
 async def _is_past(env: OperatorEnv) -> bool:
     flow = await env.flow("pair") or {}
     return all(c["reason"] != "SecretNotUsable" for c in flow["status"]["conditions"])
+
+
+@pytest.mark.parametrize("place", ["spec.services[0].env[0].valueFrom.secretKeyRef", CA_PLACE])
+async def test_a_secret_that_is_made_later_reaches_no_pod_that_waits_for_it(env: OperatorEnv, place: str) -> None:
+    """A name that is guessed before the Secret is there gives nothing; the owner's label does. The flow can go."""
+    uri = "postgresql://root:pw@db.example:5432/other"
+    await env.start()
+    where, what = NAMED[place]
+    await env.apply(changed(pair(), where, what))
+    said = await env.until("pair", "IdentitiesReady", "False", "SecretNotUsable")
+    assert said["message"].startswith(f"{place}: Secret other-app is not there")
+    await env.api.apply(secret("other-app", token=uri), env.namespace)
+    await asyncio.sleep(5)
+    await env.settle()
+    for kind in ("Deployment", "Job"):
+        assert await env.api.list(kind, env.namespace) == []
+    await env.api.apply(secret("other-app", USABLE, token=uri), env.namespace)
+    await until(lambda: _is_past(env), "with the label it goes on")
+    await env.api.delete("OrderFlow", env.namespace, "pair")
+    await env.until_gone("OrderFlow", "pair", seconds=90)
 
 
 async def test_a_secret_of_a_users_name_is_left_alone(env: OperatorEnv) -> None:

@@ -104,6 +104,14 @@ def test_the_operators_password_at_kafka_is_its_own(edited: Any) -> None:
     assert "rules over Kafka" in found["spec.services[1].env[0].valueFrom.secretKeyRef"].message
 
 
+def test_a_service_without_a_user_has_no_secret_of_one(edited: Any) -> None:
+    """Where Kafka asks nobody who they are, a Secret so called is a person's, and withheld like any such name."""
+    kafka = {"provisioner": "Admin", "bootstrapServers": ["a:9092"]}
+    variable = {"name": "A", "valueFrom": {"secretKeyRef": {"name": "shop-inventory.kafka", "key": "password"}}}
+    found = findings(edited({"spec.kafka": kafka, "spec.services[1].env": [variable]}))
+    assert "the platform's" in found["spec.services[1].env[0].valueFrom.secretKeyRef"].message
+
+
 WARNINGS = [
     ("spec.services[4].scale.max", 13, "spec.services[4].scale.max", "more than 12 partitions"),
     ("spec.services[3].scale.max", 7, "spec.services[3].scale.max", "more than 6 partitions"),

@@ -16,7 +16,7 @@ from orderflow_model.names import (
     kafka_secret_name,
     object_name,
 )
-from orderflow_model.spec.kafka import Provisioner
+from orderflow_model.spec.kafka import AuthenticationType, Provisioner
 from orderflow_model.spec.references import SecretKeyRef
 from orderflow_model.spec.services import Service
 
@@ -27,6 +27,7 @@ ADDRESSES_KEY = "bootstrap-servers"
 """Key of a Secret with a login at Kafka: the brokers it may be sent to, as host:port with commas or blanks between."""
 
 LOGIN_PLACE = "spec.kafka.authentication.secretKeyRef"
+DATABASE_PLACE = "spec.database.secretKeyRef"
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def lint_secrets(flow: OrderFlow) -> Iterator[Finding]:
 def named_secrets(flow: OrderFlow) -> Iterator[NamedSecret]:
     """Yield every Secret that a flow names."""
     spec = flow.spec
-    yield NamedSecret("spec.database.secretKeyRef", spec.database.secret_key_ref)
+    yield NamedSecret(DATABASE_PLACE, spec.database.secret_key_ref)
     if spec.kafka.authentication and spec.kafka.authentication.secret_key_ref:
         yield NamedSecret(LOGIN_PLACE, spec.kafka.authentication.secret_key_ref)
     if spec.kafka.tls and spec.kafka.tls.certificate_authority:
@@ -88,7 +89,9 @@ def _why_not(flow: OrderFlow, named: NamedSecret) -> str:
     return ""
 
 
-def _secrets_of(flow: OrderFlow, service: Service) -> tuple[str, str]:
-    strimzi = flow.spec.kafka.provisioner is Provisioner.STRIMZI
-    objects = object_name(flow.metadata.name, service.name)
-    return database_secret_name(objects), kafka_secret_name(objects, strimzi=strimzi)
+def _secrets_of(flow: OrderFlow, service: Service) -> tuple[str, ...]:
+    """Return the Secrets that the platform makes for a service; at a Kafka without users it has no password there."""
+    kafka, objects = flow.spec.kafka, object_name(flow.metadata.name, service.name)
+    strimzi = kafka.provisioner is Provisioner.STRIMZI
+    has_user = strimzi or (kafka.authentication and kafka.authentication.type is not AuthenticationType.NONE)
+    return (database_secret_name(objects), *((kafka_secret_name(objects, strimzi=strimzi),) if has_user else ()))

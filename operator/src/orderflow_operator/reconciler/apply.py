@@ -12,10 +12,13 @@ from orderflow_operator.kubernetes.errors import FlowError
 from orderflow_operator.kubernetes.health import State
 from orderflow_operator.kubernetes.kinds import (
     DEPLOYMENT,
+    HORIZONTAL_POD_AUTOSCALER,
     JOB,
     KAFKA_TOPIC,
     KAFKA_USER,
     NETWORK_POLICY,
+    SCALED_OBJECT,
+    SERVICE_ACCOUNT,
     Kind,
     ObjectKey,
     kind_of,
@@ -116,15 +119,19 @@ async def _apply_all(
 
 def _waits(wanted: Object, context: ReconcileContext, objects: Objects) -> bool:
     """Return whether an object is not to be made yet: pods wait for migration and password, that for what is dropped,
-    and all of them for the database.
+    and all of them for the database. No pod takes up an account, and no autoscaler pods, that are somebody else's.
     """
+    if kind_of(wanted) in (SCALED_OBJECT, HORIZONTAL_POD_AUTOSCALER):
+        return ObjectKey(DEPLOYMENT, wanted["metadata"]["name"]) not in objects
     needs_database = kind_of(wanted) in (JOB, DEPLOYMENT, NETWORK_POLICY)
     if needs_database and (context.admin is None or called_off(context.flow, objects)):
         return True
     if kind_of(wanted) is not DEPLOYMENT:
         return False
     service = wanted["metadata"]["labels"][SERVICE_LABEL]
-    return service in context.build.proofs.missing or not _is_migrated(service, context, objects)
+    has_account = ObjectKey(SERVICE_ACCOUNT, wanted["spec"]["template"]["spec"]["serviceAccountName"]) in objects
+    lacks_password = service in context.build.proofs.missing
+    return lacks_password or not has_account or not _is_migrated(service, context, objects)
 
 
 def _is_migrated(service: str, context: ReconcileContext, objects: Objects) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from orderflow_model.flow import OrderFlow
-from orderflow_model.lint.secrets import ADDRESSES_KEY, LOGIN_PLACE, USABLE_LABEL, foreign_secrets
+from orderflow_model.lint.secrets import ADDRESSES_KEY, DATABASE_PLACE, LOGIN_PLACE, USABLE_LABEL, foreign_secrets
 from orderflow_model.names import kafka_secret_name, object_name
 from orderflow_model.postgres_uri import PostgresUri
 from orderflow_operator.kafka.connection import PASSWORD_KEY, KafkaConnection, kafka_connection
@@ -52,7 +52,7 @@ class Credentials:
         self._cluster = cluster
         self._now = now
         self._seen: dict[FlowKey, dict[str, tuple[Stored, float]]] = {}
-        self._allowed: dict[FlowKey, tuple[str, float]] = {}
+        self._allowed: dict[tuple[FlowKey, str], tuple[str, float]] = {}
 
     async def admin(self, key: FlowKey, flow: OrderFlow) -> Admin:
         """Read where the database stands; raise `FlowError`."""
@@ -66,21 +66,21 @@ class Credentials:
         except ValueError as error:
             raise DatabaseSecretInvalidError(reference.name, reference.key, str(error)) from None
 
-    async def check_named(self, key: FlowKey, flow: OrderFlow) -> None:
-        """Make sure that each Secret the flow names is for flows to name, and there; raise `FlowError`.
+    async def check_named(self, key: FlowKey, flow: OrderFlow, within: str = "spec") -> None:
+        """Make sure that each Secret the flow names below a place is for flows to name, and there; raise `FlowError`.
 
-        One that is not there is told of by whoever needs it.
+        What the operator reads itself may be missing: whoever reads it tells of that.
         """
-        named = {one.place: one.reference.name for one in foreign_secrets(flow)}
+        named = {one.place: one.reference.name for one in foreign_secrets(flow) if one.place.startswith(within)}
         state = digest(f"{flow.metadata.uid} {sorted(named.items())}")
-        known, until = self._allowed.get(key, ("", 0.0))
+        known, until = self._allowed.get((key, within), ("", 0.0))
         if known == state and self._now() < until:
             return
         outlines = {name: await self._cluster.secret_outline(key.namespace, name) for name in set(named.values())}
         for place, name in named.items():
             if why := _why_not(place, outlines[name]):
                 raise SecretNotUsableError(place, name, why)
-        self._allowed[key] = (state, self._now() + VERIFIED_SECONDS)
+        self._allowed[key, within] = (state, self._now() + VERIFIED_SECONDS)
 
     async def ensure(self, key: FlowKey, flow: OrderFlow, admin: Admin, objects: Objects, *, write: bool) -> Proofs:
         """Return what the services prove themselves with, made if we may where ours are missing; raise `FlowError`."""
@@ -103,7 +103,8 @@ class Credentials:
     def forget(self, key: FlowKey) -> None:
         """Look at the flow's Secrets again the next time."""
         self._seen.pop(key, None)
-        self._allowed.pop(key, None)
+        for one in [one for one in self._allowed if one[0] == key]:
+            del self._allowed[one]
 
     async def remove(self, key: FlowKey, owner: str) -> None:
         """Remove the Secrets of a service that is no more; `owner` is the name of its objects."""
@@ -175,8 +176,14 @@ def _new_password() -> str:
 
 
 def _why_not(place: str, outline: tuple[dict[str, str], frozenset[str]] | None) -> str:
-    """Return why a flow may not name a Secret there, if it may not; with a login in a pod one could rule over Kafka."""
-    labels, keys = outline or ({USABLE_LABEL: "true"}, frozenset())
+    """Return why a flow may not name a Secret there, if it may not; with a login in a pod one could rule over Kafka.
+
+    A pod that waits for a Secret would get it the moment it is made, whether it is for flows or not: none is started.
+    """
+    if outline is None:
+        is_read_here = place in (LOGIN_PLACE, DATABASE_PLACE)
+        return "" if is_read_here else f"is not there; make it, with the label {USABLE_LABEL}=true"
+    labels, keys = outline
     if labels.get(USABLE_LABEL) != "true":
         return f"is not for flows to name; its owner can say so by the label {USABLE_LABEL}=true"
     if ADDRESSES_KEY in keys and place != LOGIN_PLACE:

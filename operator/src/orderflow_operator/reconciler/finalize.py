@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from orderflow_model.conditions import TOPICS_READY
 from orderflow_model.flow import GROUP, OrderFlow
+from orderflow_model.lint.secrets import DATABASE_PLACE
 from orderflow_model.status import FlowStatus
 from orderflow_model.timestamps import read_time
 from orderflow_operator.kubernetes.cache import FlowKey
@@ -127,7 +128,7 @@ async def _end_data(key: FlowKey, flow: OrderFlow, deps: Dependencies, waited: f
         return True
     if is_last:
         raise DataLeftError("nothing can be started in a namespace that is being deleted", str(key))
-    await deps.credentials.check_named(key, flow)
+    await deps.credentials.check_named(key, flow, DATABASE_PLACE)
     await deps.credentials.admin(key, flow)
     if await remove_data(key, flow, [], deps.cluster):
         return True

@@ -190,7 +190,7 @@ class Provisioning:
         return replace(view, marks=marks, written=marks)
 
     async def _login(self, key: FlowKey, flow: OrderFlow, connection: KafkaConnection) -> Login:
-        await self._credentials.check_named(key, flow)
+        await self._credentials.check_named(key, flow, "spec.kafka")
         authentication = flow.spec.kafka.authentication
         login = Login(connection.bootstrap, connection.protocol)
         if connection.authority:

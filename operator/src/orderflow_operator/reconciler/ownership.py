@@ -142,12 +142,14 @@ def _claims(key: FlowKey, flow: OrderFlow) -> Iterator[_Claim]:
         yield _Claim(number, number, "ObjectConflict", Finding(place, f"objects named {name} belong to"))
         if flow.spec.kafka.provisioner is Provisioner.STRIMZI:
             finding = Finding(place, f"Secret {name}, which Strimzi would make for this service, is named by")
-            yield _Claim(*_of_secret(key, name), "SecretConflict", finding)
+            users, named_by = _of_secret(key, name)
+            yield _Claim(users, named_by, "SecretConflict", finding)
     for named in named_secrets(flow):
         name = named.reference.name
         if name not in {object_name(flow.metadata.name, service.name) for service in flow.spec.services}:
             finding = Finding(named.place, f"Secret {name} is what Strimzi makes for a service of")
-            yield _Claim(*reversed(_of_secret(key, name)), "SecretConflict", finding)
+            users, named_by = _of_secret(key, name)
+            yield _Claim(named_by, users, "SecretConflict", finding)
 
 
 def _of_secret(key: FlowKey, name: str) -> tuple[int, int]:

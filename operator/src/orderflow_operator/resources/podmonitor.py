@@ -23,9 +23,11 @@ def name(flow: OrderFlow) -> str:
 def build(flow: OrderFlow, monitoring: Monitoring) -> Object:
     """Return the object."""
     built = new_object(POD_MONITOR, name(flow), flow, _labels(flow, "monitoring") | monitoring.labels)
+    # a pod that answers with a redirect would send Prometheus wherever it likes
+    endpoint = {"port": METRICS_PORT_NAME, "path": PATH, "followRedirects": False, "relabelings": _relabelings()}
     built["spec"] = {
         "selector": {"matchLabels": {FLOW_LABEL: flow.metadata.name, COMPONENT_LABEL: "service"}},
-        "podMetricsEndpoints": [{"port": METRICS_PORT_NAME, "path": PATH, "relabelings": _relabelings()}],
+        "podMetricsEndpoints": [endpoint],
     }
     return built
 
