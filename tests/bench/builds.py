@@ -85,8 +85,8 @@ class RunningBuild:
         return [self.process.pid, *(child.pid for child in self.process.children(recursive=True))]
 
     def services(self) -> list[int]:
-        """Return the processes of services."""
-        return [pid for name, pid in self.pids().items() if name not in ("kafka", "postgres")]
+        """Return the processes of the flow's services."""
+        return [pid for name, pid in self.pids().items() if name not in ("kafka", "postgres", "provider")]
 
     def read(self) -> "Clocks":
         """Read what costs no time: CPU clocks, the supervisor's among them, wake-ups and round trips to Postgres."""
