@@ -6,6 +6,7 @@ import io
 import pytest
 from rich.console import Console
 
+from orderflow_cli.local import live_view
 from orderflow_cli.local.live_view import Arrow, Rates, Snapshot, show
 from orderflow_cli.local.scrape import Counts
 from orderflow_model.loading.load import load_flow
@@ -58,6 +59,24 @@ async def test_both_views_name_states_and_troubles(terminal: bool) -> None:
     assert "parked 2, dead letters 1, restarts order 1" in output.getvalue()
     assert ("ORDER_CREATED" in output.getvalue()) == terminal
     assert ("\x1b" in output.getvalue()) == terminal
+
+
+async def test_a_flow_at_rest_is_looked_at_less_often_and_told_of_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What does not move is one line; the looks, each a request to all services, come further and further apart."""
+    monkeypatch.setattr(live_view, "_PLAIN_SECONDS", 0.02)
+    output, looks = io.StringIO(), 0
+
+    async def take() -> Snapshot:
+        nonlocal looks
+        looks += 1
+        return Snapshot([], posted=7, states={}, parked=0, dead=0, restarts={})
+
+    showing = asyncio.create_task(show(Console(file=output), take))
+    await asyncio.sleep(0.5)
+    showing.cancel()
+    await asyncio.wait([showing])
+    assert output.getvalue().count("orders sent 7") == 1
+    assert 2 < looks < 10, "without a pause it would be 25"
 
 
 @pytest.mark.parametrize("terminal", [False, True])

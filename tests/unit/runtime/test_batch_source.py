@@ -1,5 +1,7 @@
 """What is taken of what was fetched: it has to go on where the lease stands, in the same log."""
 
+import asyncio
+import time
 import uuid
 from collections.abc import Sequence
 from typing import Any
@@ -9,6 +11,7 @@ import pytest
 from orderflow_runtime.core.event_log import Partition, Position, Record, Stretch
 from orderflow_runtime.core.store import Lease
 from orderflow_runtime.dispatch.outbound_calls import OutboundCalls
+from orderflow_runtime.worker import batch_source
 from orderflow_runtime.worker.batch_source import BatchSource
 from support.runtime.running import Bench, message
 from support.runtime.sample_service import Put
@@ -58,3 +61,23 @@ async def test_a_stretch_is_taken_where_it_goes_on(
     batch = await source.next_batch({at: Lease(1, Position(5, ID))}, outbound_calls)
     assert [item.offset for item in batch.items] == (taken or [])
     assert batch.offsets == ({at: Position(end, ID)} if taken else {})
+
+
+async def test_at_rest_what_is_due_is_asked_for_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each look is a query: they come further apart while nothing happens, and soon again after a batch."""
+    monkeypatch.setattr(batch_source, "_POLL_SECONDS", 0.01)
+    monkeypatch.setattr(batch_source, "_RESTING_SECONDS", 1.0)
+    bench, at = Bench(), Partition("t.put", 0)
+    empty: Any = Fetched()
+    outbound_calls: OutboundCalls = bench.instance().outbound_calls
+    source = BatchSource(empty, bench.store, {})
+
+    async def looks() -> int:
+        before, ends = bench.faults.seen.count("due"), time.monotonic() + 0.3
+        while time.monotonic() < ends:
+            await source.next_batch({at: Lease(1, Position(0, ID))}, outbound_calls)
+            await asyncio.sleep(0.001)
+        return bench.faults.seen.count("due") - before
+
+    assert 3 < await looks() < 10, "at an even pace it would be thirty"
+    assert await looks() < 3

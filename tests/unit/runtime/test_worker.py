@@ -1,12 +1,14 @@
 """What the worker promises, over the memory ports: effects once, order by key, takeover, fencing, graceful stop."""
 
 import asyncio
+from collections.abc import Mapping
 
 import pytest
 
 from orderflow_runtime.core.event_log import LogUnavailable, Message, Partition, Position, pack, unpack
 from orderflow_runtime.core.store import Conflict, Fenced, StoreUnavailable
 from orderflow_runtime.testing.faults import Faults
+from orderflow_runtime.worker import batch_source, worker
 from support.runtime.running import Bench, message
 from support.runtime.sample_service import Done, Pat, Put, sample_config
 
@@ -291,6 +293,30 @@ async def test_readiness_means_that_all_that_is_assigned_is_leased() -> None:
     assert set(instance.worker.owned()) == instance.log.assigned()
     record = bench.send(Put(thing="k", n=0))
     await bench.until(lambda: instance.log.reported.get(record.partition) == 1, "it reports")
+    await instance.stop()
+
+
+@pytest.mark.parametrize("all_after", [3600.0, 0.0], ids=["what moved", "all, now and then"])
+async def test_at_rest_offsets_are_told_once_and_then_seldom(monkeypatch: pytest.MonkeyPatch, all_after: float) -> None:
+    """What Kafka has been told costs it no write every second; it is told again later, in case it was lost."""
+    monkeypatch.setattr(worker, "_REPORT_EVERY_SECONDS", 0.001)
+    monkeypatch.setattr(worker, "_REPORT_ALL_SECONDS", all_after)
+    monkeypatch.setattr(batch_source, "_POLL_SECONDS", 0.001)
+    bench, told = Bench(), list[Mapping[Partition, int]]()
+    instance = bench.instance()
+
+    async def listen(offsets: Mapping[Partition, int]) -> None:
+        told.append(offsets)
+
+    monkeypatch.setattr(instance.log, "report", listen)
+    instance.start()
+    record = bench.send(Put(thing="k", n=0))
+    await bench.until(lambda: any(offsets.get(record.partition) == 1 for offsets in told), "it reports")
+    before, looks = len(told), bench.faults.seen.count("fetch")
+    await bench.until(lambda: bench.faults.seen.count("fetch") > looks + 20, "it has looked twenty times more")
+    again = [offsets.keys() for offsets in told[before:]]
+    assert again == [instance.log.assigned()] * len(again)
+    assert bool(again) == (all_after == 0)
     await instance.stop()
 
 

@@ -1,4 +1,7 @@
-"""Shows a running flow: a live table in a terminal, a plain line every two seconds elsewhere."""
+"""Shows a running flow: a live table in a terminal, elsewhere a plain line every two seconds while something moves.
+
+Each look asks all services and the database, so a flow at rest is looked at less often.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -13,6 +16,8 @@ from orderflow_cli.local.scrape import Counts
 from orderflow_model.flow import OrderFlow
 
 _LIVE_SECONDS, _PLAIN_SECONDS = 0.5, 2.0
+_RESTING = 4
+"""So many times longer it waits, at most, while nothing moves."""
 
 
 @dataclass(frozen=True)
@@ -72,13 +77,20 @@ class Rates:
 async def show(console: Console, take: Callable[[], Awaitable[Snapshot]]) -> None:
     """Show snapshots until cancelled."""
     if not console.is_terminal:
-        while True:
-            console.print(_line(await take()), soft_wrap=True, highlight=False)
-            await asyncio.sleep(_PLAIN_SECONDS)
+        await _follow(take, lambda new: console.print(_line(new), soft_wrap=True, highlight=False), _PLAIN_SECONDS)
     with Live(console=console, auto_refresh=False, transient=True) as live:
-        while True:
-            live.update(_board(await take()), refresh=True)
-            await asyncio.sleep(_LIVE_SECONDS)
+        await _follow(take, lambda new: live.update(_board(new), refresh=True), _LIVE_SECONDS)
+
+
+async def _follow(take: Callable[[], Awaitable[Snapshot]], update: Callable[[Snapshot], None], seconds: float) -> None:
+    """Show each snapshot that differs from the one before, until cancelled; the next comes after so long, or longer."""
+    wait, shown = seconds, None
+    while True:
+        if (snapshot := await take()) != shown:
+            update(snapshot)
+            wait = seconds
+        await asyncio.sleep(wait)
+        wait, shown = min(2 * wait, _RESTING * seconds), snapshot
 
 
 def _line(snapshot: Snapshot) -> str:

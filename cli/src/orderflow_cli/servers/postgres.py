@@ -31,8 +31,10 @@ _ADMIN = "postgres"
 _SETTINGS = {
     "listen_addresses": HOST,
     "unix_socket_directories": "",
-    "shared_buffers": "128MB",
+    "shared_buffers": "64MB",
     "max_connections": "200",
+    "io_method": "sync",
+    "max_logical_replication_workers": "0",
     "max_wal_size": "1GB",
     "jit": "off",
     "fsync": "on",

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterable, Mapping
 
 from orderflow_contracts.event import Event, UndecodableError
+from orderflow_runtime.backoff import Backoff
 from orderflow_runtime.core.event_log import Consumer, Partition, Record, Stretch
 from orderflow_runtime.core.store import Due, Lease, ParkedRow, Store
 from orderflow_runtime.core.work_item import Poison, WorkItem, decode_parked, read_item, timer_item
@@ -14,7 +15,8 @@ from orderflow_runtime.dispatch.outbound_calls import OutboundCalls
 MOST_AT_ONCE = 500
 MOST_CALLS = 1_000
 """With so many calls under way no more records are taken: the outside is slower than we are."""
-_POLL_SECONDS = 1.0
+_POLL_SECONDS, _RESTING_SECONDS = 1.0, 5.0
+"""From one look at what is due to the next, at least and at most: others may have set timers, or sent back events."""
 
 
 class BatchSource:
@@ -34,6 +36,7 @@ class BatchSource:
         self._woken = asyncio.Event()
         self._fetching: asyncio.Task[Iterable[Stretch]] | None = None
         self._check_at = 0.0
+        self._rest = Backoff(_POLL_SECONDS, _RESTING_SECONDS)
 
     def wake(self) -> None:
         """Stop waiting: an outcome is known, or the worker has to stop."""
@@ -53,6 +56,8 @@ class BatchSource:
         if leases and time.monotonic() >= self._check_at:
             self._add_due(await self._store.due(leases.keys(), MOST_AT_ONCE), batch)
         self._not_before = time.monotonic() + self._pace
+        if batch:
+            self._rest.reset()
         return batch
 
     async def reset(self) -> None:
@@ -101,8 +106,8 @@ class BatchSource:
     def _add_due(self, due: Due, batch: Batch) -> None:
         batch.items += [self._parked_item(row) for row in due.parked]
         batch.items += [timer_item(row.shard, row.name, row.key, row.payload, row.trace) for row in due.timers]
-        wait = _POLL_SECONDS if due.next_in is None else min(_POLL_SECONDS, max(0.0, due.next_in))
-        self._check_at = time.monotonic() + wait
+        rest = self._rest.next_wait()
+        self._check_at = time.monotonic() + (rest if due.next_in is None else min(rest, max(0.0, due.next_in)))
 
     def _parked_item(self, row: ParkedRow) -> WorkItem:
         item = WorkItem(row.shard, row.key, row.type, row.headers, row.value, None, row.offset)

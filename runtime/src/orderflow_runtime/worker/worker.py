@@ -25,7 +25,7 @@ from orderflow_runtime.worker.batch_source import BatchSource
 logger = logging.getLogger(__name__)
 
 _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.05, 2.0
-_REPORT_EVERY_SECONDS = 1.0
+_REPORT_EVERY_SECONDS, _REPORT_ALL_SECONDS = 1.0, 60.0
 _ADOPT_EVERY_SECONDS = 30.0
 _STOP_SECONDS, _FLUSH_SECONDS = 5.0, 5.0
 """For the batch under way and for what is to be published; together less than the grace of a pod (30 s)."""
@@ -60,6 +60,8 @@ class Worker:
         self._adopt_at = 0.0
         self._started = False
         self._reporting: asyncio.Task[None] | None = None
+        self._reported: dict[Partition, int] = {}
+        self._report_all_at = 0.0
         self._handling_since: float | None = None
         self._trouble = ""
         self._refused_since: float | None = None
@@ -288,8 +290,17 @@ class Worker:
             await self._parts.store.release({}, published)
 
     async def _report(self) -> None:
-        """Tell lag tools how far we are; beside the loop, since a coordinator may take its time."""
-        await self._parts.consumer.report({partition: lease.next.offset for partition, lease in self._leases.items()})
+        """Tell lag tools how far we are; beside the loop, since a coordinator may take its time.
+
+        What did not move is told again now and then: a report may have been lost, and at rest each costs Kafka a write.
+        """
+        if time.monotonic() >= self._report_all_at:
+            self._report_all_at = time.monotonic() + _REPORT_ALL_SECONDS
+            self._reported.clear()
+        offsets = {partition: lease.next.offset for partition, lease in self._leases.items()}
+        if moved := {p: offset for p, offset in offsets.items() if self._reported.get(p) != offset}:
+            await self._parts.consumer.report(moved)
+            self._reported |= moved
         await asyncio.sleep(_REPORT_EVERY_SECONDS)
 
     async def _leave(self) -> None:
@@ -304,6 +315,7 @@ class Worker:
     async def _let_go(self) -> None:
         self._parts.metrics.hold(0, lost=len(self._leases))
         self._leases.clear()
+        self._reported.clear()
         self._adopted.clear()
         await self._parts.outbound_calls.drop()
         await self._parts.source.reset()
