@@ -1,6 +1,6 @@
 # What one does here, each as one command; `make` alone lists them. Needs GNU make, a POSIX shell and Python 3.11.
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-chaos programs test-unit test-integration test-controlplane test-observability charts workflows coverage lint format bench bench-operator picture lock clean
+.PHONY: help install install-analytics demo test test-chaos programs test-unit test-integration test-controlplane test-observability charts workflows coverage lint format bench bench-operator picture lock clean
 
 BIN := .venv/bin
 RUN := $(BIN)/python -m
@@ -26,6 +26,14 @@ install: $(STAMP) ## make .venv with everything, by hashes; the `orderflow` comm
 
 $(STAMP): requirements.lock requirements-bootstrap.lock pyproject.toml tools/install tools/find-python
 	@tools/install
+	@touch $@
+
+ANALYTICS := analytics/.venv/.installed
+
+install-analytics: $(ANALYTICS) ## make analytics/.venv with what the lake and its models need besides, by hashes (about 1 GB)
+
+$(ANALYTICS): $(STAMP) analytics/requirements.lock tools/install-analytics
+	@tools/install-analytics
 	@touch $@
 
 demo: install ## run the shop flow with failing orders: until Ctrl-C, or 500 orders where there is no terminal
@@ -97,6 +105,9 @@ lock: install ## write the hashed locks anew for pyproject.toml; UPGRADE=--upgra
 	@for image in $(IMAGES); do $(BIN)/uv pip compile pyproject.toml --extra $$image --universal --python-version 3.13 \
 	  --constraint requirements.lock --generate-hashes --no-header --no-annotate --quiet \
 	  --output-file $$image/requirements.lock; done
+	@$(BIN)/uv pip compile pyproject.toml analytics/requirements.in --all-extras --universal --python-version 3.11 $(UPGRADE) \
+	  --no-emit-package dbt-core-experimental-parser --generate-hashes --no-header --quiet \
+	  --output-file analytics/requirements.lock
 	@$(BIN)/uv pip compile tests/tools/checkov/requirements.in --universal --python-version 3.11 $(UPGRADE) \
 	  --generate-hashes --no-header --no-annotate --quiet --output-file tests/tools/checkov/requirements.lock
 

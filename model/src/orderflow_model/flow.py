@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, JsonValue
 
+from orderflow_model.spec.analytics import ANALYTICS, Analytics, sink
 from orderflow_model.spec.base import Part, UniqueBy
 from orderflow_model.spec.delivery import Delivery
 from orderflow_model.spec.events import Event, TopicDefaults
@@ -62,6 +63,7 @@ class Spec(Part):
         (), description="Promises on how many runs end in time."
     )
     tracing: Tracing = Field(default_factory=Tracing, description="How runs of the flow are traced.")
+    analytics: Analytics | None = Field(None, description="Keeps the flow's events for questions; not, when left out.")
     deletion_policy: DeletionPolicy = Field(
         DeletionPolicy.RETAIN,
         description="What becomes of events and data when the resource is deleted; for those of one service, when it "
@@ -84,10 +86,6 @@ class Spec(Part):
     def event(self, name: str) -> Event:
         """Return the event of that name, or raise `KeyError`."""
         return {event.name: event for event in self.events}[name]
-
-    def service(self, name: str) -> Service:
-        """Return the service of that name, or raise `KeyError`."""
-        return {service.name: service for service in self.services}[name]
 
 
 Bounded = Annotated[str, Field(max_length=262_144)]
@@ -127,3 +125,20 @@ class OrderFlow(Part):
     metadata: Metadata = Field(description="Name, namespace, labels and annotations.")
     spec: Spec = Field(description="What is wanted.")
     status: dict[str, JsonValue] | None = Field(None, description="What is; written by the operator alone.")
+
+    @property
+    def services(self) -> tuple[Service, ...]:
+        """The services to run: those of the picture, then what the resource implies."""
+        return tuple(self.services_by_place.values())
+
+    @property
+    def services_by_place(self) -> dict[str, Service]:
+        """The same by where the resource asks for each."""
+        found = {f"spec.services[{index}]": service for index, service in enumerate(self.spec.services)}
+        if self.spec.analytics is not None:
+            found[ANALYTICS] = sink(self.spec.analytics, (event.name for event in self.spec.events))
+        return found
+
+    def service(self, name: str) -> Service:
+        """Return the service of that name, or raise `KeyError`."""
+        return {service.name: service for service in self.services}[name]

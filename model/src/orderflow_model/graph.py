@@ -11,9 +11,9 @@ def mermaid(flow: OrderFlow) -> str:
 
 
 def _lines(flow: OrderFlow) -> Iterator[str]:
-    yield from (f"{_service(service.name)}[{service.name}]" for service in flow.spec.services)
+    yield from (f"{_service(service.name)}[{service.name}]" for service in flow.services)
     yield from (f"{_event(event.name)}([{event.name}])" for event in flow.spec.events)
-    for service in flow.spec.services:
+    for service in flow.services:
         yield from (f"{_service(service.name)} --> {_event(event)}" for event in service.publishes)
         yield from (f"{_event(event)} --> {_service(service.name)}" for event in service.subscribes)
     yield from _saga(flow)

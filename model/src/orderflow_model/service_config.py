@@ -91,7 +91,7 @@ class ServiceConfig(_Config):
 
 def service_config(flow: OrderFlow, service: str) -> ServiceConfig:
     """Return the configuration of a service of the flow; KeyError when the flow has no such service."""
-    entry = flow.spec.service(service)
+    entry = flow.service(service)
     return ServiceConfig(
         flow=flow.metadata.name,
         service=service,

@@ -98,7 +98,7 @@ class FlowStatus(_Part):
     events: Annotated[tuple[EventStatus, ...], Field(max_length=200), UniqueBy("name")] = Field(
         (), description="Each event and its topic."
     )
-    services: Annotated[tuple[ServiceStatus, ...], Field(max_length=50), UniqueBy("name")] = Field(
+    services: Annotated[tuple[ServiceStatus, ...], Field(max_length=51), UniqueBy("name")] = Field(
         (), description="Each service and its pods."
     )
     topics: Annotated[tuple[TopicStatus, ...], Field(max_length=250), UniqueBy("name")] = Field(

@@ -66,8 +66,8 @@ def flow_topics(flow: OrderFlow) -> tuple[Topic, ...]:
         for index, event in enumerate(flow.spec.events)
     )
     letters = (
-        replace(dead_letter_topic(flow, service), place=f"spec.services[{index}]")
-        for index, service in enumerate(flow.spec.services)
+        replace(dead_letter_topic(flow, service), place=place)
+        for place, service in flow.services_by_place.items()
         if service.subscribes
     )
     return (*events, *letters)

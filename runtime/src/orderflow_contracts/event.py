@@ -8,11 +8,14 @@ import json
 from codecs import BOM_UTF8
 from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
-from typing import Annotated, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 from pydantic_core import from_json, to_json
+
+if TYPE_CHECKING:
+    from orderflow_contracts.envelope import Envelope
 
 
 class UndecodableError(ValueError):
@@ -127,6 +130,20 @@ class Event(Model):
             raise
         except BaseException as error:  # an upcaster's or a validator's: whatever it raises is this event's own failure
             raise UndecodableError(f"{cls.TYPE}: the code that reads it raised {type(error).__name__}") from error
+
+    @classmethod
+    def received(cls, data: bytes, envelope: "Envelope", key: str) -> Self:
+        """Make the event of what a record holds.
+
+        Args:
+            data: Its data, JSON in UTF-8.
+            envelope: Its attributes.
+            key: The record's key; an event that reads its own from the data leaves it aside.
+
+        Raises:
+            UndecodableError: It is not this event; the message says where and why.
+        """
+        return cls.decode(data, envelope.version)
 
     @classmethod
     def _upcast(cls, data: Any, version: int) -> Any:

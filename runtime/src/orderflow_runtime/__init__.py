@@ -10,6 +10,7 @@ without.
 from typing import TYPE_CHECKING
 
 from orderflow_contracts.event import Event, ForeignId, Model
+from orderflow_contracts.raw_event import RawEvent
 from orderflow_runtime.command import (
     Command,
     Intake,
@@ -61,6 +62,7 @@ __all__ = [
     "OutcomeHandler",
     "OutcomeUnknownError",
     "Port",
+    "RawEvent",
     "Received",
     "Reply",
     "Service",

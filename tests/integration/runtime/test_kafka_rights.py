@@ -41,7 +41,7 @@ class Entrusted(Site):
 
     async def entrust(self, on_put: Sequence[str]) -> None:
         """Give the rights that the operator would give, but on the topic of PUT only these."""
-        access = service_acls(self.fleet.flow, self.fleet.flow.spec.service("sample"))
+        access = service_acls(self.fleet.flow, self.fleet.flow.service("sample"))
         given = {(one.type.value, one.name): [*map(str, one.operations)] for one in access}
         given["topic", self.put] = [*on_put]
         self._rules = [

@@ -44,7 +44,7 @@ class Fleet:
     async def prepare(self) -> None:
         """Make topics and schemas."""
         await asyncio.to_thread(ensure_topics, self.bootstrap, flow_topics(self.flow))
-        await migrate(self.admin_url, self.flow, {service.name: PASSWORD for service in self.flow.spec.services})
+        await migrate(self.admin_url, self.flow, {service.name: PASSWORD for service in self.flow.services})
 
     def start_provider(self) -> None:
         """Start the payment provider; payment's address for it is in the environment from now on."""
@@ -56,9 +56,7 @@ class Fleet:
     def start(self, service: str, instance: int = 0, command: Sequence[str] = ()) -> str:
         """Start one instance of a service, by its own command or another; gives its name here."""
         name = f"{service}-{instance}"
-        self._spawn(
-            name, command or [sys.executable, *self.flow.spec.service(service).command[1:]], self.env(service, name)
-        )
+        self._spawn(name, command or [sys.executable, *self.flow.service(service).command[1:]], self.env(service, name))
         return name
 
     def env(self, service: str, name: str) -> dict[str, str]:

@@ -56,7 +56,7 @@ def test_a_misspelt_subscription_is_named_with_its_place_and_line(shop_text: str
 def test_warnings_come_with_a_sound_flow(shop_text: str) -> None:
     """What is legal but odd does not refuse the flow, and has its line too."""
     flow, warnings = load_with_warnings(shop_text.replace("max: 12", "max: 13"))
-    assert flow.spec.service("inventory").scale.max == 13
+    assert flow.service("inventory").scale.max == 13
     assert [finding.path for finding in warnings] == ["spec.services[1].scale.max"]
     assert warnings[0].line is not None
 

@@ -130,7 +130,7 @@ async def _run(flow: OrderFlow, load: Load, until_done: bool, kafka: str | None,
         console.print(line, soft_wrap=True, highlight=False)
 
     with open_state(base, flow.metadata.name) as state:
-        echo(f"flow {flow.metadata.name}: {len(flow.spec.services)} services, state and logs in {state.path}")
+        echo(f"flow {flow.metadata.name}: {len(flow.services)} services, state and logs in {state.path}")
         check_runnable(flow, os.environ)
         async with stack.kafka_broker(kafka, state, echo) as broker, stack.database(flow, state, echo) as admin_url:
             await asyncio.to_thread(broker.make_topics, flow_topics(flow))
@@ -190,7 +190,7 @@ async def _post(parts: Parts, load: Load, seed: str, posted: Posted) -> None:
 def _entry(flow: OrderFlow) -> str:
     """Return the service that takes orders: the one that publishes the event with which a run begins."""
     begins = flow.spec.saga.begins if flow.spec.saga else None
-    for service in flow.spec.services:
+    for service in flow.services:
         if begins in service.publishes:
             return service.name
     raise CannotRunHereError("no service of this flow begins a saga, so it takes no orders", "Run it with --orders 0")

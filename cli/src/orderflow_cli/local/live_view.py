@@ -58,7 +58,7 @@ class Rates:
         arrows = [
             self._arrow(event.name, service.name, counts, elapsed)
             for event in self._flow.spec.events
-            for service in self._flow.spec.services
+            for service in self._flow.services
             if event.name in service.subscribes
         ]
         self._at = now
@@ -70,7 +70,7 @@ class Rates:
         total = counts[subscriber].processed.get(event, 0) if subscriber in counts else before
         grown = total - before if total >= before else total
         self._before[key] = total
-        publishers = [service.name for service in self._flow.spec.services if event in service.publishes]
+        publishers = [service.name for service in self._flow.services if event in service.publishes]
         return Arrow(" ".join(publishers), event, subscriber, int(total), grown / elapsed if elapsed else 0)
 
 

@@ -40,7 +40,7 @@ class Backends:
 
 def check_runnable(flow: OrderFlow, shell: Mapping[str, str]) -> None:
     """Raise `CannotRunHereError`, which names the service, where one of the flow's could not be run on this machine."""
-    for service in flow.spec.services:
+    for service in flow.services:
         launch.check(service)
         for variable in service.env:
             _value(service, variable, shell)
@@ -49,14 +49,14 @@ def check_runnable(flow: OrderFlow, shell: Mapping[str, str]) -> None:
 def service_programs(flow: OrderFlow, state: State, backends: Backends, shell: Mapping[str, str]) -> list[Program]:
     """Return the flow's services, which were checked, then what they need beside them."""
     addresses = flow_addresses(flow, state)
-    services = [_service(flow, service, state, backends, addresses, shell) for service in flow.spec.services]
+    services = [_service(flow, service, state, backends, addresses, shell) for service in flow.services]
     return services + _companions(flow, state, addresses, shell)
 
 
 def flow_addresses(flow: OrderFlow, state: State) -> Addresses:
     """Return where each host that the flow's variables may name is on this machine."""
     name = flow.metadata.name
-    hosts = {object_name(name, service.name): state.port(service.name) for service in flow.spec.services}
+    hosts = {object_name(name, service.name): state.port(service.name) for service in flow.services}
     provider = _provider_url(flow)
     return Addresses(hosts, {provider: state.port(PROVIDER)} if provider else {})
 
@@ -119,7 +119,7 @@ def _companions(flow: OrderFlow, state: State, addresses: Addresses, shell: Mapp
 
 
 def _provider_url(flow: OrderFlow) -> str | None:
-    variables = [variable for service in flow.spec.services for variable in service.env]
+    variables = [variable for service in flow.services for variable in service.env]
     return next((variable.value for variable in variables if variable.name == PROVIDER_VARIABLE), None)
 
 

@@ -49,7 +49,7 @@ async def database(flow: OrderFlow, state: State, echo: Echo) -> AsyncIterator[s
     async with _running(server, echo):
         await create_database(server.admin_url(), flow.metadata.name)
         admin_url = server.admin_url(flow.metadata.name)
-        passwords = {service.name: state.password(service.name) for service in flow.spec.services}
+        passwords = {service.name: state.password(service.name) for service in flow.services}
         try:
             await migrate(admin_url, flow, passwords)
         except (MigrationFailedError, CannotConnectError) as error:
@@ -110,7 +110,7 @@ async def _until_ready(urls: dict[str, str], state: State) -> None:
 
 def urls(flow: OrderFlow, state: State) -> dict[str, str]:
     """Return the base URL of each service, by name."""
-    return {service.name: f"http://{HOST}:{state.port(service.name)}" for service in flow.spec.services}
+    return {service.name: f"http://{HOST}:{state.port(service.name)}" for service in flow.services}
 
 
 async def _finished(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:

@@ -130,7 +130,7 @@ async def _has(connection: asyncpg.Connection, schema: str, table: str) -> bool:
 
 
 def _schemas(flow: OrderFlow) -> Sequence[str]:
-    return [schema_name(service.name) for service in flow.spec.services]
+    return [schema_name(service.name) for service in flow.services]
 
 
 def _listed(counts: dict[str, int]) -> str:

@@ -3,7 +3,7 @@
 Called at loading, at admission and by `orderflow lint`. An error refuses the flow, a warning does not:
 
 - errors: a subscription that nobody publishes, an event that is not declared, two events on one topic, a
-  delivery that contradicts itself once the defaults are filled in;
+  delivery that contradicts itself once the defaults are filled in, a service called as the sink of `spec.analytics`;
 - warnings: an event that nobody subscribes (the ends of the saga aside: the runtime itself waits for them),
   more consumers than partitions;
 - the rules of saga and objectives stand in `saga`, those of Secrets in `secrets`, of topics' settings in
@@ -21,6 +21,7 @@ from orderflow_model.lint.saga import lint_objectives, lint_saga
 from orderflow_model.lint.secrets import lint_secrets
 from orderflow_model.lint.topics import lint_topics
 from orderflow_model.names import dead_letter_topic_name
+from orderflow_model.spec.analytics import SINK
 from orderflow_model.spec.delivery import DELAY_WITHIN_MAX
 from orderflow_model.spec.services import Service
 from orderflow_model.topics import event_topic
@@ -34,6 +35,7 @@ def lint(flow: OrderFlow) -> tuple[Finding, ...]:
         _silence,
         _topics,
         _services,
+        _sink,
         lint_topics,
         lint_secrets,
         lint_saga,
@@ -74,7 +76,7 @@ def _silence(flow: OrderFlow) -> Iterator[Finding]:
 
 def _topics(flow: OrderFlow) -> Iterator[Finding]:
     taken: dict[str, str] = {}
-    for service in flow.spec.services:
+    for service in flow.services:
         dead_letters = dead_letter_topic_name(flow.metadata.name, service.name)
         taken[_as_kafka_compares(dead_letters)] = f"the dead letters of {service.name}"
     for index, event in enumerate(flow.spec.events):
@@ -90,10 +92,15 @@ def _as_kafka_compares(topic: str) -> str:
 
 
 def _services(flow: OrderFlow) -> Iterator[Finding]:
-    for index, service in enumerate(flow.spec.services):
-        place = path_of(("spec", "services", index))
+    for place, service in flow.services_by_place.items():
         yield from _contradicted_delivery(flow, service, place)
         yield from _idle_consumers(flow, service, place)
+
+
+def _sink(flow: OrderFlow) -> Iterator[Finding]:
+    for index, service in enumerate(flow.spec.services):
+        if flow.spec.analytics is not None and service.name == SINK:
+            yield Finding(f"spec.services[{index}].name", f"{SINK} is what spec.analytics calls its own service")
 
 
 def _contradicted_delivery(flow: OrderFlow, service: Service, place: str) -> Iterator[Finding]:

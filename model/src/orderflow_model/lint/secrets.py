@@ -78,7 +78,7 @@ def _why_not(flow: OrderFlow, named: NamedSecret) -> str:
             return "with this Secret the operator rules over Kafka; a service has a user of its own"
         if name in _secrets_of(flow, named.service):
             return ""
-    for other in flow.spec.services:
+    for other in flow.services:
         if name in _secrets_of(flow, other):
             whose = f"Secret {name} holds what {other.name} proves itself with"
             if named.service is None:

@@ -115,6 +115,7 @@ class Resources(Part):
     )
 
 
+Image = Annotated[str, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._:/@-]*$", max_length=512)]
 EventNames = Annotated[tuple[EventName, ...], Field(max_length=200), Unique()]
 
 
@@ -124,9 +125,7 @@ class Service(Part):
     name: ServiceName = Field(
         description="Name of the service; its consumer group, schema, role and objects are named after it."
     )
-    image: Annotated[str, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._:/@-]*$", max_length=512)] = Field(
-        description="Container image."
-    )
+    image: Image = Field(description="Container image.")
     command: Annotated[tuple[Argument, ...], Field(max_length=64)] = Field(
         (), description="Command and its arguments; the image's own entry point when left out."
     )

@@ -85,7 +85,7 @@ class Credentials:
     async def ensure(self, key: FlowKey, flow: OrderFlow, admin: Admin, objects: Objects, *, write: bool) -> Proofs:
         """Return what the services prove themselves with, made if we may where ours are missing; raise `FlowError`."""
         connection = kafka_connection(flow)
-        names = [service.name for service in flow.spec.services]
+        names = [service.name for service in flow.services]
         roles = await asyncio.gather(*(self._role(key, flow, name, admin.uri, write) for name in names))
         users = await asyncio.gather(*(self._user(key, flow, name, connection, objects, write) for name in names))
         return Proofs(

@@ -77,7 +77,7 @@ def _short_of_rights(wanted: Iterable[Object], objects: Objects) -> Iterator[tup
 
 def _short_of_pods(flow: OrderFlow, found: Mapping[ObjectKey, Health]) -> Iterator[tuple[ObjectKey, Health]]:
     """Return the services that have fewer pods than the flow says at least: only an autoscaler gives them more."""
-    for service in flow.spec.services:
+    for service in flow.services:
         named = ObjectKey(DEPLOYMENT, deployment.name(flow, service.name))
         health = found[named]
         if health.state is State.READY and health.wanted < service.scale.min:
@@ -112,9 +112,9 @@ def _topics(flow: OrderFlow, all_health: Mapping[ObjectKey, Health]) -> dict[str
 
 def _services(flow: OrderFlow, all_health: Mapping[ObjectKey, Health]) -> dict[str, Health]:
     found = _by_kind(all_health, DEPLOYMENT)
-    return {service.name: found[deployment.name(flow, service.name)] for service in flow.spec.services}
+    return {service.name: found[deployment.name(flow, service.name)] for service in flow.services}
 
 
 def _versions(flow: OrderFlow, wanted: Iterable[Object]) -> dict[str, str]:
     digests = {one["metadata"]["name"]: digest_of(one) for one in wanted if kind_of(one) is DEPLOYMENT}
-    return {service.name: written(digests[deployment.name(flow, service.name)]) for service in flow.spec.services}
+    return {service.name: written(digests[deployment.name(flow, service.name)]) for service in flow.services}

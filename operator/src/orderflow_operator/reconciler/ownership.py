@@ -19,6 +19,7 @@ from orderflow_model.findings import Finding
 from orderflow_model.flow import OrderFlow
 from orderflow_model.lint.secrets import named_secrets
 from orderflow_model.names import dead_letter_topic_name, object_name
+from orderflow_model.spec.analytics import ANALYTICS
 from orderflow_model.spec.kafka import Provisioner
 from orderflow_model.status import FlowStatus, Truth
 from orderflow_model.topics import event_topic
@@ -136,8 +137,8 @@ def _claims(key: FlowKey, flow: OrderFlow) -> Iterator[_Claim]:
         for kafka in _kafkas(key, flow):
             number = _topic_number(kafka, topic)
             yield _Claim(number, number, "TopicConflict", Finding(place, f"topic {topic} belongs to"))
-    for index, service in enumerate(flow.spec.services):
-        name, place = object_name(flow.metadata.name, service.name), f"spec.services[{index}].name"
+    for asked, service in flow.services_by_place.items():
+        name, place = object_name(flow.metadata.name, service.name), _name_of(asked)
         number = _number("object", key.namespace, name)
         yield _Claim(number, number, "ObjectConflict", Finding(place, f"objects named {name} belong to"))
         if flow.spec.kafka.provisioner is Provisioner.STRIMZI:
@@ -146,7 +147,7 @@ def _claims(key: FlowKey, flow: OrderFlow) -> Iterator[_Claim]:
             yield _Claim(users, named_by, "SecretConflict", finding)
     for named in named_secrets(flow):
         name = named.reference.name
-        if name not in {object_name(flow.metadata.name, service.name) for service in flow.spec.services}:
+        if name not in {object_name(flow.metadata.name, service.name) for service in flow.services}:
             finding = Finding(named.place, f"Secret {name} is what Strimzi makes for a service of")
             users, named_by = _of_secret(key, name)
             yield _Claim(named_by, users, "SecretConflict", finding)
@@ -192,9 +193,14 @@ def _number(*parts: str) -> int:
 def _topics(flow: OrderFlow) -> Iterator[tuple[str, str]]:
     for index, event in enumerate(flow.spec.events):
         yield f"spec.events[{index}].topic.name", event_topic(flow, event).name
-    for index, service in enumerate(flow.spec.services):
+    for place, service in flow.services_by_place.items():
         if service.subscribes:
-            yield f"spec.services[{index}].name", dead_letter_topic_name(flow.metadata.name, service.name)
+            yield _name_of(place), dead_letter_topic_name(flow.metadata.name, service.name)
+
+
+def _name_of(place: str) -> str:
+    """Return where a service got its name: what the resource implies has none of its own."""
+    return place if place == ANALYTICS else f"{place}.name"
 
 
 def _kafkas(key: FlowKey, flow: OrderFlow) -> tuple[str, ...]:

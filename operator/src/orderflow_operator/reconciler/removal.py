@@ -22,7 +22,7 @@ from orderflow_operator.resources import removaljob
 
 def service_names(flow: OrderFlow) -> list[str]:
     """Return the services whose data the flow has."""
-    return [service.name for service in flow.spec.services]
+    return [service.name for service in flow.services]
 
 
 def at_work(flow: OrderFlow, objects: Objects, keep: Collection[ObjectKey]) -> set[ObjectKey]:

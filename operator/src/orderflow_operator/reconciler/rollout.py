@@ -60,7 +60,7 @@ async def observe_rollout(context: ReconcileContext, cluster: ObjectClient) -> R
     objects = cluster.objects(context.key)
     wanted = (one for one in context.wanted if kind_of(one) is DEPLOYMENT)
     waiting = {_service(one) or "" for one in wanted if observed_health(one, objects).state is not State.READY}
-    staying = {service.name for service in context.flow.spec.services}
+    staying = {service.name for service in context.flow.services}
     ending = {
         _service(pod)
         for pod in await cluster.pods(context.key)

@@ -92,7 +92,7 @@ def status_of(observation: Observation, before: FlowStatus, now: datetime) -> Fl
         _event(event_topic(observation.flow, event), event.name, observation.topics)
         for event in observation.flow.spec.events
     )
-    services = tuple(_service(observation, service, before, now) for service in observation.flow.spec.services)
+    services = tuple(_service(observation, service, before, now) for service in observation.flow.services)
     topics = _topics(observation)
     ready_topics = sum(health.state is State.READY for health in topics.values())
     ready_services = sum(not service.since for service in services)
@@ -271,7 +271,7 @@ def _service(observation: Observation, service: Service, before: FlowStatus, now
 def _topics(observation: Observation) -> dict[str, Health]:
     flow = observation.flow
     wanted = [event_topic(flow, event).name for event in flow.spec.events]
-    wanted += [dead_letter_topic(flow, service).name for service in flow.spec.services if service.subscribes]
+    wanted += [dead_letter_topic(flow, service).name for service in flow.services if service.subscribes]
     return {name: observation.topics.get(name, _UNSEEN) for name in wanted}
 
 

@@ -34,14 +34,14 @@ def desired(flow: OrderFlow, context: BuildContext) -> list[Object]:
     return [
         *_kafka(flow, context, connection),
         networkpolicy.build(flow, context),
-        *(built for entry in flow.spec.services for built in _service(flow, entry, context, connection)),
+        *(built for entry in flow.services for built in _service(flow, entry, context, connection)),
         *_monitoring(flow, context),
     ]
 
 
 def by_lag(flow: OrderFlow, context: BuildContext) -> list[Service]:
     """Return the services that KEDA scales."""
-    return [entry for entry in flow.spec.services if scaler(entry, context.keda) is Scaler.LAG]
+    return [entry for entry in flow.services if scaler(entry, context.keda) is Scaler.LAG]
 
 
 def _kafka(flow: OrderFlow, context: BuildContext, connection: KafkaConnection) -> Iterator[Object]:
@@ -49,7 +49,7 @@ def _kafka(flow: OrderFlow, context: BuildContext, connection: KafkaConnection) 
     scaled = by_lag(flow, context)
     if strimzi:
         yield from kafkatopic.build(flow)
-        yield from (kafkauser.build(flow, entry) for entry in flow.spec.services)
+        yield from (kafkauser.build(flow, entry) for entry in flow.services)
     if strimzi and scaled:
         yield kafkauser.build_autoscaler(flow, scaled)
     if scaled and connection.mechanism:

@@ -36,7 +36,7 @@ def build(flow: OrderFlow) -> Iterator[Object]:
     for event in flow.spec.events:
         labels = flow_labels(flow, "topic") | {EVENT_LABEL: label_value(event.name)}
         yield _build(flow, event_topic(flow, event), labels)
-    for service in flow.spec.services:
+    for service in flow.services:
         if service.subscribes:
             yield _build(flow, dead_letter_topic(flow, service), service_labels(flow, service.name, "dead-letters"))
 

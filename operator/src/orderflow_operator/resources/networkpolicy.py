@@ -24,8 +24,8 @@ def name(flow: OrderFlow) -> str:
 def build(flow: OrderFlow, context: BuildContext) -> Object:
     """Return the policy, which selects every pod of the flow and denies what it does not name."""
     built = new_object(NETWORK_POLICY, name(flow), flow, flow_labels(flow, "network"))
-    ports = sorted({service.http_port for service in flow.spec.services})
-    metrics = sorted({metrics_port(service) for service in flow.spec.services})
+    ports = sorted({service.http_port for service in flow.services})
+    metrics = sorted({metrics_port(service) for service in flow.services})
     built["spec"] = {
         "podSelector": {"matchLabels": {FLOW_LABEL: flow.metadata.name}},
         "policyTypes": ["Ingress", "Egress"],

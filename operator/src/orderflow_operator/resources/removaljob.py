@@ -56,7 +56,7 @@ def owned(job: Object, flow: OrderFlow) -> Object:
 
 
 def _pod(flow: OrderFlow, keep: Sequence[str]) -> Object:
-    service, admin = flow.spec.services[0], flow.spec.database.secret_key_ref
+    service, admin = flow.services[0], flow.spec.database.secret_key_ref
     given = {"owner": f"{flow.metadata.namespace}/{flow.metadata.name}", "keep": list(keep)}
     container = {
         "name": COMPONENT,

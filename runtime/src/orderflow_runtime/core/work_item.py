@@ -112,7 +112,7 @@ def _decode(record: Record, event: type[Event], redrive_of: uuid.UUID | None) ->
     if envelope.type != event.TYPE:
         raise UndecodableError(f"type {envelope.type[:100]} on the topic of {event.TYPE}")
     key = _key(record)
-    received = Received(event.decode(content.data, envelope.version), envelope.id, envelope.time)
+    received = Received(event.received(content.data, envelope, key), envelope.id, envelope.time)
     if (own_key := _own_key(received.event)) != key:
         raise UndecodableError(f"the record's key is {key[:100]}, the event's {own_key[:100]}")
     return WorkItem(
@@ -214,6 +214,6 @@ def decode_parked(item: WorkItem, event: type[Event] | None) -> None:
         raise UndecodableError(f"this version has no handler for {item.type}")
     else:
         envelope, data, *_ = read_content(item.headers, item.value)
-        item.payload = Received(event.decode(data, envelope.version), envelope.id, envelope.time)
+        item.payload = Received(event.received(data, envelope, item.key), envelope.id, envelope.time)
         item.trace = Trace(envelope.traceparent, envelope.tracestate)
         item.event_id, item.redrive_of = envelope.id, _redrive_of(item.headers)

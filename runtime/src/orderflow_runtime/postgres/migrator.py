@@ -47,7 +47,7 @@ async def migrate(admin_uri: str, flow: OrderFlow, passwords: Mapping[str, str])
             Role(name, service.name, passwords[service.name], owner=name),
             migration_folder(service.name, service.command, service.migrations),
         )
-        for service in flow.spec.services
+        for service in flow.services
     ]
     await carry_out(admin_uri, tasks)
 

@@ -21,7 +21,7 @@ _RECOVERIES, _RECOVERIES_IN = 10, "15m"
 def alerts(flow: OrderFlow) -> Iterator[Alert]:
     """Return the alerts on each service, then those that are the same for all."""
     scope = Scope.of(flow)
-    for service in flow.spec.services:
+    for service in flow.services:
         yield _down(scope, service)
         if service.subscribes:
             yield _lag_growing(scope, service)

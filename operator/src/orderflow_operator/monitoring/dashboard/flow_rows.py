@@ -30,7 +30,7 @@ _PROCESSED, _PUBLISHED = "orderflow_events_processed_total", "orderflow_events_p
 
 def overview(flow: OrderFlow) -> Row:
     """Return what one looks at first."""
-    scope, services = Scope.of(flow), len(flow.spec.services)
+    scope, services = Scope.of(flow), len(flow.services)
     firing = scope.series("ALERTS", alertstate="firing")
     dead = f"sum(increase({scope.series('orderflow_events_dead_total')}[{RANGE}])) or vector(0)"
     panels = [

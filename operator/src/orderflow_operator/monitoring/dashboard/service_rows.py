@@ -14,7 +14,7 @@ _THIRD = 8
 
 def services(flow: OrderFlow) -> Iterator[Row]:
     """Return a row a service, closed until one looks for it."""
-    for service in flow.spec.services:
+    for service in flow.services:
         yield Row(f"Service {service.name}", list(_panels(flow, service)), collapsed=True)
 
 

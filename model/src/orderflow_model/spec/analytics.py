@@ -1,0 +1,47 @@
+"""`spec.analytics`: that the flow's events are kept for questions, and the service that this implies.
+
+The sink is a service like any other: it has a place among the flow's services, so that whoever serves those serves it.
+"""
+
+from collections.abc import Iterable
+from typing import Annotated
+
+from pydantic import Field
+
+from orderflow_model.spec.base import Part
+from orderflow_model.spec.services import Image, Resources, Scale, Service
+
+ANALYTICS = "spec.analytics"
+"""Where the resource asks for it."""
+SINK = "raw"
+"""The sink's name: its schema is where the events are kept, `raw.events`."""
+_COMMAND = ("python", "-m", "orderflow_analytics.sink")
+ModuleName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*([.][A-Za-z_][A-Za-z0-9_]*)*$", max_length=256)]
+
+
+class Analytics(Part):
+    """The events of a flow, kept in Postgres as they came, for the lake."""
+
+    image: Image = Field(description="Container image that has orderflow_analytics.")
+    contracts: ModuleName | None = Field(
+        None,
+        description="Python module whose Event classes are the flow's contracts; an event without one stays in the raw "
+        "zone.",
+    )
+    models: Annotated[str, Field(min_length=1, max_length=1024)] | None = Field(
+        None, description="Folder of the flow's dbt project, seen from the working folder; no marts when left out."
+    )
+    scale: Scale = Field(default_factory=Scale, description="How many pods the sink has, and what adds one.")
+    resources: Resources = Field(default_factory=Resources, description="Processors and memory of one pod of the sink.")
+
+
+def sink(analytics: Analytics, events: Iterable[str]) -> Service:
+    """Return the service that keeps these events; it may read them and writes none."""
+    return Service(
+        name=SINK,
+        image=analytics.image,
+        command=_COMMAND,
+        subscribes=tuple(events),
+        scale=analytics.scale,
+        resources=analytics.resources,
+    )
