@@ -183,7 +183,7 @@ class Process:
             self._service.commands,
             self._store,
             self._publisher,
-            self._relay.wake,
+            self._relay.put,
             self._metrics.publish,
             self._tracer,
             RetryPolicy(self._settings.config.delivery).timeout,

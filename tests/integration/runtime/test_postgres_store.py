@@ -174,6 +174,21 @@ async def test_what_a_batch_owes_is_read_back_as_it_was(stores: Stores) -> None:
     assert 3_500 < ((await one.due([P], 10)).next_in or 0) <= 3_600
 
 
+async def test_a_commands_row_tells_what_of_its_shard_was_there_before(stores: Stores) -> None:
+    """Whoever publishes it knows so whether it is its turn; rows of batches and of other shards do not count."""
+    one, other = stores
+    epoch = (await one.acquire([P], "one"))[P].epoch
+    async with one.transaction() as tx:
+        await tx.open(BatchClaim({P: (epoch, Position(1))}))
+        await tx.close(BatchWrites(outbox={P: pack([])}))
+    rows = []
+    for store, shards in (one, [P]), (other, [P, Q]):
+        async with store.intake_transaction() as tx:
+            rows += await tx.close(BatchWrites(outbox=dict.fromkeys(shards, pack([])), intake=True))
+    assert [row.shard for row in rows] == [P, P, Q]
+    assert [row.behind for row in rows] == [frozenset(), {rows[0].id}, frozenset()]
+
+
 async def test_a_deadlock_runs_the_batch_again_and_is_no_attempt(site: Site) -> None:
     """A handler that Postgres picks as a deadlock's victim runs again; its event is neither parked nor doubled."""
     async with schema(site) as connection:

@@ -9,8 +9,8 @@ import pytest
 
 from orderflow_contracts.event import Event
 from orderflow_runtime.command import Reply, TooLarge, TooManyCommandsError, UnavailableError
-from orderflow_runtime.core.event_log import LogUnavailable, Partition
-from orderflow_runtime.core.store import Conflict, StoreUnavailable
+from orderflow_runtime.core.event_log import LogUnavailable, Message, Partition, pack
+from orderflow_runtime.core.store import Conflict, OutboxRow, StoreUnavailable
 from orderflow_runtime.dispatch.commands import MOST_WAITING, CommandBus, shards_of
 from orderflow_runtime.dispatch.effects import Publisher
 from orderflow_runtime.dispatch.outbox_relay import Relay
@@ -34,7 +34,7 @@ async def intake(
     topics: dict[type[Event], str] = {Done: bench.config.publishes[0].topic}
     handlers = sample_service(bench.script).commands | ({Do: do} if do else {})
     publisher = Publisher("/t/sample", topics, bench.clock, bench.tracer)
-    taking = CommandBus(handlers, bench.store, publisher, relay.wake, lambda _: None, bench.tracer, seconds)
+    taking = CommandBus(handlers, bench.store, publisher, relay.put, lambda _: None, bench.tracer, seconds)
     tasks = [asyncio.create_task(taking.run(shards_of("first", SHARDS))), asyncio.create_task(relay.run())]
     yield taking
     for task in tasks:
@@ -200,6 +200,41 @@ async def test_a_relay_publishes_only_the_shards_it_owns() -> None:
     async with intake(bench, relayed=range(SHARDS)):
         await bench.until(lambda: len(bench.done()) == 30, "all results")
         await bench.until(lambda: not bench.store.state.outbox, "the outbox is empty")
+
+
+async def test_a_relay_publishes_what_its_process_committed_without_asking_for_it() -> None:
+    """It is handed in; the database is asked now and then, for what others committed and to delete what is out."""
+    bench = Bench()
+    async with intake(bench) as taking:
+        for n in range(30):
+            await taking.submit(Do("k", n))
+            await bench.until(lambda n=n: bench.done() == {"k": list(range(n + 1))}, "the result")
+        assert bench.faults.seen.count("backlog") < 15
+        await bench.until(lambda: not bench.store.state.outbox, "the outbox is empty")
+
+
+async def test_what_another_instance_committed_before_goes_first() -> None:
+    """A key's commands came by two instances: its shard's owner finds the earlier event before it sends its own."""
+    bench = Bench()
+    async with intake(bench, relayed=()) as other, intake(bench) as taking:
+        for n in range(0, 20, 2):
+            await other.submit(Do("k", n))
+            await taking.submit(Do("k", n + 1))
+        await bench.until(lambda: bench.done() == {"k": list(range(20))}, "all results in order")
+
+
+async def test_a_relay_lets_go_of_what_was_handed_in_with_its_shard() -> None:
+    """A shard that goes to another instance takes along what was committed and is not published yet."""
+    bench = Bench()
+    owned = [Partition("first", 0)]
+    topic = bench.config.publishes[0].topic
+    relay = Relay(bench.publications(MemoryLog(bench.cluster, "g", (), bench.faults)), bench.store, lambda: owned)
+    relay.put([OutboxRow(1, pack([Message(topic, b"k", [], b"x")]), owned[0])])
+    owned.clear()
+    relaying = asyncio.create_task(relay.run())
+    await asyncio.sleep(0.1)
+    relaying.cancel()
+    assert "publish" not in bench.faults.seen
 
 
 @pytest.mark.parametrize("error", [StoreUnavailable("away"), Conflict("deadlock")])

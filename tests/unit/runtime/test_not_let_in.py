@@ -74,7 +74,7 @@ async def test_a_service_that_only_publishes_ends_too(monkeypatch: pytest.Monkey
     bench.faults.add("publish", *ever(LogRefuses("Kafka at k:9092: authentication failed")))
     publishing = bench.publications(MemoryLog(bench.cluster, "g", (), bench.faults))
     relay = Relay(publishing, bench.store, lambda: [Partition("first", 0)])
-    row = OutboxRow(1, pack([Message(bench.config.publishes[0].topic, b"k", [], b"x")]))
+    row = OutboxRow(1, pack([Message(bench.config.publishes[0].topic, b"k", [], b"x")]), Partition("first", 0))
     under_way = asyncio.create_task(publishing.publish([row]))
     relay.check()
     await bench.until(lambda: "authentication failed" in relay.obstacle, "it is told")

@@ -59,10 +59,15 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class OutboxRow:
-    """Packed messages that are committed and not yet known to be published."""
+    """Packed messages of a shard that are committed and not yet known to be published.
+
+    `behind` is told of what commands committed: the rows of the shard that were there before, be they published or not.
+    """
 
     id: int
     messages: bytes
+    shard: Partition
+    behind: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from orderflow_contracts.event import Event
 from orderflow_runtime.command import Command, R, Reply, Submitted, TooLarge, TooManyCommandsError, UnavailableError
 from orderflow_runtime.core.event_log import Partition, partition_of
 from orderflow_runtime.core.retryable import Retryable
-from orderflow_runtime.core.store import Conflict, Store, StoreUnavailable
+from orderflow_runtime.core.store import Conflict, OutboxRow, Store, StoreUnavailable
 from orderflow_runtime.dispatch.effects import Effects, Publisher
 from orderflow_runtime.dispatch.handler_call import call_handler
 from orderflow_runtime.dispatch.propagation import CommandTrace, Propagation
@@ -40,7 +40,7 @@ class _Pending:
 
 
 class CommandBus:
-    """An `Intake`. `wake` is called when there is something new, `observe` with the events that were committed.
+    """An `Intake`. `hand_on` is called with the outbox rows that were committed, `observe` with the events in them.
 
     `timeout` is how many seconds a handler may take for one call.
     """
@@ -50,7 +50,7 @@ class CommandBus:
         handlers: Mapping[type[Command[Any]], CommandHandler],
         store: Store,
         publisher: Publisher,
-        wake: Callable[[], None],
+        hand_on: Callable[[Sequence[OutboxRow]], None],
         observe: Callable[[Sequence[Event]], None],
         propagation: Propagation,
         timeout: float,
@@ -61,7 +61,7 @@ class CommandBus:
         self._handlers = handlers
         self._store = store
         self._publisher = publisher
-        self._wake = wake
+        self._hand_on = hand_on
         self._queue: asyncio.Queue[_Pending] = asyncio.Queue(MOST_WAITING)
 
     async def submit(self, command: Command[R]) -> R | TooLarge:
@@ -149,8 +149,8 @@ class CommandBus:
                 replies |= zip(turn, answers, strict=True)
             for index, reply in replies.items():
                 self._send(group[index], reply, effects)
-            await tx.close(effects.writes(intake=True))
-        self._wake()
+            rows = await tx.close(effects.writes(intake=True))
+        self._hand_on(rows)
         self._observe([event for reply in replies.values() for event in reply.publish])
         return [replies[i] for i in range(len(group))]
 

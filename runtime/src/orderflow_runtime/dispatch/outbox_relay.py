@@ -1,11 +1,15 @@
 """Publishes what HTTP commands committed, from the outbox shards that this process owns.
 
-Woken by commits of its own process; commits of other instances are found by polling, often while there are some.
+What its own process commits is handed in, and published at once where nothing else of its shard can come before it. The
+rest, commits of other instances above all, is read from the database: soon after such a row was handed in or one was
+found, and now and then.
 """
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 
 from orderflow_runtime.backoff import Backoff
 from orderflow_runtime.core.event_log import Partition
@@ -21,13 +25,17 @@ _MAYBE_MORE = 50
 
 
 class Relay:
-    """Reads rows in order, publishes them and deletes them with the next read."""
+    """Publishes rows in order by shard, and deletes them with the next read."""
 
     def __init__(self, publications: Publications, store: Store, owned: Callable[[], Collection[Partition]]) -> None:
         self._publications = publications
         self._store = store
         self._owned = owned
         self._mine: frozenset[Partition] = frozenset()
+        self._handed: list[OutboxRow] = []
+        self._known: set[int] = set()
+        """rows that were handed in or read, and are not deleted yet"""
+        self._look = False
         self._woken = asyncio.Event()
 
     @property
@@ -49,8 +57,18 @@ class Relay:
         """Raise `LogRefuses` when Kafka has not let us in for long: a service that only publishes has nobody else."""
         self._publications.check()
 
-    def wake(self) -> None:
-        """Look now: this process has committed something."""
+    def put(self, rows: Sequence[OutboxRow]) -> None:
+        """Hand in what this process has just committed; another instance's shards are left to it."""
+        owned = self._owned()
+        for row in rows:
+            if row.shard not in owned:
+                continue
+            if row.behind <= self._known:
+                self._mine |= {row.shard}
+                self._known.add(row.id)
+                self._handed.append(row)
+            else:
+                self._look = True
         self._woken.set()
 
     async def run(self) -> None:
@@ -64,20 +82,32 @@ class Relay:
         while True:
             if await self._drain():
                 pace.reset()
-            try:
-                async with asyncio.timeout(pace.next_wait()):
-                    await self._woken.wait()
-            except TimeoutError:
+            await self._publish_handed(pace.next_wait())
+
+    async def _publish_handed(self, seconds: float) -> None:
+        """Publish what is handed in, until so many seconds are over or something has to be looked for."""
+        until = time.monotonic() + seconds
+        while not self._look and (left := until - time.monotonic()) > 0:
+            self._woken.clear()
+            self._follow_owned()
+            if self._handed:
+                rows, self._handed = self._handed, []
+                await self._publications.publish(rows)
                 continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await self._woken.wait()
 
     async def _drain(self) -> bool:
-        """Publish what there is; tell whether there was any. The next look, which comes soon, deletes it."""
+        """Publish what there is; tell whether there was any. The next look deletes it."""
         try:
             while True:
-                self._woken.clear()
+                self._look = False
                 rows = await self._next()
-                if rows:
-                    await self._publications.publish(rows)
+                new = [row for row in rows if row.id not in self._known]
+                self._known |= {row.id for row in new}
+                if new:
+                    await self._publications.publish(new)
                 if len(rows) < _MAYBE_MORE:
                     return bool(rows)
         except Retryable as error:
@@ -85,16 +115,25 @@ class Relay:
             return False
 
     async def _next(self) -> Sequence[OutboxRow]:
-        """Return rows to publish, with those deleted that are published; a lost shard's are left to who has it now."""
-        owned = frozenset(self._owned())
-        if not owned >= self._mine:
-            self._publications.forget()
-        self._mine = owned
+        """Return rows to publish, with those deleted that are published."""
+        owned = self._follow_owned()
         published = self._publications.take_published()
         if not owned and not published:
             return ()
         try:
-            return await self._store.backlog(owned, True, published, self._publications.held)
+            rows = await self._store.backlog(owned, True, published, self._publications.held)
         except BaseException:
             self._publications.put_back(published)
             raise
+        self._known.difference_update(published)
+        return rows
+
+    def _follow_owned(self) -> frozenset[Partition]:
+        """Return the shards that are owned; a lost one's rows are left to who has it now."""
+        owned = frozenset(self._owned())
+        if not owned >= self._mine:
+            self._publications.forget()
+            self._handed, self._look = [], True
+            self._known.clear()
+        self._mine = owned
+        return owned

@@ -169,7 +169,7 @@ class PostgresStore:
     ) -> list[OutboxRow]:
         """Return the oldest 200 rows."""
         rows = await self._fetch(sql.BACKLOG, *_columns(partitions), intake, list(published), list(held))
-        return [OutboxRow(row["id"], row["messages"]) for row in rows]
+        return [OutboxRow(row["id"], row["messages"], Partition(row["topic"], row["partition"])) for row in rows]
 
     async def pending_calls(self, partitions: Collection[Partition]) -> list[CallRow]:
         """Return the intents of these partitions."""

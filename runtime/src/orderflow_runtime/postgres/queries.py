@@ -26,7 +26,7 @@ WHERE o.topic = l.topic AND o.partition = l.partition AND o.epoch = l.epoch
 
 BACKLOG = f"""
 WITH gone AS (DELETE FROM outbox WHERE id = ANY($4::bigint[]))
-SELECT id, messages FROM outbox {_OWNED}
+SELECT id, messages, topic, partition FROM outbox {_OWNED}
 WHERE intake = $3 AND NOT id = ANY($4::bigint[]) AND NOT id = ANY($5::bigint[]) ORDER BY id LIMIT 200
 """  # noqa: S608 - only constants are put in
 
@@ -120,9 +120,20 @@ WHERE id = ANY($1::uuid[]) AND state = 'Dead' AND redrives < $2 RETURNING id, ev
 
 OUTBOX = """
 INSERT INTO outbox (topic, partition, intake, messages)
-SELECT o.topic, o.partition, $3, o.messages
-FROM unnest($1::text[], $2::int[], $4::bytea[]) AS o (topic, partition, messages) RETURNING id
+SELECT o.topic, o.partition, false, o.messages
+FROM unnest($1::text[], $2::int[], $3::bytea[]) AS o (topic, partition, messages)
+RETURNING id, NULL::bigint[] AS behind
 """
+
+INTAKE_OUTBOX = f"""
+WITH before AS (
+  SELECT topic, partition, array_agg(id) AS ids FROM outbox {_OWNED} WHERE intake GROUP BY topic, partition
+)
+INSERT INTO outbox AS new (topic, partition, intake, messages)
+SELECT o.topic, o.partition, true, o.messages
+FROM unnest($1::text[], $2::int[], $3::bytea[]) AS o (topic, partition, messages)
+RETURNING id, (SELECT ids FROM before WHERE before.topic = new.topic AND before.partition = new.partition) AS behind
+"""  # noqa: S608 - only constants are put in
 
 SET_TIMERS = """
 INSERT INTO timers (key, name, topic, partition, due_at, payload, trace)

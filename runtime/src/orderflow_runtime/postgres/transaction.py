@@ -84,12 +84,13 @@ class PostgresTransaction:
         await self._settle(writes)
         if not writes.outbox:
             return []
-        shards = list(writes.outbox)
-        packed = list(writes.outbox.values())
-        rows = await self.fetch(
-            sql.OUTBOX, [s.topic for s in shards], [s.number for s in shards], writes.intake, packed
-        )
-        return [OutboxRow(row["id"], messages) for row, messages in zip(rows, packed, strict=True)]
+        topics, numbers = zip(*writes.outbox, strict=True)
+        statement = sql.INTAKE_OUTBOX if writes.intake else sql.OUTBOX
+        rows = await self.fetch(statement, topics, numbers, list(writes.outbox.values()))
+        return [
+            OutboxRow(row["id"], messages, shard, frozenset(row["behind"] or ()))
+            for row, (shard, messages) in zip(rows, writes.outbox.items(), strict=True)
+        ]
 
     async def _settle(self, writes: BatchWrites) -> None:
         if writes.unpark:

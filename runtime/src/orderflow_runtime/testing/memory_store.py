@@ -177,9 +177,12 @@ class MemoryTransaction:
         for letter in writes.dead:
             redrives = state.dead[letter.id].redrives if letter.id in state.dead else 0
             state.dead[letter.id] = LetterRow(letter, "Dead", redrives)
-        rows = [OutboxRow(state.new_id(), messages) for messages in writes.outbox.values()]
-        state.outbox |= {r.id: (p, writes.intake, r.messages) for p, r in zip(writes.outbox, rows, strict=True)}
+        rows = [OutboxRow(state.new_id(), messages, p, self._before(p)) for p, messages in writes.outbox.items()]
+        state.outbox |= {row.id: (row.shard, writes.intake, row.messages) for row in rows}
         return rows
+
+    def _before(self, shard: Partition) -> frozenset[int]:
+        return frozenset(i for i, (at, intake, _) in self.state.outbox.items() if intake and at == shard)
 
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:
@@ -251,7 +254,7 @@ class MemoryStore:
             self.faults.at("backlog")
             _forget(self.state, published)
             rows = [(number, row) for number, row in sorted(self.state.outbox.items()) if number not in held]
-            return [OutboxRow(i, m) for i, (p, kind, m) in rows if kind is intake and p in partitions][:3]
+            return [OutboxRow(i, m, p) for i, (p, kind, m) in rows if kind is intake and p in partitions][:3]
 
     async def pending_calls(self, partitions: Collection[Partition]) -> list[CallRow]:
         """Return intents."""
