@@ -1,6 +1,6 @@
 """A service that hears of some things late: its own composition root, which does not read the topics a file names.
 
-Run as `python delayed_consumer.py SERVICE FILE`. While FILE names a topic, one a line, its partitions stay paused; all
+Run as `python delayed_consumer.py SERVICE FILE`. While FILE names a topic, one a line, its events are kept back; all
 else flows. So a test makes any event overtake any other, on real Kafka, as often as it likes.
 """
 
@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import uvloop
-from aiokafka import TopicPartition
 
 from orderflow_model import environment
 from orderflow_model.names import schema_name
@@ -33,30 +32,21 @@ class DelayedLog(KafkaLog):
     def __init__(self, settings: KafkaSettings, file: Path) -> None:
         super().__init__(settings)
         self._file = file
-        self._held: frozenset[str] = frozenset()
-        self._leased: set[Partition] = set()
+        self._kept: list[Stretch] = []
 
     async def resume(self, positions: Mapping[Partition, Position]) -> Mapping[Partition, Position]:
-        """Read on, but not what is held."""
-        found = await super().resume(positions)
-        self._leased = {p for p in self._leased if p in self.assigned()} | set(positions)
-        self._hold()
-        return found
+        """Read on; what was kept back is read again."""
+        self._kept = [stretch for stretch in self._kept if stretch.partition not in positions]
+        return await super().resume(positions)
 
     async def fetch(self, limit: int, wait: float) -> Sequence[Stretch]:
-        """Read what is not held now."""
-        held = frozenset(self._file.read_text().split())
-        if held != self._held:
-            self._held = held
-            self._hold()
-        return await super().fetch(limit, min(wait, _NEVER_LONGER))
-
-    def _hold(self) -> None:
-        if self._consumer is None:
-            return
-        for partition in self._leased & self.assigned():
-            turn = self._consumer.pause if partition.topic in self._held else self._consumer.resume
-            turn(TopicPartition(*partition))
+        """Give what is not held now."""
+        held = self._file.read_text().split()
+        if not any(stretch.partition.topic not in held for stretch in self._kept):
+            self._kept += await super().fetch(limit, min(wait, _NEVER_LONGER))
+        given = [stretch for stretch in self._kept if stretch.partition.topic not in held]
+        self._kept = [stretch for stretch in self._kept if stretch.partition.topic in held]
+        return given
 
 
 async def work(service: Service, settings: Settings, file: Path) -> None:

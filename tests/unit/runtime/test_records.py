@@ -31,15 +31,15 @@ def read(data: bytes) -> list[tuple[object, ...]]:
     return found
 
 
-def test_a_kafka_log_reads_by_this_reader_and_an_import_changes_nothing() -> None:
+def test_a_kafka_log_connects_in_its_own_way_and_an_import_changes_nothing() -> None:
     """What aiokafka is for others in a process stays so until a log is made."""
     code = """
-from aiokafka.consumer import fetcher
-before = fetcher.MemoryRecords
+from aiokafka import conn
+before = conn.AIOKafkaConnection
 from orderflow_runtime.kafka.kafka_log import KafkaLog, KafkaSettings
-assert fetcher.MemoryRecords is before
+assert conn.AIOKafkaConnection is before
 KafkaLog(KafkaSettings("nowhere:1", "g", ()))
-assert fetcher.MemoryRecords is not before
+assert conn.AIOKafkaConnection is not before
 """
     subprocess.run([sys.executable, "-c", code], check=True)
 

@@ -6,10 +6,11 @@
   asyncio's own lets it pass; aiokafka reckons with OSError alone, and the task that keeps the consumer in its group
   would die of it.
 - A client has reached a cluster only when that names a broker.
-- A reader of batches tells in which epoch of its partition's leader each was written, which aiokafka passes over.
-  Kafka takes header names of any bytes, and aiokafka cannot read a batch in which one is not UTF-8: a single record
-  would hold up its partition for ever. Such a batch is read here, its odd names with lone surrogates for what is not
-  text, which `headers.py` turns into text. All other batches aiokafka reads.
+
+`Batches` reads what `fetching.py` is answered, and tells in which epoch of its partition's leader each batch was
+written, which aiokafka passes over. Kafka takes header names of any bytes, and aiokafka cannot read a batch in which
+one is not UTF-8: a single record would hold up its partition for ever. Such a batch is read here, its odd names with
+lone surrogates for what is not text, which `headers.py` turns into text. All other batches aiokafka reads.
 """
 
 import asyncio
@@ -19,10 +20,9 @@ from struct import Struct
 from typing import Any
 
 import aiokafka
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition, conn
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, conn
 from aiokafka.client import AIOKafkaClient, ConnectionGroup
 from aiokafka.consumer import consumer as consumers
-from aiokafka.consumer import fetcher
 from aiokafka.errors import KafkaConnectionError, KafkaError
 from aiokafka.producer import producer as producers
 from aiokafka.record.default_records import DefaultRecordBatch, _DefaultRecordBatchPy, _DefaultRecordPy
@@ -50,8 +50,6 @@ def install() -> None:
         )
     conn.AIOKafkaConnection = Connection
     consumers.AIOKafkaClient = producers.AIOKafkaClient = Client
-    fetcher.MemoryRecords = Batches
-    fetcher.FetchResult = FetchResult
 
 
 def client_of(consumer: AIOKafkaConsumer) -> AIOKafkaClient:
@@ -59,14 +57,9 @@ def client_of(consumer: AIOKafkaConsumer) -> AIOKafkaClient:
     return consumer._client
 
 
-def state_of(consumer: AIOKafkaConsumer, partition: TopicPartition) -> Any:
-    """Return a partition's state: `position`, `has_valid_position`, and `leader_epoch` once it moved; None if lost."""
-    return consumer._subscription.subscription.assignment.state_value(partition)
-
-
-def leader_connection(client: AIOKafkaClient, partition: TopicPartition) -> object:
-    """Return the connection by which a partition is read now, or None."""
-    return client._conns.get((client.cluster.leader_for_partition(partition), ConnectionGroup.DEFAULT))
+def connection_to(client: AIOKafkaClient, node: int) -> object:
+    """Return the connection by which a node is asked now, or None."""
+    return client._conns.get((node, ConnectionGroup.DEFAULT))
 
 
 async def wait_for_assignment(consumer: AIOKafkaConsumer) -> None:
@@ -159,15 +152,6 @@ class Client(AIOKafkaClient):  # type: ignore[misc]  # aiokafka has no types
         await super().bootstrap()
         if not self.cluster.brokers():
             raise KafkaConnectionError(f"{self.hosts} names no broker")
-
-
-class FetchResult(fetcher.FetchResult):  # type: ignore[misc]  # aiokafka has no types
-    """A partition's part of a fetch; as its state's position moves on, the epoch there is noted beside it."""
-
-    def _update_position(self) -> None:
-        super()._update_position()
-        state = self._assignment.state_value(self._topic_partition)
-        state.leader_epoch = self._partition_records._records.leader_epoch
 
 
 class Batches:

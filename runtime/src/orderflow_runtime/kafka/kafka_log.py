@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 REQUEST_BYTES = 4 * 1024 * 1024
 """A dead letter is one event at the broker's limit and its reason."""
+_HELD_MS = 10_000
+"""How often aiokafka looks whether it may fetch by itself, which it never may."""
 _REPORT_SECONDS = 30.0
 """A commit waits for its coordinator, and on a consumer that has been given up nobody looks for one any more."""
 
@@ -196,8 +198,11 @@ class KafkaLog(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
 
     async def stop(self) -> None:
         """Leave the group at once, static members too, and close."""
-        consumer, self._consumer, self._reader, self._heard = self._consumer, None, None, ()
+        consumer, reader = self._consumer, self._reader
+        self._consumer, self._reader, self._heard = None, None, ()
         self._assigned, self._joined = frozenset(), False
+        if reader is not None:
+            await reader.close()
         if consumer is not None:
             await aiokafka_compat.close_consumer(consumer)
         await self._writer.close()
@@ -209,11 +214,10 @@ class KafkaLog(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
             group_instance_id=self._settings.instance,
             enable_auto_commit=False,
             auto_offset_reset="none",
-            isolation_level="read_committed",
             session_timeout_ms=10_000,
             heartbeat_interval_ms=2_000,
             max_poll_interval_ms=600_000,
-            max_partition_fetch_bytes=2 * 1024 * 1024,
+            consumer_timeout_ms=_HELD_MS,
         )
 
     async def _new_producer(self) -> AIOKafkaProducer:

@@ -1,4 +1,5 @@
-"""Reads partitions through one consumer, each from a position in its log. `kafka_log.py` makes one with each consumer.
+"""Reads partitions that the group gave a consumer, each from a position in its log. `kafka_log.py` makes one with each
+consumer, whose own fetches are held for good: `fetching.py` asks in their place.
 
 Where the log is not the one that a position was stored for, because its topic was made anew or because it lost its
 end, it is read from its first record, with an error in the log: what was handled before, the inbox drops. That is
@@ -14,21 +15,23 @@ import logging
 import time
 import uuid
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError, TopicAuthorizationFailedError, UnknownTopicOrPartitionError
 
-from orderflow_runtime.core.event_log import LogUnavailable, Partition, Position, Record, Stretch
+from orderflow_runtime.core.event_log import LogUnavailable, Partition, Position, Stretch
 from orderflow_runtime.kafka import lineage
-from orderflow_runtime.kafka.aiokafka_compat import client_of, leader_connection, state_of
+from orderflow_runtime.kafka.aiokafka_compat import client_of
+from orderflow_runtime.kafka.fetching import Fetcher, Part
 from orderflow_runtime.kafka.refusals import words
 
 logger = logging.getLogger(__name__)
 
 _VERIFY_EVERY_SECONDS, _VERIFY_SECONDS = 5.0, 2.0
 """How often it is asked whether what is read is still the same log, and for how long an answer is waited for."""
+_HEAR_EVERY_SECONDS = 1.0
+"""How often the consumer is asked for what became of its membership; it takes one that does not ask for stuck."""
 _MADE_ANEW, _CUT_OFF = "its topic was made anew", "its end was cut off"
 
 
@@ -37,8 +40,10 @@ class Reader:
 
     def __init__(self, consumer: AIOKafkaConsumer) -> None:
         self._consumer = consumer
+        self._fetcher = Fetcher(client_of(consumer))
+        self._hear_at = 0.0
         self._positions: dict[Partition, Position] = {}
-        self._sources: dict[Partition, tuple[int, object] | None] = {}
+        self._sources: dict[Partition, tuple[object, ...] | None] = {}
         self._ends: dict[Partition, int] = {}
         self._held: dict[str, Partition] = {}
         """a partition of each topic that is assigned and may not be read"""
@@ -49,13 +54,14 @@ class Reader:
         return client_of(self._consumer)
 
     def hold(self, partitions: Collection[TopicPartition]) -> None:
-        """Read nothing of newly assigned partitions yet, nor ask where the group would."""
+        """Let the consumer itself read nothing of newly assigned partitions, nor ask where the group would."""
         self._consumer.pause(*partitions)
         for tp in partitions:
             self._consumer.seek(tp, 0)
 
     def drop(self, partitions: Collection[Partition]) -> None:
         """Forget partitions that are lost."""
+        self._fetcher.drop(partitions)
         self._positions = {p: at for p, at in self._positions.items() if p not in partitions}
         self._held = {topic: p for topic, p in self._held.items() if p not in partitions}
 
@@ -63,31 +69,31 @@ class Reader:
         """Read from these positions on, or where else it has to be; give from where."""
         found = await self._locate_readable(positions)
         for partition, position in found.items():
-            if (tp := TopicPartition(*partition)) in self._consumer.assignment():
+            if TopicPartition(*partition) in self._consumer.assignment():
                 self._positions[partition], self._sources[partition] = position, None
-                self._consumer.seek(tp, position.offset)
-                self._consumer.resume(tp)
+                self._fetcher.seek(partition, position.offset)
         return found
 
     async def read(self, limit: int, wait: float) -> list[Stretch]:
         """Return up to `limit` records; raise `LogUnavailable` when a log is not the one read so far."""
-        fetched = await self._fetch(limit, wait)
-        stretches = self._stretches(fetched)
-        sources = {stretch.partition: self._source(stretch.partition) for stretch in stretches}
-        await self._verify(
-            {s.partition: s.begin for s in stretches if sources[s.partition] != self._sources[s.partition]}
-        )
+        parts = await self._fetch(limit, wait)
+        stretches = self._stretches(parts)
+        sources = {part.partition: part.source for part in parts}
+        turned = [s for s in stretches if sources[s.partition] != self._sources[s.partition]]
+        await self._verify({stretch.partition: stretch.begin for stretch in reversed(turned)})
         for stretch in stretches:
             if stretch.partition in self._positions:
                 self._positions[stretch.partition] = stretch.end
                 self._sources[stretch.partition] = sources[stretch.partition]
         return stretches
 
+    async def close(self) -> None:
+        """Ask for nothing any more."""
+        await self._fetcher.close()
+
     def end(self, partition: Partition) -> int | None:
         """Return a partition's end by the last answer to a fetch; before the first, as it was when it resumed."""
-        tp = TopicPartition(*partition)
-        known = self._consumer.highwater(tp) if tp in self._consumer.assignment() else None
-        return self._ends.get(partition) if known is None else int(known)
+        return self._fetcher.ends.get(partition, self._ends.get(partition))
 
     def refused(self) -> dict[str, str]:
         """Return the topics subscribed to that cannot be read, each with what is told of it."""
@@ -98,18 +104,19 @@ class Reader:
             topic: words(topic, UnknownTopicOrPartitionError()) for topic in subscribed - there - forbidden
         }
 
-    async def _fetch(self, limit: int, wait: float) -> Mapping[TopicPartition, Sequence[Any]]:
+    async def _fetch(self, limit: int, wait: float) -> list[Part]:
+        if time.monotonic() >= self._hear_at:
+            self._hear_at = time.monotonic() + _HEAR_EVERY_SECONDS
+            await self._consumer.getmany(timeout_ms=0)
         try:
-            found: Mapping[TopicPartition, Sequence[Any]]
-            found = await self._consumer.getmany(timeout_ms=int(wait * 1000), max_records=limit)
+            return await self._fetcher.fetch(limit, wait)
         except TopicAuthorizationFailedError as error:
             refused = [partition for partition in self._positions if partition.topic in error.args]
             # one that was under way may be refused once more
             if not refused and not any(topic in error.args for topic in self._held):
                 raise
             self._refuse(refused)
-            return {}
-        return found
+            return []
 
     def _refuse(self, partitions: Collection[Partition]) -> None:
         """Hold a topic's partitions until it may be read."""
@@ -118,8 +125,7 @@ class Reader:
                 logger.error("%s; others are read on", words(partition.topic, TopicAuthorizationFailedError(), "read"))
             self._held[partition.topic] = partition
             self._positions.pop(partition, None)
-        assignment = self._consumer.assignment()
-        self._consumer.pause(*(tp for p in partitions if (tp := TopicPartition(*p)) in assignment))
+        self._fetcher.drop(partitions)
 
     async def _locate_readable(self, positions: Mapping[Partition, Position]) -> dict[Partition, Position]:
         """Return where to read on in topics that may be read."""
@@ -149,24 +155,14 @@ class Reader:
             for p, at in positions.items()
         }
 
-    def _stretches(self, fetched: Mapping[TopicPartition, Sequence[Any]]) -> list[Stretch]:
-        """Return what was read of each partition whose position moved, be it over nothing that is a record."""
-        found = []
-        for partition, begin in self._positions.items():
-            tp = TopicPartition(*partition)
-            if (state := self._state(tp)) is not None and state.has_valid_position and state.position > begin.offset:
-                read = fetched.get(tp, ())
-                end = Position(state.position, begin.topic_id, lineage.mark_of(read[-1]) if read else begin.last)
-                found.append(Stretch(partition, begin, end, [_record(partition, one) for one in read]))
+    def _stretches(self, parts: Sequence[Part]) -> list[Stretch]:
+        found, positions = [], dict(self._positions)
+        for part in parts:
+            begin = positions[part.partition]
+            end = Position(part.end, begin.topic_id, lineage.mark_of(part.records[-1]) if part.records else begin.last)
+            positions[part.partition] = end
+            found.append(Stretch(part.partition, begin, end, part.records))
         return found
-
-    def _state(self, tp: TopicPartition) -> Any:
-        return state_of(self._consumer, tp)
-
-    def _source(self, partition: Partition) -> tuple[int, object]:
-        """Return in which epoch of its leader it is read, and on which connection: others may have another log."""
-        tp = TopicPartition(*partition)
-        return self._state(tp).leader_epoch, leader_connection(self._client, tp)
 
     async def _verify(self, turned: Mapping[Partition, Position]) -> None:
         """Raise `LogUnavailable` when a log is another: of those that `turned` to another source all is asked at once.
@@ -206,10 +202,6 @@ class Reader:
 
 def _find_made_anew(positions: Mapping[Partition, Position], ids: Mapping[str, uuid.UUID]) -> dict[Partition, str]:
     return {p: _MADE_ANEW for p, at in positions.items() if at.topic_id not in (None, ids.get(p.topic, at.topic_id))}
-
-
-def _record(partition: Partition, found: Any) -> Record:
-    return Record(partition, found.offset, found.key, found.headers, found.value, found.timestamp)
 
 
 def _choose(partition: Partition, stored: Position, first: int, lost: str | None) -> Position:

@@ -1,0 +1,195 @@
+"""Fetch sessions: each record is read once and in order, and a leader is told no more than what has changed."""
+
+import asyncio
+from collections import defaultdict
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aiokafka.errors import CorruptRecordException, KafkaConnectionError, OffsetOutOfRangeError
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+
+from orderflow_runtime.core.event_log import Partition
+from orderflow_runtime.kafka.fetching import Fetcher, SessionFetch, read_part
+
+PARTITIONS = [Partition("t", number) for number in range(40)]
+A, B = PARTITIONS[:2]
+
+
+def batch(begin: int, values: list[bytes]) -> bytes:
+    """Records as a broker stores them."""
+    builder = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, 100_000)
+    for n, value in enumerate(values):
+        builder.append(n, 1_000, b"k", value, [])
+    built = builder.build()
+    built[:8] = begin.to_bytes(8, "big")
+    return bytes(built)
+
+
+class Leader:
+    """A node that leads all partitions and keeps sessions as KIP-227 says; also the client and the cluster it is in."""
+
+    def __init__(self) -> None:
+        self.log: defaultdict[Partition, list[bytes]] = defaultdict(list)
+        self.requests: list[SessionFetch] = []
+        self.failures: list[Exception] = []
+        self.keeps = True
+        self.session = 0
+        self._epoch = 0
+        self._offsets: dict[Partition, int] = {}
+        self._grown = asyncio.Event()
+        self.cluster = SimpleNamespace(leader_for_partition=lambda _: 1)
+        self._conns: dict[object, object] = {}
+
+    def write(self, partition: Partition, *values: bytes) -> None:
+        """Append records."""
+        self.log[partition] += values
+        self._grown.set()
+
+    def force_metadata_update(self) -> None:
+        """Nothing is known anew."""
+
+    async def ready(self, _: int) -> bool:
+        """Return that it is connected."""
+        return True
+
+    async def send(self, _: int, request: SessionFetch) -> Any:
+        """Answer once there is something."""
+        self.requests.append(request)
+        if self.failures:
+            raise self.failures.pop(0)
+        if request.epoch == 0:
+            self.session, self._epoch, self._offsets = self.session + 1, 0, {}
+        elif (request.session, request.epoch) != (self.session, self._epoch + 1):
+            return SimpleNamespace(error_code=70, session_id=0, topics=[])
+        else:
+            self._epoch = request.epoch
+        self._offsets |= request.changed
+        for partition in request.forgotten:
+            del self._offsets[partition]
+        self._grown.clear()
+        if not (found := self._found()):
+            await self._grown.wait()
+            found = self._found()
+        return SimpleNamespace(error_code=0, session_id=self.session if self.keeps else 0, topics=found)
+
+    def _found(self) -> list[Any]:
+        found = []
+        for (topic, number), at in self._offsets.items():
+            log = self.log[Partition(topic, number)]
+            if at > len(log):
+                found.append((topic, [(number, 1, -1, 0, 0, [], -1, b"")]))
+            elif log[at:]:
+                found.append((topic, [(number, 0, len(log), len(log), 0, [], -1, batch(at, log[at:]))]))
+        return found
+
+
+async def read(fetcher: Fetcher, count: int, limit: int = 500) -> dict[Partition, list[bytes | None]]:
+    """Read so many records, each partition's without a gap."""
+    found: dict[Partition, list[bytes | None]] = {}
+    ends: dict[Partition, int] = {}
+    async with asyncio.timeout(5):
+        while sum(map(len, found.values())) < count:
+            for part in await fetcher.fetch(limit, 1.0):
+                assert part.begin == ends.get(part.partition, part.begin)
+                assert [record.offset for record in part.records] == list(range(part.begin, part.end))
+                ends[part.partition] = part.end
+                found.setdefault(part.partition, []).extend(record.value for record in part.records)
+    return found
+
+
+def begin(leader: Leader) -> Fetcher:
+    """Return a fetcher that reads all partitions from their beginning."""
+    fetcher = Fetcher(leader)
+    for partition in PARTITIONS:
+        fetcher.seek(partition, 0)
+    return fetcher
+
+
+async def test_a_leader_is_told_what_has_changed_alone() -> None:
+    """All partitions are named once; after that a request names those that have been read on."""
+    leader = Leader()
+    fetcher = begin(leader)
+    for n in range(10):
+        leader.write(PARTITIONS[n], b"%d" % n)
+        assert await read(fetcher, 1) == {PARTITIONS[n]: [b"%d" % n]}
+    assert [len(request.changed) for request in leader.requests] == [len(PARTITIONS)] + [1] * 9
+    await fetcher.close()
+
+
+async def test_nothing_is_asked_while_nobody_waits_for_it() -> None:
+    """What comes meanwhile comes in one answer, when it is wanted."""
+    leader = Leader()
+    fetcher = begin(leader)
+    leader.write(A, b"0")
+    await read(fetcher, 1)
+    for n in range(1, 6):
+        leader.write(A, b"%d" % n)
+        await asyncio.sleep(0.01)
+    assert len(leader.requests) == 1
+    assert len((await read(fetcher, 5))[A]) == 5
+    assert len(leader.requests) == 2
+    await fetcher.close()
+
+
+@pytest.mark.parametrize("fault", ["forgotten", "not kept", "lost"])
+async def test_a_session_that_ends_loses_nothing_and_repeats_nothing(fault: str) -> None:
+    """A leader that restarts, has no room for sessions, or whose answer is lost is told everything anew."""
+    leader = Leader()
+    leader.keeps = fault != "not kept"
+    fetcher = begin(leader)
+    found: list[bytes | None] = []
+    for n in range(6):
+        if n == 3 and fault == "forgotten":
+            leader.session += 7
+        if n == 3 and fault == "lost":
+            leader.failures.append(KafkaConnectionError("gone"))
+        leader.write(A, b"%d" % n)
+        found += (await read(fetcher, 1))[A]
+    assert found == [b"%d" % n for n in range(6)]
+    await fetcher.close()
+
+
+async def test_more_than_is_wanted_waits() -> None:
+    """An answer is given out in parts of the wanted size, in order."""
+    leader = Leader()
+    fetcher = begin(leader)
+    leader.write(A, *(b"%d" % n for n in range(25)))
+    leader.write(B, b"b")
+    found = await read(fetcher, 26, limit=10)
+    assert found == {A: [b"%d" % n for n in range(25)], B: [b"b"]}
+    await fetcher.close()
+
+
+async def test_what_was_asked_for_before_a_seek_is_dropped() -> None:
+    """An answer that comes late belongs to nobody; neither does one to a partition that was lost."""
+    leader = Leader()
+    fetcher = begin(leader)
+    waiting = asyncio.create_task(fetcher.fetch(10, 1.0))
+    await asyncio.sleep(0.01)
+    fetcher.seek(A, 2)
+    fetcher.drop([B])
+    leader.write(B, b"b")
+    leader.write(A, b"0", b"1", b"2")
+    assert not await waiting
+    assert await read(fetcher, 1) == {A: [b"2"]}
+    await fetcher.close()
+
+
+async def test_an_offset_that_is_not_there_is_told() -> None:
+    """Who reads decides where to go on; the partitions beside it are read."""
+    leader = Leader()
+    fetcher = begin(leader)
+    fetcher.seek(A, 5)
+    leader.write(B, b"b")
+    with pytest.raises(OffsetOutOfRangeError):
+        await fetcher.fetch(10, 1.0)
+    assert await read(fetcher, 1) == {B: [b"b"]}
+    await fetcher.close()
+
+
+def test_a_damaged_batch_is_not_read() -> None:
+    """Its checksum tells."""
+    data = batch(0, [b"value"]).replace(b"value", b"eulav")
+    with pytest.raises(CorruptRecordException):
+        read_part(A, 0, data, (), None)
