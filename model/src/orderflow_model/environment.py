@@ -1,7 +1,10 @@
 """Names of the environment variables a service process starts from, the same in a pod and on a laptop.
 
-The operator and `orderflow run` write them, the runtime reads them.
+The operator and `orderflow run` write them, the runtime reads them. Where services share a process, each has variables
+of its own, called after it: `order.ORDERFLOW_CONFIG`. What is not called after a service is everyone's.
 """
+
+from collections.abc import Mapping
 
 PREFIX = "ORDERFLOW_"
 
@@ -22,6 +25,8 @@ HTTP_KEEP_ALIVE = "ORDERFLOW_HTTP_KEEP_ALIVE"
 HTTP_DRAIN = "ORDERFLOW_HTTP_DRAIN"
 """Whole seconds that a process which is told to end goes on serving, not ready any more; none where it is not set."""
 LOG_LEVEL = "ORDERFLOW_LOG_LEVEL"
+LOG_FILE = "ORDERFLOW_LOG_FILE"
+"""Where a service's lines of log are appended; standard error where it is not set."""
 INSTANCE = "ORDERFLOW_INSTANCE"
 """The pod's name (or `inventory-0` on a laptop): a restarted process with the same name takes over at once."""
 
@@ -36,6 +41,8 @@ OTLP_ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 """OpenTelemetry's own variable, over the resource's endpoint: a laptop is not where the cluster's collector is."""
 OTLP_HEADERS = "OTEL_EXPORTER_OTLP_HEADERS"
 OTLP_CERTIFICATE = "OTEL_EXPORTER_OTLP_CERTIFICATE"
+OTEL_ATTRIBUTES = "OTEL_RESOURCE_ATTRIBUTES"
+OTEL_NAME = "OTEL_SERVICE_NAME"
 OPENTELEMETRY = (OTLP_ENDPOINT, OTLP_HEADERS, OTLP_CERTIFICATE)
 """What a laptop's shell may set for all services of a run."""
 
@@ -44,3 +51,15 @@ DEFAULT_HTTP_HOST = "127.0.0.1"
 DEFAULT_HTTP_PORT = 8080
 DEFAULT_HTTP_KEEP_ALIVE = 75
 DEFAULT_HTTP_DRAIN = 0
+
+
+def own_name(service: str, variable: str) -> str:
+    """Return what a service's own variable is called in a process that it shares."""
+    return f"{service}.{variable}"
+
+
+def own_environment(service: str, shared: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of one service of a process that it shares."""
+    prefix = own_name(service, "")
+    everyones = {name: value for name, value in shared.items() if "." not in name}
+    return everyones | {name.removeprefix(prefix): value for name, value in shared.items() if name.startswith(prefix)}

@@ -13,6 +13,7 @@ from orderflow_model.spec.base import Part, UniqueBy
 from orderflow_model.spec.delivery import Delivery
 from orderflow_model.spec.events import Event, TopicDefaults
 from orderflow_model.spec.kafka import Kafka
+from orderflow_model.spec.placement import Placement
 from orderflow_model.spec.references import SecretSource
 from orderflow_model.spec.saga import Objective, Saga, Tracing
 from orderflow_model.spec.scalars import FlowName
@@ -57,6 +58,10 @@ class Spec(Part):
     )
     services: Annotated[tuple[Service, ...], Field(min_length=1, max_length=50), UniqueBy("name")] = Field(
         description="The programs of the flow, what each hears and says."
+    )
+    placement: Placement | None = Field(
+        None,
+        description="Which services share a process. When left out: none do in a cluster, all do on a laptop.",
     )
     saga: Saga | None = Field(None, description="How one run of the flow begins, ends and is taken back.")
     objectives: Annotated[tuple[Objective, ...], Field(max_length=20), UniqueBy("name")] = Field(

@@ -1,12 +1,13 @@
-"""The composition root of every service process: `main(build)` reads the environment and runs a `Process` with it."""
+"""The composition root of every service process: `main(build)` reads the environment and runs the service with it.
 
-import asyncio
+`run_services` does so with several in one process, `host.py`.
+"""
+
 import gc
-import logging
 import os
-import signal
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import NoReturn
 
 import uvloop
@@ -16,27 +17,25 @@ from orderflow_model import environment
 from orderflow_model.names import schema_name
 from orderflow_model.postgres_uri import InvalidUriError
 from orderflow_model.service_config import Channel, ServiceConfig
-from orderflow_runtime.core.event_log import Consumer, LogRefuses, Producer
-from orderflow_runtime.core.isolation import run_isolated
-from orderflow_runtime.core.store import Store, StoreRefuses
+from orderflow_runtime.core.event_log import LogRefuses
+from orderflow_runtime.core.store import StoreRefuses
 from orderflow_runtime.dispatch.effects import Clock
-from orderflow_runtime.ending import Ending
+from orderflow_runtime.host import HostedService, run
 from orderflow_runtime.http_server import HttpSettings
 from orderflow_runtime.kafka.kafka_log import KafkaLog, KafkaSettings
 from orderflow_runtime.observability import logs
 from orderflow_runtime.postgres.lock_membership import LockedShards
 from orderflow_runtime.postgres.postgres_store import PostgresStore
-from orderflow_runtime.process import Process
 from orderflow_runtime.service import Service
 from orderflow_runtime.settings import MisconfiguredError, Settings, required
 
-logger = logging.getLogger(__name__)
-
 EX_NOPERM, EX_CONFIG = 77, 78
-_CLOSE_SECONDS = 5.0
+
+Build = Callable[[Settings], Service]
+"""What a service's module gives to `main`."""
 
 
-def main(build: Callable[[Settings], Service]) -> None:
+def main(build: Build) -> None:
     """Run a service until SIGTERM or SIGINT. The last line that it writes says why it ends: the pod's last words.
 
     Args:
@@ -51,20 +50,43 @@ def main(build: Callable[[Settings], Service]) -> None:
         >>> if __name__ == "__main__":
         ...     main(build)
     """
+    run_services([partial(host_service, build, os.environ)])
+
+
+def run_services(hosts: Sequence[Callable[[], HostedService]]) -> None:
+    """Make services and run them in this process; raise `SystemExit` as `main` does."""
     try:
-        settings = Settings.read(os.environ)
-        service = build(settings)
-        check_matrix(service, settings.config)
-        logs.set_up(settings.config.flow, service.name, _level(settings))
-        store = _store(service)
-        log = KafkaLog(kafka_settings(settings))
-        consumer = log if settings.config.subscribes else LockedShards(log, store)
+        hosted = [host() for host in hosts]
+        level = hosted[0].settings.env.get(environment.LOG_LEVEL, "INFO")
+        _set_up_logs(hosted, level)
         _spare_collector()
-        uvloop.run(_run_and_close(service, settings, consumer, log, store))
+        uvloop.run(run(hosted, Clock(), level))
     except MisconfiguredError as error:
         _end(error, EX_CONFIG)
     except (LogRefuses, StoreRefuses) as error:
         _end(error, EX_NOPERM)
+
+
+def host_service(build: Build, env: Mapping[str, str]) -> HostedService:
+    """Make a service of its environment, with clients of Kafka and Postgres of its own; nothing is connected yet.
+
+    Raise `MisconfiguredError`.
+    """
+    settings = Settings.read(env)
+    service = build(settings)
+    check_matrix(service, settings.config)
+    store = _store(service, env)
+    log = KafkaLog(kafka_settings(settings))
+    consumer = log if settings.config.subscribes else LockedShards(log, store)
+    return HostedService(service, settings, consumer, log, store, http_settings(settings), store.stop)
+
+
+def _set_up_logs(hosted: Sequence[HostedService], level: str) -> None:
+    """Log to standard error, or where a service is told a file, its lines there."""
+    logs.set_up(hosted[0].settings.config.flow, ",".join(one.name for one in hosted), level)
+    for one in hosted:
+        if file := one.settings.env.get(environment.LOG_FILE):
+            logs.write_apart(one.name, file)
 
 
 def kafka_settings(settings: Settings) -> KafkaSettings:
@@ -103,19 +125,15 @@ def _whole(env: Mapping[str, str], name: str, default: int, most: int) -> int:
 
 
 def _end(error: Exception, code: int) -> NoReturn:
-    print(f"orderflow: {error}", file=sys.stderr)
+    print("orderflow", *getattr(error, "__notes__", ()), error, sep=": ", file=sys.stderr)
     sys.exit(code)
 
 
-def _store(service: Service) -> PostgresStore:
+def _store(service: Service, env: Mapping[str, str]) -> PostgresStore:
     try:
-        return PostgresStore(required(os.environ, environment.DATABASE_URL), schema_name(service.name))
+        return PostgresStore(required(env, environment.DATABASE_URL), schema_name(service.name))
     except InvalidUriError as error:
         raise MisconfiguredError(f"{environment.DATABASE_URL}: {error}") from None
-
-
-def _level(settings: Settings) -> str:
-    return settings.env.get(environment.LOG_LEVEL, "INFO")
 
 
 def _spare_collector() -> None:
@@ -146,45 +164,3 @@ def _compare(
             f"service {service.name}: its code {does} {sorted(code - resource) or 'nothing more'} that the resource's "
             f"{says} lacks, and the resource lists {sorted(resource - code) or 'nothing more'} that its code lacks"
         )
-
-
-async def _run_and_close(
-    service: Service, settings: Settings, consumer: Consumer, producer: Producer, store: PostgresStore
-) -> None:
-    try:
-        await run(service, settings, consumer, producer, store, Clock())
-    finally:
-        await store.stop()
-
-
-async def run(
-    service: Service, settings: Settings, consumer: Consumer, producer: Producer, store: Store, clock: Clock
-) -> None:
-    """Run the parts of one service process until it is told to stop; the first part that fails ends all."""
-    http = http_settings(settings)
-    ending = Ending(http.drain)
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, ending.ask)
-    loop.add_signal_handler(signal.SIGUSR1, logs.switch, _level(settings))
-    process = Process(service, settings, consumer, producer, store, clock)
-    try:
-        await process.run(http, ending)
-    finally:
-        await _close(consumer.stop)
-        if service.close is not None:
-            await _close(service.close)
-
-
-async def _close(stop: Callable[[], Awaitable[None]]) -> None:
-    """Close, but no longer than a stop may take: a client whose broker is away waits for its answers.
-
-    What goes wrong with it is told, and hides no reason of the end.
-    """
-    try:
-        async with asyncio.timeout(_CLOSE_SECONDS):
-            await run_isolated(stop)
-    except TimeoutError:
-        logger.warning("not closed in %.0f s; the end of the process will", _CLOSE_SECONDS)
-    except Exception:
-        logger.exception("not closed; the end of the process will")

@@ -8,11 +8,12 @@ answer.
 import asyncio
 import contextlib
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route
@@ -40,17 +41,19 @@ class HttpSettings:
 
 @dataclass(frozen=True)
 class Probes:
-    """What the endpoints tell: `alive` means progress, `obstacle` is why there is no work, `hindrance` what of it there
-    is not; or nothing.
+    """What is told of a service: `alive` means progress, `obstacle` is why there is no work, `hindrance` what of it
+    there is not; or nothing.
 
-    Only an obstacle makes a process not ready: not to be ready is to get no requests, and stops what still goes on.
+    Only an obstacle makes it not ready: not to be ready is to get no requests, and stops what still goes on.
     """
 
     alive: Callable[[], bool]
     obstacle: Callable[[], str]
     hindrance: Callable[[], str]
-    metrics: Callable[[str], tuple[bytes, str]]
-    """Accept header → body and its media type"""
+
+
+Page = Callable[[str], tuple[bytes, str]]
+"""Accept header → the body of metrics and its media type"""
 
 
 class _Server(uvicorn.Server):
@@ -60,31 +63,56 @@ class _Server(uvicorn.Server):
         yield
 
 
-def metrics_app(probes: Probes) -> Starlette:
+def metrics_app(page: Page) -> Starlette:
     """Make the ASGI application of a port that serves nothing but metrics."""
-    return Starlette(routes=[_metrics_route(probes)])
+    return Starlette(routes=[_metrics_route(page)])
 
 
-def health_app(probes: Probes, app: ASGIApp | None, *, metrics: bool) -> Starlette:
-    """Make the ASGI application of a service's HTTP port, with its metrics or without."""
+def health_app(health: Mapping[str, Probes], app: ASGIApp | None, page: Page | None) -> Starlette:
+    """Make the ASGI application of a service's HTTP port, with its metrics or without.
 
-    async def livez(_: Request) -> Response:
-        return _verdict("" if probes.alive() else "no progress")
+    `health` is told of the whole process at /livez and /readyz, of one service below: it is the process that is started
+    anew, or sent no requests.
+    """
 
-    async def readyz(_: Request) -> Response:
-        return _verdict(probes.obstacle(), probes.hindrance())
+    async def livez(request: Request) -> Response:
+        return _verdict(_told(_asked(health, request), lambda one: "" if one.alive() else "no progress"))
 
-    routes: list[Route | Mount] = [Route("/livez", livez), Route("/readyz", readyz)]
-    if metrics:
-        routes.append(_metrics_route(probes))
+    async def readyz(request: Request) -> Response:
+        asked = _asked(health, request)
+        return _verdict(_told(asked, lambda one: one.obstacle()), _told(asked, lambda one: one.hindrance()))
+
+    routes: list[Route | Mount] = [
+        Route(f"{path}{below}", answer)
+        for path, answer in (("/livez", livez), ("/readyz", readyz))
+        for below in ("", "/{service}")
+    ]
+    if page is not None:
+        routes.append(_metrics_route(page))
     if app is not None:
         routes.append(Mount("/", app))
     return Starlette(routes=routes)
 
 
-def _metrics_route(probes: Probes) -> Route:
+def _asked(health: Mapping[str, Probes], request: Request) -> Mapping[str, Probes]:
+    """Return the services that a request asks for; raise the answer 404 for one that is not in this process."""
+    name = request.path_params.get("service")
+    if name is None:
+        return health
+    if name not in health:
+        raise HTTPException(404, f"no service {name} here; here are: {', '.join(health)}")
+    return {name: health[name]}
+
+
+def _told(asked: Mapping[str, Probes], ask: Callable[[Probes], str]) -> str:
+    """Return what the services say to a question, each by name where there are several."""
+    said = {name: words for name, one in asked.items() if (words := ask(one))}
+    return "; ".join(words if len(asked) == 1 else f"{name}: {words}" for name, words in said.items())
+
+
+def _metrics_route(page: Page) -> Route:
     async def metrics(request: Request) -> Response:
-        body, media_type = probes.metrics(request.headers.get("accept", ""))
+        body, media_type = page(request.headers.get("accept", ""))
         return Response(body, headers={"content-type": media_type})
 
     return Route("/metrics", metrics)
@@ -116,10 +144,12 @@ async def serve(app: ASGIApp, listener: socket.socket, ending: Ending, keep_aliv
     server = _Server(config)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     stopped = asyncio.create_task(ending.due.wait())
-    await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
-    server.should_exit = True
-    stopped.cancel()
-    await serving
+    try:
+        await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        server.should_exit = True
+        stopped.cancel()
+    await asyncio.shield(serving)  # uvicorn that is cancelled leaves its port taken
 
 
 def _parting(app: ASGIApp, ending: Ending) -> ASGIApp:

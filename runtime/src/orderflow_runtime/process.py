@@ -1,6 +1,6 @@
-"""The parts of one service process, wired, and what runs beside the worker: commands, the relay, housekeeping, HTTP.
+"""The parts of one service, wired, and what runs beside the worker: commands, the relay, housekeeping, HTTP.
 
-`app.py` gives it Kafka, Postgres and an HTTP port, `testing` a log and a store in memory.
+`host.py` runs it, alone in its process or beside others, `testing` with a log and a store in memory.
 """
 
 import asyncio
@@ -9,8 +9,9 @@ import os
 import socket
 import time
 from collections import Counter as Tally
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Iterable, Mapping
 
+from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp
 
 from orderflow_model import environment
@@ -27,9 +28,10 @@ from orderflow_runtime.dispatch.publications import Publications
 from orderflow_runtime.dispatch.retry import RetryPolicy
 from orderflow_runtime.dispatch.unsent import Unsent
 from orderflow_runtime.ending import Ending
-from orderflow_runtime.http_server import HttpSettings, Probes, health_app, listen, metrics_app, serve
+from orderflow_runtime.http_server import HttpSettings, Probes, health_app, listen, serve
 from orderflow_runtime.observability.database_gauges import DatabaseGauges
 from orderflow_runtime.observability.metrics import Metrics
+from orderflow_runtime.observability.metrics_page import render
 from orderflow_runtime.observability.saga_durations import SagaDurations
 from orderflow_runtime.observability.traced_messages import TracedDispatcher, TracedProducer
 from orderflow_runtime.observability.traced_requests import TracedApp, traced_calls
@@ -44,7 +46,7 @@ from orderflow_runtime.worker.worker import Parts, Worker
 logger = logging.getLogger(__name__)
 
 STALLED_AFTER_SECONDS = 120.0
-"""Seconds that one batch may take before the process counts as not alive."""
+"""Seconds that one batch may take before the service, and with it the process, counts as not alive."""
 _HOUSEKEEPING_SECONDS = 10.0
 _PACE, _PACE_AT_THE_END = 0.005, 0.05
 """Seconds from batch to batch, at least. Nobody waits for the events of a service that publishes none."""
@@ -67,7 +69,7 @@ def _collector(settings: Settings) -> SpanQueue | None:
 
 
 class Process:
-    """One service process. `commands` is where its endpoints hand in commands, if it has any."""
+    """One service in a process. `commands` is where its endpoints hand in commands, if it has any."""
 
     def __init__(
         self, service: Service, settings: Settings, consumer: Consumer, producer: Producer, store: Store, clock: Clock
@@ -117,9 +119,15 @@ class Process:
         topic = self._settings.config.dead_letter_topic
         return Publications(self._producer, Unsent(self._store, self._service.name, topic).give_up, topic)
 
-    def _render(self, accept: str) -> tuple[bytes, str]:
+    def registry(self) -> CollectorRegistry:
+        """Return the service's metrics as they are now."""
         waiting = Tally(self._worker.refused) + Tally(self._relay.refused)
-        return self._metrics.render(accept, self._worker.lag(), waiting, self._worker.unread)
+        self._metrics.refresh(self._worker.lag(), waiting, self._worker.unread)
+        return self._metrics.registry
+
+    def probes(self, ending: Ending) -> Probes:
+        """Return what is told of the service's health."""
+        return Probes(self._alive, lambda: ending.obstacle or self._obstacle(), self._hindrance)
 
     def _obstacle(self) -> str:
         return self._worker.obstacle or self._relay.obstacle
@@ -127,18 +135,15 @@ class Process:
     def _hindrance(self) -> str:
         return "; ".join(filter(None, (self._worker.hindrance, self._relay.hindrance)))
 
-    async def run(self, http: HttpSettings, ending: Ending) -> None:
+    async def run(self, http: HttpSettings, ending: Ending, health: Mapping[str, Probes]) -> None:
         """Serve HTTP and work until the end is due, then finish what is under way; what fails first ends all.
 
-        Raise `OSError` when a port is taken.
+        `health` is what is told of all services of the process. Raise `OSError` when the port is taken.
         """
-        probes = Probes(self._alive, lambda: ending.obstacle or self._obstacle(), self._hindrance, self._render)
-        api = health_app(probes, self._make_app(), metrics=not http.metrics_port)
-        served = [(listen(http.host, http.port), api)]
-        if http.metrics_port:
-            served.append((listen(http.host, http.metrics_port), metrics_app(probes)))
-        serving = [serve(app, listener, ending, http.keep_alive) for listener, app in served]
-        await self.work(ending, serving, [self._keep_house()])
+        page = None if http.metrics_port else lambda accept: render({self._service.name: self.registry()}, accept)
+        app = health_app(health, self._make_app(), page)
+        serving = serve(app, listen(http.host, http.port), ending, http.keep_alive)
+        await self.work(ending, [serving], [self._keep_house()])
 
     async def work(self, ending: Ending, serving: Iterable[Part] = (), helping: Iterable[Part] = ()) -> None:
         """Handle events and commands until the end is due and what is `serving` has ended; `helping` runs so long."""
@@ -150,7 +155,7 @@ class Process:
         if self._spans is not None:
             self._spans.start()
         try:
-            await _until_first_failure([*main_tasks, *helpers], main_tasks)
+            await until_first_failure([*main_tasks, *helpers], main_tasks)
         finally:
             ending.due.set()
             for task in (*helpers, *main_tasks, waking):
@@ -217,7 +222,7 @@ class Process:
             await asyncio.sleep(_HOUSEKEEPING_SECONDS)
 
 
-async def _until_first_failure(tasks: list["asyncio.Task[None]"], needed: list["asyncio.Task[None]"]) -> None:
+async def until_first_failure(tasks: list["asyncio.Task[None]"], needed: list["asyncio.Task[None]"]) -> None:
     """Wait until all `needed` are done, or any task has failed; raise its error."""
     pending = set(tasks)
     while not all(task.done() for task in needed):

@@ -30,7 +30,7 @@ async def launch(tmp_path: Path) -> AsyncIterator[Launch]:
 
     def start(code: str) -> Supervisor:
         argv = [sys.executable, "-c", code]
-        program = Program("p", argv, {"ONLY": "this"}, tmp_path / "p.log", tmp_path / "p")
+        program = Program("p", argv, {"ONLY": "this"}, tmp_path / "p.log", tmp_path)
         supervisors.append(Supervisor([program], lambda line: None, grace_s=0.5))
         supervisors[-1].start()
         return supervisors[-1]
@@ -95,7 +95,7 @@ async def test_a_program_gets_only_its_own_environment(launch: Launch, tmp_path:
 async def test_a_program_that_cannot_be_executed_is_reported(tmp_path: Path) -> None:
     """A command that vanished counts as a crash and does not stop the others."""
     lines: list[str] = []
-    program = Program("gone", [str(tmp_path / "gone")], {}, tmp_path / "gone.log", tmp_path / "gone.pid")
+    program = Program("gone", [str(tmp_path / "gone")], {}, tmp_path / "gone.log", tmp_path)
     supervisor = Supervisor([program], lines.append)
     supervisor.start()
     await _until(lambda: bool(lines))

@@ -12,6 +12,7 @@ from orderflow_operator.kafka.acls import service_acls, service_user
 from orderflow_runtime.core.event_log import Producer
 from orderflow_runtime.kafka import reading
 from orderflow_runtime.kafka.kafka_log import KafkaLog
+from orderflow_runtime.observability.metrics_page import render
 from support.cluster.kafka_rights import Json, KafkaRights
 from support.flow.fleet import until
 from support.runtime.real import Site, sample_flow
@@ -84,7 +85,10 @@ async def test_one_topic_that_may_not_be_read_leaves_the_others(
         await until(lambda: "may not read it" in process._hindrance(), "it is told")
         assert entrusted.put in process._hindrance()
         assert not process._obstacle()
-        assert b'orderflow_unread_topic{topic="%s"} 1.0' % entrusted.put.encode() in process._render("")[0]
+        assert (
+            b'orderflow_unread_topic{topic="%s"} 1.0' % entrusted.put.encode()
+            in render({"sample": process.registry()}, "")[0]
+        )
         await entrusted.entrust(("Read",))
         await entrusted.until_effects(2)
         await until(lambda: not process._hindrance(), "nothing is told any more")

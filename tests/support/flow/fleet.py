@@ -1,4 +1,4 @@
-"""A running flow for tests: topics, schemas, the provider, and every service as a process of its own.
+"""A running flow for tests: topics, schemas, the provider, and every service as a process of its own, or all in one.
 
 `Fleet` starts and kills single processes on purpose; `orderflow run` would restart them.
 """
@@ -26,6 +26,8 @@ from orderflow_model.service_config import service_config
 from orderflow_model.topics import flow_topics
 from orderflow_runtime.postgres.migrator import migrate
 
+TOGETHER = os.environ.get("ORDERFLOW_TEST_PLACEMENT") == "Together"
+"""Whether the services of a flow share one process; a second instance of them is a second process."""
 PASSWORD = "only-for-tests"  # noqa: S105 - a database that lives as long as the test
 
 
@@ -56,8 +58,26 @@ class Fleet:
     def start(self, service: str, instance: int = 0, command: Sequence[str] = ()) -> str:
         """Start one instance of a service, by its own command or another; gives its name here."""
         name = f"{service}-{instance}"
-        self._spawn(name, command or [sys.executable, *self.flow.service(service).command[1:]], self.env(service, name))
+        if TOGETHER:
+            self._start_together(instance, command)
+        else:
+            command = command or [sys.executable, *self.flow.service(service).command[1:]]
+            self._spawn(name, command, self.env(service, name))
         return name
+
+    def _start_together(self, instance: int, command: Sequence[str]) -> None:
+        """Start all services as one process, unless it runs; each has its name, as when they are apart."""
+        modules = {service.name: service.command[2] for service in self.flow.services}
+        names = {service: f"{service}-{instance}" for service in modules}
+        running = self.processes.get(names[next(iter(modules))])
+        if running is not None and running.poll() is None:
+            return
+        own = {s: self.env(s, name) for s, name in names.items()}
+        env = {environment.own_name(s, variable): value for s in own for variable, value in own[s].items()}
+        shared = [sys.executable, "-m", "orderflow_runtime.shared_process", *(f"{s}={m}" for s, m in modules.items())]
+        first = names[next(iter(names))]
+        self._spawn(first, [*command, *modules] if command else shared, env)
+        self.processes |= dict.fromkeys(names.values(), self.processes[first])
 
     def env(self, service: str, name: str) -> dict[str, str]:
         """Give what the service's process is told."""
@@ -80,7 +100,8 @@ class Fleet:
 
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> int:
         """End a process and wait for it; gives its exit code."""
-        process = self.processes.pop(name)
+        process = self.processes[name]
+        self.processes = {other: one for other, one in self.processes.items() if one is not process}
         process.send_signal(number)
         return process.wait(30)
 
@@ -108,7 +129,7 @@ class Fleet:
 
     async def _is_ready(self, http: aiohttp.ClientSession, name: str) -> bool:
         if (code := self.processes[name].poll()) is not None:
-            log = (self.folder / f"{name}.log").read_text()[-2000:]
+            log = "".join(file.read_text()[-2000:] for file in self.folder.glob("*.log"))
             raise AssertionError(f"{name} ended with {code}:\n{log}")
         try:
             async with http.get(self.url(name, "/readyz"), timeout=aiohttp.ClientTimeout(2)) as answer:

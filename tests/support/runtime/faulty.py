@@ -1,9 +1,9 @@
 """A service that dies: its own composition root around the production parts, with a SIGKILL at a named point.
 
-Run as `python faulty.py SERVICE POINT PASS`: the process works as ever and kills itself when it comes to the point for
-the PASS-th time. Production code knows nothing of it: the core takes its log and store as arguments, and these
-subclasses pass everything on. A service that publishes nothing (notification) hands on its calls instead, so
-its last three points lie around a call.
+Run as `python faulty.py SERVICE POINT PASS`, with all services of the process behind it where there are several: it
+works as ever and kills itself when the service comes to the point for the PASS-th time. Production code knows nothing
+of it: the core takes its log and store as arguments, and these subclasses pass everything on. A service that publishes
+nothing (notification) hands on its calls instead, so its last three points lie around a call.
 """
 
 import importlib
@@ -19,16 +19,17 @@ import uvloop
 
 from orderflow_model import environment
 from orderflow_model.names import schema_name
-from orderflow_runtime.app import kafka_settings, run
+from orderflow_runtime.app import host_service, kafka_settings
 from orderflow_runtime.core.event_log import Message, Stretch
 from orderflow_runtime.core.store import BatchClaim, BatchWrites, ClaimResult, OutboxRow
 from orderflow_runtime.dispatch.effects import Clock
+from orderflow_runtime.host import HostedService, run
 from orderflow_runtime.kafka.kafka_log import KafkaLog, KafkaSettings
 from orderflow_runtime.observability import logs
 from orderflow_runtime.postgres.postgres_store import PostgresStore
 from orderflow_runtime.postgres.transaction import PostgresTransaction
-from orderflow_runtime.service import Call, Port, Service
-from orderflow_runtime.settings import Settings, required
+from orderflow_runtime.service import Call, Port
+from orderflow_runtime.settings import required
 
 AFTER_FETCH = "after-fetch"
 AFTER_INBOX = "after-inbox"
@@ -164,29 +165,28 @@ class DyingPort:
         return await self._port.lookup(idempotency_key)
 
 
-def doomed(service: Service, fate: Fate) -> Service:
-    """Give the service with dying ports, if its calls are all that it hands on."""
-    if service.publishes:
-        return service
-    return replace(service, calls={k: Call(DyingPort(c.port, fate), c.handler) for k, c in service.calls.items()})
-
-
-async def work(service: Service, settings: Settings, fate: Fate) -> None:
-    """Run the service until its fate."""
-    store = DyingStore(required(os.environ, environment.DATABASE_URL), schema_name(service.name), fate)
+def doomed(one: HostedService, fate: Fate) -> HostedService:
+    """Give the service with a store and a log that die, and with dying ports if its calls are all it hands on."""
+    service, settings = one.service, one.settings
+    if not service.publishes:
+        calls = {kind: Call(DyingPort(call.port, fate), call.handler) for kind, call in service.calls.items()}
+        service = replace(service, calls=calls)
+    store = DyingStore(required(settings.env, environment.DATABASE_URL), schema_name(service.name), fate)
     log = DyingLog(kafka_settings(settings), fate)
-    try:
-        await run(doomed(service, fate), settings, log, log, store, Clock())
-    finally:
-        await store.stop()
+    return replace(one, service=service, consumer=log, producer=log, store=store, stop=store.stop)
 
 
-def main(name: str, point: str, passes: str) -> None:
-    """Build the service as its own `__main__` does, and run it."""
-    settings = Settings.read(os.environ)
-    service = importlib.import_module(f"orderflow_{name}.__main__").build(settings)
-    logs.set_up(settings.config.flow, service.name, "INFO")
-    uvloop.run(work(service, settings, Fate(point, int(passes))))
+def main(name: str, point: str, passes: str, *together: str) -> None:
+    """Build the services of the process as their own `__main__`s do, and run them until the fate of one."""
+    hosted = [
+        host_service(
+            importlib.import_module(f"orderflow_{each}.__main__").build, environment.own_environment(each, os.environ)
+        )
+        for each in together or [name]
+    ]
+    fate = Fate(point, int(passes))
+    logs.set_up(hosted[0].settings.config.flow, name, "INFO")
+    uvloop.run(run([doomed(one, fate) if one.name == name else one for one in hosted], Clock()))
 
 
 if __name__ == "__main__":

@@ -89,7 +89,7 @@ class Site:
         consumer: Consumer = log if settings.config.subscribes else LockedShards(log, store)
         ending = Ending()
         process = Process(service, settings, consumer, wrap_producer(log), wrap_store(store), Clock())
-        task = asyncio.create_task(process.run(http_settings(settings), ending))
+        task = asyncio.create_task(process.run(http_settings(settings), ending, {service.name: process.probes(ending)}))
         try:
             await until(lambda: task.done() or process._worker.ready, f"{instance} is ready")
             yield process

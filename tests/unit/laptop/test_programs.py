@@ -15,11 +15,15 @@ from orderflow_cli.local.addresses import Addresses
 from orderflow_cli.local.service_programs import Backends, check_runnable, service_programs
 from orderflow_cli.local.state import State, open_state
 from orderflow_cli.local.supervisor import Program
+from orderflow_model.environment import own_environment
 from orderflow_model.flow import OrderFlow
 from orderflow_model.loading.load import load_flow
+from orderflow_model.spec.placement import Placement, PlacementMode
 from support.flow.cli_process import FLOW
 
 SHELL = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent/ada", "AWS_SECRET_ACCESS_KEY": "not for services"}
+
+APART, TOGETHER = Placement(), Placement(mode=PlacementMode.TOGETHER)
 
 
 @pytest.fixture
@@ -36,10 +40,12 @@ def _flow(**changes: Any) -> OrderFlow:
     return load_flow(yaml.safe_dump(resource))
 
 
-def _programs(flow: OrderFlow, state: State, shell: Mapping[str, str] = SHELL) -> dict[str, Program]:
+def _programs(
+    flow: OrderFlow, state: State, shell: Mapping[str, str] = SHELL, placement: Placement = APART
+) -> dict[str, Program]:
     backends = Backends("127.0.0.1:19092", 15432)
     check_runnable(flow, shell)
-    return {program.name: program for program in service_programs(flow, state, backends, shell)}
+    return {program.name: program for program in service_programs(flow, placement, state, backends, shell)}
 
 
 def _install_docker(folder: Path, monkeypatch: pytest.MonkeyPatch, exit_code: int) -> None:
@@ -72,6 +78,50 @@ def test_the_provider_is_started_and_found(state: State) -> None:
 def test_without_its_address_there_is_no_provider(state: State) -> None:
     """A flow that names no provider gets none."""
     assert "payment-provider" not in _programs(_flow(env=[]), state)
+
+
+def test_together_services_are_one_program_with_an_environment_each(state: State) -> None:
+    """Each finds by its own name what it is told when it is apart, its log and itself."""
+    apart, together = _programs(_flow(), state), _programs(_flow(), state, placement=TOGETHER)
+    assert list(together) == ["together", "payment-provider"]
+    program = together["together"]
+    assert program.argv[1:4] == ["-m", "orderflow_runtime.shared_process", "order=orderflow_order"]
+    for name in ("order", "inventory", "payment", "shipping", "notification"):
+        own = own_environment(name, program.env)
+        assert own.pop("ORDERFLOW_LOG_FILE") == str(apart[name].log)
+        assert own == apart[name].env
+        assert state.path / "pids" / name in program.pid_files
+
+
+@pytest.mark.parametrize(
+    "code", [None, "def main(): pass\n", "import build\n", "def build(settings: pass\n", "class A:\n    build = 1\n"]
+)
+def test_a_service_that_is_another_program_stays_apart(
+    state: State, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, code: str | None
+) -> None:
+    """Without a `build` of its own nobody but its command can start it; it is not imported to find that out."""
+    if code is not None:
+        (tmp_path / "robot.py").write_text(code)
+    monkeypatch.chdir(tmp_path)
+    command = ["python", "-m", "robot"] if code is not None else [sys.executable, "robot"]
+    programs = _programs(_flow(command=command), state, placement=TOGETHER)
+    assert list(programs) == ["together", "payment", "payment-provider"]
+    assert "payment" not in programs["together"].services
+
+
+@pytest.mark.parametrize(
+    "code", ["def build(settings): ...\n", "from x import build\n", "from x import y as build\n", "build = print\n"]
+)
+def test_a_module_with_a_build_of_its_own_can_share(
+    state: State, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, code: str
+) -> None:
+    """However it came by it, and as a package too."""
+    (tmp_path / "robot").mkdir()
+    (tmp_path / "robot" / "__init__.py").touch()
+    (tmp_path / "robot" / "__main__.py").write_text(f"raise SystemExit('imported')\n{code}")
+    monkeypatch.chdir(tmp_path)
+    programs = _programs(_flow(command=["python", "-m", "robot"]), state, placement=TOGETHER)
+    assert "payment=robot" in programs["together"].argv
 
 
 def test_a_secret_comes_from_the_users_environment(state: State) -> None:

@@ -19,11 +19,11 @@ from orderflow_cli.servers.ports import free_port
 from orderflow_model import environment
 from orderflow_model.service_config import Channel
 from orderflow_runtime import app, process
-from orderflow_runtime.app import EX_CONFIG, check_matrix, http_settings, main, run
+from orderflow_runtime.app import EX_CONFIG, check_matrix, http_settings, main
 from orderflow_runtime.core.event_log import LogUnavailable
 from orderflow_runtime.core.store import Conflict, StoreUnavailable
 from orderflow_runtime.dispatch.effects import Clock
-from orderflow_runtime.service import Service
+from orderflow_runtime.host import HostedService, run
 from orderflow_runtime.settings import MisconfiguredError, Settings
 from orderflow_runtime.testing.memory_log import MemoryLog
 from support.flow.fleet import until
@@ -103,13 +103,15 @@ def test_main_runs_what_it_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     }.items():
         monkeypatch.setenv(name, value)
 
-    async def note(service: Service, _: Settings, *parts: object) -> None:
-        seen.append((service.name, *(type(part).__name__ for part in parts)))
+    async def note(hosted: list[HostedService], *_: object) -> None:
+        for one in hosted:
+            parts = (one.consumer, one.producer, one.store)
+            seen.append((one.name, *(type(part).__name__ for part in parts)))
 
     monkeypatch.setattr(app, "run", note)
     monkeypatch.setattr(app.logs, "set_up", lambda *_: None)
     main(lambda _: replace(sample_service(Script()), handlers={}))
-    assert seen == [("sample", "LockedShards", "KafkaLog", "PostgresStore", "Clock")]
+    assert seen == [("sample", "LockedShards", "KafkaLog", "PostgresStore")]
 
 
 class Started:
@@ -120,7 +122,8 @@ class Started:
         service = sample_service(bench.script, bench.outside, **parts)
         topics = [channel.topic for channel in told.config.subscribes]
         log = MemoryLog(bench.cluster, "g", topics, bench.faults)
-        self.task = asyncio.create_task(run(service, told, log, log, bench.store, Clock()))
+        hosted = HostedService(service, told, log, log, bench.store, http_settings(told))
+        self.task = asyncio.create_task(run([hosted], Clock(), told.env.get(environment.LOG_LEVEL, "INFO")))
 
     async def get(self, path: str, port: str = "") -> tuple[int, str]:
         """Ask the HTTP port, or another; status 0 while nobody answers."""

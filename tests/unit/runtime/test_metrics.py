@@ -18,6 +18,7 @@ from orderflow_runtime.observability import database_gauges
 from orderflow_runtime.observability.batch_histogram import BatchHistogram
 from orderflow_runtime.observability.database_gauges import DatabaseGauges
 from orderflow_runtime.observability.metrics import Metrics
+from orderflow_runtime.observability.metrics_page import render
 from orderflow_runtime.observability.saga_durations import SagaDurations
 from orderflow_runtime.service import Measure
 from orderflow_runtime.tracing.trace_context import Trace
@@ -167,7 +168,8 @@ async def test_runs_are_measured_from_their_rows_and_judged_by_the_objectives() 
 
 def exemplars(metrics: Metrics, accept: str) -> dict[tuple[str, str], str]:
     """Give trace ids by sample and bucket, as a scrape sees them."""
-    body, media_type = metrics.render(accept, {})
+    metrics.refresh({})
+    body, media_type = render({"sample": metrics.registry}, accept)
     if not media_type.startswith("application/openmetrics-text"):
         assert b"trace_id" not in body
         return {}

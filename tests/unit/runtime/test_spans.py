@@ -173,12 +173,12 @@ def test_a_span_is_encoded_as_the_protocol_has_it() -> None:
     assert len(paused) == 2
 
 
-def test_a_process_is_who_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_service_is_who_its_environment_says() -> None:
     """OTEL_RESOURCE_ATTRIBUTES is heeded, as by any program with OpenTelemetry's SDK."""
-    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "service.name=till,deployment.environment.name=staging")
+    env = {"OTEL_RESOURCE_ATTRIBUTES": "service.name=till,deployment.environment.name=staging"}
     received = Received()
     with grpc_collector(received) as endpoint:
-        spans = collector(sample_config(), endpoint, {})
+        spans = collector(sample_config(), endpoint, env)
         spans.start()
         spans.add(SPAN)
         until(received.spans)

@@ -30,6 +30,7 @@ from orderflow_model.findings import InvalidResourceError
 from orderflow_model.flow import OrderFlow
 from orderflow_model.loading.load import load_flow
 from orderflow_model.postgres_uri import PostgresUri
+from orderflow_model.spec.placement import Placement, PlacementMode
 from orderflow_model.topics import flow_topics
 from orderflow_runtime.postgres.connecting import create_pool
 
@@ -88,6 +89,7 @@ def _address(context: click.Context, option: click.Parameter, text: str | None) 
 )
 @click.option("--fail", callback=_rates, default="", help="Shares that fail: payment=5%,shipping=1%,unknown=1%")
 @click.option("--until-done", is_flag=True, help="End when all orders ended; exit with 0 only if all invariants hold.")
+@click.option("--apart", is_flag=True, help="Run each service as a process of its own, whatever the resource says.")
 @click.option("--kafka", metavar="HOST:PORT", callback=_address, help="Use this Kafka rather than start one.")
 @click.option("--state", "base", type=FILE, default=DEFAULT_BASE, show_default=True, help="Where data and logs are.")
 def run(
@@ -96,6 +98,7 @@ def run(
     rate: float | None,
     fail: FailureRates,
     until_done: bool,
+    apart: bool,
     kafka: str | None,
     base: Path,
 ) -> None:
@@ -108,7 +111,7 @@ def run(
     flow, console = _load(file), Console(markup=False)
     load = Load(orders, rate if rate is not None or orders is not None else _ENDLESS_RATE, fail)
     try:
-        holds = asyncio.run(_run(flow, load, until_done, kafka, base, console))
+        holds = asyncio.run(_run(flow, load, until_done, _placement(flow, apart), kafka, base, console))
     except (KeyboardInterrupt, asyncio.CancelledError):
         console.print("stopped; start it again to go on where it was")
         raise click.exceptions.Exit(130 if until_done else 0) from None
@@ -122,7 +125,20 @@ def _load(file: Path) -> OrderFlow:
         raise FlowRefusedError(f"{file}: {refused}", f"See orderflow lint {file}") from None
 
 
-async def _run(flow: OrderFlow, load: Load, until_done: bool, kafka: str | None, base: Path, console: Console) -> bool:
+def _placement(flow: OrderFlow, apart: bool) -> Placement:
+    """Return which services share a process: on one machine all of them, where nothing else is said."""
+    return Placement() if apart else flow.spec.placement or Placement(mode=PlacementMode.TOGETHER)
+
+
+async def _run(
+    flow: OrderFlow,
+    load: Load,
+    until_done: bool,
+    placement: Placement,
+    kafka: str | None,
+    base: Path,
+    console: Console,
+) -> bool:
     """Do everything between lint and exit code; cancelling it stops everything. Return whether all invariants hold."""
     _cancel_on_sigterm()
 
@@ -135,7 +151,7 @@ async def _run(flow: OrderFlow, load: Load, until_done: bool, kafka: str | None,
         async with stack.kafka_broker(kafka, state, echo) as broker, stack.database(flow, state, echo) as admin_url:
             await asyncio.to_thread(broker.make_topics, flow_topics(flow))
             async with (
-                stack.services(flow, state, broker, echo) as supervisor,
+                stack.services(flow, placement, state, broker, echo) as supervisor,
                 await create_pool(PostgresUri.parse(admin_url), max_size=2) as database,
             ):
                 parts = Parts(flow, stack.urls(flow, state), database, supervisor, console)

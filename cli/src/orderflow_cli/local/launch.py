@@ -1,5 +1,6 @@
-"""How a service's command can be run on this machine: as a process, else by docker, else not at all."""
+"""How a service's command can be run on this machine: in a process, else by docker, else not at all."""
 
+import ast
 import csv
 import io
 import os
@@ -8,11 +9,12 @@ import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from importlib.machinery import PathFinder
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
 from orderflow_cli.errors import CannotRunHereError
 from orderflow_model.environment import CONFIG, CONFIG_PATH_IN_POD
+from orderflow_model.placement import module_of
 from orderflow_model.spec.services import Service
 
 _PYTHON = ("python", "python3")
@@ -45,6 +47,48 @@ def command(service: Service, container: str, config: Path, variables: Iterable[
         python = service.command[0] in _PYTHON  # this one: it has what the flow needs
         return Command([sys.executable, *service.command[1:]] if python else list(service.command))
     return Command(_docker_run(service, container, config, variables), ["docker", "rm", "-f", container])
+
+
+def can_share(service: Service) -> bool:
+    """Return whether a service can share a process: its module has a `build`. Nothing of it is imported."""
+    module = module_of(service)
+    file = _file_run_by(module) if module else None
+    try:
+        tree = ast.parse(file.read_bytes()) if file else None
+    except (OSError, SyntaxError, ValueError):
+        return False
+    return tree is not None and any("build" in _names_of(statement) for statement in tree.body)
+
+
+def shared_command(services: Iterable[Service]) -> Command:
+    """Return the command of a process of several services, each of which can share one."""
+    named = [f"{service.name}={module_of(service)}" for service in services]
+    return Command([sys.executable, "-m", "orderflow_runtime.shared_process", *named])
+
+
+def _file_run_by(module: str) -> Path | None:
+    """Return the file that `python -m` runs: a package's is its __main__."""
+    places: Iterable[str] = [os.getcwd(), *sys.path]
+    spec: ModuleSpec | None = None
+    for part in module.split("."):
+        spec = PathFinder.find_spec(part, list(places))
+        if spec is None:
+            return None
+        places = spec.submodule_search_locations or ()
+    found = [Path(folder) / "__main__.py" for folder in places] or ([Path(spec.origin)] if spec and spec.origin else [])
+    return found[0] if found else None
+
+
+def _names_of(statement: ast.stmt) -> list[str]:
+    """Return the names that a statement of a module gives to something."""
+    match statement:
+        case ast.FunctionDef(name=name):
+            return [name]
+        case ast.ImportFrom(names=names):
+            return [alias.asname or alias.name for alias in names]
+        case ast.Assign(targets=targets):
+            return [target.id for target in targets if isinstance(target, ast.Name)]
+    return []
 
 
 def _obstacle(argv: Sequence[str]) -> str | None:

@@ -37,8 +37,8 @@ async def scrape(session: aiohttp.ClientSession, urls: Mapping[str, str]) -> dic
 
 
 async def unready(session: aiohttp.ClientSession, urls: Mapping[str, str]) -> list[str]:
-    """Return the services that do not say yet that they are ready."""
-    answers = await asyncio.gather(*(_get(session, f"{url}/readyz") for url in urls.values()))
+    """Return the services that do not say yet that they are ready; `urls` say where, by service."""
+    answers = await asyncio.gather(*(_get(session, url) for url in urls.values()))
     return [name for name, answer in zip(urls, answers, strict=True) if answer is None]
 
 

@@ -1,4 +1,4 @@
-"""Turns the services of a flow into programs for the supervisor, each with the environment of its Deployment.
+"""Turns the processes of a flow into programs for the supervisor, each with the environment of its Deployment.
 
 What differs from a pod is only where things are: hosts of the flow become loopback ports, a Secret's value comes
 from the user's own environment, and a service that cannot run here as a process runs in docker.
@@ -6,8 +6,8 @@ from the user's own environment, and a service that cannot run here as a process
 
 import os
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from orderflow_cli.errors import CannotRunHereError
@@ -19,8 +19,10 @@ from orderflow_cli.servers.ports import HOST
 from orderflow_model import environment
 from orderflow_model.flow import OrderFlow
 from orderflow_model.names import object_name, role_name
+from orderflow_model.placement import processes
 from orderflow_model.postgres_uri import Host, PostgresUri
 from orderflow_model.service_config import service_config
+from orderflow_model.spec.placement import Placement
 from orderflow_model.spec.services import EnvVar, Service
 
 PROVIDER_VARIABLE = "PAYMENT_PROVIDER_URL"
@@ -46,11 +48,26 @@ def check_runnable(flow: OrderFlow, shell: Mapping[str, str]) -> None:
             _value(service, variable, shell)
 
 
-def service_programs(flow: OrderFlow, state: State, backends: Backends, shell: Mapping[str, str]) -> list[Program]:
-    """Return the flow's services, which were checked, then what they need beside them."""
+def service_programs(
+    flow: OrderFlow, placement: Placement, state: State, backends: Backends, shell: Mapping[str, str]
+) -> list[Program]:
+    """Return the flow's processes, whose services were checked, then what they need beside them.
+
+    A service that is another program than a module of ours runs by itself, wherever it is placed.
+    """
     addresses = flow_addresses(flow, state)
-    services = [_service(flow, service, state, backends, addresses, shell) for service in flow.services]
-    return services + _companions(flow, state, addresses, shell)
+
+    def alone(service: Service) -> Program:
+        return _alone(flow, service, _environment(flow, service, state, backends, addresses, shell), state, shell)
+
+    programs: list[Program] = []
+    for process in processes(flow, placement):
+        sharing = [service for service in process.services if launch.can_share(service)]
+        if len(sharing) > 1:
+            own = {one.name: _environment(flow, one, state, backends, addresses, shell) for one in sharing}
+            programs.append(_shared(process.name, sharing, own, state, shell))
+        programs += [alone(one) for one in process.services if len(sharing) < 2 or one not in sharing]
+    return programs + _companions(flow, state, addresses, shell)
 
 
 def flow_addresses(flow: OrderFlow, state: State) -> Addresses:
@@ -61,20 +78,46 @@ def flow_addresses(flow: OrderFlow, state: State) -> Addresses:
     return Addresses(hosts, {provider: state.port(PROVIDER)} if provider else {})
 
 
-def _service(
+def _environment(
     flow: OrderFlow,
     service: Service,
     state: State,
     backends: Backends,
     addresses: Addresses,
     shell: Mapping[str, str],
-) -> Program:
-    config = state.folder("config") / f"{service.name}.json"
+) -> dict[str, str]:
+    """Return the variables of a service's own; its part of the resource is written where they say."""
+    config = _config_file(service, state)
     config.write_text(service_config(flow, service.name).model_dump_json(indent=1), encoding="utf-8")
     variables = {variable.name: addresses.rewrite(_value(service, variable, shell)) for variable in service.env}
-    platform = _platform(flow, service, state, backends) | {environment.CONFIG: str(config)}
-    command = launch.command(service, object_name(flow.metadata.name, service.name), config, [*variables, *platform])
-    return _program(service.name, command, {**_machine(shell), **variables, **platform}, state)
+    return variables | _platform(flow, service, state, backends) | {environment.CONFIG: str(config)}
+
+
+def _config_file(service: Service, state: State) -> Path:
+    return state.folder("config") / f"{service.name}.json"
+
+
+def _alone(
+    flow: OrderFlow, service: Service, own: Mapping[str, str], state: State, shell: Mapping[str, str]
+) -> Program:
+    container = object_name(flow.metadata.name, service.name)
+    command = launch.command(service, container, _config_file(service, state), own)
+    return _program(service.name, command, {**_machine(shell), **own}, state)
+
+
+def _shared(
+    name: str,
+    services: Sequence[Service],
+    own: Mapping[str, Mapping[str, str]],
+    state: State,
+    shell: Mapping[str, str],
+) -> Program:
+    """Return the process of several services; each writes its log into its own file all the same."""
+    env = _machine(shell)
+    for service, variables in own.items():
+        told = {**variables, environment.LOG_FILE: str(_log_file(service, state))}
+        env |= {environment.own_name(service, variable): value for variable, value in told.items()}
+    return replace(_program(name, launch.shared_command(services), env, state), services=tuple(own))
 
 
 def _platform(flow: OrderFlow, service: Service, state: State, backends: Backends) -> dict[str, str]:
@@ -124,8 +167,11 @@ def _provider_url(flow: OrderFlow) -> str | None:
 
 
 def _program(name: str, command: launch.Command, env: Mapping[str, str], state: State) -> Program:
-    log, pid_file = state.folder("logs") / f"{name}.log", state.folder("pids") / name
-    return Program(name, command.argv, env, log, pid_file, command.clear)
+    return Program(name, command.argv, env, _log_file(name, state), state.folder("pids"), command.clear)
+
+
+def _log_file(name: str, state: State) -> Path:
+    return state.folder("logs") / f"{name}.log"
 
 
 def _machine(shell: Mapping[str, str]) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from typing import ParamSpec, TypeVar
 
@@ -13,11 +13,12 @@ from orderflow_cli.local import scrape
 from orderflow_cli.local.kafka_choice import Broker, choose_broker
 from orderflow_cli.local.service_programs import Backends, service_programs
 from orderflow_cli.local.state import State
-from orderflow_cli.local.supervisor import Supervisor
+from orderflow_cli.local.supervisor import Program, Supervisor
 from orderflow_cli.servers.ports import HOST
 from orderflow_cli.servers.postgres import Postgres, create_database
 from orderflow_cli.servers.server import Server
 from orderflow_model.flow import OrderFlow
+from orderflow_model.spec.placement import Placement
 from orderflow_runtime.postgres.connection_failures import CannotConnectError
 from orderflow_runtime.postgres.migration_failures import MigrationFailedError
 from orderflow_runtime.postgres.migrator import migrate
@@ -84,13 +85,19 @@ async def _keep(server: Server, echo: Echo) -> None:
 
 
 @asynccontextmanager
-async def services(flow: OrderFlow, state: State, broker: Broker, echo: Echo) -> AsyncIterator[Supervisor]:
+async def services(
+    flow: OrderFlow, placement: Placement, state: State, broker: Broker, echo: Echo
+) -> AsyncIterator[Supervisor]:
     """Run the flow's processes; yield them ready for work."""
     backends = Backends(broker.bootstrap, state.port("postgres"))
-    supervisor = Supervisor(service_programs(flow, state, backends, os.environ), echo)
+    programs = service_programs(flow, placement, state, backends, os.environ)
+    for program in programs:
+        if program.services:
+            echo(f"{program.name}: one process of {', '.join(program.services)}")
+    supervisor = Supervisor(programs, echo)
     try:
         supervisor.start()
-        await _until_ready(urls(flow, state), state)
+        await _until_ready(_readiness(flow, state, programs), state)
         yield supervisor
     finally:
         await asyncio.shield(supervisor.stop())
@@ -106,6 +113,15 @@ async def _until_ready(urls: dict[str, str], state: State) -> None:
     if waiting:
         logs = ", ".join(str(state.path / "logs" / f"{name}.log") for name in waiting)
         raise StartError(f"{', '.join(waiting)} not ready in {_READY_SECONDS} s", f"See {logs}")
+
+
+def _readiness(flow: OrderFlow, state: State, programs: Iterable[Program]) -> dict[str, str]:
+    """Return where each service says whether it is ready, be it one of several in its process."""
+    shared = {service for program in programs for service in program.services}
+    return {
+        service: f"{url}/readyz/{service}" if service in shared else f"{url}/readyz"
+        for service, url in urls(flow, state).items()
+    }
 
 
 def urls(flow: OrderFlow, state: State) -> dict[str, str]:

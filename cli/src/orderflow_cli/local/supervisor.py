@@ -21,14 +21,23 @@ STABLE_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class Program:
-    """One process: `env` is its whole environment, `clear` a command that removes what a crash left over."""
+    """One process: `env` is its whole environment, `clear` a command that removes what a crash left over.
+
+    `pids` is a folder; `services` are those that it runs, where its name is not that of one: it is found by each.
+    """
 
     name: str
     argv: Sequence[str]
     env: Mapping[str, str]
     log: Path
-    pid_file: Path
+    pids: Path
     clear: Sequence[str] = field(default=())
+    services: Sequence[str] = field(default=())
+
+    @property
+    def pid_files(self) -> list[Path]:
+        """Where its pid stands, by each name that it is known by."""
+        return [self.pids / name for name in self.services or (self.name,)]
 
 
 class Supervisor:
@@ -54,11 +63,13 @@ class Supervisor:
         await asyncio.gather(*(self._end(process) for process in self._processes.values()))
         for program in self._programs:
             await _clear(program)
-            program.pid_file.unlink(missing_ok=True)
+            for file in program.pid_files:
+                file.unlink(missing_ok=True)
 
     async def _keep(self, program: Program) -> None:
         loop, delay = asyncio.get_running_loop(), FIRST_DELAY_SECONDS
-        child_process.end_leftover(program.pid_file)
+        for file in program.pid_files:
+            child_process.end_leftover(file)
         while True:
             started = loop.time()
             ending = await self._run(program)
@@ -76,7 +87,8 @@ class Supervisor:
             process = self._processes[program.name] = await _execute(program)
         except OSError as error:
             return f"cannot be executed: {error.strerror}"
-        child_process.record(process.pid, program.pid_file)
+        for file in program.pid_files:
+            child_process.record(process.pid, file)
         return _ending(await process.wait())
 
     async def _end(self, process: Process) -> None:

@@ -7,7 +7,7 @@ Called at loading, at admission and by `orderflow lint`. An error refuses the fl
 - warnings: an event that nobody subscribes (the ends of the saga aside: the runtime itself waits for them),
   more consumers than partitions;
 - the rules of saga and objectives stand in `saga`, those of Secrets in `secrets`, of topics' settings in
-  `topics`.
+  `topics`, of who shares a process in `placement`.
 
 Cycles between services are normal in a saga and allowed.
 """
@@ -17,6 +17,7 @@ from itertools import islice
 
 from orderflow_model.findings import MOST_SHOWN, Finding, Severity, did_you_mean, path_of
 from orderflow_model.flow import OrderFlow
+from orderflow_model.lint.placement import lint_placement
 from orderflow_model.lint.saga import lint_objectives, lint_saga
 from orderflow_model.lint.secrets import lint_secrets
 from orderflow_model.lint.topics import lint_topics
@@ -36,6 +37,7 @@ def lint(flow: OrderFlow) -> tuple[Finding, ...]:
         _topics,
         _services,
         _sink,
+        lint_placement,
         lint_topics,
         lint_secrets,
         lint_saga,

@@ -9,6 +9,7 @@ import logging
 import sys
 import traceback
 from collections.abc import Mapping
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
@@ -20,6 +21,9 @@ _ABOUT = ("key", "event", "event_id", "trace_id")
 _NOISY = ("aiokafka", "uvicorn", "asyncio")
 _COLOURS = {"DEBUG": 2, "INFO": 32, "WARNING": 33, "ERROR": 31, "CRITICAL": 31}
 """ANSI's faint, green, yellow and red."""
+
+speaker: ContextVar[str] = ContextVar("speaker", default="")
+"""The service whose work this is; what it starts inherits it. Nobody's: the process as a whole."""
 
 logger = logging.getLogger(__name__)
 
@@ -35,14 +39,15 @@ class JsonFormatter(logging.Formatter):
 
     def __init__(self, flow: str, service: str) -> None:
         super().__init__()
-        self._fixed = {"flow": flow, "service": service}
+        self._flow, self._service = flow, service
 
     def format(self, record: logging.LogRecord) -> str:
         """Return one line of JSON."""
         line = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
-            **self._fixed,
+            "flow": self._flow,
+            "service": speaker.get() or self._service,
             "logger": record.name,
             "message": record.getMessage(),
             **_told(record),
@@ -53,27 +58,47 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """Formats a record for a person at a terminal."""
+    """Formats a record for a person at a terminal; says which service speaks where there are several."""
+
+    def __init__(self, service: str) -> None:
+        super().__init__()
+        self._service = service
 
     def format(self, record: logging.LogRecord) -> str:
         """Return one line, and the traceback below it."""
         time = datetime.fromtimestamp(record.created).strftime("%H:%M:%S.%f")[:-3]
-        told = "".join(f" \x1b[2m{name}=\x1b[0m{value}" for name, value in _told(record).items())
+        told = "".join(f" \x1b[2m{name}=\x1b[0m{value}" for name, value in (_told(record) | self._speaker()).items())
         level = f"\x1b[{_COLOURS.get(record.levelname, 0)}m{record.levelname:<8}\x1b[0m"
         line = f"{time} {level}{record.getMessage()}{told}"
         return f"{line}\n{_traceback(record.exc_info[1])}" if record.exc_info and record.exc_info[1] else line
 
+    def _speaker(self) -> dict[str, str]:
+        return {"service": speaker.get()} if speaker.get() not in ("", self._service) else {}
+
 
 def set_up(flow: str, service: str, level: str, output: TextIO | None = None) -> None:
-    """Log to standard error from `level` on; clients' own chatter only from warning on."""
+    """Log to standard error from `level` on; clients' own chatter only from warning on.
+
+    `service` is said of lines that no `speaker` is known of.
+    """
     # a line tells neither its place in the code nor its thread: finding them out would be half its cost
     logging._srcfile = None
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     handler = logging.StreamHandler(output := output or sys.stderr)
-    handler.setFormatter(TextFormatter() if output.isatty() else JsonFormatter(flow, service))
+    handler.setFormatter(TextFormatter(service) if output.isatty() else JsonFormatter(flow, service))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     for noisy in _NOISY:
         logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLevelName(level.upper())))
+
+
+def write_apart(service: str, file: str) -> None:
+    """Append the lines of a service to a file, in place of standard error; raise `OSError` where that cannot be."""
+    everyones = logging.getLogger().handlers[0]
+    own = logging.FileHandler(file, encoding="utf-8")
+    own.setFormatter(everyones.formatter)
+    own.addFilter(lambda _: speaker.get() == service)
+    everyones.addFilter(lambda _: speaker.get() != service)
+    logging.getLogger().addHandler(own)
 
 
 def switch(level: str) -> None:

@@ -1,5 +1,6 @@
 """The runtime's Prometheus metrics; docs/metrics.md lists them. The worker counts whole batches, so that a count costs
-next to nothing per event. Who emits them (flow, service, pod) is said by the scrape, not by labels.
+next to nothing per event. Who emits them (flow, service, pod) is said by the scrape, not by labels; `metrics_page.py`
+adds the service where several share a process.
 """
 
 from collections import Counter as Tally
@@ -10,7 +11,6 @@ from types import MappingProxyType
 from typing import NamedTuple, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
-from prometheus_client.exposition import choose_encoder
 
 from orderflow_contracts.event import Event
 from orderflow_model.service_config import ObjectiveConfig
@@ -40,7 +40,7 @@ class EndedRun(NamedTuple):
 
 
 class Metrics:
-    """The metrics of one process, in a registry of their own; `now` gives UTC.
+    """The metrics of one service, in a registry of their own; `now` gives UTC.
 
     `ends` are the events whose runs are measured, against these objectives.
     """
@@ -106,14 +106,13 @@ class Metrics:
         self.calls.labels(kind, "known" if known else "unknown").inc()
         self.call_seconds.labels(kind).observe(seconds)
 
-    def render(
+    def refresh(
         self,
-        accept: str,
         lag: Mapping[Partition, int],
         refused: Mapping[str, int] = MappingProxyType({}),
         unread: Collection[str] = (),
-    ) -> tuple[bytes, str]:
-        """Return the exposition and its media type: OpenMetrics, which has exemplars, for those who accept it."""
+    ) -> None:
+        """Set what is looked up when somebody asks, before the registry is read."""
         self.unread.clear()
         for topic in unread:
             self.unread.labels(topic).set(1)
@@ -123,8 +122,6 @@ class Metrics:
         self.lag.clear()
         for partition, records in lag.items():
             self.lag.labels(partition.topic, str(partition.number)).set(records)
-        encode, media_type = choose_encoder(accept)
-        return encode(self.registry), media_type
 
     def _count_events(self) -> None:
         self.processed = self._by_event("processed", "Events whose handler's effects are committed")

@@ -1,7 +1,8 @@
 """The traces' collector: a way of spans out, over gRPC or HTTP as the resource says. `process.py` makes one.
 
 All of it runs on the thread of `SpanQueue`. OpenTelemetry's variables for headers and certificate are honoured.
-Source: OpenTelemetry's specification of OTLP exporters (what may be sent again, and what not).
+Sources: OpenTelemetry's specification of OTLP exporters (what may be sent again, and what not), and of its resources
+(what their variables hold: a process's environment is not asked, for each of its services has its own).
 """
 
 import ssl
@@ -9,10 +10,9 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import grpc
-from opentelemetry.sdk.resources import OTELResourceDetector
 from opentelemetry.util.re import parse_env_headers
 
 from orderflow_model import environment
@@ -35,12 +35,15 @@ def collector(config: ServiceConfig, endpoint: str, env: Mapping[str, str]) -> S
 
 
 def _resource(config: ServiceConfig, env: Mapping[str, str]) -> dict[str, str]:
-    """Return the attributes of this process; those of OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME go before."""
+    """Return the attributes of a service; those of OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME go before."""
     own = {"service.name": config.service, "service.namespace": config.flow}
     if instance := env.get(environment.INSTANCE):
         own["service.instance.id"] = instance
-    said = OTELResourceDetector().detect().attributes
-    return own | {name: str(value) for name, value in said.items()}
+    pairs = (item.partition("=") for item in env.get(environment.OTEL_ATTRIBUTES, "").split(",") if "=" in item)
+    said = {name.strip(): unquote(value.strip()) for name, _, value in pairs}
+    if name := env.get(environment.OTEL_NAME):
+        said["service.name"] = name
+    return own | said
 
 
 def sender(protocol: TraceProtocol, endpoint: str, env: Mapping[str, str]) -> Send:

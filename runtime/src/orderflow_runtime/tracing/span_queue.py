@@ -9,6 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextvars import copy_context
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
@@ -80,7 +81,7 @@ class SpanQueue:
         self._send = send
         self._waiting: deque[Span] = deque()
         self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="spans", daemon=True)
+        self._thread: threading.Thread | None = None
         self.dropped = 0
 
     @property
@@ -89,7 +90,8 @@ class SpanQueue:
         return len(self._waiting) >= MOST_WAITING
 
     def start(self) -> None:
-        """Begin to send."""
+        """Begin to send; the thread logs as whoever starts it."""
+        self._thread = threading.Thread(target=copy_context().run, args=(self._run,), name="spans", daemon=True)
         self._thread.start()
 
     def add(self, span: Span) -> None:
@@ -102,7 +104,8 @@ class SpanQueue:
     def close(self, seconds: float) -> None:
         """Send what waits, for so many seconds at most."""
         self._closing.set()
-        self._thread.join(seconds)
+        if self._thread is not None:
+            self._thread.join(seconds)
 
     def _run(self) -> None:
         while not self._closing.wait(_EVERY_SECONDS):

@@ -1,0 +1,50 @@
+"""Lint of `spec.placement`: who shares a process is there, once, and made of one image."""
+
+from collections.abc import Iterator
+
+from orderflow_model.findings import Finding, did_you_mean, path_of
+from orderflow_model.flow import OrderFlow
+from orderflow_model.placement import ServiceProcess, module_of, processes
+
+
+def lint_placement(flow: OrderFlow) -> Iterator[Finding]:
+    """Find what keeps services from sharing a process."""
+    yield from _members(flow)
+    for process in processes(flow):
+        if process.is_shared:
+            yield from _process(flow, process)
+
+
+def _members(flow: OrderFlow) -> Iterator[Finding]:
+    names, owner = [service.name for service in flow.services], dict[str, str]()
+    for index, group in enumerate(flow.spec.placement.groups if flow.spec.placement else ()):
+        for position, service in enumerate(group.services):
+            place = path_of(("spec", "placement", "groups", index, "services", position))
+            if service not in names:
+                yield Finding(place, f"there is no service {service}{did_you_mean(service, names)}")
+            elif owner.setdefault(service, group.name) != group.name:
+                yield Finding(place, f"{service} is in group {owner[service]} already")
+
+
+def _process(flow: OrderFlow, process: ServiceProcess) -> Iterator[Finding]:
+    first = process.services[0]
+    place = _place_of(flow, process)
+    if process.name in {service.name for service in flow.services}:
+        yield Finding(place, f"a service is called {process.name}: call the group otherwise")
+    for service in process.services:
+        if service.image != first.image:
+            yield Finding(
+                place,
+                f"{first.name} and {service.name} share a process, but not an image: {first.image}, {service.image}",
+            )
+        if module_of(service) is None:
+            words = "its command is not [python, -m, MODULE], which says where its build is"
+            yield Finding(place, f"{service.name} cannot share a process: {words}")
+
+
+def _place_of(flow: OrderFlow, process: ServiceProcess) -> str:
+    """Return where the resource puts these services into one process."""
+    groups = [group.name for group in flow.spec.placement.groups] if flow.spec.placement else []
+    if process.name in groups:
+        return path_of(("spec", "placement", "groups", groups.index(process.name)))
+    return path_of(("spec", "placement", "mode"))

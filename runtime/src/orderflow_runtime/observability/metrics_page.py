@@ -1,0 +1,44 @@
+"""The page of metrics: one service's as they are, those of several in one process with a label that says whose.
+
+Source: Prometheus's exposition formats: each family stands once, with all its samples.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import cast
+
+from prometheus_client import CollectorRegistry, Metric
+from prometheus_client.exposition import choose_encoder
+
+LABEL = "service"
+_OF_THE_PROCESS = "process_"
+
+
+def render(registries: Mapping[str, CollectorRegistry], accept: str) -> tuple[bytes, str]:
+    """Return the exposition and its media type: OpenMetrics, which has exemplars, for those who accept it."""
+    encode, media_type = choose_encoder(accept)
+    alone = len(registries) == 1
+    registry = next(iter(registries.values())) if alone else cast("CollectorRegistry", _Joined(registries))
+    return encode(registry), media_type
+
+
+class _Joined:
+    """Registries read as one. What is told of the process, such as its memory, is no service's and stands once."""
+
+    def __init__(self, registries: Mapping[str, CollectorRegistry]) -> None:
+        self._registries = registries
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield each family once, with the samples of all services."""
+        families: dict[str, Metric] = {}
+        for service, registry in self._registries.items():
+            for found in registry.collect():
+                if found.name.startswith(_OF_THE_PROCESS):
+                    families.setdefault(found.name, found)
+                else:
+                    _add(families, service, found)
+        yield from families.values()
+
+
+def _add(families: dict[str, Metric], service: str, found: Metric) -> None:
+    family = families.setdefault(found.name, Metric(found.name, found.documentation, found.type, found.unit))
+    family.samples += [one._replace(labels={LABEL: service, **one.labels}) for one in found.samples]

@@ -1,0 +1,101 @@
+"""Which services share a process: what a placement means, and what is wrong with one."""
+
+from typing import Any
+
+import pytest
+
+from orderflow_model.findings import Severity
+from orderflow_model.lint.flow import lint
+from orderflow_model.loading.load import parse_flow
+from orderflow_model.placement import processes
+
+ALL = ("order", "inventory", "payment", "shipping", "notification")
+CORE = {"name": "core", "services": ["payment", "order"]}
+
+
+def placed(document: dict[str, Any]) -> dict[str, tuple[str, ...]]:
+    """The services of each process."""
+    return {one.name: tuple(service.name for service in one.services) for one in processes(parse_flow(document))}
+
+
+@pytest.mark.parametrize(
+    ("placement", "expected"),
+    [
+        ({}, {name: (name,) for name in ALL}),
+        ({"mode": "Apart"}, {name: (name,) for name in ALL}),
+        ({"mode": "Together"}, {"together": ALL}),
+        ({"groups": [CORE]}, {"core": ("order", "payment")} | {name: (name,) for name in ALL[1:2] + ALL[3:]}),
+        (
+            {"mode": "Together", "groups": [CORE]},
+            {"core": ("order", "payment"), "together": ("inventory", "shipping", "notification")},
+        ),
+        ({"groups": [{"name": "lone", "services": ["order"]}]}, {name: (name,) for name in ALL}),
+    ],
+)
+def test_a_placement_says_which_services_share_a_process(
+    edited: Any, placement: dict[str, Any], expected: dict[str, tuple[str, ...]]
+) -> None:
+    """Groups go first; a process of one service is that service's, whatever put it there."""
+    assert placed(edited({"spec.placement": placement})) == expected
+
+
+def test_without_a_placement_each_service_has_a_process(document: dict[str, Any]) -> None:
+    """A flow that says nothing is as it ever was."""
+    assert placed(document) == {name: (name,) for name in ALL}
+
+
+def test_a_shared_process_has_what_its_services_have_in_sum(edited: Any) -> None:
+    """Requests and limits add up, a limit that one does not have is none; what is said of the group goes before."""
+    resources = {"requests": {"cpu": "250m", "memory": "100M"}, "limits": {"memory": "1Gi"}}
+    document = edited({"spec.placement": {"groups": [CORE]}, "spec.services[0].resources": resources})
+    core = processes(parse_flow(document))[0].resources
+    assert (core.requests.cpu, core.requests.memory) == ("350m", "224Mi")
+    assert (core.limits.cpu, core.limits.memory) == (None, "1536Mi")
+    document = edited({"spec.placement": {"groups": [CORE | {"resources": resources}]}})
+    assert processes(parse_flow(document))[0].resources.requests.memory == "100M"
+
+
+def test_services_of_a_process_listen_on_ports_of_their_own(edited: Any) -> None:
+    """Who comes first in the resource keeps the port; the next free one goes to the next."""
+    document = edited({"spec.placement": {"mode": "Together"}, "spec.services[1].httpPort": 8081})
+    ports = processes(parse_flow(document))[0].http_ports
+    assert ports == {"order": 8080, "inventory": 8081, "payment": 8082, "shipping": 8083, "notification": 8084}
+
+
+WRONG = [
+    ({"groups": [{"name": "core", "services": ["order", "paymet"]}]}, "groups[0].services[1]", "did you mean payment?"),
+    ({"groups": [CORE, {"name": "b", "services": ["order", "shipping"]}]}, "groups[1].services[0]", "in group core"),
+    ({"groups": [CORE | {"name": "shipping"}]}, "groups[0]", "a service is called shipping"),
+]
+
+
+@pytest.mark.parametrize(("placement", "place", "words"), WRONG)
+def test_a_group_of_nobody_or_of_anothers_is_refused(
+    edited: Any, placement: dict[str, Any], place: str, words: str
+) -> None:
+    """The finding stands where the name does."""
+    found = {finding.path: finding for finding in lint(parse_flow(edited({"spec.placement": placement})))}
+    assert words in found[f"spec.placement.{place}"].message
+    assert found[f"spec.placement.{place}"].severity is Severity.ERROR
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"spec.services[2].image": "acme/pay:2"}, "but not an image: orderflow/services:dev, acme/pay:2"),
+        ({"spec.services[2].command": ["pay"]}, "payment cannot share a process: its command is not"),
+        ({"spec.services[2].command": []}, "payment cannot share a process"),
+        ({"spec.services[2].command": ["python", "-m", "orderflow_payment", "--fast"]}, "payment cannot share"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("placement", "place"),
+    [({"mode": "Together"}, "spec.placement.mode"), ({"groups": [CORE]}, "spec.placement.groups[0]")],
+)
+def test_services_of_other_images_or_programs_cannot_share(
+    edited: Any, change: dict[str, Any], words: str, placement: dict[str, Any], place: str
+) -> None:
+    """One pod has one image, and its process finds a service by its module; apart, none of it matters."""
+    found = lint(parse_flow(edited(change | {"spec.placement": placement})))
+    assert [(finding.path, words in finding.message) for finding in found] == [(place, True)], found
+    assert lint(parse_flow(edited({"spec.placement": {"mode": "Apart"}}))) == ()
