@@ -14,7 +14,7 @@ from orders import Placed
 
 from orderflow_inventory.__main__ import build as inventory
 from orderflow_model.flow import OrderFlow
-from orderflow_model.service_config import service_config
+from orderflow_model.service_part import service_config
 from orderflow_model.topics import flow_topics
 from orderflow_notification.__main__ import build as notification
 from orderflow_order.__main__ import build as order

@@ -1,19 +1,14 @@
 """What one service process is told about itself: a JSON file named by ORDERFLOW_CONFIG.
 
-Built from the resource by the operator (into a ConfigMap) and by `orderflow run`; the runtime reads it.
+`service_part.py` makes it of the resource, for the operator (into a ConfigMap) and for `orderflow run`; the runtime
+reads it, and stays without the model of the whole resource.
 """
-
-from math import ceil
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from orderflow_model.flow import OrderFlow
-from orderflow_model.names import dead_letter_topic_name, group_name
-from orderflow_model.spec.delivery import Backoff, Delivery, OnExhausted
-from orderflow_model.spec.saga import TraceConsumer, TraceProtocol, Tracing
-from orderflow_model.spec.services import Service
-from orderflow_model.topics import DAY_MS, Topic, dead_letter_topic, event_topic, longest_retention
+from orderflow_model.spec.delivery import Backoff, OnExhausted
+from orderflow_model.spec.saga import TraceConsumer, TraceProtocol
 
 
 class _Config(BaseModel):
@@ -87,72 +82,3 @@ class ServiceConfig(_Config):
     """Only for a service that begins or ends runs; no other need restart when a deadline changes."""
     objectives: tuple[ObjectiveConfig, ...] = ()
     """Only for a service that ends runs: it measures them, and no other need restart when a promise changes."""
-
-
-def service_config(flow: OrderFlow, service: str) -> ServiceConfig:
-    """Return the configuration of a service of the flow; KeyError when the flow has no such service."""
-    entry = flow.service(service)
-    return ServiceConfig(
-        flow=flow.metadata.name,
-        service=service,
-        group=group_name(flow.metadata.name, service),
-        dead_letter_topic=dead_letter_topic_name(flow.metadata.name, service),
-        subscribes=_channels(flow, entry.subscribes),
-        publishes=_channels(flow, entry.publishes),
-        delivery=_delivery(entry.delivery.over(flow.spec.defaults.delivery)),
-        inbox_days=_inbox_days(flow, entry),
-        tracing=_tracing(flow.spec.tracing),
-        saga=_saga(flow, entry),
-        objectives=_objectives(flow, entry),
-    )
-
-
-def _channels(flow: OrderFlow, events: tuple[str, ...]) -> tuple[Channel, ...]:
-    return tuple(_channel(name, event_topic(flow, flow.spec.event(name))) for name in events)
-
-
-def _channel(event: str, topic: Topic) -> Channel:
-    limit = topic.config.get("max.message.bytes")
-    return Channel(event=event, topic=topic.name, max_message_bytes=int(limit) if limit else None)
-
-
-def _delivery(delivery: Delivery) -> DeliveryConfig:
-    return DeliveryConfig(
-        retries=delivery.retries,
-        backoff=delivery.backoff,
-        delay_ms=delivery.delay.milliseconds,
-        max_delay_ms=delivery.max_delay.milliseconds,
-        timeout_ms=delivery.timeout.milliseconds,
-        on_exhausted=delivery.on_exhausted,
-    )
-
-
-def _tracing(tracing: Tracing) -> TracingConfig:
-    return TracingConfig(
-        consumer=tracing.consumer,
-        share=float(tracing.sampling) / 100,
-        endpoint=tracing.endpoint,
-        protocol=tracing.protocol,
-    )
-
-
-def _saga(flow: OrderFlow, service: Service) -> SagaConfig | None:
-    saga = flow.spec.saga
-    if saga is None or not {saga.begins, *saga.ends} & set(service.publishes):
-        return None
-    return SagaConfig(begins=saga.begins, ends=saga.ends, deadline_ms=saga.deadline.milliseconds)
-
-
-def _objectives(flow: OrderFlow, service: Service) -> tuple[ObjectiveConfig, ...]:
-    if flow.spec.saga is None or not set(flow.spec.saga.ends) & set(service.publishes):
-        return ()
-    return tuple(
-        ObjectiveConfig(name=objective.name, within_ms=objective.within.milliseconds)
-        for objective in flow.spec.objectives
-    )
-
-
-def _inbox_days(flow: OrderFlow, service: Service) -> int:
-    """Return for how many days an event can come back: from its topic, then from the dead letters."""
-    remembered = longest_retention(flow, service) + dead_letter_topic(flow, service).retention_ms
-    return ceil(remembered / DAY_MS)

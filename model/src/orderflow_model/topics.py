@@ -1,6 +1,6 @@
 """The topics a flow consists of, each with everything needed to make it.
 
-The operator and `orderflow run` make them; `service_config` and lint read names, partitions and retention.
+The operator and `orderflow run` make them; `service_part` and lint read names, partitions and retention.
 """
 
 from collections.abc import Mapping

@@ -14,7 +14,7 @@ from orderflow_cli.servers.kafka_topics import ensure_topics
 from orderflow_cli.servers.postgres import Postgres
 from orderflow_model.flow import OrderFlow
 from orderflow_model.loading.load import parse_flow
-from orderflow_model.service_config import service_config
+from orderflow_model.service_part import service_config
 from orderflow_model.topics import flow_topics
 from orderflow_runtime.postgres.migrator import migrate
 from support.flow.fleet import PASSWORD, Fleet, until

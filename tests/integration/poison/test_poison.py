@@ -25,7 +25,7 @@ from orderflow_contracts import dead_letters
 from orderflow_contracts.dead_letters import REDRIVE_OF
 from orderflow_contracts.envelope import Header
 from orderflow_model.names import dead_letter_topic_name
-from orderflow_model.service_config import service_config
+from orderflow_model.service_part import service_config
 from orderflow_model.topics import event_topic
 from orderflow_runtime.core.headers import MAX_HEADERS
 from support.flow.fleet import Fleet, until

@@ -8,7 +8,8 @@ import pytest
 
 from orderflow_contracts.event import Event
 from orderflow_notification.handlers import notification_service
-from orderflow_notification.senders import LogSink, SmtpSender
+from orderflow_notification.senders import LogSink
+from orderflow_notification.smtp_sender import SmtpSender
 from orderflow_runtime.service import CallOutcome, Service
 from orderflow_shop.events import (
     Address,

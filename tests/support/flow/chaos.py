@@ -11,7 +11,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from orderflow_contracts.dead_letters import LETTER_ID
 from orderflow_model.names import schema_name
-from orderflow_model.service_config import service_config
+from orderflow_model.service_part import service_config
 from orderflow_model.topics import event_topic
 from support.flow.fleet import Fleet, until
 from support.flow.oracles import judge, until_at_rest

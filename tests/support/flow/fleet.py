@@ -22,7 +22,7 @@ from orderflow_cli.servers.ports import free_port
 from orderflow_model import environment
 from orderflow_model.flow import OrderFlow
 from orderflow_model.names import role_name
-from orderflow_model.service_config import service_config
+from orderflow_model.service_part import service_config
 from orderflow_model.topics import flow_topics
 from orderflow_runtime.postgres.migrator import migrate
 

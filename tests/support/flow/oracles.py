@@ -18,7 +18,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 from orderflow_cli.servers.kafka_admin import admin_client
 from orderflow_cli.shop import invariants
 from orderflow_model.names import schema_name
-from orderflow_model.service_config import service_config
+from orderflow_model.service_part import service_config
 from orderflow_model.topics import event_topic
 from support.flow.fleet import Fleet, until
 

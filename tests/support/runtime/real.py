@@ -13,7 +13,8 @@ from orderflow_cli.servers.ports import free_port
 from orderflow_model import environment
 from orderflow_model.flow import OrderFlow
 from orderflow_model.loading.load import parse_flow
-from orderflow_model.service_config import ServiceConfig, service_config
+from orderflow_model.service_config import ServiceConfig
+from orderflow_model.service_part import service_config
 from orderflow_runtime.app import http_settings, kafka_settings
 from orderflow_runtime.core.event_log import Consumer, Message, Producer
 from orderflow_runtime.core.store import Store

@@ -4,7 +4,7 @@ from typing import Any
 
 from orderflow_model.flow import OrderFlow
 from orderflow_model.lint.flow import lint
-from orderflow_model.service_config import service_config
+from orderflow_model.service_part import service_config
 from orderflow_model.topics import flow_topics
 
 ANALYTICS = {"image": "orderflow/services:dev"}

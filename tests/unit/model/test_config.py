@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from orderflow_model import names
 from orderflow_model.flow import OrderFlow
 from orderflow_model.loading.load import parse_flow
-from orderflow_model.service_config import Channel, ServiceConfig, service_config
+from orderflow_model.service_config import Channel, ServiceConfig
+from orderflow_model.service_part import service_config
 from orderflow_model.topics import DAY_MS, event_topic, flow_topics
 
 FLOW = st.from_regex(r"[a-z]([-a-z0-9]{0,28}[a-z0-9])?", fullmatch=True)

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from orderflow_notification.senders import LogSink, SmtpSender
+from orderflow_notification.senders import LogSink
+from orderflow_notification.smtp_sender import SmtpSender
 from orderflow_runtime.service import OutcomeUnknownError
 
 MESSAGE = {"id": "o1:ORDER_CREATED", "to": "ada@example.org", "name": "Ada ✓", "subject": "We have it", "text": "Soon."}

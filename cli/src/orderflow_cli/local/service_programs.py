@@ -21,7 +21,7 @@ from orderflow_model.flow import OrderFlow
 from orderflow_model.names import object_name, role_name
 from orderflow_model.placement import processes
 from orderflow_model.postgres_uri import Host, PostgresUri
-from orderflow_model.service_config import service_config
+from orderflow_model.service_part import service_config
 from orderflow_model.spec.placement import Placement
 from orderflow_model.spec.services import EnvVar, Service
 

@@ -1,6 +1,6 @@
 """How often and how long a service tries an event: the flow's defaults and a service's own word.
 
-`service_config` hands the effective delivery to the runtime, which parks and retries by it.
+`service_part` hands the effective delivery to the runtime, which parks and retries by it.
 """
 
 from enum import StrEnum

@@ -5,7 +5,7 @@ What a service is told has the version in its name: pods of the version before, 
 
 from orderflow_model.flow import OrderFlow
 from orderflow_model.names import object_name
-from orderflow_model.service_config import service_config
+from orderflow_model.service_part import service_config
 from orderflow_operator.kafka.acls import autoscaler_user
 from orderflow_operator.kubernetes.kinds import CONFIG_MAP
 from orderflow_operator.kubernetes.labels import Object, digest, flow_labels, new_object, service_labels
