@@ -11,6 +11,7 @@ from orderflow_contracts.event import Event
 from orderflow_runtime.command import Reply, TooLarge, TooManyCommandsError, UnavailableError
 from orderflow_runtime.core.event_log import LogUnavailable, Message, Partition, pack
 from orderflow_runtime.core.store import Conflict, OutboxRow, StoreUnavailable
+from orderflow_runtime.dispatch import outbox_relay
 from orderflow_runtime.dispatch.commands import MOST_WAITING, CommandBus, shards_of
 from orderflow_runtime.dispatch.effects import Publisher
 from orderflow_runtime.dispatch.outbox_relay import Relay
@@ -221,6 +222,18 @@ async def test_what_another_instance_committed_before_goes_first() -> None:
             await other.submit(Do("k", n))
             await taking.submit(Do("k", n + 1))
         await bench.until(lambda: bench.done() == {"k": list(range(20))}, "all results in order")
+
+
+async def test_what_was_handed_in_while_kafka_was_away_is_published(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The database is asked meanwhile, and gives nothing but what waits here already."""
+    monkeypatch.setattr(outbox_relay, "_MAYBE_MORE", 2)
+    bench = Bench()
+    bench.faults.add("publish", *[LogUnavailable("away")] * 4)
+    async with intake(bench) as taking:
+        for n in range(20):
+            await taking.submit(Do("k", n))
+        await bench.until(lambda: bench.done() == {"k": list(range(20))}, "all results in order")
+        await bench.until(lambda: not bench.store.state.outbox, "the outbox is empty")
 
 
 async def test_a_relay_lets_go_of_what_was_handed_in_with_its_shard() -> None:

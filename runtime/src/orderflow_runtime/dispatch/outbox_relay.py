@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 _SOONEST, _LATEST = 0.02, 0.5
 _MAYBE_MORE = 50
-"""With fewer rows than this found, there is nothing more to find at once."""
+"""With fewer new rows than this found, there is nothing more to find at once."""
 
 
 class Relay:
@@ -108,8 +108,8 @@ class Relay:
                 self._known |= {row.id for row in new}
                 if new:
                     await self._publications.publish(new)
-                if len(rows) < _MAYBE_MORE:
-                    return bool(rows)
+                if len(new) < _MAYBE_MORE:
+                    return bool(new)
         except Retryable as error:
             logger.warning("cannot read the intake's outbox: %s", error)
             return False
