@@ -10,6 +10,7 @@ from support.cluster.api import Json, background
 from support.cluster.operator_env import OperatorEnv
 from support.cluster.pod_status import Fate
 from support.cluster.strimzi import Refused, Strimzi
+from support.flow.fleet import until
 from support.flow.flows import changed, pair, service
 
 SECONDS = 60
@@ -249,6 +250,11 @@ async def test_a_broken_part_is_an_event_too(env: OperatorEnv, act: Act, reason:
     await env.until_ready("pair")
     await act(env)
     await env.until("pair", "Ready", "False", reason, SECONDS)
-    events = await env.api.list("Event", env.namespace)
-    told = [one for one in events if one["involvedObject"]["kind"] == "OrderFlow"]
-    assert [one["type"] for one in told if one["reason"] == reason] == ["Warning"]
+
+    async def told() -> list[str]:
+        events = await env.api.list("Event", env.namespace)
+        ours = [one for one in events if one["involvedObject"]["kind"] == "OrderFlow"]
+        return [one["type"] for one in ours if one["reason"] == reason]
+
+    await until(told, f"an Event with {reason}", SECONDS)  # it is made after the status
+    assert await told() == ["Warning"]
