@@ -36,6 +36,7 @@ from support.cluster.operator_process import OperatorProcess, make_account
 from support.flow.fleet import until
 from support.flow.flows import service
 from support.tools.go_tools import control_plane_programs
+from support.tools.programs import executed
 from support.tools.scratch import scratch_directory
 
 FEW, MANY, QUICK, ALONE = 100, 1000, 50, 30
@@ -249,6 +250,7 @@ async def _measure(api: Api, plane: ControlPlane, folder: Path, flows: int) -> J
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "db", "labels": USABLE}}
     await api.create(secret | {"stringData": {"uri": "postgresql://admin:pw@db.example:5432/shop"}}, namespace)
     operator = operator_of(plane, namespace, await make_account(api, namespace), folder)
+    operator.program = executed
     try:
         found = await Field(api, plane, operator, namespace, flows).measure()
     except AssertionError as failed:

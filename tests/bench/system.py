@@ -15,6 +15,7 @@ from orderflow_model.flow import OrderFlow
 from orderflow_model.names import role_name
 from orderflow_runtime.postgres.migrator import migrate
 from support.flow.fleet import PASSWORD, Fleet
+from support.tools.programs import executed
 from support.tools.servers import new_kafka, new_postgres
 
 IN_PROCESS = Path(__file__).with_name("payment_in_process.py")
@@ -85,6 +86,7 @@ async def running(servers: Servers, flow: OrderFlow, folder: Path) -> AsyncItera
     await servers.database(flow, "bench")
     await asyncio.to_thread(folder.mkdir)
     fleet = Fleet(flow, servers.kafka.bootstrap, servers.postgres.admin_url("bench"), folder)
+    fleet.program = executed
     await fleet.prepare()
     try:
         names = [

@@ -2,7 +2,12 @@
 
 import asyncio
 import base64
+import json
+import signal
+import subprocess
 from pathlib import Path
+
+import pytest
 
 from support.cluster.api import Api, Json, background
 from support.cluster.kafka_rights import KafkaRights
@@ -11,6 +16,7 @@ from support.cluster.pod_status import Fate
 from support.cluster.strimzi import Strimzi
 from support.flow.fleet import until
 from support.tools.names import unique_name
+from support.tools.programs import Start, executed, forked
 from support.tools.secure_kafka import SecureKafka
 
 HARDENED = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
@@ -153,3 +159,31 @@ async def is_ready(api: Api, kind: str, namespace: str, name: str) -> bool:
     """Whether Strimzi says so."""
     found = await api.get(kind, namespace, name) or {}
     return any(one["status"] == "True" for one in found.get("status", {}).get("conditions", ()))
+
+
+PROGRAM = """
+import json, os, sys, time
+print(json.dumps([sys.argv[1:], __name__, os.getcwd(), os.environ["GIVEN"], "HOME" in os.environ, sys.stdin.read()]))
+print(os.getpgrp() == os.getpid(), file=sys.stderr)
+if sys.argv[1:]: time.sleep(60)
+sys.exit(7)
+"""
+
+
+@pytest.mark.parametrize("start", [executed, forked])
+@pytest.mark.parametrize("called", [["-m", "program"], ["program.py"]], ids=["a module", "a file"])
+def test_a_program_that_is_forked_is_as_one_that_is_executed(start: Start, called: list[str], tmp_path: Path) -> None:
+    """Arguments, folder, environment, input, output and end are those that it was given, and a signal reaches it."""
+    (tmp_path / "program.py").write_text(PROGRAM)
+    log, env = tmp_path / "log", {"GIVEN": "here"}
+    assert start(called, log, env, tmp_path).wait(20) == 7
+    group, said = sorted(log.read_text().splitlines())
+    assert json.loads(said) == [[], "__main__", str(tmp_path), "here", False, ""]
+    assert group == "True"
+    killed = start([*called, "stay"], log, env, tmp_path)
+    with pytest.raises(subprocess.TimeoutExpired):
+        killed.wait(0.2)
+    assert killed.poll() is None
+    killed.kill()
+    assert (killed.wait(20), killed.poll(), killed.returncode) == (-signal.SIGKILL,) * 3
+    killed.kill()  # what has ended is not signalled

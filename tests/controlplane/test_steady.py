@@ -12,6 +12,7 @@ from support.cluster.api import Json
 from support.cluster.operator_env import OperatorEnv
 from support.flow.fleet import until
 from support.flow.flows import pair, shop
+from support.tools.programs import executed
 
 HEALED_S = 5
 ENDED_S = 3
@@ -121,11 +122,13 @@ async def test_drift_while_the_operator_was_away_is_healed_at_its_start(steady: 
     await until(healed, "both are as they were", 30)
 
 
-async def test_an_operator_that_is_asked_to_end_ends(steady: OperatorEnv) -> None:
+async def test_an_operator_that_is_asked_to_end_ends(env: OperatorEnv) -> None:
     """SIGTERM ends it with code 0, and at once: an upgrade has nobody at work until it is gone."""
+    env.operator.program = executed
+    await at_rest(env)
     started = time.monotonic()
-    os.kill(steady.operator.pid, signal.SIGTERM)
-    assert await asyncio.to_thread(steady.operator.stop) == 0
+    os.kill(env.operator.pid, signal.SIGTERM)
+    assert await asyncio.to_thread(env.operator.stop) == 0
     took = time.monotonic() - started
     assert took < ENDED_S, f"it took {took:.1f} s"
     print(f"ended in {took:.2f} s")
@@ -134,11 +137,16 @@ async def test_an_operator_that_is_asked_to_end_ends(steady: OperatorEnv) -> Non
 @pytest.fixture
 async def steady(env: OperatorEnv) -> OperatorEnv:
     """The small flow, ready and at rest."""
+    await at_rest(env)
+    return env
+
+
+async def at_rest(env: OperatorEnv) -> None:
+    """Bring up the small flow, and wait until nothing is written any more."""
     await env.start()
     await env.apply(pair())
     await env.until_ready("pair")
     await env.settle(2)
-    return env
 
 
 def own(item: Json) -> Json:

@@ -21,6 +21,7 @@ from orderflow_cli.servers.postgres import Postgres
 from support.flow.chaos import Load, kill_and_restart
 from support.flow.fleet import Fleet
 from support.flow.orders import NO_RETRIES, Shop, open_fleet, shop_of, start_all
+from support.tools.programs import executed
 
 MINUTES = float(os.environ.get("SOAK_MINUTES", "10"))
 ORDERS_A_ROUND, ROUND_SECONDS = 200, 10.0
@@ -33,6 +34,7 @@ SEED = 4720
 def fleet(private_kafka: Kafka, private_postgres: Postgres, scratch: Path) -> Iterator[Fleet]:
     """The reference flow on servers of its own, where the first failure of an event is its last."""
     with open_fleet(private_kafka.bootstrap, private_postgres.admin_url, scratch, delivery=NO_RETRIES) as fleet:
+        fleet.program = executed  # what they take of memory is measured
         start_all(fleet)
         yield fleet
 

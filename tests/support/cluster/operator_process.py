@@ -4,18 +4,18 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import aiohttp
 import yaml
 
-from orderflow_cli.servers.child_process import kill_tree, spawn
+from orderflow_cli.servers.child_process import kill_tree
 from orderflow_cli.servers.ports import free_port
 from support.cluster.api import Api, Json
 from support.cluster.controlplane import ControlPlane
 from support.flow.fleet import until
+from support.tools.programs import Program, Start, forked
 
 HOME = "default"
 """The namespace of all operators' accounts: where a flow's namespace ends, the operator goes on."""
@@ -70,7 +70,10 @@ def _account(namespace: str) -> str:
 
 
 class OperatorProcess:
-    """One operator; start, kill and start it again as often as the test wants."""
+    """One operator; start, kill and start it again as often as the test wants.
+
+    `program` is how, for who wants it as a cluster starts it.
+    """
 
     def __init__(
         self, plane: ControlPlane, namespace: str, token: str, folder: Path, options: Sequence[str] = ()
@@ -83,15 +86,15 @@ class OperatorProcess:
         self._token = token
         self._kubeconfig = folder / "kubeconfig"
         self._options = list(options) or ["--namespace", namespace]
-        self._process: subprocess.Popen[bytes] | None = None
+        self.program: Start = forked
+        self._process: Program | None = None
 
     def start(self, url: str = "") -> None:
         """Start it, against the API server or a proxy before it."""
         self._kubeconfig.write_text(json.dumps(self._plane.config(self._token, url)))
         env = {**os.environ, "KUBECONFIG": str(self._kubeconfig)}
-        command = [sys.executable, "-m", _MODULE, *self._options, "--http-port", str(self.http_port)]
-        with self.log.open("ab") as output:
-            self._process = spawn(command, output=output, env=env)
+        arguments = ["-m", _MODULE, *self._options, "--http-port", str(self.http_port)]
+        self._process = self.program(arguments, self.log, env, None)
 
     @property
     def running(self) -> bool:

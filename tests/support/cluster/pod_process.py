@@ -3,20 +3,21 @@
 
 What differs from a node is only what has to: files stand under a folder instead of at the root, so a variable that
 names a mounted path names it there; the names of the cluster's network are addresses on loopback; the pod's own address
-is one of 127.0.0.0/8, so that every pod may listen on the same port; and `python` is the one that runs the tests.
+is one of 127.0.0.0/8, so that every pod may listen on the same port; and the command, always
+Python's, is run by the one that runs the tests.
 """
 
 import base64
 import re
 import signal
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from orderflow_cli.servers.child_process import kill_tree, spawn
+from orderflow_cli.servers.child_process import kill_tree
 from support.cluster.api import Api, Json
+from support.tools.programs import Program, executed, forked
 
 _IMAGE_ENV = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1"}
 _EVERY_ADDRESS = "0.0.0.0"  # noqa: S104 - as the pod's specification has it; mapped to the pod's own address
@@ -39,7 +40,7 @@ class PodProcess:
         self._network = network
         self.log = folder / "log"
         self.env: dict[str, str] = {}
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Program | None = None
 
     async def prepare(self) -> None:
         """Write the mounted files and resolve the environment; MissingReference when something is not there."""
@@ -54,10 +55,9 @@ class PodProcess:
 
     def start(self) -> None:
         """Start the command."""
-        command = [*self.container.get("command", ()), *self.container.get("args", ())]
-        program = sys.executable if command[0] in ("python", "python3") else command[0]
-        with self.log.open("ab") as output:
-            self._process = spawn([program, *command[1:]], output=output, env=self.env, cwd=self._root)
+        _, *arguments = [*self.container.get("command", ()), *self.container.get("args", ())]
+        program = forked if arguments[0] == "-m" else executed
+        self._process = program(arguments, self.log, self.env, self._root)
 
     @property
     def exit_code(self) -> int | None:

@@ -7,7 +7,6 @@ import asyncio
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,7 +15,6 @@ from typing import Any
 import aiohttp
 import asyncpg
 
-from orderflow_cli.servers.child_process import spawn
 from orderflow_cli.servers.kafka_topics import ensure_topics
 from orderflow_cli.servers.ports import free_port
 from orderflow_model import environment
@@ -25,6 +23,7 @@ from orderflow_model.names import role_name
 from orderflow_model.service_part import service_config
 from orderflow_model.topics import flow_topics
 from orderflow_runtime.postgres.migrator import migrate
+from support.tools.programs import Program, Start, forked
 
 TOGETHER = os.environ.get("ORDERFLOW_TEST_PLACEMENT") == "Together"
 """Whether the services of a flow share one process; a second instance of them is a second process."""
@@ -40,7 +39,8 @@ class Fleet:
         self.admin_url = admin_url
         self.folder = folder
         self.extra_env: dict[str, str] = {}
-        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.program: Start = forked
+        self.processes: dict[str, Program] = {}
         self.ports: dict[str, int] = {}
 
     async def prepare(self) -> None:
@@ -52,17 +52,17 @@ class Fleet:
         """Start the payment provider; payment's address for it is in the environment from now on."""
         port = self.ports.setdefault("provider", free_port())
         env = {environment.HTTP_HOST: "127.0.0.1", environment.HTTP_PORT: str(port)}
-        self._spawn("provider", [sys.executable, "-m", "orderflow_provider"], env)
+        self._start("provider", ["-m", "orderflow_provider"], env)
         self.extra_env["PAYMENT_PROVIDER_URL"] = f"http://127.0.0.1:{port}"
 
     def start(self, service: str, instance: int = 0, command: Sequence[str] = ()) -> str:
-        """Start one instance of a service, by its own command or another; gives its name here."""
+        """Start one instance of a service, by its own command or another of Python; gives its name here."""
         name = f"{service}-{instance}"
         if TOGETHER:
             self._start_together(instance, command)
         else:
-            command = command or [sys.executable, *self.flow.service(service).command[1:]]
-            self._spawn(name, command, self.env(service, name))
+            _, *arguments = command or self.flow.service(service).command
+            self._start(name, arguments, self.env(service, name))
         return name
 
     def _start_together(self, instance: int, command: Sequence[str]) -> None:
@@ -74,9 +74,9 @@ class Fleet:
             return
         own = {s: self.env(s, name) for s, name in names.items()}
         env = {environment.own_name(s, variable): value for s in own for variable, value in own[s].items()}
-        shared = [sys.executable, "-m", "orderflow_runtime.shared_process", *(f"{s}={m}" for s, m in modules.items())]
+        shared = ["-m", "orderflow_runtime.shared_process", *(f"{s}={m}" for s, m in modules.items())]
         first = names[next(iter(names))]
-        self._spawn(first, [*command, *modules] if command else shared, env)
+        self._start(first, [*command[1:], *modules] if command else shared, env)
         self.processes |= dict.fromkeys(names.values(), self.processes[first])
 
     def env(self, service: str, name: str) -> dict[str, str]:
@@ -94,9 +94,8 @@ class Fleet:
             environment.LOG_LEVEL: "INFO",
         } | self.extra_env
 
-    def _spawn(self, name: str, command: Sequence[str], env: Mapping[str, str]) -> None:
-        with (self.folder / f"{name}.log").open("ab") as output:
-            self.processes[name] = spawn(command, output=output, env={**os.environ, **env})
+    def _start(self, name: str, arguments: Sequence[str], env: Mapping[str, str]) -> None:
+        self.processes[name] = self.program(arguments, self.folder / f"{name}.log", {**os.environ, **env}, None)
 
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> int:
         """End a process and wait for it; gives its exit code."""
@@ -147,7 +146,7 @@ class Fleet:
             await connection.close()
 
 
-async def until(condition: Callable[[], Any], what: str, seconds: float = 60, every: float = 0.1) -> None:
+async def until(condition: Callable[[], Any], what: str, seconds: float = 60, every: float = 0.2) -> None:
     """Wait for a condition (a function or coroutine function); fail with `what` after so many seconds."""
     deadline = time.monotonic() + seconds
     while True:
