@@ -11,7 +11,8 @@ PYTEST_ARGS ?=
 CHAOS ?= tenth
 PYTEST := $(RUN) pytest --chaos=$(CHAOS) --durations=15 --durations-min=5
 WORKERS ?= 2 # of tests that compute
-WAITERS ?= 4 # of tests that mostly wait
+WAITERS ?= 5 # of tests that mostly wait
+PARTS ?= lint test-unit workflows test-controlplane test-integration charts test-observability
 UPGRADE ?=
 QUICK ?=
 AGAINST ?=
@@ -41,8 +42,7 @@ demo: install ## run the shop flow with failing orders: until Ctrl-C, or 500 ord
 	exec $(BIN)/orderflow run $(FLOW) $(DEMO) $$load
 
 test: install ## lint and all tests that this machine can run, the time of each and what was skipped and why
-	@MAKE='$(MAKE)' tools/parts --beside programs lint test-unit workflows \
-	  test-integration test-observability test-controlplane charts
+	@MAKE='$(MAKE)' $(BIN)/python tools/parts.py --beside programs $(PARTS)
 
 test-chaos: install ## the long tests whole, after `make kind-up` those of the cluster too; CHAOS in `make test` is a tenth of them, or slice:K/10
 	@tools/kind run $(RUN) pytest --chaos=whole -m chaos tests/unit tests/integration tests/controlplane tests/observability \
@@ -58,7 +58,7 @@ test-integration: install ## tests on real Kafka and Postgres, which they start 
 	@$(PYTEST) -n $(WORKERS) --dist loadscope tests/integration $(PYTEST_ARGS)
 
 test-controlplane: install ## tests of the operator on a real API server, compiled from Go modules at the first run
-	@$(PYTEST) -n $(WAITERS) tests/controlplane $(PYTEST_ARGS)
+	@$(PYTEST) -n $(WAITERS) --dist worksteal tests/controlplane $(PYTEST_ARGS)
 
 test-observability: install ## tests of traces, metrics, dashboards and alerts, as their tools would see them
 	@$(PYTEST) -n $(WAITERS) --dist loadscope tests/observability $(PYTEST_ARGS)
@@ -111,13 +111,16 @@ lock: install ## write the hashed locks anew for pyproject.toml; UPGRADE=--upgra
 	@$(BIN)/uv pip compile tests/tools/checkov/requirements.in --universal --python-version 3.11 $(UPGRADE) \
 	  --generate-hashes --no-header --no-annotate --quiet --output-file tests/tools/checkov/requirements.lock
 
-.PHONY: images kind-up e2e e2e-strimzi kind-down
+.PHONY: images kind-up kind-ahead e2e e2e-strimzi kind-down
 images: ## build orderflow/operator:dev and orderflow/services:dev; quick when nothing changed
 	@tools/images
 
 kind-up: ## a kind cluster with our images in it; what is there already stays
 	@tools/kind up
 	@tools/kind load
+
+kind-ahead: ## the same where a cluster can be had, beside tests: who needs it says why there is none
+	@timeout 20m tools/kind up && timeout 15m tools/kind load || echo "no cluster yet"
 
 e2e: install ## install the charts into the cluster of the current context, which has to be kind's, and use them
 	@tools/kind run $(RUN) pytest $(TESTS) -o log_cli=true -o log_cli_level=INFO -o log_cli_format='%(message)s' $(PYTEST_ARGS)

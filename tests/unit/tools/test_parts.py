@@ -1,4 +1,4 @@
-"""`tools/parts`: what runs beside the parts ends with them, however they end."""
+"""`tools/parts.py`: what runs beside the parts ends with them, however they end."""
 
 import os
 import signal
@@ -10,13 +10,15 @@ from pathlib import Path
 import psutil
 import pytest
 
-PARTS = Path(__file__).parents[3] / "tools" / "parts"
+PARTS = Path(__file__).parents[3] / "tools" / "parts.py"
 MAKE = """\
 #!/bin/sh
 case "$2" in
 beside) sleep 600 & echo $! >beside.tmp; mv beside.tmp beside.pid; wait ;;
 quick) while [ ! -e beside.pid ]; do sleep 0.05; done; echo "=== 3 passed in 0.10s ===" ;;
 failing) exit 1 ;;
+waiting) until [ -e late ]; do sleep 0.05; done; echo waiting is over ;;
+late) sleep 0.2; : >late; echo late is over ;;
 busy) (ulimit -t 2; while :; do :; done) ;;
 slow) trap "exit 130" INT; echo slow >slow; while :; do sleep 0.1; done ;;
 esac
@@ -32,7 +34,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def start(folder: Path, *words: str) -> "subprocess.Popen[str]":
-    """Start tools/parts there."""
+    """Start tools/parts.py there."""
     env = {"PATH": "/usr/bin:/bin", "MAKE": str(folder / "make")}
     return subprocess.Popen(
         [PARTS, *words], cwd=folder, env=env, stdout=subprocess.PIPE, text=True, start_new_session=True
@@ -71,6 +73,7 @@ def test_every_part_runs_and_what_is_beside_them_ends(folder: Path) -> None:
         ["quick", "ok"],
     ]
     assert "3 passed" in told
+    assert "quick             | === 3 passed" in told
     assert ends(folder)
 
 
@@ -90,3 +93,11 @@ def test_it_ends_with_a_run_that_is_stopped(folder: Path) -> None:
     running.communicate(timeout=60)
     assert running.returncode != 0
     assert ends(folder)
+
+
+def test_two_parts_run_at_a_time(folder: Path) -> None:
+    """One that waits for another does not wait for ever; a third begins when one of the two has ended."""
+    running = start(folder, "waiting", "late", "third")
+    told = running.communicate(timeout=60)[0]
+    assert running.returncode == 0, told
+    assert told.index("== third") > min(told.index("late is over"), told.index("waiting is over"))
