@@ -26,7 +26,7 @@ from starlette.routing import Route
 from orderflow_cli.servers.ports import free_port
 from orderflow_model import environment
 from orderflow_model.loading.load import load_flow
-from orderflow_model.service_config import service_config
+from orderflow_model.service_part import service_config
 from orderflow_runtime import process
 from orderflow_runtime.app import EX_CONFIG, http_settings
 from orderflow_runtime.core.event_log import LogRefuses, LogUnavailable
