@@ -15,7 +15,8 @@ from orderflow_runtime.core.isolation import run_isolated
 from orderflow_runtime.core.store import Store, StoreRefuses
 from orderflow_runtime.dispatch.effects import Clock
 from orderflow_runtime.ending import Ending
-from orderflow_runtime.http_server import HttpSettings, Page, Probes, listen, metrics_app, serve
+from orderflow_runtime.endpoints import Endpoints, Page, Probes
+from orderflow_runtime.http_server import HttpSettings, listen, serve
 from orderflow_runtime.observability import logs
 from orderflow_runtime.observability.metrics_page import render
 from orderflow_runtime.process import Process, until_first_failure
@@ -94,7 +95,7 @@ def _serve_metrics(
     places = {one.http.metrics_port: one.http for one in hosted}
     for port, http in places.items():
         if port is not None:
-            yield serve(metrics_app(page), listen(http.host, port), ending, http.keep_alive)
+            yield serve(Endpoints(None, page), listen(http.host, port), ending, http.keep_alive)
 
 
 def _heed_signals(ending: Ending, level: str) -> None:

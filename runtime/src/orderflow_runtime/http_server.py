@@ -1,28 +1,21 @@
-"""A service's HTTP server: health for the platform and the service's own API on one port, metrics there or on another.
+"""The HTTP server of a process: its endpoints, and where a service has an API, that behind them (`api_server.py`).
 
-It keeps idle connections for longer than the load balancers before it do: who closes first must not be the side that is
-about to be sent a request. When the process is to end it answers until that is due, and closes the connection of each
-answer.
+A process without an API answers by h11 on plain streams: it is asked a few times a minute, and needs no framework in
+its memory, nor a server that wakes up ten times a second.
 """
 
 import asyncio
-import contextlib
 import socket
-from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-import uvicorn
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Mount, Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+import h11
 
 from orderflow_runtime.ending import Ending
+from orderflow_runtime.endpoints import Answer, Endpoints
 
-_LAST_REQUESTS_SECONDS = 5
-_CLOSE = (b"connection", b"close")
+_READ_BYTES = 16_384
+_MOST_HEAD_BYTES = 1_048_576
+"""Of a request, with what proxies and tracers put into its headers."""
 
 
 @dataclass(frozen=True)
@@ -39,85 +32,6 @@ class HttpSettings:
     drain: int
 
 
-@dataclass(frozen=True)
-class Probes:
-    """What is told of a service: `alive` means progress, `obstacle` is why there is no work, `hindrance` what of it
-    there is not; or nothing.
-
-    Only an obstacle makes it not ready: not to be ready is to get no requests, and stops what still goes on.
-    """
-
-    alive: Callable[[], bool]
-    obstacle: Callable[[], str]
-    hindrance: Callable[[], str]
-
-
-Page = Callable[[str], tuple[bytes, str]]
-"""Accept header → the body of metrics and its media type"""
-
-
-class _Server(uvicorn.Server):
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave signals to the application."""
-        yield
-
-
-def metrics_app(page: Page) -> Starlette:
-    """Make the ASGI application of a port that serves nothing but metrics."""
-    return Starlette(routes=[_metrics_route(page)])
-
-
-def health_app(health: Mapping[str, Probes], app: ASGIApp | None, page: Page | None) -> Starlette:
-    """Make the ASGI application of a service's HTTP port, with its metrics or without.
-
-    `health` is told of the whole process at /livez and /readyz, of one service below: it is the process that is started
-    anew, or sent no requests.
-    """
-
-    async def livez(request: Request) -> Response:
-        return _verdict(_told(_asked(health, request), lambda one: "" if one.alive() else "no progress"))
-
-    async def readyz(request: Request) -> Response:
-        asked = _asked(health, request)
-        return _verdict(_told(asked, lambda one: one.obstacle()), _told(asked, lambda one: one.hindrance()))
-
-    routes: list[Route | Mount] = [
-        Route(f"{path}{below}", answer)
-        for path, answer in (("/livez", livez), ("/readyz", readyz))
-        for below in ("", "/{service}")
-    ]
-    if page is not None:
-        routes.append(_metrics_route(page))
-    if app is not None:
-        routes.append(Mount("/", app))
-    return Starlette(routes=routes)
-
-
-def _asked(health: Mapping[str, Probes], request: Request) -> Mapping[str, Probes]:
-    """Return the services that a request asks for; raise the answer 404 for one that is not in this process."""
-    name = request.path_params.get("service")
-    if name is None:
-        return health
-    if name not in health:
-        raise HTTPException(404, f"no service {name} here; here are: {', '.join(health)}")
-    return {name: health[name]}
-
-
-def _told(asked: Mapping[str, Probes], ask: Callable[[Probes], str]) -> str:
-    """Return what the services say to a question, each by name where there are several."""
-    said = {name: words for name, one in asked.items() if (words := ask(one))}
-    return "; ".join(words if len(asked) == 1 else f"{name}: {words}" for name, words in said.items())
-
-
-def _metrics_route(page: Page) -> Route:
-    async def metrics(request: Request) -> Response:
-        body, media_type = page(request.headers.get("accept", ""))
-        return Response(body, headers={"content-type": media_type})
-
-    return Route("/metrics", metrics)
-
-
 def listen(host: str, port: int) -> socket.socket:
     """Take the address; raise `OSError` when another process has it."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -131,40 +45,74 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-async def serve(app: ASGIApp, listener: socket.socket, ending: Ending, keep_alive: int) -> None:
-    """Serve until the end is due, then finish the requests under way."""
-    config = uvicorn.Config(
-        _parting(app, ending),
-        log_config=None,
-        access_log=False,
-        lifespan="off",
-        timeout_keep_alive=keep_alive,
-        timeout_graceful_shutdown=_LAST_REQUESTS_SECONDS,
-    )
-    server = _Server(config)
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
-    stopped = asyncio.create_task(ending.due.wait())
+async def serve(endpoints: Endpoints, listener: socket.socket, ending: Ending, keep_alive: int) -> None:
+    """Serve until the end is due; what is asked is answered at once, so nothing is under way then."""
+    writers: set[asyncio.StreamWriter] = set()
+
+    async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.add(writer)
+        try:
+            await _Conversation(endpoints, ending, keep_alive, reader, writer).hold()
+        except (OSError, TimeoutError):
+            pass  # the other side has gone, or says nothing
+        finally:
+            writers.discard(writer)
+            writer.close()
+
+    server = await asyncio.start_server(converse, sock=listener)
     try:
-        await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        await ending.due.wait()
     finally:
-        server.should_exit = True
-        stopped.cancel()
-    await asyncio.shield(serving)  # uvicorn that is cancelled leaves its port taken
+        server.close()
+        for writer in writers:
+            writer.close()
 
 
-def _parting(app: ASGIApp, ending: Ending) -> ASGIApp:
-    """Return the application with answers that close their connections once the end is asked for."""
+class _Conversation:
+    """The requests of one connection, one after another."""
 
-    async def serve_one(scope: Scope, receive: Receive, send: Send) -> None:
-        async def answer(message: Message) -> None:
-            if ending.asked and message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), _CLOSE]
-            await send(message)
+    def __init__(
+        self,
+        endpoints: Endpoints,
+        ending: Ending,
+        keep_alive: int,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
+        self._endpoints, self._ending, self._keep_alive = endpoints, ending, keep_alive
+        self._reader, self._writer = reader, writer
+        self._http = h11.Connection(h11.SERVER, _MOST_HEAD_BYTES)
 
-        await app(scope, receive, answer)
+    async def hold(self) -> None:
+        """Answer until one side closes; raise `OSError` or `TimeoutError` when the other does not go on."""
+        try:
+            while request := await self._request():
+                has_body = not isinstance(self._http.next_event(), h11.EndOfMessage)
+                await self._send(self._answer(request), request.method, closes=has_body or self._ending.asked)
+                if self._http.our_state is h11.MUST_CLOSE:
+                    return
+                self._http.start_next_cycle()
+        except h11.RemoteProtocolError as error:
+            if self._http.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+                await self._send(Answer(error.error_status_hint, b"this is no HTTP request"), b"", closes=True)
 
-    return serve_one
+    async def _request(self) -> h11.Request | None:
+        """Return the next request, without its body; None when there is none."""
+        while (event := self._http.next_event()) is h11.NEED_DATA:
+            async with asyncio.timeout(self._keep_alive):
+                self._http.receive_data(await self._reader.read(_READ_BYTES))
+        return event if isinstance(event, h11.Request) else None
 
+    def _answer(self, request: h11.Request) -> Answer:
+        path, accept = request.target.partition(b"?")[0], dict(request.headers).get(b"accept", b"")
+        asked = (part.decode("latin-1") for part in (request.method, path, accept))
+        return self._endpoints.answer(*asked) or Answer(404, b"Not Found")
 
-def _verdict(obstacle: str, hindrance: str = "") -> Response:
-    return PlainTextResponse(obstacle or hindrance or "ok", status_code=503 if obstacle else 200)
+    async def _send(self, answer: Answer, method: bytes, *, closes: bool) -> None:
+        headers = [("content-type", answer.media_type), ("content-length", str(len(answer.body)))]
+        if closes:
+            headers.append(("connection", "close"))
+        body = b"" if method == b"HEAD" else answer.body
+        parts = h11.Response(status_code=answer.status, headers=headers), h11.Data(data=body), h11.EndOfMessage()
+        self._writer.write(b"".join(sent for part in parts if (sent := self._http.send(part))))
+        await self._writer.drain()

@@ -28,7 +28,8 @@ from orderflow_runtime.dispatch.publications import Publications
 from orderflow_runtime.dispatch.retry import RetryPolicy
 from orderflow_runtime.dispatch.unsent import Unsent
 from orderflow_runtime.ending import Ending
-from orderflow_runtime.http_server import HttpSettings, Probes, health_app, listen, serve
+from orderflow_runtime.endpoints import Endpoints, Probes
+from orderflow_runtime.http_server import HttpSettings, listen, serve
 from orderflow_runtime.observability.database_gauges import DatabaseGauges
 from orderflow_runtime.observability.metrics import Metrics
 from orderflow_runtime.observability.metrics_page import render
@@ -141,9 +142,17 @@ class Process:
         `health` is what is told of all services of the process. Raise `OSError` when the port is taken.
         """
         page = None if http.metrics_port else lambda accept: render({self._service.name: self.registry()}, accept)
-        app = health_app(health, self._make_app(), page)
-        serving = serve(app, listen(http.host, http.port), ending, http.keep_alive)
+        serving = self._serve(Endpoints(health, page), listen(http.host, http.port), ending, http.keep_alive)
         await self.work(ending, [serving], [self._keep_house()])
+
+    def _serve(self, endpoints: Endpoints, listener: socket.socket, ending: Ending, keep_alive: int) -> Part:
+        """Serve the endpoints and the API; without one, the server of APIs and its framework stay out of memory."""
+        app = self._make_app()
+        if app is None:
+            return serve(endpoints, listener, ending, keep_alive)
+        from orderflow_runtime import api_server
+
+        return api_server.serve(endpoints, app, listener, ending, keep_alive)
 
     async def work(self, ending: Ending, serving: Iterable[Part] = (), helping: Iterable[Part] = ()) -> None:
         """Handle events and commands until the end is due and what is `serving` has ended; `helping` runs so long."""

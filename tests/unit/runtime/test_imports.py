@@ -19,3 +19,9 @@ def imported(service: str) -> set[str]:
 def test_a_service_imports_nothing_that_others_need(service: str) -> None:
     """No model of the whole resource, no other client of Kafka, none of Kubernetes, and no exporter of traces."""
     assert not imported(service) & NEVER
+
+
+@pytest.mark.parametrize("service", sorted({*SERVICES} - {"order"}))
+def test_a_service_without_an_api_imports_no_http_framework(service: str) -> None:
+    """Health and metrics need none."""
+    assert not imported(service) & {"uvicorn", "starlette.applications", "fastapi", "orderflow_runtime.api_server"}

@@ -118,7 +118,7 @@ class TracedApp:
             self._tracer.add(Span(template, command, began, ended, links=links, error=error))
 
     def _template(self, scope: Scope) -> SpanTemplate:
-        found = scope.get("endpoint") is not self  # a mount leaves the mounted application there
+        found = scope.get("endpoint") not in (None, self)  # a mount leaves the mounted application there
         method, route = scope["method"], _route(scope) if found else ""
         if (template := self._templates.get((method, route))) is None:
             known: Attributes = (("http.request.method", method), ("url.scheme", scope["scheme"]))
