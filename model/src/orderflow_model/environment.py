@@ -37,6 +37,9 @@ PASSWORDS = "ORDERFLOW_PASSWORDS"
 REMOVAL = "ORDERFLOW_REMOVAL"
 """What the removal job is to remove, and what not, as JSON."""
 
+LAKE = "ORDERFLOW_LAKE"
+"""Where the lake is: a folder, or a URL such as s3://bucket/path, with the store's own variables beside it."""
+
 OTLP_ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 """OpenTelemetry's own variable, over the resource's endpoint: a laptop is not where the cluster's collector is."""
 OTLP_HEADERS = "OTEL_EXPORTER_OTLP_HEADERS"

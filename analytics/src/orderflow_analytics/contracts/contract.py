@@ -1,0 +1,85 @@
+"""The contracts of a flow's events: `Event` classes of one module, each with its columns and its own reader.
+
+A row is judged by the class that services read by: what is of an older version is lifted, what does not fit is refused
+with the same words.
+"""
+
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from io import BytesIO
+
+import pyarrow as pa
+import pyarrow.json as pa_json
+from pydantic_core import to_json
+
+from orderflow_analytics.contracts.arrow_types import columns_of
+from orderflow_analytics.errors import ContractError
+from orderflow_contracts.event import Event, UndecodableError
+
+_MIN_BLOCK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Contract:
+    """The contract of one event.
+
+    `table` is what its curated table is called.
+    """
+
+    kind: type[Event]
+
+    @property
+    def event(self) -> str:
+        """Return the event's name."""
+        return self.kind.TYPE
+
+    @property
+    def table(self) -> str:
+        """Return the name of its curated table: `order_created` for ORDER_CREATED."""
+        return self.event.lower()
+
+    @cached_property
+    def columns(self) -> pa.Schema:
+        """Return the columns of its data."""
+        return columns_of(self.kind.model_json_schema(by_alias=False, mode="serialization"), self.event)
+
+    def read(self, data: bytes, version: int) -> bytes:
+        """Return the data in today's form, as JSON by columns' names; raise `UndecodableError` with the reason."""
+        return to_json(self.kind.decode(data, version), by_alias=False)
+
+    def typed(self, read: Sequence[bytes]) -> pa.Table:
+        """Return what was read as columns, a row each; what has no column is left out."""
+        if not read:
+            return self.columns.empty_table()
+        text = b"\n".join(read)
+        options = pa_json.ReadOptions(use_threads=False, block_size=max(len(text), _MIN_BLOCK_BYTES))
+        wanted = pa_json.ParseOptions(explicit_schema=self.columns, unexpected_field_behavior="ignore")
+        return pa_json.read_json(BytesIO(text), options, wanted).select(self.columns.names)
+
+
+def refusal(contract: Contract, data: bytes, version: int) -> tuple[bytes, str]:
+    """Return the data in today's form and no words, or nothing and why they do not fit."""
+    try:
+        return contract.read(data, version), ""
+    except UndecodableError as error:
+        return b"", str(error)
+
+
+def load_contracts(module: str | None) -> tuple[Contract, ...]:
+    """Return the contracts of a module, by event; none where no module is named. Raise `ContractError`."""
+    if module is None:
+        return ()
+    try:
+        found = vars(importlib.import_module(module)).values()
+    except ImportError as error:
+        raise ContractError(f"spec.analytics.contracts: {module} cannot be imported ({error})") from error
+    kinds = {kind.TYPE: kind for kind in found if _is_contract(kind)}
+    if not kinds:
+        raise ContractError(f"spec.analytics.contracts: {module} has no Event class with a TYPE")
+    return tuple(Contract(kinds[event]) for event in sorted(kinds))
+
+
+def _is_contract(kind: object) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Event) and hasattr(kind, "TYPE")

@@ -1,0 +1,21 @@
+"""What can stop a run of the analytics, each with what a person can do next."""
+
+
+class AnalyticsError(Exception):
+    """Base of all that a run refuses; nothing is half done by it."""
+
+
+class LakeBusyError(AnalyticsError):
+    """Another run writes to this lake; try again when it has ended."""
+
+
+class OtherDatabaseError(AnalyticsError):
+    """The lake has more than the database ever stored: it is another one, or an older state of it."""
+
+
+class ContractError(AnalyticsError):
+    """An event's contract is not there, or cannot be made into columns."""
+
+
+class ModelsError(AnalyticsError):
+    """The dbt project is not there, does not build, or one of its tests fails; the marts stay as they were."""

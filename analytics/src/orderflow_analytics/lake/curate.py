@@ -1,0 +1,95 @@
+"""From the raw zone to the curated one: each event typed by its contract, once, and what does not fit set aside.
+
+A chunk goes to the quarantine first and to the curated table second, and only the second moves the position. A chunk
+that was cut off between the two is judged anew, perhaps by another version of the contract: what is in the quarantine
+by then stays there and nowhere else, all the rest is judged as new. So each event is in one of the two, never in both.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+
+from orderflow_analytics.contracts.contract import Contract, refusal
+from orderflow_analytics.lake.export import ROWS_AT_A_TIME
+from orderflow_analytics.lake.table import LakeTable
+from orderflow_analytics.lake.zones import EVENT, EVENT_DATE, Lake
+
+_IDENTITY = ["event_source", "event_id"]
+Identity = tuple[str, str]
+
+
+@dataclass
+class Curated:
+    """What became of the events of one type: taken, refused, or there before."""
+
+    taken: int = 0
+    refused: int = 0
+    repeated: int = 0
+
+
+def curate(lake: Lake, contract: Contract) -> Curated:
+    """Take into an event's curated table what came into the raw zone since its position; say what became of it."""
+    raw, table, quarantine, count = lake.raw(), lake.curated(contract), lake.quarantine(), Curated()
+    of_event = pc.field("event_type") == contract.event
+    for first, last in chunks(raw, of_event, table.position):
+        chunk = of_event & (pc.field("batch") >= first) & (pc.field("batch") <= last)
+        rows = raw.rows(chunk, [*EVENT.names, "data"]).to_table().sort_by("batch")
+        fitting, refused = _judge(contract, _fresh(quarantine, rows, of_event))
+        if refused.num_rows:
+            quarantine.append(refused)
+        fresh = _fresh(table, fitting, pc.field("event_date").isin(pc.unique(fitting["event_date"])))
+        table.append(fresh, position=last)
+        count.taken += fresh.num_rows
+        count.refused += refused.num_rows
+        count.repeated += rows.num_rows - refused.num_rows - fresh.num_rows
+    return count
+
+
+def chunks(raw: LakeTable, of_event: ds.Expression, position: int) -> Iterator[tuple[int, int]]:
+    """Yield the first and the last batch of each chunk after a position; a batch is never cut."""
+    later = raw.rows(of_event & (pc.field("batch") > position), ["batch"]).to_table()["batch"]
+    batches = later.take(pc.sort_indices(later))
+    start = 0
+    while start < len(batches):
+        last = batches[min(start + ROWS_AT_A_TIME, len(batches)) - 1]
+        yield batches[start].as_py(), last.as_py()
+        start = len(batches) if last == batches[-1] else pc.index(pc.greater(batches, last), True).as_py()
+
+
+def _judge(contract: Contract, rows: pa.Table) -> tuple[pa.Table, pa.Table]:
+    """Return the rows that fit, typed, and those that do not, with the reason."""
+    judged = [
+        refusal(contract, data, version)
+        for data, version in zip(rows["data"].to_pylist(), rows["event_version"].to_pylist(), strict=True)
+    ]
+    fits = pa.array([not reason for _, reason in judged], pa.bool_())
+    typed = contract.typed([read for read, reason in judged if not reason])
+    event = rows.filter(fits).select(EVENT.names)
+    dates = pc.cast(event["event_time"], pa.date32())
+    fitting = pa.table([dates, *event.columns, *typed.columns], [EVENT_DATE.name, *EVENT.names, *typed.column_names])
+    refused = rows.filter(pc.invert(fits))
+    refused = refused.append_column("reason", pa.array([reason for _, reason in judged if reason], pa.string()))
+    named = refused.append_column("event_type", pa.array([contract.event] * refused.num_rows, pa.string()))
+    return fitting, named
+
+
+def _fresh(table: LakeTable, rows: pa.Table, within: ds.Expression) -> pa.Table:
+    """Return the rows whose event is not in this part of the table yet, the first of each event.
+
+    Of a curated table only the days of these events are looked at: a repeat has the time of the first.
+    """
+    seen: set[Identity] = set()
+    for batch in table.rows(within & pc.field("event_id").isin(pc.unique(rows["event_id"])), _IDENTITY).to_batches():
+        seen |= set(_pairs(batch))
+    kept = []
+    for pair in _pairs(rows):
+        kept.append(pair not in seen)
+        seen.add(pair)
+    return rows.filter(pa.array(kept, pa.bool_()))
+
+
+def _pairs(rows: pa.Table | pa.RecordBatch) -> Iterator[Identity]:
+    return zip(rows["event_source"].to_pylist(), rows["event_id"].to_pylist(), strict=True)

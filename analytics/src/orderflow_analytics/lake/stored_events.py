@@ -1,0 +1,65 @@
+"""What the sink has stored, read in order and without a gap, though sinks write side by side.
+
+A row's `batch` is the id of the transaction that wrote it. All transactions below the oldest that still runs have
+ended: what they wrote can be seen, and nothing will be added to them.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import asyncpg
+import pyarrow as pa
+
+from orderflow_analytics.errors import LakeBusyError, OtherDatabaseError
+from orderflow_analytics.lake.zones import RAW
+
+_LEASE = "SELECT pg_try_advisory_lock(hashtext('orderflow lake'), hashtext(current_schema()))"
+_SETTLED = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
+_END = "SELECT batch FROM events WHERE batch > $1 AND batch < $2 ORDER BY batch OFFSET $3 LIMIT 1"
+_ROWS = """
+SELECT type, source, id, version, key, time, stored_at, batch, data, (stored_at AT TIME ZONE 'UTC')::date AS stored_date
+FROM events WHERE batch > $1 AND batch <= $2 ORDER BY batch
+"""
+_COLUMNS = {
+    "event_type": "type",
+    "stored_date": "stored_date",
+    "event_source": "source",
+    "event_id": "id",
+    "event_version": "version",
+    "event_key": "key",
+    "event_time": "time",
+    "stored_at": "stored_at",
+    "batch": "batch",
+    "data": "data",
+}
+
+
+class StoredEvents:
+    """The sink's table, on a connection whose search path is its schema."""
+
+    def __init__(self, connection: asyncpg.Connection) -> None:
+        self._connection = connection
+
+    async def lease(self) -> None:
+        """Become the one who exports, until the connection ends; raise `LakeBusyError` when somebody is."""
+        if not await self._connection.fetchval(_LEASE):
+            raise LakeBusyError("another run exports these events; run again when it has ended")
+
+    async def after(self, position: int, most: int) -> pa.Table:
+        """Return the rows of the batches after this one: whole batches, and so at most one batch over `most`.
+
+        Raise `OtherDatabaseError` when the position is of no transaction that ended here.
+        """
+        settled = await self._connection.fetchval(_SETTLED)
+        if position >= settled:
+            raise OtherDatabaseError(
+                f"the lake has batches up to {position:,} and this database has come to {settled:,}: it is another "
+                "one, or an older state; name the right one, or begin a new lake"
+            )
+        end = await self._connection.fetchval(_END, position, settled, most - 1)
+        return _table(await self._connection.fetch(_ROWS, position, settled - 1 if end is None else end))
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+    columns = {name: [row[column] for row in rows] for name, column in _COLUMNS.items()}
+    return pa.Table.from_pydict(columns, schema=RAW)

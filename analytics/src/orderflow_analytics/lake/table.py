@@ -1,0 +1,63 @@
+"""One Delta table, and how its rows come into it exactly once.
+
+A commit holds the rows and, as its application transaction, how far its source has been read: either both are there
+or neither. delta-rs takes the same transaction twice, so that alone would not do. But a commit here is never retried on
+top of another's: it succeeds as the very next version of the table that was read, or not at all. Whoever wrote in
+between, a second exporter or a frozen one that wakes, makes it fail, and a new run begins by reading the position.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
+from deltalake.exceptions import CommitFailedError
+
+from orderflow_analytics.errors import LakeBusyError
+
+SOURCE = "orderflow"
+"""The application that transactions are told of."""
+_WRITER = WriterProperties(compression="ZSTD")
+
+
+@dataclass
+class LakeTable:
+    """A table at a place: a folder, or a URL such as s3://bucket/lake/raw."""
+
+    uri: str
+    schema: pa.Schema
+    partition_by: Sequence[str]
+
+    def __post_init__(self) -> None:
+        """Make the table where it is not there yet."""
+        self._delta = DeltaTable.create(self.uri, self.schema, mode="ignore", partition_by=list(self.partition_by))
+
+    @property
+    def position(self) -> int:
+        """Return how far its source has been read: all batches up to this one; 0 where none."""
+        return int(self._delta.transaction_version(SOURCE) or 0)
+
+    @property
+    def version(self) -> int:
+        """Return the version that reads see."""
+        return int(self._delta.version())
+
+    def append(self, rows: pa.Table, position: int | None = None) -> None:
+        """Add rows, and with them the new position; raise `LakeBusyError`, and add nothing, when another wrote."""
+        told = None if position is None else [Transaction(SOURCE, position)]
+        try:
+            write_deltalake(
+                self._delta,
+                rows.select(self.schema.names).cast(self.schema),
+                mode="append",
+                schema_mode="merge",  # a contract that has grown adds its column
+                writer_properties=_WRITER,
+                commit_properties=CommitProperties(app_transactions=told, max_commit_retries=0),
+            )
+        except CommitFailedError as error:
+            raise LakeBusyError(f"{self.uri}: another run wrote to it; run again when that has ended") from error
+
+    def rows(self, wanted: ds.Expression, columns: Sequence[str]) -> ds.Scanner:
+        """Return a scan of the rows that are wanted, read as it goes."""
+        return self._delta.to_pyarrow_dataset().scanner(columns=list(columns), filter=wanted)

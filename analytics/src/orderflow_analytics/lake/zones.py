@@ -1,0 +1,69 @@
+"""Which tables a lake has, and what each row says of its event.
+
+`raw` holds everything, by event and day of storing; `curated/EVENT` what fits, by the day of the event; `quarantine`
+what does not, with the reason. The first is only added to, so that all others can be made anew from it.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from orderflow_analytics.contracts.contract import Contract
+from orderflow_analytics.errors import ContractError
+from orderflow_analytics.lake.table import LakeTable
+
+_TIME = pa.timestamp("us", "UTC")
+EVENT = pa.schema(
+    [
+        ("event_source", pa.string()),
+        ("event_id", pa.string()),
+        ("event_version", pa.int32()),
+        ("event_key", pa.string()),
+        ("event_time", _TIME),
+        ("stored_at", _TIME),
+        ("batch", pa.int64()),
+    ]
+)
+"""What every row says of its event. `batch` counts up with the transactions that stored events."""
+TYPE, DATA, REASON = pa.field("event_type", pa.string()), pa.field("data", pa.binary()), pa.field("reason", pa.string())
+STORED_DATE, EVENT_DATE = pa.field("stored_date", pa.date32()), pa.field("event_date", pa.date32())
+RAW = pa.schema([TYPE, STORED_DATE, *EVENT, DATA])
+QUARANTINE = pa.schema([TYPE, *EVENT, REASON, DATA])
+
+
+def curated_schema(contract: Contract) -> pa.Schema:
+    """Return the columns of an event's curated table; raise `ContractError` where its data take a name of ours."""
+    ours = [EVENT_DATE, *EVENT]
+    if taken := {field.name for field in ours} & set(contract.columns.names):
+        raise ContractError(f"{contract.event}: the lake has columns called {', '.join(sorted(taken))} of its own")
+    return pa.schema([*ours, *contract.columns])
+
+
+@dataclass(frozen=True)
+class Lake:
+    """The tables at a place; they are made as they are asked for."""
+
+    uri: str
+
+    def raw(self) -> LakeTable:
+        """Return the table of all events as they came."""
+        return LakeTable(f"{self.uri}/raw", RAW, ["event_type", "stored_date"])
+
+    def quarantine(self) -> LakeTable:
+        """Return the table of events that do not fit their contract."""
+        return LakeTable(f"{self.uri}/quarantine", QUARANTINE, ["event_type"])
+
+    def curated(self, contract: Contract) -> LakeTable:
+        """Return the table of one event."""
+        return LakeTable(self.curated_uri(contract), curated_schema(contract), ["event_date"])
+
+    def curated_uri(self, contract: Contract) -> str:
+        """Return where the table of one event is."""
+        return f"{self.uri}/curated/{contract.table}"
+
+
+def missing(events: Iterable[str], contracts: Iterable[Contract]) -> list[str]:
+    """Return the events that stay in the raw zone, since nobody says what they are made of."""
+    known = {contract.event for contract in contracts}
+    return sorted(set(events) - known)

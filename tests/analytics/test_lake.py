@@ -1,0 +1,109 @@
+"""From the sink's table to the lake, by the command: each event once, where it belongs, whatever dies on the way."""
+
+import asyncio
+from datetime import date, timedelta
+
+import asyncpg
+import pytest
+
+from orderflow_analytics.lake.zones import Lake
+from support.analytics.stored import NOON, Site, cancelled, ids, ran, refunded
+
+ROUNDS = 8
+
+
+async def test_each_event_is_where_it_belongs(site: Site) -> None:
+    """Sound ones are typed, a repeat is there once, a late one is on its own day, what does not fit has its reason."""
+    sound, late = cancelled("o1"), cancelled("o2", NOON - timedelta(days=3))
+    newer, strange = cancelled("o3", version=7, more="unknown"), cancelled("o4", reason="WEATHER")
+    torn = cancelled("o5")._replace(data=b'{"orderId":')
+    other_source = sound._replace(source="/shop/elsewhere", key="o6")
+    await site.put([sound, late, newer], [sound, strange, torn], [strange, other_source])
+    await ran(site)
+    taken = {(row["event_id"], row["event_source"]): row for row in site.rows("curated/order_cancelled")}
+    assert taken.keys() == {(one.id, one.source) for one in (sound, late, newer, other_source)}
+    assert taken[late.id, late.source]["event_date"] == date(2026, 2, 26)
+    refused = {row["event_id"]: row for row in site.rows("quarantine")}
+    assert refused.keys() == {strange.id, torn.id}
+    assert "/reason" in refused[strange.id]["reason"]
+    assert refused[torn.id]["data"] == torn.data
+    assert len(site.rows("raw")) == 8
+
+
+async def test_the_curated_zone_has_nothing_of_people(site: Site) -> None:
+    """What a contract marks as personal has no column; who ordered is known by id alone."""
+    await site.put([cancelled("o1")])
+    await ran(site)
+    (row,) = site.rows("curated/order_cancelled")
+    assert row["customer"] == {"id": "c1"}
+    assert "ann@example.org" not in str(row)
+
+
+async def test_a_second_run_without_new_events_writes_nothing(site: Site) -> None:
+    """No table has a new version, also where the last chunk held only what does not fit."""
+    await site.put([cancelled("o1")], [cancelled("o2", reason="WEATHER")])
+    await ran(site)
+    before = site.versions()
+    await ran(site)
+    assert site.versions() == before
+    assert before["quarantine"] == 1
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_a_run_killed_at_any_commit_leaves_nothing_torn_or_doubled(site: Site, when: str) -> None:
+    """Killed at each commit in turn, raw, quarantine and two of curated, with new events each time: all is exact."""
+    given, refused = [], []
+    for number in range(ROUNDS):
+        fits, unfit = [cancelled(f"o{number}"), refunded(f"o{number}", number)], [cancelled("x", reason="WEATHER")]
+        await site.put(fits, unfit)
+        given += fits
+        refused += unfit
+        assert await asyncio.to_thread(site.die, when, 1 + number % 4)
+    await ran(site)
+    taken = site.rows("curated/order_cancelled") + site.rows("curated/payment_refunded")
+    assert ids(taken) == sorted(one.id for one in given)
+    assert ids(site.rows("quarantine")) == sorted(one.id for one in refused)
+    assert ids(site.rows("raw")) == sorted(one.id for one in given + refused)
+
+
+async def test_what_is_not_yet_committed_is_waited_for(site: Site) -> None:
+    """A batch that began earlier and commits later than others is not passed over."""
+    slow = await asyncpg.connect(site.admin_url, server_settings={"search_path": "raw"})
+    first, second = cancelled("o1"), cancelled("o2")
+    transaction = slow.transaction()
+    await transaction.start()
+    await slow.fetchval("SELECT pg_current_xact_id()")
+    await site.put([second])
+    await ran(site)
+    assert site.rows("raw") == []
+    await slow.execute(
+        "INSERT INTO events (type, source, id, version, key, time, data) VALUES ($1, $2, $3, $4, $5, $6, $7)", *first
+    )
+    await transaction.commit()
+    await slow.close()
+    await ran(site)
+    assert ids(site.rows("raw")) == sorted([first.id, second.id])
+
+
+async def test_only_one_run_exports_at_a_time(site: Site) -> None:
+    """While somebody holds the lease another run ends with one line and writes nothing."""
+    await site.put([cancelled("o1")])
+    other = await asyncpg.connect(site.admin_url, server_settings={"search_path": "raw"})
+    await other.execute("SELECT pg_advisory_lock(hashtext('orderflow lake'), hashtext(current_schema()))")
+    refused = await asyncio.to_thread(site.run)
+    await other.close()
+    assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+    assert "run again when it has ended" in refused.stderr
+    assert site.rows("raw") == []
+
+
+async def test_a_lake_that_is_ahead_of_its_database_is_refused(site: Site) -> None:
+    """A lake with batches that this database never had is left as it is: going on would pass over events."""
+    await site.put([cancelled("o1")])
+    await ran(site)
+    raw = Lake(str(site.lake)).raw()
+    raw.append(raw.schema.empty_table(), position=2**50)
+    await site.put([cancelled("o2")])
+    refused = await asyncio.to_thread(site.run)
+    assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+    assert "begin a new lake" in refused.stderr

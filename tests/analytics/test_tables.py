@@ -1,0 +1,99 @@
+"""One table of the lake: its commits, its chunks, and a contract that grows."""
+
+from pathlib import Path
+from typing import ClassVar
+
+import pyarrow.compute as pc
+import pytest
+
+from orderflow_analytics.contracts.contract import Contract, load_contracts
+from orderflow_analytics.errors import ContractError, LakeBusyError
+from orderflow_analytics.lake import curate as curating
+from orderflow_analytics.lake.curate import curate
+from orderflow_analytics.lake.stored_events import _table
+from orderflow_analytics.lake.zones import Lake, curated_schema
+from orderflow_contracts.event import Event
+from support.analytics.stored import NOON, Stored
+
+
+class Asked(Event):
+    """A question, as it was first."""
+
+    TYPE = "ASKED"
+
+    question: str
+
+
+class AskedAgain(Event):
+    """The same with a field more."""
+
+    TYPE = "ASKED"
+
+    question: str
+    urgent: bool = False
+
+
+def put(lake: Lake, batch: int, *data: bytes) -> None:
+    """Add one batch of ASKED to the raw zone."""
+    events = [Stored("ASKED", "/s", f"e{batch}-{n}", 1, "k", NOON, body) for n, body in enumerate(data)]
+    more = {"stored_at": NOON, "stored_date": NOON.date(), "batch": batch}
+    lake.raw().append(_table([one._asdict() | more for one in events]), position=batch)
+
+
+def test_of_two_writers_the_one_that_read_before_the_other_wrote_adds_nothing(tmp_path: Path) -> None:
+    """The same application transaction from a writer that was frozen meanwhile is refused by the version it read."""
+    lake = Lake(str(tmp_path))
+    frozen = lake.raw()
+    put(lake, 7, b"{}")
+    with pytest.raises(LakeBusyError, match="run again"):
+        frozen.append(lake.raw().rows(pc.scalar(True), frozen.schema.names).to_table(), position=7)
+    assert (lake.raw().position, lake.raw().rows(pc.scalar(True), ["batch"]).to_table().num_rows) == (7, 1)
+
+
+def test_chunks_hold_whole_batches_and_nothing_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With chunks of two, batches of one to three events each come whole, and all come."""
+    monkeypatch.setattr(curating, "ROWS_AT_A_TIME", 2)
+    lake, contract = Lake(str(tmp_path)), Contract(Asked)
+    for batch, size in enumerate([1, 3, 1, 1, 2], start=1):
+        put(lake, batch, *[b'{"question":"why"}'] * size)
+    found = list(curating.chunks(lake.raw(), pc.field("event_type") == "ASKED", 0))
+    assert found == [(1, 2), (3, 4), (5, 5)]
+    assert (curate(lake, contract).taken, lake.curated(contract).position) == (8, 5)
+
+
+def test_a_contract_that_grows_adds_its_column(tmp_path: Path) -> None:
+    """Rows of before have no value there; they stay as they are."""
+    lake = Lake(str(tmp_path))
+    put(lake, 1, b'{"question":"why"}')
+    curate(lake, Contract(Asked))
+    put(lake, 2, b'{"question":"when","urgent":true}')
+    grown = Contract(AskedAgain)
+    curate(lake, grown)
+    rows = lake.curated(grown).rows(pc.scalar(True), ["question", "urgent"]).to_table().to_pylist()
+    assert sorted(rows, key=str) == [{"question": "when", "urgent": True}, {"question": "why", "urgent": None}]
+
+
+class Untyped(Event):
+    """An event with a field of any kind."""
+
+    TYPE: ClassVar[str] = "UNTYPED"
+
+    body: int | str
+
+
+class Taken(Event):
+    """An event with a field called as a column of the lake's own."""
+
+    TYPE: ClassVar[str] = "TAKEN"
+
+    batch: int
+
+
+def test_a_contract_that_makes_no_columns_is_refused_with_its_place() -> None:
+    """A choice between types, a name of the lake's own, a module that is not there: each says where it is."""
+    with pytest.raises(ContractError, match="UNTYPED/body"):
+        _ = Contract(Untyped).columns
+    with pytest.raises(ContractError, match="TAKEN: the lake has columns called batch"):
+        curated_schema(Contract(Taken))
+    with pytest.raises(ContractError, match="nowhere cannot be imported"):
+        load_contracts("nowhere")

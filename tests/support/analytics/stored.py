@@ -1,0 +1,125 @@
+"""A sink's table without a sink: a migrated schema `raw`, into which a test puts events as the sink does."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import asyncpg
+import yaml
+from deltalake import DeltaTable
+
+from orderflow_analytics.sink.handlers import INSERT
+from orderflow_model import environment
+from orderflow_model.loading.load import load_flow
+from orderflow_runtime.postgres.migrator import migrate
+from support.analytics import killed_run
+from support.flow.orders import SHOP
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+class Stored(NamedTuple):
+    """One event, as the sink's INSERT takes it."""
+
+    type: str
+    source: str
+    id: str
+    version: int
+    key: str
+    time: datetime
+    data: bytes
+
+
+def cancelled(order_id: str, time: datetime = NOON, version: int = 1, **data: Any) -> Stored:
+    """Return an ORDER_CANCELLED, sound but for what `data` says."""
+    customer = {"id": "c1", "email": "ann@example.org", "name": "Ann"}
+    body = {"orderId": order_id, "reason": "CUSTOMER", "customer": customer, "attempt": 1} | data
+    return Stored(
+        "ORDER_CANCELLED", "/shop/order", uuid.uuid4().hex, version, order_id, time, json.dumps(body).encode()
+    )
+
+
+def refunded(order_id: str, amount: int, time: datetime = NOON) -> Stored:
+    """Return a PAYMENT_REFUNDED."""
+    body = json.dumps({"orderId": order_id, "amount": amount, "currency": "EUR"}).encode()
+    return Stored("PAYMENT_REFUNDED", "/shop/payment", uuid.uuid4().hex, 1, order_id, time, body)
+
+
+@dataclass
+class Site:
+    """A database with the sink's table, a flow that names contracts, and a lake in a folder."""
+
+    admin_url: str
+    folder: Path
+    contracts: str = "orderflow_shop.events"
+    lake: Path = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Write the flow's file, without marts."""
+        self.lake, self.flow = self.folder / "lake", self.folder / "flow.yaml"
+        document = yaml.safe_load(SHOP.read_text())
+        document["spec"]["analytics"] = {"image": "orderflow/services:dev", "contracts": self.contracts}
+        self.flow.write_text(yaml.safe_dump(document))
+
+    async def prepare(self) -> None:
+        """Make the sink's schema."""
+        flow = load_flow(self.flow)
+        await migrate(self.admin_url, flow, {service.name: "only-for-tests" for service in flow.services})
+
+    async def put(self, *batches: Sequence[Stored]) -> None:
+        """Store events, each batch in a transaction of its own, as a sink would."""
+        connection = await asyncpg.connect(self.admin_url, server_settings={"search_path": "raw"})
+        try:
+            for batch in batches:
+                await connection.execute(INSERT, *map(list, zip(*batch, strict=True)))
+        finally:
+            await connection.close()
+
+    def run(self, *kill: str) -> subprocess.CompletedProcess[str]:
+        """Run the analytics once, killed where `kill` says."""
+        program = [killed_run.__file__, *kill] if kill else ["-m", "orderflow_analytics"]
+        env = os.environ | {environment.LAKE: str(self.lake), environment.DATABASE_URL: self.admin_url}
+        return subprocess.run(
+            [sys.executable, *program, str(self.flow)],
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+
+    def die(self, when: str, number: int) -> bool:
+        """Run the analytics and kill it at a commit; say whether it came so far."""
+        return self.run(when, str(number)).returncode == -signal.SIGKILL
+
+    def rows(self, table: str) -> list[dict[str, Any]]:
+        """Return what a table of the lake holds; nothing where it is not there."""
+        place = self.lake / table
+        rows: list[dict[str, Any]] = DeltaTable(place).to_pyarrow_table().to_pylist() if place.exists() else []
+        return rows
+
+    def versions(self) -> dict[str, int]:
+        """Return the version of every table."""
+        logs = self.lake.glob("**/_delta_log")
+        return {str(log.parent.relative_to(self.lake)): DeltaTable(log.parent).version() for log in logs}
+
+
+async def ran(site: Site) -> str:
+    """Run the analytics, which has to end well; return what it said."""
+    done = await asyncio.to_thread(site.run)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def ids(rows: Iterable[dict[str, Any]]) -> list[str]:
+    """Return the ids of events, in order."""
+    return sorted(row["event_id"] for row in rows)
