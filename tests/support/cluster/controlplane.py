@@ -22,8 +22,10 @@ from orderflow_cli.servers import child_process
 from orderflow_cli.servers.ports import free_port
 from support.cluster.audit import AuditLog, Call
 
-# Memory is plenty and cores are few: the API server need not collect garbage often.
-_GOGC = "400"
+# Memory is plenty and cores are few: garbage is collected seldom, until there is much of it.
+_GO = {"GOGC": "1600", "GOMEMLIMIT": "2GiB"}
+# Pods have addresses of loopback, of which these controllers make nothing, again and again.
+_WITHOUT = ("endpoints-controller", "endpointslice-controller", "endpointslice-mirroring-controller")
 
 _AUDIT = """
 apiVersion: audit.k8s.io/v1
@@ -100,7 +102,7 @@ class ControlPlane:
     def _spawn(self, name: str, arguments: list[str]) -> None:
         with (self.folder / f"{name}.log").open("ab") as log:
             command = [str(self._programs / name), *arguments]
-            self._processes[name] = child_process.spawn(command, output=log, env={**os.environ, "GOGC": _GOGC})
+            self._processes[name] = child_process.spawn(command, output=log, env={**os.environ, **_GO})
 
     def _wait(self, name: str, ready: "child_process.Callable[[], bool]") -> None:
         child_process.wait_until(ready, self._processes[name], name, self.folder / f"{name}.log", timeout_s=90)
@@ -177,6 +179,7 @@ class ControlPlane:
             f"--service-account-private-key-file={self.folder / 'accounts.key'}",
             "--use-service-account-credentials=false",
             "--leader-elect=false",
+            f"--controllers=*,{','.join(f'-{name}' for name in _WITHOUT)}",
             "--secure-port=0",
             "--kube-api-qps=200",
             "--kube-api-burst=400",
