@@ -89,9 +89,9 @@ def _container(flow: OrderFlow, service: Service, connection: KafkaConnection) -
             {"name": METRICS_PORT_NAME, "containerPort": metrics_port(service), "protocol": "TCP"},
         ],
         "resources": resources(service),
-        "startupProbe": _probe("/livez", period=2, failures=60),
+        "startupProbe": _probe("/livez", period=1, failures=120),
         "livenessProbe": _probe("/livez", period=10, failures=3),
-        "readinessProbe": _probe("/readyz", period=5, failures=3),
+        "readinessProbe": _probe("/readyz", period=2, failures=8),
         "volumeMounts": _mounts(connection),
     }
     if service.command:
