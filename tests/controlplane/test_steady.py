@@ -57,6 +57,11 @@ async def test_a_new_flow_takes_one_call_an_object(steady: OperatorEnv) -> None:
     for resource in ("secrets", "configmaps", "kafkatopics", "kafkausers", "services"):
         there = sum(f"{kind.lower()}s" == resource for kind, _ in made)
         assert writes[resource] == there, f"{writes[resource]} writes of {there} {resource}"
+    secrets = [(call["verb"], call["name"]) for call in calls if call["resource"] == "secrets"]
+    first = {name: verb for verb, name in reversed(secrets)}
+    assert {verb for name, verb in first.items() if name.endswith(".database")} == {"patch"}, secrets
+    named = pair()["spec"]["database"]["secretKeyRef"]["name"]
+    assert secrets.count(("get", named)) <= reads["orderflows"], "a turn looks at what the flow names once at most"
     print(f"{len(calls)} calls, {len(made)} objects, {reads['orderflows']} turns")
 
 

@@ -39,10 +39,11 @@ class ApiProxy:
         self.url = f"http://{HOST}:{free_port()}"
         self.faults = Faults()
         self.allowance: int | None = None
-        """How many writes may still pass, events aside; the next ones get no answer. None is as many as come."""
+        """How many writes may still pass, events and those that the server refuses aside; the next ones wait. None is as
+        many as come."""
         self.on_write: Callable[[str, str], None] = lambda method, path: None
-        """Called with method and path after the server has answered a write and before the operator hears of it;
-        not of events."""
+        """Called with method and path after the server has done a write and before the operator hears of it; not of
+        events."""
         self._upstream = upstream
         self._random = random.Random(7)
         self._http: aiohttp.ClientSession
@@ -64,10 +65,10 @@ class ApiProxy:
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         if refused := self._refusal(request):
             return refused
-        if _is_write(request) and self.allowance is not None:
-            if self.allowance == 0:
-                await asyncio.Event().wait()  # until the operator is gone
-            self.allowance -= 1
+        if _is_write(request):
+            while self.allowance == 0:
+                await asyncio.sleep(0.02)  # until the operator is gone, or a write before it was refused
+            self.allowance = None if self.allowance is None else self.allowance - 1
         return await self._forward(request)
 
     def _refusal(self, request: web.Request) -> web.Response | None:
@@ -103,8 +104,14 @@ class ApiProxy:
             return await self._stream(request, answer, headers)
         body = await answer.read()
         if _is_write(request):
-            self.on_write(request.method, request.path)
+            self._count(request, refused=answer.status >= 400)
         return web.Response(status=answer.status, body=body, headers=headers)
+
+    def _count(self, request: web.Request, *, refused: bool) -> None:
+        if not refused:
+            self.on_write(request.method, request.path)
+        elif self.allowance is not None:
+            self.allowance += 1
 
     async def _stream(
         self, request: web.Request, answer: aiohttp.ClientResponse, headers: dict[str, str]

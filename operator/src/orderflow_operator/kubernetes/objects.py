@@ -180,13 +180,6 @@ class ObjectClient:
         found = await self._get(namespace, ObjectKey(SECRET, name))
         return None if found is None else Stored.of(found)
 
-    async def secret_outline(self, namespace: str, name: str) -> tuple[dict[str, str], frozenset[str]] | None:
-        """Read the labels of a Secret, and which keys it has; None when it is not there."""
-        found = await self._get(namespace, ObjectKey(SECRET, name))
-        if found is None:
-            return None
-        return dict(found["metadata"].get("labels") or {}), frozenset(found.get("data") or {})
-
     async def check_user_secret(self, key: FlowKey, name: str) -> None:
         """Raise `SecretTakenError` when Strimzi would overwrite a Secret that no KafkaUser of this name has."""
         found = await self._get(key.namespace, ObjectKey(SECRET, name))
@@ -200,6 +193,12 @@ class ObjectClient:
         """Read a Secret of the flow; None when it is not there. Raise `ConflictError` when it is somebody else's."""
         found = await self._own(key, uid, ObjectKey(SECRET, name))
         return None if found is None else Stored.of(found)
+
+    async def create_secret(self, key: FlowKey, wanted: Object) -> Stored | None:
+        """Make a Secret of the flow; None where one of its name is there. Raise `FlowError` when it cannot be."""
+        object_key = ObjectKey(SECRET, wanted["metadata"]["name"])
+        made = await self._made(key, object_key, wanted)
+        return None if made is None else Stored.of(_decoded(made))
 
     async def write_secret(self, key: FlowKey, wanted: Object) -> Stored:
         """Apply a Secret of the flow; return it as it is now."""
@@ -269,13 +268,19 @@ class ObjectClient:
 
     async def _create(self, key: FlowKey, uid: str, object_key: ObjectKey, body: Object) -> bytes:
         """Make an object that is not known; take up one that is the flow's. Raise `FlowError` when it is another's."""
+        if (made := await self._made(key, object_key, body)) is not None:
+            return made
+        await self._own(key, uid, object_key)
+        return await self._write(key, object_key, body)
+
+    async def _made(self, key: FlowKey, object_key: ObjectKey, body: Object) -> bytes | None:
+        """Make an object; None where one of its name is there."""
         try:
             answer = await self._api.create(object_key.path(key.namespace), body)
         except ApiError as error:
-            if error.status != 409:
-                raise _as_flow_error(error, object_key) from error
-            await self._own(key, uid, object_key)
-            return await self._write(key, object_key, body)
+            if error.status == 409:
+                return None
+            raise _as_flow_error(error, object_key) from error
         WRITES.labels(object_key.kind.name, "create").inc()
         return answer
 

@@ -12,11 +12,12 @@ _MARK_DIGITS = 16
 
 @dataclass(frozen=True)
 class Stored:
-    """A Secret as it is there: which one of that name, its values, and the uids of what it goes with."""
+    """A Secret as it is there: which one of that name, its values, the uids of what it goes with, its labels."""
 
     uid: str
     values: Mapping[str, str] = field(repr=False)
     owners: frozenset[str] = frozenset()
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     def mark(self, key: str) -> str:
         """Return what changes with a value and tells nothing of it, not even to who guesses it.
@@ -32,4 +33,4 @@ class Stored:
         data = secret.get("data") or {}
         values = {key: base64.b64decode(value).decode(errors="replace") for key, value in data.items()}
         owners = frozenset(owner["uid"] for owner in secret["metadata"].get("ownerReferences") or ())
-        return cls(secret["metadata"]["uid"], values, owners)
+        return cls(secret["metadata"]["uid"], values, owners, dict(secret["metadata"].get("labels") or {}))

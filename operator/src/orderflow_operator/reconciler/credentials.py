@@ -1,5 +1,8 @@
 """Passwords of services: drawn once, kept in a Secret each, read at every turn, never listed or watched.
 
+Turns that follow each other closely share a look at a Secret. Where nothing of a service is there yet, its Secrets are
+made on the condition that they are not there either, and only looked at where they are.
+
 A database role's Secret points where the admin's URI does, and holds nothing else of that; when the database moves, the
 URL follows and the password stays. Where no Strimzi makes Kafka users, their passwords are kept the same way.
 """
@@ -22,7 +25,7 @@ from orderflow_operator.kubernetes.errors import (
     SecretNotUsableError,
 )
 from orderflow_operator.kubernetes.health import State
-from orderflow_operator.kubernetes.kinds import DEPLOYMENT, KAFKA_USER, ObjectKey
+from orderflow_operator.kubernetes.kinds import DEPLOYMENT, KAFKA_USER, SERVICE, ObjectKey
 from orderflow_operator.kubernetes.labels import Object, digest
 from orderflow_operator.kubernetes.objects import ObjectClient
 from orderflow_operator.kubernetes.stored import Stored
@@ -57,7 +60,7 @@ class Credentials:
     async def admin(self, key: FlowKey, flow: OrderFlow) -> Admin:
         """Read where the database stands; raise `FlowError`."""
         reference = flow.spec.database.secret_key_ref
-        found = await self._cluster.stored(key.namespace, reference.name)
+        found = await self._named(key, reference.name)
         if found is None or not found.values.get(reference.key):
             raise DatabaseSecretMissingError(reference.name, reference.key)
         try:
@@ -76,9 +79,8 @@ class Credentials:
         known, until = self._allowed.get((key, within), ("", 0.0))
         if known == state and self._now() < until:
             return
-        outlines = {name: await self._cluster.secret_outline(key.namespace, name) for name in set(named.values())}
         for place, name in named.items():
-            if why := _why_not(place, outlines[name]):
+            if why := _why_not(place, await self._named(key, name)):
                 raise SecretNotUsableError(place, name, why)
         self._allowed[key, within] = (state, self._now() + VERIFIED_SECONDS)
 
@@ -86,7 +88,7 @@ class Credentials:
         """Return what the services prove themselves with, made if we may where ours are missing; raise `FlowError`."""
         connection = kafka_connection(flow)
         names = [service.name for service in flow.services]
-        roles = await asyncio.gather(*(self._role(key, flow, name, admin.uri, write) for name in names))
+        roles = await asyncio.gather(*(self._role(key, flow, name, admin.uri, objects, write) for name in names))
         users = await asyncio.gather(*(self._user(key, flow, name, connection, objects, write) for name in names))
         return Proofs(
             services={name: digest(f"{role} {user}") for name, role, user in zip(names, roles, users, strict=True)},
@@ -112,10 +114,13 @@ class Credentials:
             if await self._cluster.own_secret(key, "", name) is not None:
                 await self._cluster.delete_secret(key, name)
 
-    async def _role(self, key: FlowKey, flow: OrderFlow, service: str, admin: PostgresUri, write: bool) -> str:
+    async def _role(
+        self, key: FlowKey, flow: OrderFlow, service: str, admin: PostgresUri, objects: Objects, write: bool
+    ) -> str:
         """Return the mark of a database role's Secret, which is as it should be unless we may not write."""
-        name = secret.database_name(flow, service)
-        found = await self._look(key, name, partial(self._cluster.own_secret, key, flow.metadata.uid or "", name))
+        is_new = write and ObjectKey(SERVICE, object_name(flow.metadata.name, service)) not in objects
+        drawn = secret.build_database(flow, service, admin, _new_password()) if is_new else None
+        found = await self._own(key, flow, secret.database_name(flow, service), drawn)
         password = found.values.get(secret.PASSWORD_KEY) if found else None
         wanted = secret.build_database(flow, service, admin, password or _new_password())
         if write and (found is None or found.values != secret.values(wanted) or _is_of_former(found, flow)):
@@ -137,16 +142,29 @@ class Credentials:
         made = cached is not None and cached.health.state is State.READY
         if not made and ObjectKey(DEPLOYMENT, owner) not in objects:
             return None
-        found = await self._look(key, name, partial(self._cluster.stored, key.namespace, name))
+        found = await self._named(key, name)
         absent = "" if made else None  # taken away, or not made yet
         return found.mark(PASSWORD_KEY) if found else absent
 
     async def _kafka_secret(self, key: FlowKey, flow: OrderFlow, name: str, *, write: bool) -> Stored | None:
-        found = await self._look(key, name, partial(self._cluster.own_secret, key, flow.metadata.uid or "", name))
+        found = await self._own(key, flow, name)
         password = found.values.get(PASSWORD_KEY) if found else None
         if write and (not found or not password or _is_of_former(found, flow)):
             return await self._write(key, secret.build_kafka(flow, name, password or _new_password()))
         return found
+
+    async def _named(self, key: FlowKey, name: str) -> Stored | None:
+        """Return a Secret that the flow names."""
+        return await self._look(key, name, partial(self._cluster.stored, key.namespace, name))
+
+    async def _own(self, key: FlowKey, flow: OrderFlow, name: str, drawn: Object | None = None) -> Stored | None:
+        """Return a Secret of the flow; made as `drawn` if it is not there. Raise `FlowError`."""
+
+        async def read() -> Stored | None:
+            made = await self._cluster.create_secret(key, drawn) if drawn else None
+            return made or await self._cluster.own_secret(key, flow.metadata.uid or "", name)
+
+        return await self._look(key, name, read)
 
     async def _look(self, key: FlowKey, name: str, read: Callable[[], Awaitable[Stored | None]]) -> Stored | None:
         """Return a Secret as it was a moment ago, or as it is; one that is not there is looked for each time."""
@@ -175,17 +193,16 @@ def _new_password() -> str:
     return secrets.token_urlsafe(_PASSWORD_BYTES)
 
 
-def _why_not(place: str, outline: tuple[dict[str, str], frozenset[str]] | None) -> str:
+def _why_not(place: str, found: Stored | None) -> str:
     """Return why a flow may not name a Secret there, if it may not; with a login in a pod one could rule over Kafka.
 
     A pod that waits for a Secret would get it the moment it is made, whether it is for flows or not: none is started.
     """
-    if outline is None:
+    if found is None:
         is_read_here = place in (LOGIN_PLACE, DATABASE_PLACE)
         return "" if is_read_here else f"is not there; make it, with the label {USABLE_LABEL}=true"
-    labels, keys = outline
-    if labels.get(USABLE_LABEL) != "true":
+    if found.labels.get(USABLE_LABEL) != "true":
         return f"is not for flows to name; its owner can say so by the label {USABLE_LABEL}=true"
-    if ADDRESSES_KEY in keys and place != LOGIN_PLACE:
+    if ADDRESSES_KEY in found.values and place != LOGIN_PLACE:
         return f"holds the operator's login at a Kafka, which only {LOGIN_PLACE} may name"
     return ""

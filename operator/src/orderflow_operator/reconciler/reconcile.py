@@ -147,13 +147,17 @@ async def _refuse(key: FlowKey, raw: Object, validation: Validation, deps: Depen
 async def _credentials(
     key: FlowKey, flow: OrderFlow, deps: Dependencies, *, write: bool
 ) -> tuple[Admin | None, Proofs, list[FlowError]]:
-    """Return who the database's admin is, and what services prove themselves with; what needs them waits for both."""
+    """Return who the database's admin is, and what services prove themselves with; what needs them waits for both.
+
+    Secrets that will not do are looked at again the next time.
+    """
     try:
         await deps.credentials.check_named(key, flow)
         admin = await deps.credentials.admin(key, flow)
         proofs = await deps.credentials.ensure(key, flow, admin, deps.cluster.objects(key), write=write)
         return admin, proofs, []
     except FlowError as problem:
+        deps.credentials.forget(key)
         return None, Proofs(), [problem]
 
 
