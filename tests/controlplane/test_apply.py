@@ -31,7 +31,7 @@ WANTED: dict[str, Callable[[], list[str]]] = {
     "KafkaUser": lambda: [*(f"shop-{service}" for service in SERVICES), "shop.autoscaler"],
     "Deployment": lambda: [f"shop-{service}" for service in SERVICES],
     "Service": lambda: [f"shop-{service}" for service in SERVICES],
-    "ServiceAccount": lambda: [f"shop-{service}" for service in SERVICES],
+    "ServiceAccount": lambda: ["shop.services"],
     "ScaledObject": lambda: [f"shop-{service}" for service in SERVICES],
     "HorizontalPodAutoscaler": list,
     "NetworkPolicy": lambda: ["shop"],

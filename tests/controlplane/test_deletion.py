@@ -124,7 +124,7 @@ async def test_a_service_that_leaves_takes_its_data_by_the_policy(
     for _ in range(2):
         assert await data(database, flow_name) == rest | {"third", f"{flow_name}_third"}
         await working.apply(flow_of(flow_name, policy), database=False)
-        await working.until_gone("ServiceAccount", f"{flow_name}-third")
+        await working.until_gone("Service", f"{flow_name}-third")
         kept = {"third", f"{flow_name}_third"} if policy == "Retain" else set()
         assert await data(database, flow_name) == rest | kept
         await working.apply(flow_of(flow_name, policy, "third"), database=False)
@@ -159,7 +159,7 @@ async def test_what_cannot_be_dropped_is_told_and_heals(working: OperatorEnv, da
     for job in await working.api.list("Job", working.namespace, "app.kubernetes.io/component=removal"):
         await working.api.delete("Job", working.namespace, job["metadata"]["name"])
     await working.until_ready(flow_name)
-    await working.until_gone("ServiceAccount", f"{flow_name}-third")
+    await working.until_gone("Service", f"{flow_name}-third")
     assert not await data(database, flow_name) & {"third", f"{flow_name}_third"}
     await connection.close()
 
@@ -251,7 +251,7 @@ async def test_consumer_groups_follow_the_policy(
     await join(kafka, flow_name, *SERVICES)
     every = {f"{flow_name}.{name}" for name in SERVICES}
     await working.apply(less, database=False)
-    await working.until_gone("ServiceAccount", f"{flow_name}-third")
+    await working.until_gone("Service", f"{flow_name}-third")
     assert groups(kafka, flow_name) == (every - {f"{flow_name}.third"} if policy == "Delete" else every)
     await end(working, flow_name)
     assert groups(kafka, flow_name) == (set() if policy == "Delete" else every)

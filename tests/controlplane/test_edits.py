@@ -39,7 +39,6 @@ async def test_a_service_is_added_and_removed_without_touching_the_others(ready:
         "Deployment",
         "Service",
         "ConfigMap",
-        "ServiceAccount",
         "KafkaUser",
         "KafkaTopic",
     }

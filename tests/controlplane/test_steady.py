@@ -24,7 +24,7 @@ DRIFTS: list[tuple[str, str, Json]] = [
     ("NetworkPolicy", "pair", {"spec": {"egress": []}}),
     ("KafkaTopic", "pair.asked", {"spec": {"config": {"retention.ms": "1"}}}),
     ("KafkaUser", "pair-asker", {"spec": {"authorization": {"acls": []}}}),
-    ("ServiceAccount", "pair-asker", {"automountServiceAccountToken": True}),
+    ("ServiceAccount", "pair.services", {"automountServiceAccountToken": True}),
     ("ScaledObject", "pair-answerer", {"spec": {"maxReplicaCount": 99}}),
 ]
 
@@ -87,7 +87,8 @@ async def test_drift_in_an_owned_field_is_healed(steady: OperatorEnv, kind: str,
 @pytest.mark.parametrize("kind", ["Deployment", "Service", "ConfigMap", "KafkaTopic", "ServiceAccount", "KafkaUser"])
 async def test_a_deleted_object_comes_back(steady: OperatorEnv, kind: str) -> None:
     """What a person deletes of ours is made again."""
-    name = "pair.asked" if kind == "KafkaTopic" else await steady.named(kind, "pair-asker")
+    of_flow = {"KafkaTopic": "pair.asked", "ServiceAccount": "pair.services"}
+    name = of_flow.get(kind) or await steady.named(kind, "pair-asker")
     before = await steady.api.get(kind, steady.namespace, name)
     assert before
     await steady.api.delete(kind, steady.namespace, name)

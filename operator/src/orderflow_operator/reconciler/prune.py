@@ -5,8 +5,13 @@ from collections.abc import Awaitable, Callable, Collection
 
 from orderflow_operator.kubernetes.cache import FlowKey
 from orderflow_operator.kubernetes.errors import FlowError
-from orderflow_operator.kubernetes.kinds import SERVICE_ACCOUNT, Kind, ObjectKey
+from orderflow_operator.kubernetes.kinds import SERVICE, SERVICE_ACCOUNT, Kind, ObjectKey
 from orderflow_operator.kubernetes.objects import ObjectClient
+
+_REMINDERS = (SERVICE, SERVICE_ACCOUNT)
+"""Kinds of which one object is called as its service and stays until what the service has besides is gone; that an
+account is, an older operator has made it.
+"""
 
 Retire = Callable[[FlowKey, str], Awaitable[None]]
 """Takes what a service has besides objects, given their name. Raises FlowError when it cannot, NotYetGoneError
@@ -24,15 +29,19 @@ async def prune(
     stale = [one for one in cluster.objects(key) if one not in keep and one.kind not in outlive]
     stage = min((one.kind.stage for one in stale), default=0)
     first = [one for one in stale if one.kind.stage == stage]
-    held = {one: problem for one in first if (problem := await _retired(key, one, retire))}
+    leaving = [one for one in first if is_reminder(one, keep)]
+    held = {one: problem for one in leaving if (problem := await _retired(key, one, retire))}
     await asyncio.gather(*(cluster.remove(key, one) for one in first if one not in held))
     return bool(stale), [problem for problem in held.values() if isinstance(problem, FlowError)]
 
 
+def is_reminder(one: ObjectKey, keep: Collection[ObjectKey]) -> bool:
+    """Return whether an object that is not kept stands for a service that leaves."""
+    return one.kind in _REMINDERS and ObjectKey(SERVICE, one.name) not in keep
+
+
 async def _retired(key: FlowKey, object_key: ObjectKey, retire: Retire) -> FlowError | NotYetGoneError | None:
-    """Take what goes with a service's account; the account stays as a reminder until that is done."""
-    if object_key.kind is not SERVICE_ACCOUNT:
-        return None
+    """Take what a service has besides objects."""
     try:
         await retire(key, object_key.name)
     except (FlowError, NotYetGoneError) as problem:

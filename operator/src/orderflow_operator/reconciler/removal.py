@@ -11,12 +11,12 @@ from orderflow_model.names import role_name, schema_name
 from orderflow_operator.kubernetes.cache import FlowKey, Objects
 from orderflow_operator.kubernetes.errors import DataLeftError
 from orderflow_operator.kubernetes.health import State
-from orderflow_operator.kubernetes.kinds import JOB, SERVICE_ACCOUNT, ObjectKey
+from orderflow_operator.kubernetes.kinds import JOB, ObjectKey
 from orderflow_operator.kubernetes.labels import COMPONENT_LABEL, SERVICE_LABEL
 from orderflow_operator.kubernetes.objects import ObjectClient
 from orderflow_operator.reconciler.kafka_provisioner import drops_data
 from orderflow_operator.reconciler.pod_problems import problem_of
-from orderflow_operator.reconciler.prune import NotYetGoneError
+from orderflow_operator.reconciler.prune import NotYetGoneError, is_reminder
 from orderflow_operator.resources import removaljob
 
 
@@ -26,8 +26,8 @@ def service_names(flow: OrderFlow) -> list[str]:
 
 
 def at_work(flow: OrderFlow, objects: Objects, keep: Collection[ObjectKey]) -> set[ObjectKey]:
-    """Return the key of the Job that drops what left the flow, where one is needed: while an account is to go."""
-    leaving = any(one.kind is SERVICE_ACCOUNT and one not in keep for one in objects)
+    """Return the key of the Job that drops what left the flow, where one is needed: while a service is to go."""
+    leaving = any(one not in keep and is_reminder(one, keep) for one in objects)
     return _of_now(flow, objects) if leaving else set()
 
 

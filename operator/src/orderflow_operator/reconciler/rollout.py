@@ -18,6 +18,7 @@ from orderflow_operator.kubernetes.kinds import (
     KAFKA_USER,
     NETWORK_POLICY,
     SCALED_OBJECT,
+    SERVICE,
     SERVICE_ACCOUNT,
     Kind,
     ObjectKey,
@@ -36,8 +37,8 @@ _ALLOWING: Mapping[Kind, tuple[tuple[str, ...], ...]] = {
 }
 """Where in the spec of a kind lists stand of which each entry allows something by itself."""
 
-_GIVEN = frozenset({CONFIG_MAP, SERVICE_ACCOUNT, KAFKA_USER})
-"""Kinds of what the pods of a service are given."""
+_GIVEN = frozenset({CONFIG_MAP, SERVICE, SERVICE_ACCOUNT, KAFKA_USER})
+"""Kinds of what the pods of a service are given, or were by an older operator."""
 
 
 @dataclass(frozen=True)

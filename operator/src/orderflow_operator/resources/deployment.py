@@ -65,7 +65,7 @@ def _template(
     flow: OrderFlow, service: Service, context: BuildContext, connection: KafkaConnection, config: str
 ) -> Object:
     spec = pod_spec(_container(flow, service, connection), _volumes(connection, config))
-    spec["serviceAccountName"] = serviceaccount.name(flow, service.name)
+    spec["serviceAccountName"] = serviceaccount.name(flow)
     spec["terminationGracePeriodSeconds"] = service.http_drain.seconds + _ENDING_SECONDS
     return {
         "metadata": {

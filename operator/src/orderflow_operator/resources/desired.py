@@ -34,6 +34,7 @@ def desired(flow: OrderFlow, context: BuildContext) -> list[Object]:
     return [
         *_kafka(flow, context, connection),
         networkpolicy.build(flow, context),
+        serviceaccount.build(flow),
         *(built for entry in flow.services for built in _service(flow, entry, context, connection)),
         *_monitoring(flow, context),
     ]
@@ -60,7 +61,6 @@ def _kafka(flow: OrderFlow, context: BuildContext, connection: KafkaConnection) 
 
 def _service(flow: OrderFlow, entry: Service, context: BuildContext, connection: KafkaConnection) -> Iterator[Object]:
     config = configmap.build(flow, entry.name)
-    yield serviceaccount.build(flow, entry.name)
     yield config
     yield migrationjob.build(flow, entry, context.database or Database(), context.proofs.migrations.get(entry.name, ""))
     yield service.build(flow, entry.name)
