@@ -38,7 +38,6 @@ async def test_a_service_is_added_and_removed_without_touching_the_others(ready:
     assert {kind for kind, _ in added} >= {
         "Deployment",
         "Service",
-        "ConfigMap",
         "KafkaUser",
         "KafkaTopic",
     }
@@ -82,8 +81,8 @@ async def test_a_renamed_event_gets_its_topic_and_the_old_one_is_kept(ready: Ope
     made = await ready.made()
     assert ("KafkaTopic", "pair.replied") in made
     assert ("KafkaTopic", "pair.answered") in made, "deletionPolicy Retain"
-    told = {key: one for key, one in made.items() if key[0] == "ConfigMap" and key[1].startswith("pair-asker.")}
-    assert ["pair.replied" in one["data"]["service.json"] for one in told.values()] == [True], "and none of before"
+    template = made["Deployment", "pair-asker"]["spec"]["template"]
+    assert "pair.replied" in template["metadata"]["annotations"]["orderflow.dev/config"]
     rules = made["KafkaUser", "pair-answerer"]["spec"]["authorization"]["acls"]
     assert "pair.answered" not in {rule["resource"]["name"] for rule in rules}
     status = (await ready.flow("pair") or {})["status"]

@@ -20,7 +20,12 @@ DRIFTS: list[tuple[str, str, Json]] = [
     ("Deployment", "pair-asker", {"spec": {"template": {"spec": {"terminationGracePeriodSeconds": 1}}}}),
     ("Deployment", "pair-asker", {"metadata": {"labels": {"app.kubernetes.io/managed-by": "me"}}}),
     ("Service", "pair-asker", {"spec": {"selector": {"orderflow.dev/service": "other"}}}),
-    ("ConfigMap", "pair-asker", {"data": {"service.json": "{}"}}),
+    ("ConfigMap", "pair.autoscaler", {"data": {"username": "another"}}),
+    (
+        "Deployment",
+        "pair-asker",
+        {"spec": {"template": {"metadata": {"annotations": {"orderflow.dev/config": "{}"}}}}},
+    ),
     ("NetworkPolicy", "pair", {"spec": {"egress": []}}),
     ("KafkaTopic", "pair.asked", {"spec": {"config": {"retention.ms": "1"}}}),
     ("KafkaUser", "pair-asker", {"spec": {"authorization": {"acls": []}}}),
@@ -87,7 +92,7 @@ async def test_drift_in_an_owned_field_is_healed(steady: OperatorEnv, kind: str,
 @pytest.mark.parametrize("kind", ["Deployment", "Service", "ConfigMap", "KafkaTopic", "ServiceAccount", "KafkaUser"])
 async def test_a_deleted_object_comes_back(steady: OperatorEnv, kind: str) -> None:
     """What a person deletes of ours is made again."""
-    of_flow = {"KafkaTopic": "pair.asked", "ServiceAccount": "pair.services"}
+    of_flow = {"KafkaTopic": "pair.asked", "ServiceAccount": "pair.services", "ConfigMap": "pair.autoscaler"}
     name = of_flow.get(kind) or await steady.named(kind, "pair-asker")
     before = await steady.api.get(kind, steady.namespace, name)
     assert before
@@ -114,16 +119,15 @@ async def test_what_others_own_is_left_alone(steady: OperatorEnv) -> None:
 
 async def test_drift_while_the_operator_was_away_is_healed_at_its_start(steady: OperatorEnv) -> None:
     """What changed unseen is found: the operator compares, it does not remember."""
-    told = await steady.named("ConfigMap", "pair-asker")
     await asyncio.to_thread(steady.operator.kill)
     await steady.api.delete("Service", steady.namespace, "pair-asker")
-    await steady.api.patch("ConfigMap", steady.namespace, told, {"data": {"service.json": "{}"}})
+    await steady.api.patch("ConfigMap", steady.namespace, "pair.autoscaler", {"data": {"username": "another"}})
     await steady.start()
 
     async def healed() -> bool:
-        found = await steady.api.get("ConfigMap", steady.namespace, told) or {}
+        found = await steady.api.get("ConfigMap", steady.namespace, "pair.autoscaler") or {}
         back = await steady.api.get("Service", steady.namespace, "pair-asker")
-        return back is not None and found["data"]["service.json"] != "{}"
+        return back is not None and found["data"]["username"] != "another"
 
     await until(healed, "both are as they were", 30)
 

@@ -1,7 +1,7 @@
 """What one service process is told about itself: a JSON file named by ORDERFLOW_CONFIG.
 
-`service_part.py` makes it of the resource, for the operator (into a ConfigMap) and for `orderflow run`; the runtime
-reads it, and stays without the model of the whole resource.
+`service_part.py` makes it of the resource, for the operator (into an annotation of the service's pods) and for
+`orderflow run`; the runtime reads it, and stays without the model of the whole resource.
 """
 
 from pydantic import BaseModel, ConfigDict, Field

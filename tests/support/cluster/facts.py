@@ -24,8 +24,6 @@ def _of(item: Json) -> Iterator[str]:
             yield from (f"{way} {sorted(map(str, rule.items()))}" for rule in spec[way])
     elif kind == "ScaledObject":
         yield from (f"{name} is scaled by {one['metadata']['topic']}" for one in spec["triggers"])
-    elif kind == "ConfigMap" and "service.json" in item["data"]:
-        yield f"{name}: {item['data']['service.json']}"
 
 
 def _rights(user: str, rules: Iterable[Json]) -> Iterator[str]:

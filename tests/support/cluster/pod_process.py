@@ -165,4 +165,4 @@ class PodProcess:
 def _sources(volume: Json) -> list[tuple[str, Any]]:
     if "projected" in volume:
         return [next(iter(source.items())) for source in volume["projected"]["sources"]]
-    return [(kind, volume[kind]) for kind in ("configMap", "secret") if kind in volume]
+    return [(kind, volume[kind]) for kind in ("configMap", "secret", "downwardAPI") if kind in volume]

@@ -29,7 +29,7 @@ def test_a_service_is_told_its_events_and_topics(shop: OrderFlow) -> None:
 
 @pytest.mark.parametrize("service", ["order", "inventory", "payment", "shipping", "notification"])
 def test_a_configuration_read_from_its_json_is_the_same(shop: OrderFlow, service: str) -> None:
-    """What the operator writes into a ConfigMap is what the runtime reads."""
+    """What the operator gives the service's pods is what the runtime reads."""
     config = service_config(shop, service)
     assert ServiceConfig.model_validate_json(config.model_dump_json()) == config
 

@@ -139,7 +139,7 @@ def test_every_pod_is_restricted(flow: OrderFlow) -> None:
         pod = one["spec"]["template"]["spec"]
         assert pod["automountServiceAccountToken"] is False
         assert pod["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
-        assert not [volume for volume in pod["volumes"] if volume.keys() - {"name", "configMap", "secret", "projected"}]
+        assert not [volume for volume in pod["volumes"] if volume.keys() - {"name", "secret", "projected", "downwardAPI"}]
         for container in pod["containers"]:
             assert SCRATCH in container["env"]
             assert container["securityContext"] == {
@@ -229,13 +229,17 @@ def test_another_image_is_another_migration(document: dict[str, Any], build: Bui
 
 
 def test_pods_of_the_version_before_find_what_they_were_told(document: dict[str, Any], build: Build) -> None:
-    """What a service is told has a name of its own in each version: an edit changes no file of a pod that runs."""
+    """What a service is told stands in its pods' own version: no other object that an edit changes is mounted."""
     before = build(parse_flow(document))
     document["spec"]["services"][1]["delivery"] = {"retries": 2}
     after = build(parse_flow(document))
-    told = {key for key in before if key[0] == "ConfigMap"} - after.keys()
-    assert [before[key]["metadata"]["labels"]["orderflow.dev/service"] for key in told] == ["inventory"]
-    assert all(before[key] == after[key] for key in before.keys() & after.keys() if key[0] == "ConfigMap")
+    told = {key for key in before if before[key] != after.get(key)}
+    assert told == {("Deployment", "shop-inventory")}
+    template = after["Deployment", "shop-inventory"]["spec"]["template"]
+    assert '"retries":2' in template["metadata"]["annotations"]["orderflow.dev/config"]
+    (volume,) = (one for one in template["spec"]["volumes"] if one["name"] == "config")
+    (item,) = volume["downwardAPI"]["items"]
+    assert item["fieldRef"]["fieldPath"] == "metadata.annotations['orderflow.dev/config']"
 
 
 def test_the_migration_is_told_whose_flow_it_is_and_where_files_are(document: dict[str, Any], build: Build) -> None:

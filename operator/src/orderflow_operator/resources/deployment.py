@@ -1,5 +1,7 @@
-"""The Deployment of a service: the very environment it has on a laptop, from Secrets and ConfigMaps.
+"""The Deployment of a service: the very environment it has on a laptop, from Secrets and its own template.
 
+What a service is told of itself is an annotation of its pods, which they read as a file. So pods of the version before,
+started anew, are told what they were, and no object beside the Deployment has to be kept for them.
 `replicas` is left out where an autoscaler says how many pods there are.
 """
 
@@ -8,6 +10,7 @@ from pathlib import PurePosixPath
 from orderflow_model import environment
 from orderflow_model.flow import OrderFlow
 from orderflow_model.names import object_name
+from orderflow_model.service_part import service_config
 from orderflow_model.spec.services import Service
 from orderflow_operator.kafka.acls import service_user
 from orderflow_operator.kafka.connection import PASSWORD_KEY, KafkaConnection
@@ -30,11 +33,12 @@ from orderflow_operator.resources.service import PORT_NAME
 
 DATABASE_ANNOTATION = "orderflow.dev/database-hash"
 CREDENTIALS_ANNOTATION = "orderflow.dev/credentials-hash"
+CONFIG_ANNOTATION = "orderflow.dev/config"
 
 _ENDING_SECONDS = 55
 """What a process has, after it has drained, to finish requests and its batch and to close what it has open."""
 
-_CONFIG_FOLDER = str(PurePosixPath(environment.CONFIG_PATH_IN_POD).parent)
+_CONFIG_FILE = PurePosixPath(environment.CONFIG_PATH_IN_POD)
 _CA_FOLDER = "/etc/orderflow-kafka"
 _CA_FILE = "ca.crt"
 # Kubernetes fills in the version, and takes the whole reference as one value.
@@ -46,25 +50,23 @@ def name(flow: OrderFlow, service: str) -> str:
     return object_name(flow.metadata.name, service)
 
 
-def build(flow: OrderFlow, service: Service, context: BuildContext, connection: KafkaConnection, config: str) -> Object:
-    """Return the Deployment; `config` is the name of the ConfigMap that the service reads."""
+def build(flow: OrderFlow, service: Service, context: BuildContext, connection: KafkaConnection) -> Object:
+    """Return the Deployment."""
     labels = service_labels(flow, service.name)
     built = new_object(DEPLOYMENT, name(flow, service.name), flow, labels)
     built["spec"] = {
         "selector": {"matchLabels": pod_selector(flow, service.name)},
         "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
         "progressDeadlineSeconds": context.rollout_deadline,
-        "template": _template(flow, service, context, connection, config),
+        "template": _template(flow, service, context, connection),
     }
     if scaler(service, context.keda) is Scaler.FIXED:
         built["spec"]["replicas"] = service.scale.min
     return built
 
 
-def _template(
-    flow: OrderFlow, service: Service, context: BuildContext, connection: KafkaConnection, config: str
-) -> Object:
-    spec = pod_spec(_container(flow, service, connection), _volumes(connection, config))
+def _template(flow: OrderFlow, service: Service, context: BuildContext, connection: KafkaConnection) -> Object:
+    spec = pod_spec(_container(flow, service, connection), _volumes(connection))
     spec["serviceAccountName"] = serviceaccount.name(flow)
     spec["terminationGracePeriodSeconds"] = service.http_drain.seconds + _ENDING_SECONDS
     return {
@@ -73,6 +75,7 @@ def _template(
             "annotations": {
                 DATABASE_ANNOTATION: context.database.fingerprint if context.database else "",
                 CREDENTIALS_ANNOTATION: context.proofs.services.get(service.name, ""),
+                CONFIG_ANNOTATION: service_config(flow, service.name).model_dump_json(),
             },
         },
         "spec": spec,
@@ -133,8 +136,12 @@ def _own_env(service: Service) -> list[Object]:
     return own if any(one["name"] == SCRATCH["name"] for one in own) else [SCRATCH, *own]
 
 
-def _volumes(connection: KafkaConnection, config: str) -> list[Object]:
-    volumes: list[Object] = [{"name": "config", "configMap": {"name": config}}]
+def _volumes(connection: KafkaConnection) -> list[Object]:
+    told = {
+        "path": _CONFIG_FILE.name,
+        "fieldRef": {"apiVersion": "v1", "fieldPath": f"metadata.annotations['{CONFIG_ANNOTATION}']"},
+    }
+    volumes: list[Object] = [{"name": "config", "downwardAPI": {"items": [told]}}]
     if connection.authority:
         items = [{"key": connection.authority.key, "path": _CA_FILE}]
         volumes.append({"name": "kafka-ca", "secret": {"secretName": connection.authority.secret, "items": items}})
@@ -142,7 +149,7 @@ def _volumes(connection: KafkaConnection, config: str) -> list[Object]:
 
 
 def _mounts(connection: KafkaConnection) -> list[Object]:
-    mounts: list[Object] = [{"name": "config", "mountPath": _CONFIG_FOLDER, "readOnly": True}]
+    mounts: list[Object] = [{"name": "config", "mountPath": str(_CONFIG_FILE.parent), "readOnly": True}]
     if connection.authority:
         mounts.append({"name": "kafka-ca", "mountPath": _CA_FOLDER, "readOnly": True})
     return mounts

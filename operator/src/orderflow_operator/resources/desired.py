@@ -60,13 +60,11 @@ def _kafka(flow: OrderFlow, context: BuildContext, connection: KafkaConnection) 
 
 
 def _service(flow: OrderFlow, entry: Service, context: BuildContext, connection: KafkaConnection) -> Iterator[Object]:
-    config = configmap.build(flow, entry.name)
-    yield config
     yield migrationjob.build(flow, entry, context.database or Database(), context.proofs.migrations.get(entry.name, ""))
     yield service.build(flow, entry.name)
     if entry.scale.max > 1:
         yield poddisruptionbudget.build(flow, entry.name)
-    yield deployment.build(flow, entry, context, connection, config["metadata"]["name"])
+    yield deployment.build(flow, entry, context, connection)
     match scaler(entry, context.keda):
         case Scaler.LAG:
             yield scaledobject.build(flow, entry, connection)
