@@ -46,3 +46,20 @@ async def test_the_resource_takes_the_number_of_pods_back(env: OperatorEnv) -> N
 
     await until(three, "three pods, and no autoscaler", 60)
     await env.until_ready("pair")
+
+
+async def test_pods_are_guarded_from_the_second_on(env: OperatorEnv) -> None:
+    """One pod needs no budget; as soon as an autoscaler gives a second there is one, which stays with the first."""
+    await env.start()
+    await env.apply(changed(pair(), "spec.services.1.scale", {"min": 1, "max": 6}))
+    await env.until_ready("pair")
+
+    async def guarded() -> bool:
+        return await env.api.get("PodDisruptionBudget", env.namespace, "pair-answerer") is not None
+
+    assert not await guarded()
+    await env.api.patch("Deployment", env.namespace, "pair-answerer", {"spec": {"replicas": 2}})
+    await until(guarded, "the second pod is guarded", 10)
+    await env.api.patch("Deployment", env.namespace, "pair-answerer", {"spec": {"replicas": 1}})
+    await env.settle()
+    assert await guarded()

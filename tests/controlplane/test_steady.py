@@ -106,6 +106,32 @@ async def test_a_deleted_object_comes_back(steady: OperatorEnv, kind: str) -> No
     await steady.until_ready("pair")
 
 
+async def test_what_an_older_operator_made_of_each_service_goes(steady: OperatorEnv) -> None:
+    """Its accounts and ConfigMaps are removed; what their services prove themselves with stays, unless they have left."""
+    await asyncio.to_thread(steady.operator.kill)
+    for name in ("pair-asker", "pair-third"):
+        for kind, called in (("ServiceAccount", name), ("ConfigMap", f"{name}.abcdef01"), ("Secret", f"{name}.database")):
+            if called != "pair-asker.database":
+                await steady.api.create(await _as_of_old(steady, kind, called), steady.namespace)
+    before = await steady.api.get("Secret", steady.namespace, "pair-asker.database") or {}
+    await steady.start()
+    for name in ("pair-asker", "pair-third"):
+        await steady.until_gone("ServiceAccount", name)
+        await steady.until_gone("ConfigMap", f"{name}.abcdef01")
+    await steady.until_gone("Secret", "pair-third.database")
+    await steady.until_ready("pair")
+    after = await steady.api.get("Secret", steady.namespace, "pair-asker.database") or {}
+    assert after["metadata"]["uid"] == before["metadata"]["uid"]
+    assert await steady.api.get("ServiceAccount", steady.namespace, "pair.services")
+
+
+async def _as_of_old(env: OperatorEnv, kind: str, name: str) -> Json:
+    """Give an object with labels and owner as all of the flow's have them."""
+    service = await env.api.get("Service", env.namespace, "pair-asker") or {}
+    metadata = {key: service["metadata"][key] for key in ("labels", "ownerReferences")}
+    return {"apiVersion": "v1", "kind": kind, "metadata": {"name": name} | metadata}
+
+
 async def test_what_others_own_is_left_alone(steady: OperatorEnv) -> None:
     """A person's annotation and label, and an autoscaler's replicas, stay."""
     note = {"metadata": {"annotations": {"person": "was here"}, "labels": {"team": "a"}}}

@@ -6,7 +6,7 @@ from orderflow_model.flow import OrderFlow
 from orderflow_model.topics import flow_topics
 from orderflow_operator.kafka.admin import Provisioned
 from orderflow_operator.kubernetes.cache import Objects
-from orderflow_operator.kubernetes.cached_object import digest_of, written
+from orderflow_operator.kubernetes.cached_object import CachedObject, digest_of, written
 from orderflow_operator.kubernetes.health import NOT_APPLIED, SCALING_OUT, Health, State
 from orderflow_operator.kubernetes.kinds import (
     DEPLOYMENT,
@@ -14,6 +14,7 @@ from orderflow_operator.kubernetes.kinds import (
     JOB,
     KAFKA_TOPIC,
     KAFKA_USER,
+    POD_DISRUPTION_BUDGET,
     SCALED_OBJECT,
     Kind,
     ObjectKey,
@@ -24,7 +25,7 @@ from orderflow_operator.reconciler.context import ReconcileContext
 from orderflow_operator.reconciler.rights import withheld
 from orderflow_operator.reconciler.status import Observation
 from orderflow_operator.reconciler.validation import Validation
-from orderflow_operator.resources import deployment, kafkatopic
+from orderflow_operator.resources import deployment, kafkatopic, poddisruptionbudget
 
 
 def observe_objects(
@@ -65,6 +66,20 @@ def is_applied(wanted: Object, objects: Objects) -> bool:
     """Return whether an object is there as it is wanted."""
     cached = objects.get(ObjectKey.of(wanted))
     return cached is not None and cached.clean and cached.applied == digest_of(wanted)
+
+
+def seen_with_several(flow: OrderFlow, objects: Objects) -> frozenset[str]:
+    """Return the services that have more than one pod, or had: their budget is there."""
+    return frozenset(
+        service.name
+        for service in flow.spec.services
+        if _pods(objects.get(ObjectKey(DEPLOYMENT, deployment.name(flow, service.name)))) > 1
+        or ObjectKey(POD_DISRUPTION_BUDGET, poddisruptionbudget.name(flow, service.name)) in objects
+    )
+
+
+def _pods(cached: CachedObject | None) -> int:
+    return cached.health.wanted if cached else 0
 
 
 def _short_of_rights(wanted: Iterable[Object], objects: Objects) -> Iterator[tuple[ObjectKey, Health]]:

@@ -24,7 +24,7 @@ from orderflow_operator.reconciler.credentials import Admin
 from orderflow_operator.reconciler.events import condition_events
 from orderflow_operator.reconciler.finalize import finalize
 from orderflow_operator.reconciler.network import addresses, pod_ports
-from orderflow_operator.reconciler.observe import observe_objects
+from orderflow_operator.reconciler.observe import observe_objects, seen_with_several
 from orderflow_operator.reconciler.outcome import Outcome
 from orderflow_operator.reconciler.pod_problems import PodProblem, find_problems, migrating, migration_of
 from orderflow_operator.reconciler.prune import prune
@@ -55,7 +55,8 @@ async def reconcile(key: FlowKey, deps: Dependencies) -> Outcome:
     paused = is_paused(raw)
     admin, proofs, problems = await _credentials(key, validation.flow, deps, write=not paused)
     ports = await pod_ports(key.namespace, addresses(validation.flow, admin.uri if admin else None), deps.cluster)
-    build = _build_context(admin, proofs, ports, deps)
+    several = seen_with_several(validation.flow, deps.cluster.objects(key))
+    build = _build_context(admin, proofs, ports, several, deps)
 
     # 3 desired
     wanted = desired(validation.flow, build)
@@ -87,7 +88,9 @@ async def reconcile(key: FlowKey, deps: Dependencies) -> Outcome:
     return Outcome.ENDING if result.ending else Outcome.PENDING
 
 
-def _build_context(admin: Admin | None, proofs: Proofs, ports: tuple[Port, ...], deps: Dependencies) -> BuildContext:
+def _build_context(
+    admin: Admin | None, proofs: Proofs, ports: tuple[Port, ...], several: frozenset[str], deps: Dependencies
+) -> BuildContext:
     return BuildContext(
         keda=deps.cluster.served(SCALED_OBJECT),
         database=admin.database if admin else None,
@@ -96,6 +99,7 @@ def _build_context(admin: Admin | None, proofs: Proofs, ports: tuple[Port, ...],
         proofs=proofs,
         network=deps.network,
         ports=ports,
+        several=several,
     )
 
 

@@ -59,7 +59,7 @@ class Proofs:
 class BuildContext:
     """`keda`: its API is served. `database`: None while its Secret is missing. `rollout_deadline` in seconds.
     `monitoring`: None where the Prometheus operator's APIs are not served. `ports`: of the pods in the flow's namespace
-    that it talks to.
+    that it talks to. `several`: services that were seen with more than one pod.
     """
 
     keda: bool = False
@@ -69,3 +69,4 @@ class BuildContext:
     proofs: Proofs = field(default_factory=Proofs)
     network: Network = field(default_factory=Network)
     ports: tuple[Port, ...] = ()
+    several: frozenset[str] = frozenset()

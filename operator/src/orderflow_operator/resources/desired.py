@@ -62,7 +62,7 @@ def _kafka(flow: OrderFlow, context: BuildContext, connection: KafkaConnection) 
 def _service(flow: OrderFlow, entry: Service, context: BuildContext, connection: KafkaConnection) -> Iterator[Object]:
     yield migrationjob.build(flow, entry, context.database or Database(), context.proofs.migrations.get(entry.name, ""))
     yield service.build(flow, entry.name)
-    if entry.scale.max > 1:
+    if poddisruptionbudget.is_needed(entry, context):
         yield poddisruptionbudget.build(flow, entry.name)
     yield deployment.build(flow, entry, context, connection)
     match scaler(entry, context.keda):
