@@ -17,7 +17,7 @@ from orderflow_operator.kubernetes.kinds import HORIZONTAL_POD_AUTOSCALER, SERVI
 from orderflow_operator.reconciler.events import condition_events
 from orderflow_operator.reconciler.ownership import OwnershipIndex
 from orderflow_operator.reconciler.pod_problems import PodProblem, migration_of
-from orderflow_operator.reconciler.status import Observation, refused, status_of
+from orderflow_operator.reconciler.status import Observation, may_wait, refused, status_of
 from orderflow_operator.reconciler.validation import Validation, validate
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -67,6 +67,23 @@ def test_a_flow_that_is_as_it_says_is_ready(well: Observation) -> None:
     assert (status.summary and status.summary.services, status.summary and status.summary.topics) == ("5/5", "17/17")
     assert status.observed_generation == 1
     assert {one.observed_generation for one in status.conditions} == {1}
+
+
+def test_only_what_passes_may_be_told_later(well: Observation) -> None:
+    """Between two steps of a roll-out nothing is lost by waiting; a first word, an end, a fault and what is ours may not."""
+    started = replace(well, settled=False, services=dict.fromkeys(well.services, Health(State.PENDING, "RollingOut")))
+    first = status_of(started, NONE, NOW)
+    further = replace(started, services=dict(started.services) | {"order": READY})
+    assert status_of(further, first, NOW) != first
+    assert may_wait(first, status_of(further, first, NOW))
+    assert not may_wait(NONE, first), "a first word"
+    assert not may_wait(first, status_of(well, first, NOW)), "ready"
+    assert not may_wait(status_of(well, NONE, NOW), status_of(started, first, NOW)), "no longer ready"
+    fault = replace(further, problems=(DatabaseSecretMissingError("db", "uri"),))
+    assert not may_wait(first, status_of(fault, first, NOW)), "for a person to mend"
+    topic = flow_topics(well.flow)[0].name
+    ours = replace(further, ours={topic: Ours(True, frozenset({"retention.ms"}))})
+    assert not may_wait(first, status_of(ours, first, NOW)), "what a later turn goes by"
 
 
 def test_the_same_flow_has_the_same_status_later(well: Observation) -> None:

@@ -29,7 +29,7 @@ from orderflow_operator.reconciler.outcome import Outcome
 from orderflow_operator.reconciler.pod_problems import PodProblem, find_problems, migrating, migration_of
 from orderflow_operator.reconciler.prune import prune
 from orderflow_operator.reconciler.rights import permitted
-from orderflow_operator.reconciler.status import Observation, refused, status_of
+from orderflow_operator.reconciler.status import Observation, may_wait, refused, status_of
 from orderflow_operator.reconciler.validation import INVALID, Validation, made_at, validate
 from orderflow_operator.resources.build_context import BuildContext, Port, Proofs
 from orderflow_operator.resources.desired import desired
@@ -78,7 +78,9 @@ async def reconcile(key: FlowKey, deps: Dependencies) -> Outcome:
         paused=paused,
         deadline=deps.rollout_deadline,
     )
-    await _write_status(key, raw, context.before, status_of(looked, context.before, deps.now()), deps)
+    after = status_of(looked, context.before, deps.now())
+    if not (result.applied and may_wait(context.before, after)):  # what was applied now has a turn of its own
+        await _write_status(key, raw, context.before, after, deps)
     for problem in problems:
         ERRORS.labels(problem.reason).inc()
     if problems:

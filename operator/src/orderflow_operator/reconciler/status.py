@@ -309,6 +309,21 @@ def _condition(kind: str, finding: _Finding, generation: int, before: FlowStatus
     )
 
 
+def may_wait(before: FlowStatus, after: FlowStatus) -> bool:
+    """Return whether a status may be told with the next one: the flow was on its way before and is still.
+
+    What is remembered in it, and what a person has to see, may not.
+    """
+    same = before.observed_generation == after.observed_generation and before.topics == after.topics
+    return same and _is_on_its_way(before) and _is_on_its_way(after)
+
+
+def _is_on_its_way(status: FlowStatus) -> bool:
+    ready, degraded = status.condition(READY), status.condition(DEGRADED)
+    is_degraded = degraded is not None and degraded.status is Truth.TRUE
+    return ready is not None and ready.status is Truth.FALSE and ready.reason in PASSING and not is_degraded
+
+
 def changed(before: FlowStatus, after: FlowStatus, kinds: Iterable[str]) -> list[Condition]:
     """Return the conditions of these types whose status or reason is another than before."""
     found = []
