@@ -12,7 +12,7 @@ def test_the_sink_gets_what_every_service_gets_and_may_only_read(document: dict[
     document["spec"]["analytics"] = {"image": "orderflow/services:dev", "scale": {"min": 1, "max": 4}}
     objects = desired(parse_flow(document), BuildContext(keda=True, database=Database()))
     kinds = {one["kind"] for one in objects if one["metadata"]["labels"].get("orderflow.dev/service") == "raw"}
-    assert {"Deployment", "Job", "KafkaUser", "ScaledObject", "ServiceAccount", "ConfigMap", "Service"} <= kinds
+    assert {"Deployment", "Job", "KafkaUser", "ScaledObject", "Service"} <= kinds
     user = next(one for one in objects if (one["kind"], one["metadata"]["name"]) == ("KafkaUser", "shop-raw"))
     acls = user["spec"]["authorization"]["acls"]
     written = {acl["resource"]["name"] for acl in acls if "Write" in acl["operations"]}

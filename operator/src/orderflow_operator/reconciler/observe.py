@@ -72,7 +72,7 @@ def seen_with_several(flow: OrderFlow, objects: Objects) -> frozenset[str]:
     """Return the services that have more than one pod, or had: their budget is there."""
     return frozenset(
         service.name
-        for service in flow.spec.services
+        for service in flow.services
         if _pods(objects.get(ObjectKey(DEPLOYMENT, deployment.name(flow, service.name)))) > 1
         or ObjectKey(POD_DISRUPTION_BUDGET, poddisruptionbudget.name(flow, service.name)) in objects
     )
