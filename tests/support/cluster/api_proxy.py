@@ -39,8 +39,8 @@ class ApiProxy:
         self.url = f"http://{HOST}:{free_port()}"
         self.faults = Faults()
         self.allowance: int | None = None
-        """How many writes may still pass, events and those that the server refuses aside; the next ones wait. None is as
-        many as come."""
+        """How many writes may still pass, events and what the server refuses aside; the next ones wait. None is as many
+        as come."""
         self.on_write: Callable[[str, str], None] = lambda method, path: None
         """Called with method and path after the server has done a write and before the operator hears of it; not of
         events."""
@@ -66,8 +66,8 @@ class ApiProxy:
         if refused := self._refusal(request):
             return refused
         if _is_write(request):
-            while self.allowance == 0:
-                await asyncio.sleep(0.02)  # until the operator is gone, or a write before it was refused
+            while self.allowance == 0:  # noqa: ASYNC110 - it ends with the operator, or when a write before is refused
+                await asyncio.sleep(0.02)
             self.allowance = None if self.allowance is None else self.allowance - 1
         return await self._forward(request)
 

@@ -139,7 +139,9 @@ def test_every_pod_is_restricted(flow: OrderFlow) -> None:
         pod = one["spec"]["template"]["spec"]
         assert pod["automountServiceAccountToken"] is False
         assert pod["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
-        assert not [volume for volume in pod["volumes"] if volume.keys() - {"name", "secret", "projected", "downwardAPI"}]
+        assert not [
+            volume for volume in pod["volumes"] if volume.keys() - {"name", "secret", "projected", "downwardAPI"}
+        ]
         for container in pod["containers"]:
             assert SCRATCH in container["env"]
             assert container["securityContext"] == {

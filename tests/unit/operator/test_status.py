@@ -70,7 +70,7 @@ def test_a_flow_that_is_as_it_says_is_ready(well: Observation) -> None:
 
 
 def test_only_what_passes_may_be_told_later(well: Observation) -> None:
-    """Between two steps of a roll-out nothing is lost by waiting; a first word, an end, a fault and what is ours may not."""
+    """Between steps of a roll-out nothing is lost by waiting; a first word, an end, a fault, what is ours may not."""
     started = replace(well, settled=False, services=dict.fromkeys(well.services, Health(State.PENDING, "RollingOut")))
     first = status_of(started, NONE, NOW)
     further = replace(started, services=dict(started.services) | {"order": READY})

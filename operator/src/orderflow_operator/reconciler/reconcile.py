@@ -78,9 +78,7 @@ async def reconcile(key: FlowKey, deps: Dependencies) -> Outcome:
         paused=paused,
         deadline=deps.rollout_deadline,
     )
-    after = status_of(looked, context.before, deps.now())
-    if not (result.applied and may_wait(context.before, after)):  # what was applied now has a turn of its own
-        await _write_status(key, raw, context.before, after, deps)
+    await _tell(context, result, status_of(looked, context.before, deps.now()), deps)
     for problem in problems:
         ERRORS.labels(problem.reason).inc()
     if problems:
@@ -88,6 +86,12 @@ async def reconcile(key: FlowKey, deps: Dependencies) -> Outcome:
     if observation.settled and not result.pruned:
         return Outcome.SETTLED
     return Outcome.ENDING if result.ending else Outcome.PENDING
+
+
+async def _tell(context: ReconcileContext, result: ChangeResult, after: FlowStatus, deps: Dependencies) -> None:
+    """Write the status, unless the turn that what was applied just now will have may tell of it too."""
+    if not (result.applied and may_wait(context.before, after)):
+        await _write_status(context.key, context.raw, context.before, after, deps)
 
 
 def _build_context(
