@@ -34,7 +34,7 @@ from orderflow_operator.resources.build_context import Database, Proofs
 
 VERIFIED_SECONDS = 60.0
 _SEEN_SECONDS = 10.0
-"""Turns of a flow that is rolled out follow each other closely; they share a look."""
+"""Turns that follow each other closely share a look; those of a flow that is on its way share one for longer."""
 
 _PASSWORD_BYTES = 24
 
@@ -55,6 +55,7 @@ class Credentials:
         self._cluster = cluster
         self._now = now
         self._seen: dict[FlowKey, dict[str, tuple[Stored, float]]] = {}
+        self._on_the_way: set[FlowKey] = set()
         self._allowed: dict[tuple[FlowKey, str], tuple[str, float]] = {}
 
     async def admin(self, key: FlowKey, flow: OrderFlow) -> Admin:
@@ -102,9 +103,14 @@ class Credentials:
         kept = {owner: await self._kafka_secret(key, flow, name, write=True) for owner, name in named.items()}
         return {owner: found.values[PASSWORD_KEY] for owner, found in kept.items() if found}
 
+    def note_turn(self, key: FlowKey, *, applied: bool) -> None:
+        """Take down whether a turn applied something: the flow is on its way, as long as each turn does."""
+        (self._on_the_way.add if applied else self._on_the_way.discard)(key)
+
     def forget(self, key: FlowKey) -> None:
         """Look at the flow's Secrets again the next time."""
         self._seen.pop(key, None)
+        self._on_the_way.discard(key)
         for one in [one for one in self._allowed if one[0] == key]:
             del self._allowed[one]
 
@@ -168,8 +174,9 @@ class Credentials:
 
     async def _look(self, key: FlowKey, name: str, read: Callable[[], Awaitable[Stored | None]]) -> Stored | None:
         """Return a Secret as it was a moment ago, or as it is; one that is not there is looked for each time."""
-        known, until = self._seen.get(key, {}).get(name, (None, 0.0))
-        if known is None or self._now() >= until:
+        known, looked = self._seen.get(key, {}).get(name, (None, 0.0))
+        lasts = VERIFIED_SECONDS if key in self._on_the_way else _SEEN_SECONDS
+        if known is None or self._now() >= looked + lasts:
             known = self._keep(key, name, await read())
         return known
 
@@ -180,7 +187,7 @@ class Credentials:
         seen = self._seen.setdefault(key, {})
         seen.pop(name, None)
         if found is not None:
-            seen[name] = (found, self._now() + _SEEN_SECONDS)
+            seen[name] = (found, self._now())
         return found
 
 
