@@ -171,7 +171,7 @@ async def test_a_name_that_somebody_has_gives_neither_their_account_nor_their_po
     author: Author, env: OperatorEnv
 ) -> None:
     """No pod of a flow runs as an account that is a person's, and no autoscaler of a flow scales a person's pods."""
-    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "pair-asker"}}
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "pair.services"}}
     labels = {"app": "theirs"}
     pod = {"containers": [{"name": "theirs", "image": "example/theirs:1"}]}
     template = {"metadata": {"labels": labels}, "spec": pod}
@@ -181,12 +181,12 @@ async def test_a_name_that_somebody_has_gives_neither_their_account_nor_their_po
     await env.api.apply(theirs, env.namespace)
     await author.submit(pair())
     said = await author.until("pair", "ServicesReady", "False", "ObjectConflict")
-    assert "ServiceAccount pair-asker belongs to" in said["message"]
+    assert "ServiceAccount pair.services belongs to" in said["message"]
     await until(lambda: _are_migrated(env), "the migrations are done")
     await env.settle()
     assert [one["metadata"]["name"] for one in await env.api.list("Deployment", env.namespace)] == ["pair-answerer"]
     assert await env.api.list("ScaledObject", env.namespace) == []
-    for kind, name in (("ServiceAccount", "pair-asker"), ("Deployment", "pair-answerer")):
+    for kind, name in (("ServiceAccount", "pair.services"), ("Deployment", "pair-answerer")):
         await env.api.delete(kind, env.namespace, name)
     await author.until_ready("pair")
     assert [one["metadata"]["name"] for one in await env.api.list("ScaledObject", env.namespace)] == ["pair-answerer"]

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from orderflow_model.conditions import IDENTITIES_READY, READY, SERVICES_READY, TOPICS_READY, VALID
 from orderflow_model.flow import OrderFlow
@@ -41,6 +42,14 @@ _MIGRATION_FAILED = "MigrationFailed"
 _LATER = "as wanted when no pod of a version before needs it otherwise"
 _TAKE_UP_SECONDS = 40
 """Strimzi was seen to need 25 s for 17 topics; it looks at everything every 120 s."""
+
+_HOW_IT_FARES: dict[str, Any] = {
+    "conditions": True,
+    "summary": True,
+    "events": True,
+    "services": {"__all__": {"ready", "desired", "reason", "message", "rollout", "since"}},
+}
+"""What of a status is seen anew at each turn."""
 
 _NO_PROBLEM = PodProblem("", "")
 _UNSEEN = Health(State.PENDING, NOT_APPLIED, "not written yet")
@@ -312,9 +321,9 @@ def _condition(kind: str, finding: _Finding, generation: int, before: FlowStatus
 def may_wait(before: FlowStatus, after: FlowStatus) -> bool:
     """Return whether a status may be told with the next one: the flow was on its way before and is still.
 
-    What is remembered in it, and what a person has to see, may not.
+    What a person has to see may not, nor what later turns go by: all that is not merely how things fare.
     """
-    same = before.observed_generation == after.observed_generation and before.topics == after.topics
+    same = before.model_dump(exclude=_HOW_IT_FARES) == after.model_dump(exclude=_HOW_IT_FARES)
     return same and _is_on_its_way(before) and _is_on_its_way(after)
 
 
