@@ -40,6 +40,7 @@ from orderflow_runtime.service import (
 )
 from orderflow_runtime.settings import MisconfiguredError, Settings, required
 from orderflow_runtime.tracing.trace_context import set_call_attributes, trace_headers
+from orderflow_runtime.variables import web_address, whole_number
 
 if TYPE_CHECKING:
     from orderflow_runtime.app import main
@@ -79,6 +80,8 @@ __all__ = [
     "required",
     "set_call_attributes",
     "trace_headers",
+    "web_address",
+    "whole_number",
 ]
 
 

@@ -5,6 +5,7 @@
 
 import gc
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -15,7 +16,7 @@ import uvloop
 from orderflow_contracts.event import Event
 from orderflow_model import environment
 from orderflow_model.names import schema_name
-from orderflow_model.postgres_uri import InvalidUriError
+from orderflow_model.postgres_uri import InvalidUriError, PostgresUri
 from orderflow_model.service_config import Channel, ServiceConfig
 from orderflow_runtime.core.event_log import LogRefuses
 from orderflow_runtime.core.store import StoreRefuses
@@ -24,12 +25,20 @@ from orderflow_runtime.host import HostedService, run
 from orderflow_runtime.http_server import HttpSettings
 from orderflow_runtime.kafka.kafka_log import KafkaLog, KafkaSettings
 from orderflow_runtime.observability import logs
+from orderflow_runtime.postgres.connecting import check_files
+from orderflow_runtime.postgres.connection_failures import CannotConnectError
 from orderflow_runtime.postgres.lock_membership import LockedShards
 from orderflow_runtime.postgres.postgres_store import PostgresStore
 from orderflow_runtime.service import Service
 from orderflow_runtime.settings import MisconfiguredError, Settings, required
+from orderflow_runtime.variables import certificates, one_of, servers, whole_number
 
 EX_NOPERM, EX_CONFIG = 77, 78
+_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+_PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
+_MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+_INSTANCE = re.compile(r"[-._a-zA-Z0-9]{1,249}")
+"""What Kafka takes as the name of a group's static member."""
 
 Build = Callable[[Settings], Service]
 """What a service's module gives to `main`."""
@@ -57,7 +66,7 @@ def run_services(hosts: Sequence[Callable[[], HostedService]]) -> None:
     """Make services and run them in this process; raise `SystemExit` as `main` does."""
     try:
         hosted = [host() for host in hosts]
-        level = hosted[0].settings.env.get(environment.LOG_LEVEL, "INFO")
+        level = one_of(hosted[0].settings.env, environment.LOG_LEVEL, "INFO", _LEVELS)
         _set_up_logs(hosted, level)
         _spare_collector()
         uvloop.run(run(hosted, Clock(), level))
@@ -86,22 +95,34 @@ def _set_up_logs(hosted: Sequence[HostedService], level: str) -> None:
     logs.set_up(hosted[0].settings.config.flow, ",".join(one.name for one in hosted), level)
     for one in hosted:
         if file := one.settings.env.get(environment.LOG_FILE):
-            logs.write_apart(one.name, file)
+            _write_apart(one.name, file)
+
+
+def _write_apart(service: str, file: str) -> None:
+    try:
+        logs.write_apart(service, file)
+    except OSError as error:
+        raise MisconfiguredError(f"{environment.LOG_FILE}={file} cannot be written: {error.strerror}") from None
 
 
 def kafka_settings(settings: Settings) -> KafkaSettings:
-    """Return how to reach Kafka; raise `MisconfiguredError` when that is not said."""
+    """Return how to reach Kafka; raise `MisconfiguredError` when that is not said, or cannot be."""
     env = settings.env
+    required(env, environment.KAFKA_BOOTSTRAP)
+    protocol = one_of(env, environment.KAFKA_SECURITY_PROTOCOL, "PLAINTEXT", _PROTOCOLS)
+    if protocol.startswith("SASL"):
+        required(env, environment.KAFKA_USERNAME)
+        required(env, environment.KAFKA_PASSWORD)
     return KafkaSettings(
-        bootstrap=required(env, environment.KAFKA_BOOTSTRAP),
+        bootstrap=servers(env, environment.KAFKA_BOOTSTRAP) or "",
         group=settings.config.group,
         topics=tuple(channel.topic for channel in settings.config.subscribes),
-        security_protocol=env.get(environment.KAFKA_SECURITY_PROTOCOL, "PLAINTEXT"),
-        sasl_mechanism=env.get(environment.KAFKA_SASL_MECHANISM, "SCRAM-SHA-512"),
+        security_protocol=protocol,
+        sasl_mechanism=one_of(env, environment.KAFKA_SASL_MECHANISM, "SCRAM-SHA-512", _MECHANISMS),
         username=env.get(environment.KAFKA_USERNAME),
         password=env.get(environment.KAFKA_PASSWORD),
-        ca_file=env.get(environment.KAFKA_CA_FILE),
-        instance=env.get(environment.INSTANCE),
+        ca_file=certificates(env, environment.KAFKA_CA_FILE),
+        instance=_instance(env),
     )
 
 
@@ -109,19 +130,19 @@ def http_settings(settings: Settings) -> HttpSettings:
     """Return how to listen; raise `MisconfiguredError` when a number is none."""
     env = settings.env
     return HttpSettings(
-        host=env.get(environment.HTTP_HOST, environment.DEFAULT_HTTP_HOST),
-        port=_whole(env, environment.HTTP_PORT, environment.DEFAULT_HTTP_PORT, 65_535),
-        metrics_port=_whole(env, environment.METRICS_PORT, 0, 65_535) or None,
-        keep_alive=_whole(env, environment.HTTP_KEEP_ALIVE, environment.DEFAULT_HTTP_KEEP_ALIVE, 86_400),
-        drain=_whole(env, environment.HTTP_DRAIN, environment.DEFAULT_HTTP_DRAIN, 3_600),
+        host=env.get(environment.HTTP_HOST) or environment.DEFAULT_HTTP_HOST,
+        port=whole_number(env, environment.HTTP_PORT, environment.DEFAULT_HTTP_PORT, 65_535),
+        metrics_port=whole_number(env, environment.METRICS_PORT, 0, 65_535) or None,
+        keep_alive=whole_number(env, environment.HTTP_KEEP_ALIVE, environment.DEFAULT_HTTP_KEEP_ALIVE, 86_400),
+        drain=whole_number(env, environment.HTTP_DRAIN, environment.DEFAULT_HTTP_DRAIN, 3_600),
     )
 
 
-def _whole(env: Mapping[str, str], name: str, default: int, most: int) -> int:
-    text = env.get(name, str(default))
-    if not (text.isascii() and text.isdigit() and len(text) < 6 and int(text) <= most):
-        raise MisconfiguredError(f"{name}={text} is not a whole number up to {most}")
-    return int(text)
+def _instance(env: Mapping[str, str]) -> str | None:
+    name = env.get(environment.INSTANCE) or None
+    if name and not _INSTANCE.fullmatch(name):
+        raise MisconfiguredError(f"{environment.INSTANCE}={name} is not a name of letters, digits, dots and dashes")
+    return name
 
 
 def _end(error: Exception, code: int) -> NoReturn:
@@ -131,8 +152,10 @@ def _end(error: Exception, code: int) -> NoReturn:
 
 def _store(service: Service, env: Mapping[str, str]) -> PostgresStore:
     try:
-        return PostgresStore(required(env, environment.DATABASE_URL), schema_name(service.name))
-    except InvalidUriError as error:
+        uri = required(env, environment.DATABASE_URL)
+        check_files(PostgresUri.parse(uri))
+        return PostgresStore(uri, schema_name(service.name))
+    except (InvalidUriError, CannotConnectError) as error:
         raise MisconfiguredError(f"{environment.DATABASE_URL}: {error}") from None
 
 
@@ -146,7 +169,9 @@ def _spare_collector() -> None:
 
 
 def check_matrix(service: Service, config: ServiceConfig) -> None:
-    """Refuse to run when what the code handles and publishes is not what the resource declares."""
+    """Refuse to run when what the code handles and publishes is not what the resource declares, or is never served."""
+    if service.app is not None and not service.commands:
+        raise MisconfiguredError(f"service {service.name}: its app is not served, for it has no commands: give it both")
     _compare(service, "handles", service.handlers, "subscribes", config.subscribes)
     _compare(service, "publishes", service.publishes, "publishes", config.publishes)
 

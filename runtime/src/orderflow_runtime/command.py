@@ -141,7 +141,9 @@ class Intake(Protocol):
         ...         return JSONResponse(await intake.submit(Redeem(request.path_params["order"], 12)))
         ...
         ...     return Starlette(routes=[Route("/redeem/{order}", redeem, methods=["POST"])])
-        >>> serving = replace(rewards, app=api)
+        >>> async def redeem(commands: Sequence[Submitted[Redeem]], tx: Transaction) -> list[Reply[str]]:
+        ...     return [Reply(f"{one.command.points} points of {one.key}") for one in commands]
+        >>> serving = replace(rewards, commands={Redeem: redeem}, app=api)
     """
 
     async def submit(self, command: Command[R]) -> R | TooLarge:

@@ -10,6 +10,7 @@ import signal
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from orderflow_model import environment
 from orderflow_runtime.core.event_log import Consumer, LogRefuses, Producer
 from orderflow_runtime.core.isolation import run_isolated
 from orderflow_runtime.core.store import Store, StoreRefuses
@@ -21,7 +22,7 @@ from orderflow_runtime.observability import logs
 from orderflow_runtime.observability.metrics_page import render
 from orderflow_runtime.process import Process, until_first_failure
 from orderflow_runtime.service import Service
-from orderflow_runtime.settings import Settings
+from orderflow_runtime.settings import MisconfiguredError, Settings
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ class HostedService:
 async def run(hosted: Sequence[HostedService], clock: Clock, level: str = "INFO") -> None:
     """Run services until the process is told to stop; what fails first in one of them ends all.
 
-    `level` is what SIGUSR1 goes back to. Raise `OSError` when a port is taken.
+    `level` is what SIGUSR1 goes back to. Raise `MisconfiguredError` where it cannot listen.
     """
     ending = Ending(max(one.http.drain for one in hosted))
     _heed_signals(ending, level)
@@ -62,8 +63,9 @@ async def run(hosted: Sequence[HostedService], clock: Clock, level: str = "INFO"
     def page(accept: str) -> tuple[bytes, str]:
         return render({name: process.registry() for name, process in processes.items()}, accept)
 
+    serving = [*_serve_metrics(hosted, ending, page)]  # first, for it may refuse to
     work = [_run_one(one, processes[one.name], ending, health) for one in hosted]
-    tasks = [*map(asyncio.create_task, [*work, *_serve_metrics(hosted, ending, page)])]
+    tasks = [*map(asyncio.create_task, [*work, *serving])]
     try:
         await until_first_failure(tasks, tasks)
     finally:
@@ -78,7 +80,7 @@ async def _run_one(one: HostedService, process: Process, ending: Ending, health:
     logs.speaker.set(one.name)
     try:
         await process.run(one.http, ending, health)
-    except (LogRefuses, StoreRefuses) as error:
+    except (LogRefuses, StoreRefuses, MisconfiguredError) as error:
         if len(health) > 1:
             error.add_note(f"service {one.name}")
         raise
@@ -95,7 +97,8 @@ def _serve_metrics(
     places = {one.http.metrics_port: one.http for one in hosted}
     for port, http in places.items():
         if port is not None:
-            yield serve(Endpoints(None, page), listen(http.host, port), ending, http.keep_alive)
+            listener = listen(http.host, port, environment.METRICS_PORT)
+            yield serve(Endpoints(None, page), listener, ending, http.keep_alive)
 
 
 def _heed_signals(ending: Ending, level: str) -> None:

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 
 import h11
 
+from orderflow_model.environment import HTTP_HOST
 from orderflow_runtime.ending import Ending
 from orderflow_runtime.endpoints import Answer, Endpoints
+from orderflow_runtime.settings import MisconfiguredError
 
 _READ_BYTES = 16_384
 _MOST_HEAD_BYTES = 1_048_576
@@ -32,16 +34,17 @@ class HttpSettings:
     drain: int
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """Take the address; raise `OSError` when another process has it."""
+def listen(host: str, port: int, variable: str) -> socket.socket:
+    """Take the address; raise `MisconfiguredError`, with the port's `variable`, when it cannot be had."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # what is no name of a host at all is no error of the system
         listener.close()
-        raise OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror}") from None
+        why = getattr(error, "strerror", "no such host")
+        raise MisconfiguredError(f"{HTTP_HOST} and {variable}: cannot listen on {host}:{port}: {why}") from None
     return listener
 
 

@@ -5,32 +5,49 @@ ORDERFLOW_MIGRATION names a JSON file `{"flow": ..., "owner": NAMESPACE/FLOW, "s
 ORDERFLOW_DATABASE_URL is the admin's. On a laptop `orderflow run` does the same by itself.
 """
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
+
 from orderflow_model import environment
-from orderflow_runtime.database_job import run_job
+from orderflow_runtime.database_job import read_json, run_job
 from orderflow_runtime.postgres.migration_folder import migration_folder
 from orderflow_runtime.postgres.migrator import Task, carry_out
 from orderflow_runtime.postgres.ownership import Role
+from orderflow_runtime.settings import MisconfiguredError, required
+
+
+class Given(msgspec.Struct):
+    """What ORDERFLOW_MIGRATION's file holds. An operator older than this names neither owner nor folders."""
+
+    flow: str
+    services: dict[str, list[str]]
+    owner: str | None = None
+    migrations: dict[str, str] = {}
 
 
 def tasks(env: Mapping[str, str]) -> list[Task]:
-    """Read the services to migrate, each with its password and where its files are.
-
-    An operator older than this names neither owner nor folders.
-    """
-    given = json.loads(Path(env[environment.MIGRATION]).read_text())
-    passwords, folders = Path(env[environment.PASSWORDS]), given.get("migrations", {})
+    """Read the services to migrate, each with its password and where its files are; raise `MisconfiguredError`."""
+    path, passwords = Path(required(env, environment.MIGRATION)), Path(required(env, environment.PASSWORDS))
+    given = read_json(environment.MIGRATION, _read(environment.MIGRATION, path), Given)
     return [
         Task(
-            Role(given["flow"], name, (passwords / name).read_text(), given.get("owner")),
-            migration_folder(name, command, folders.get(name)),
+            Role(given.flow, name, _read(environment.PASSWORDS, passwords / name), given.owner),
+            migration_folder(name, command, given.migrations.get(name)),
         )
-        for name, command in given["services"].items()
+        for name, command in given.services.items()
     ]
+
+
+def _read(variable: str, path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise MisconfiguredError(f"{variable}: {path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise MisconfiguredError(f"{variable}: {path} is not UTF-8") from None
 
 
 async def migrate(admin_uri: str) -> str:

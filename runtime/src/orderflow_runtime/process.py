@@ -41,6 +41,7 @@ from orderflow_runtime.service import Service
 from orderflow_runtime.settings import Settings
 from orderflow_runtime.tracing.span_queue import SpanQueue
 from orderflow_runtime.tracing.tracer import Tracer
+from orderflow_runtime.variables import web_address
 from orderflow_runtime.worker.batch_source import BatchSource
 from orderflow_runtime.worker.worker import Parts, Worker
 
@@ -61,7 +62,7 @@ Part = Coroutine[None, None, None]
 
 def _collector(settings: Settings) -> SpanQueue | None:
     """Return the way of spans out; None where the service has no collector, and needs not the 13 MiB of its client."""
-    endpoint = settings.env.get(environment.OTLP_ENDPOINT) or settings.config.tracing.endpoint
+    endpoint = web_address(settings.env, environment.OTLP_ENDPOINT) or settings.config.tracing.endpoint
     if not endpoint:
         return None
     from orderflow_runtime.tracing.exporter import collector
@@ -109,7 +110,7 @@ class Process:
                 ),
                 publications=self._publications(),
                 metrics=self._metrics,
-                instance=settings.env.get(environment.INSTANCE, f"{socket.gethostname()}-{os.getpid()}"),
+                instance=settings.env.get(environment.INSTANCE) or f"{socket.gethostname()}-{os.getpid()}",
                 topics=self._topics,
             )
         )
@@ -139,10 +140,12 @@ class Process:
     async def run(self, http: HttpSettings, ending: Ending, health: Mapping[str, Probes]) -> None:
         """Serve HTTP and work until the end is due, then finish what is under way; what fails first ends all.
 
-        `health` is what is told of all services of the process. Raise `OSError` when the port is taken.
+        `health` is what is told of all services of the process. Raise `MisconfiguredError` where
+        it cannot listen.
         """
         page = None if http.metrics_port else lambda accept: render({self._service.name: self.registry()}, accept)
-        serving = self._serve(Endpoints(health, page), listen(http.host, http.port), ending, http.keep_alive)
+        listener = listen(http.host, http.port, environment.HTTP_PORT)
+        serving = self._serve(Endpoints(health, page), listener, ending, http.keep_alive)
         await self.work(ending, [serving], [self._keep_house()])
 
     def _serve(self, endpoints: Endpoints, listener: socket.socket, ending: Ending, keep_alive: int) -> Part:

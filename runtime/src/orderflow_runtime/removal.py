@@ -5,20 +5,21 @@ NAMESPACE/FLOW, "keep": [service]}`, ORDERFLOW_DATABASE_URL the admin's. Only wh
 (`ownership.py`), each schema and role whole or not at all; where others use it, it stays and is told of.
 """
 
-import json
 import os
 from collections.abc import Awaitable, Callable, Sequence
 
 import asyncpg
+import msgspec
 
 from orderflow_model import environment
 from orderflow_model.names import role_name, schema_name
 from orderflow_model.postgres_uri import PostgresUri
-from orderflow_runtime.database_job import run_job
+from orderflow_runtime.database_job import read_json, run_job
 from orderflow_runtime.postgres.connecting import connect
 from orderflow_runtime.postgres.migration_failures import StillUsedError
 from orderflow_runtime.postgres.ownership import owned_roles, owned_schemas
 from orderflow_runtime.postgres.quoting import run_quoted
+from orderflow_runtime.settings import required
 
 _LOCK_TIMEOUT = "SET LOCAL lock_timeout = '15s'"  # a session that was left open by a pod ends its transaction sooner
 _USERS_OF_SCHEMA = """
@@ -38,6 +39,13 @@ AND dbid IN (0, (SELECT oid FROM pg_database WHERE datname = current_database())
 """
 
 Drop = Callable[[asyncpg.Connection, str], Awaitable[None]]
+
+
+class Given(msgspec.Struct):
+    """What ORDERFLOW_REMOVAL holds."""
+
+    owner: str
+    keep: list[str]
 
 
 async def remove(admin_uri: str, owner: str, keep: Sequence[str]) -> list[str]:
@@ -91,8 +99,8 @@ async def _drop_role(connection: asyncpg.Connection, name: str) -> None:
 
 async def remove_given(admin_uri: str) -> str:
     """Remove what the environment names; return what was done."""
-    given = json.loads(os.environ[environment.REMOVAL])
-    dropped = await remove(admin_uri, given["owner"], given["keep"])
+    given = read_json(environment.REMOVAL, required(os.environ, environment.REMOVAL), Given)
+    dropped = await remove(admin_uri, given.owner, given.keep)
     return f"dropped {', '.join(dropped)}" if dropped else "dropped nothing: nothing is marked as the flow's"
 
 

@@ -58,8 +58,16 @@ class Settings:
         path = required(env, environment.CONFIG)
         try:
             return cls(ServiceConfig.model_validate_json(Path(path).read_bytes()), env)
-        except (OSError, ValidationError) as error:
-            raise MisconfiguredError(f"{environment.CONFIG}={path}: {error}") from error
+        except OSError as error:
+            raise MisconfiguredError(f"{environment.CONFIG}={path} cannot be read: {error.strerror}") from None
+        except ValidationError as error:
+            raise MisconfiguredError(f"{environment.CONFIG}={path}: {_places(error)}") from None
+
+
+def _places(error: ValidationError) -> str:
+    """Return what is wrong in one line, each with its place."""
+    found = error.errors(include_url=False, include_input=False)
+    return "; ".join(f"/{'/'.join(map(str, one['loc']))}: {one['msg']}" for one in found)
 
 
 def required(env: Mapping[str, str], name: str) -> str:

@@ -6,7 +6,7 @@ NOTIFICATION_FROM, the address they come from (default orders@localhost).
 
 from orderflow_notification.handlers import notification_service
 from orderflow_notification.senders import LogSink, Sender
-from orderflow_runtime import Service, Settings, main
+from orderflow_runtime import MisconfiguredError, Service, Settings, main
 
 
 def build(settings: Settings) -> Service:
@@ -18,9 +18,15 @@ def _sender(settings: Settings) -> Sender:
     url = settings.env.get("NOTIFICATION_SMTP_URL")
     if not url:
         return LogSink()
-    from orderflow_notification.smtp_sender import SmtpSender
+    from orderflow_notification.smtp_sender import SmtpSender, address_fault
 
-    return SmtpSender(url, settings.env.get("NOTIFICATION_FROM", "orders@localhost"))
+    address = settings.env.get("NOTIFICATION_FROM") or "orders@localhost"
+    if reason := address_fault(address):
+        raise MisconfiguredError(f"NOTIFICATION_FROM={address}: {reason}")
+    try:
+        return SmtpSender(url, address)
+    except ValueError as error:
+        raise MisconfiguredError(f"NOTIFICATION_SMTP_URL: {error}") from None
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ class SmtpSender:
 
     def __init__(self, url: str, sender: str, timeout: float = 10) -> None:
         parts = urlsplit(url)
-        if parts.scheme not in _PORTS or not parts.hostname:
+        if parts.scheme not in _PORTS or not parts.hostname or parts.port == 0:  # a port that is none raises by itself
             raise ValueError("not a mail server; give smtp://host, smtp+starttls://host or smtps://host")
         self._url, self._sender, self._timeout = parts, sender, timeout
 
@@ -54,6 +54,14 @@ class SmtpSender:
             use_tls=scheme == _IMPLICIT_TLS,
             start_tls=scheme == _STARTTLS,
         )
+
+
+def address_fault(address: str) -> str:
+    """Return why nothing can be sent from an address, or nothing."""
+    try:
+        return "" if Address(addr_spec=address).domain else "it has no domain, as in orders@example.org"
+    except (ValueError, IndexError, MessageError) as error:
+        return f"it is no address of a mailbox ({error})"
 
 
 async def _send(smtp: SMTP, sender: str, message: Mapping[str, str]) -> str | None:

@@ -9,6 +9,8 @@ PROVIDER_SEED, a number that its faults are drawn from (default 0).
 import asyncio
 import os
 import signal
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 from random import Random
 
@@ -18,6 +20,7 @@ from aiohttp import web
 from orderflow_provider.app import make_app
 from orderflow_provider.journal import Journal, read_journal
 from orderflow_provider.ledger import Ledger
+from orderflow_runtime import MisconfiguredError, whole_number
 from orderflow_runtime.ending import Ending
 
 _LAST_REQUESTS_SECONDS = 3
@@ -50,11 +53,27 @@ async def serve(ledger: Ledger, host: str, port: int, ending: Ending) -> None:
 
 
 def main() -> None:
-    """Serve what the environment says."""
-    ledger = open_ledger(os.environ.get("PROVIDER_STATE"), int(os.environ.get("PROVIDER_SEED", "0")))
-    host = os.environ.get("ORDERFLOW_HTTP_HOST", "127.0.0.1")
-    port = int(os.environ.get("ORDERFLOW_HTTP_PORT", "8080"))
-    uvloop.run(serve(ledger, host, port, Ending(int(os.environ.get("ORDERFLOW_HTTP_DRAIN", "0")))))
+    """Serve what the environment says; raise `SystemExit` with 78 and one line when that is wrong."""
+    try:
+        _serve(os.environ)
+    except MisconfiguredError as error:
+        print(f"payment-provider: {error}", file=sys.stderr)
+        sys.exit(os.EX_CONFIG)
+
+
+def _serve(env: Mapping[str, str]) -> None:
+    host = env.get("ORDERFLOW_HTTP_HOST") or "127.0.0.1"
+    port = whole_number(env, "ORDERFLOW_HTTP_PORT", 8080, 65_535)
+    ending = Ending(whole_number(env, "ORDERFLOW_HTTP_DRAIN", 0, 3_600))
+    seed, state = whole_number(env, "PROVIDER_SEED", 0, 2**31), env.get("PROVIDER_STATE") or None
+    try:
+        ledger = open_ledger(state, seed)
+    except (OSError, ValueError) as error:
+        raise MisconfiguredError(f"PROVIDER_STATE={state}: {error}") from None
+    try:
+        uvloop.run(serve(ledger, host, port, ending))
+    except (OSError, UnicodeError) as error:
+        raise MisconfiguredError(f"ORDERFLOW_HTTP_HOST and ORDERFLOW_HTTP_PORT: {host}:{port}: {error}") from None
 
 
 if __name__ == "__main__":

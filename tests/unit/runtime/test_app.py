@@ -60,6 +60,13 @@ def test_a_matrix_that_differs_is_refused_by_name(change: dict[str, Any], named:
         check_matrix(sample_service(Script()), sample_config().model_copy(update=change))
 
 
+def test_an_app_that_would_not_be_served_is_refused() -> None:
+    """An API is served with commands alone: a service that has it without them says what it lacks."""
+    service = replace(sample_service(Script()), commands={}, app=lambda _: Starlette())
+    with pytest.raises(MisconfiguredError, match="its app is not served, for it has no commands"):
+        check_matrix(service, sample_config())
+
+
 def test_main_ends_with_its_own_code_when_configured_wrongly(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -80,7 +80,7 @@ def _seconds(uri: PostgresUri) -> float | None:
 async def _connect_to(
     host: Host | None, uri: PostgresUri, settings: Mapping[str, str], options: Mapping[str, Any]
 ) -> asyncpg.Connection:
-    _check_files(uri)
+    check_files(uri)
     connection = await asyncpg.connect(
         _tls_uri(uri),
         host=None if host is None else host.name,
@@ -128,7 +128,8 @@ def _literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _check_files(uri: PostgresUri) -> None:
+def check_files(uri: PostgresUri) -> None:
+    """Raise `CannotConnectError` when a file that the URI names cannot be read."""
     given = {**uri.parameters, **uri.private}
     for name in _FILES:
         if name in given and given[name] != "system" and not os.access(given[name], os.R_OK):

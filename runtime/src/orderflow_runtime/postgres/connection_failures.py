@@ -13,7 +13,9 @@ import asyncpg
 
 from orderflow_model.postgres_uri import Host, PostgresUri
 
-FAILURES = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, KeyError)
+CLIENT_FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""All of asyncpg's families of errors: the server's, of how it was called, and of what it was sent."""
+FAILURES = (OSError, *CLIENT_FAILURES, KeyError)
 """What connecting may end with. KeyError: the URI names no user, and the machine knows none by its number."""
 
 

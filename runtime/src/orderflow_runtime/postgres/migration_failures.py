@@ -10,7 +10,7 @@ class MigrationChangedError(MigrationFailedError):
 
 
 class MigrationRefusedError(MigrationFailedError):
-    """Postgres refuses what a file says."""
+    """Postgres refuses what a file says, or it cannot be read; the message names file and line."""
 
 
 class MigrationsNotFoundError(MigrationFailedError):

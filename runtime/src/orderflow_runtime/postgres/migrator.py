@@ -108,7 +108,9 @@ async def _apply(connection: asyncpg.Connection, component: str, folder: Path) -
     for path, text in _files(folder):
         checksum = hashlib.sha256(text.encode()).hexdigest()
         if applied.get(path.name, checksum) != checksum:
-            raise MigrationChangedError(f"{path.name} of {component} was applied with other content")
+            raise MigrationChangedError(
+                f"{path} was applied with other content: put it back, and write a new file for the change"
+            )
         if path.name not in applied:
             await _execute(connection, path, text)
             await connection.execute(
@@ -127,4 +129,14 @@ async def _execute(connection: asyncpg.Connection, path: Path, text: str) -> Non
 
 
 def _files(folder: Path) -> list[tuple[Path, str]]:
-    return [(path, path.read_text()) for path in sorted(folder.glob("[0-9]*.sql"))]
+    return [(path, _read(path)) for path in sorted(folder.glob("[0-9]*.sql"))]
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise MigrationRefusedError(f"{path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise MigrationRefusedError(f"{path}, line {line}: it is not UTF-8") from None

@@ -5,6 +5,7 @@ Sources: OpenTelemetry's specification of OTLP exporters (what may be sent again
 (what their variables hold: a process's environment is not asked, for each of its services has its own).
 """
 
+import re
 import ssl
 import urllib.error
 import urllib.request
@@ -18,13 +19,17 @@ from opentelemetry.util.re import parse_env_headers
 from orderflow_model import environment
 from orderflow_model.service_config import ServiceConfig
 from orderflow_model.spec.saga import TraceProtocol
+from orderflow_runtime.settings import MisconfiguredError
 from orderflow_runtime.tracing.otlp import encoder
 from orderflow_runtime.tracing.span_queue import AwayError, RefusedError, Send, SpanQueue
+from orderflow_runtime.variables import certificates
 
 _TIMEOUT_SECONDS = 10.0
 _EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 _OPTIONS = (("grpc.max_reconnect_backoff_ms", 10_000),)
 """gRPC's own is two minutes, in which it refuses what we send again."""
+_NAME, _VALUE = re.compile(r"(?!.*-bin$)[-_.0-9a-z]+"), re.compile(r"[ -~]*")
+"""Of a header, as gRPC has them; one whose name ends in -bin would be bytes."""
 _PASSING_GRPC = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "ABORTED", "CANCELLED"})
 _PASSING_HTTP = frozenset({408, 429, 502, 503, 504})
 
@@ -47,12 +52,23 @@ def _resource(config: ServiceConfig, env: Mapping[str, str]) -> dict[str, str]:
 
 
 def sender(protocol: TraceProtocol, endpoint: str, env: Mapping[str, str]) -> Send:
-    """Return what sends requests to a collector."""
-    headers = parse_env_headers(env.get(environment.OTLP_HEADERS, ""), liberal=True)
-    certificate = env.get(environment.OTLP_CERTIFICATE)
+    """Return what sends requests to a collector; raise `MisconfiguredError` when a variable has a wrong value."""
+    headers, certificate = _headers(env), certificates(env, environment.OTLP_CERTIFICATE)
     if protocol is TraceProtocol.GRPC:
         return _grpc_sender(endpoint, headers, certificate)
     return _http_sender(endpoint, headers, certificate)
+
+
+def _headers(env: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers that requests carry; what is wrong with one is told without its value, which may be secret."""
+    parts = [part.strip() for part in env.get(environment.OTLP_HEADERS, "").split(",")]
+    headers: dict[str, str] = {}
+    for number, part in enumerate(filter(None, parts), 1):
+        found = parse_env_headers(part, liberal=True) if part.isascii() and "=" in part else {}
+        if not any(_NAME.fullmatch(name) and _VALUE.fullmatch(value) for name, value in found.items()):
+            raise MisconfiguredError(f"{environment.OTLP_HEADERS}: header {number} is not NAME=VALUE in ASCII")
+        headers |= found
+    return headers
 
 
 def _grpc_sender(endpoint: str, headers: Mapping[str, str], certificate: str | None) -> Send:
