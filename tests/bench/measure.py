@@ -25,13 +25,14 @@ from orders import Orders, batches
 from overhead import Turns, overhead
 from rehearsal import Rehearsal
 from report import table
-from system import Servers, System, running, servers
+from system import Servers, System, running, servers, with_provider_inside
 
 from orderflow_cli.servers.kafka_topics import ensure_topics
 from orderflow_model.flow import OrderFlow
 from orderflow_model.loading.load import load_flow
 from orderflow_model.names import topic_name
 from orderflow_model.topics import flow_topics
+from support.flow.fleet import TOGETHER
 from support.tools.scratch import scratch_directory
 
 ROOT = Path(__file__).parents[2]
@@ -66,8 +67,8 @@ async def bench(size: Size, folder: Path) -> dict[str, Any]:
     async with servers(folder) as both:
         limit = await _limits(both, flow, size, folder)
         _say(f"limits: {limit}")
-        async with running(both, flow, folder / "flow") as system:
-            ours = await _ours(system, size)
+        async with running(both, with_provider_inside(flow), folder / "flow") as system:
+            ours = {"placement": "Together" if TOGETHER else "Apart"} | await _ours(system, flow, size)
     ours["share_of_limit"] = round(
         ours["orders_per_s"] / min(limit["pipeline_orders_per_s"], limit["postgres_orders_per_s"]), 3
     )
@@ -99,7 +100,7 @@ async def _limits(both: Servers, flow: OrderFlow, size: Size, folder: Path) -> d
     }
 
 
-async def _ours(system: System, size: Size) -> dict[str, Any]:
+async def _ours(system: System, flow: OrderFlow, size: Size) -> dict[str, Any]:
     topics = [topic_name(system.fleet.flow.metadata.name, f"ORDER_{end}") for end in ("COMPLETED", "CANCELLED")]
     with Arrivals(system.servers.kafka.bootstrap, topics) as arrivals:
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=2)) as http:
@@ -110,7 +111,7 @@ async def _ours(system: System, size: Size) -> dict[str, Any]:
             _say(f"recovery: {ours['recovery']}")
             ours["tracing"] = await overhead(system, client, size.tracing)
             _say(f"tracing: {ours['tracing']}")
-            await system.restart_over_http()
+            await system.restart_over_http(flow)
             ours["over_http"] = await _measured(system, client, "over-http", size, size.open_http_s)
     return ours
 

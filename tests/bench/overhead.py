@@ -4,10 +4,8 @@ Called by `measure.py`. A turn restarts the services in its mode, so that all mo
 round; what is compared is a mode with `off` of the same round, and the median over the rounds is given.
 """
 
-import asyncio
 import os
 import statistics
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +19,7 @@ os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 import grpc
 from load import Client, steady_rates
 from orders import Orders
-from system import IN_PROCESS, System
+from system import System
 
 from orderflow_cli.servers.ports import free_port
 from orderflow_model.flow import OrderFlow
@@ -81,26 +79,17 @@ async def overhead(system: System, client: Client, turns: Turns) -> dict[str, An
         for number in range(turns.rounds):
             for mode in [*MODES][number % len(MODES) :] + [*MODES][: number % len(MODES)]:
                 tracing = {name: value.format(**places) for name, value in MODES[mode].items()}
-                await _restart(system, _traced(plain, tracing))
+                await system.restart(_traced(plain, tracing))
                 before = taking.taken
                 figures = await _turn(system, client, f"{mode} {number}", turns)
                 found[mode].append(figures | {"bytes_to_collector": taking.taken - before})
-        await _restart(system, plain)
+        await system.restart(plain)
     return {mode: _summary(rounds, found[OFF]) for mode, rounds in found.items()}
 
 
 def _traced(flow: OrderFlow, tracing: Mapping[str, str]) -> OrderFlow:
     spec = flow.spec.model_copy(update={"tracing": type(flow.spec.tracing).model_validate(dict(tracing))})
     return flow.model_copy(update={"spec": spec})
-
-
-async def _restart(system: System, flow: OrderFlow) -> None:
-    fleet, system.fleet.flow = system.fleet, flow
-    for service in flow.spec.services:
-        await asyncio.to_thread(fleet.kill, f"{service.name}-0")
-    in_process = [sys.executable, str(IN_PROCESS)]
-    names = [fleet.start(s.name, command=in_process if s.name == "payment" else ()) for s in flow.spec.services]
-    await fleet.until_ready(*names)
 
 
 async def _turn(system: System, client: Client, seed: str, turns: Turns) -> dict[str, float]:

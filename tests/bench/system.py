@@ -1,7 +1,8 @@
-"""The system under test: a real Kafka, a real Postgres and the flow's processes, as `orderflow run` would have them."""
+"""The system under test: a real Kafka, a real Postgres and the flow's services, as `orderflow run` would have them."""
 
 import asyncio
-import sys
+import os
+from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from support.flow.fleet import PASSWORD, Fleet
 from support.tools.programs import executed
 from support.tools.servers import new_kafka, new_postgres
 
-IN_PROCESS = Path(__file__).with_name("payment_in_process.py")
+_IN_PROCESS = ("python", "-m", "payment_in_process")
 
 
 @dataclass(frozen=True)
@@ -60,40 +61,57 @@ class System:
 
     @property
     def pids(self) -> Mapping[str, int]:
-        """Every process of the system, by name."""
-        found = {name.removesuffix("-0"): process.pid for name, process in self.fleet.processes.items()}
+        """Every process of the system, by name; the one that services share is `services`."""
+        names: defaultdict[int, list[str]] = defaultdict(list)
+        for name, process in self.fleet.processes.items():
+            names[process.pid].append(name.removesuffix("-0"))
+        found = {of[0] if len(of) == 1 else "services": pid for pid, of in names.items()}
         return found | {"kafka": self.servers.kafka.pid or 0, "postgres": self.servers.postgres.pid or 0}
 
     def read(self) -> cost.Reading:
         """Read the CPU clocks."""
         return cost.read(self.pids)
 
-    async def restart_over_http(self) -> None:
-        """Put a payment service that calls the provider over HTTP in the place of the other."""
+    async def restart_over_http(self, flow: OrderFlow) -> None:
+        """Let payment call the provider over HTTP: start all as the flow has them."""
         self.fleet.start_provider()
-        await asyncio.to_thread(self.fleet.kill, "payment-0")
-        await self.fleet.until_ready(self.fleet.start("payment"))
+        await self.restart(flow)
+
+    async def restart(self, flow: OrderFlow) -> None:
+        """Start all services anew, with another flow."""
+        names = [f"{service.name}-0" for service in flow.services]
+        for name in names:
+            if name in self.fleet.processes:  # it has not ended with one that shared its process
+                await asyncio.to_thread(self.fleet.kill, name)
+        self.fleet.flow = flow
+        await self.fleet.until_ready(*map(self.fleet.start, (service.name for service in flow.services)))
 
     async def kill_and_restart(self, service: str) -> None:
-        """SIGKILL a service and start it again at once, as the supervisor does."""
+        """SIGKILL a service's process and start it again at once, as the supervisor does."""
         self.fleet.kill(f"{service}-0")
         self.fleet.start(service)
 
 
 @asynccontextmanager
 async def running(servers: Servers, flow: OrderFlow, folder: Path) -> AsyncIterator[System]:
-    """Start all services, the payment provider in payment's own process."""
+    """Start all services of a flow."""
     await servers.database(flow, "bench")
     await asyncio.to_thread(folder.mkdir)
     fleet = Fleet(flow, servers.kafka.bootstrap, servers.postgres.admin_url("bench"), folder)
     fleet.program = executed
     await fleet.prepare()
     try:
-        names = [
-            fleet.start(service.name, command=[sys.executable, str(IN_PROCESS)] if service.name == "payment" else ())
-            for service in flow.spec.services
-        ]
-        await fleet.until_ready(*names)
+        await fleet.until_ready(*[fleet.start(service.name) for service in flow.services])
         yield System(servers, fleet)
     finally:
         fleet.stop()
+
+
+def with_provider_inside(flow: OrderFlow) -> OrderFlow:
+    """Return the flow with the payment provider in payment's own process: what HTTP to one costs is not ours."""
+    os.environ["PYTHONPATH"] = str(Path(__file__).parent)  # where that process finds its module
+    services = [
+        service.model_copy(update={"command": _IN_PROCESS}) if service.name == "payment" else service
+        for service in flow.spec.services
+    ]
+    return flow.model_copy(update={"spec": flow.spec.model_copy(update={"services": tuple(services)})})
