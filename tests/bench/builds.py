@@ -53,7 +53,7 @@ def placed(root: Path) -> list[Build]:
 def check_out(root: Path, ref: str, folder: Path) -> Build:
     """Clone a commit and install what its lock says; raise CalledProcessError."""
     folder.parent.chmod(0o755)  # an older build starts Postgres as somebody who has to find it
-    subprocess.run(["git", "clone", "--quiet", str(root), str(folder)], check=True)
+    subprocess.run(["git", "clone", "--quiet", "--no-checkout", str(root), str(folder)], check=True)
     subprocess.run(["git", "-C", str(folder), "checkout", "--quiet", ref], check=True)
     subprocess.run(["make", "--silent", "install"], cwd=folder, check=True, stdout=subprocess.DEVNULL)
     return Build(ref, folder)
