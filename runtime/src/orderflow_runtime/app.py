@@ -23,6 +23,7 @@ from orderflow_runtime.core.store import StoreRefuses
 from orderflow_runtime.dispatch.effects import Clock
 from orderflow_runtime.host import HostedService, run
 from orderflow_runtime.http_server import HttpSettings
+from orderflow_runtime.kafka.handover import Handover
 from orderflow_runtime.kafka.kafka_log import KafkaLog, KafkaSettings
 from orderflow_runtime.observability import logs
 from orderflow_runtime.postgres.connecting import check_files
@@ -62,10 +63,11 @@ def main(build: Build) -> None:
     run_services([partial(host_service, build, os.environ)])
 
 
-def run_services(hosts: Sequence[Callable[[], HostedService]]) -> None:
+def run_services(hosts: Sequence[Callable[[Handover], HostedService]]) -> None:
     """Make services and run them in this process; raise `SystemExit` as `main` does."""
+    handover = Handover()
     try:
-        hosted = [host() for host in hosts]
+        hosted = [host(handover) for host in hosts]
         level = one_of(hosted[0].settings.env, environment.LOG_LEVEL, "INFO", _LEVELS)
         _set_up_logs(hosted, level)
         _spare_collector()
@@ -76,16 +78,16 @@ def run_services(hosts: Sequence[Callable[[], HostedService]]) -> None:
         _end(error, EX_NOPERM)
 
 
-def host_service(build: Build, env: Mapping[str, str]) -> HostedService:
+def host_service(build: Build, env: Mapping[str, str], handover: Handover) -> HostedService:
     """Make a service of its environment, with clients of Kafka and Postgres of its own; nothing is connected yet.
 
-    Raise `MisconfiguredError`.
+    What it writes to Kafka, and what others of the process write, goes by `handover` too. Raise `MisconfiguredError`.
     """
     settings = Settings.read(env)
     service = build(settings)
     check_matrix(service, settings.config)
     store = _store(service, env)
-    log = KafkaLog(kafka_settings(settings))
+    log = KafkaLog(kafka_settings(settings), handover)
     consumer = log if settings.config.subscribes else LockedShards(log, store)
     return HostedService(service, settings, consumer, log, store, http_settings(settings), store.stop)
 

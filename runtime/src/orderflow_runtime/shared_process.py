@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from orderflow_model import environment
 from orderflow_runtime.app import Build, host_service, run_services
 from orderflow_runtime.host import HostedService
+from orderflow_runtime.kafka.handover import Handover
 from orderflow_runtime.settings import MisconfiguredError
 
 
@@ -25,10 +26,10 @@ def main(services: Sequence[str]) -> None:
     run_services([partial(_host, name, module) for name, _, module in named])
 
 
-def _host(name: str, module: str) -> HostedService:
+def _host(name: str, module: str, handover: Handover) -> HostedService:
     """Make a service as its own process would; raise `MisconfiguredError`, which names it."""
     try:
-        return host_service(_find_build(module), environment.own_environment(name, os.environ))
+        return host_service(_find_build(module), environment.own_environment(name, os.environ), handover)
     except MisconfiguredError as error:
         raise MisconfiguredError(f"service {name}: {error}") from error
 

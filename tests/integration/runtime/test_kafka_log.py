@@ -15,6 +15,7 @@ from orderflow_cli.servers.kafka import Kafka
 from orderflow_runtime.app import kafka_settings
 from orderflow_runtime.core.event_log import LogUnavailable, Message, Partition, Position, Producer, partition_of
 from orderflow_runtime.kafka import aiokafka_compat, writing
+from orderflow_runtime.kafka.handover import Handover
 from orderflow_runtime.kafka.kafka_log import KafkaLog, KafkaSettings
 from support.flow.fleet import until
 from support.records.poison import Poisoner, Wire
@@ -186,7 +187,7 @@ async def test_a_redrive_counts_once_on_postgres(site: Site) -> None:
 
 async def test_a_cluster_that_does_not_answer_is_said_to_be_away() -> None:
     """Every way to Kafka raises the port's own error, names the address, and leaves nothing open."""
-    log = KafkaLog(KafkaSettings("127.0.0.1:1", "g", ("t",)))
+    log = KafkaLog(KafkaSettings("127.0.0.1:1", "g", ("t",)), Handover())
 
     async def nobody(_: object) -> None:
         """Nothing was assigned."""
@@ -205,7 +206,7 @@ async def test_a_cluster_that_does_not_answer_is_said_to_be_away() -> None:
 
 async def test_publishing_from_two_tasks_uses_one_producer(site: Site) -> None:
     """The worker's outbox and the relay publish side by side, also right after the producer was lost."""
-    log, made = KafkaLog(kafka_settings(site.settings("sample"))), []
+    log, made = KafkaLog(kafka_settings(site.settings("sample")), Handover()), []
     new_producer = log._writer._connect
 
     async def count() -> Any:
@@ -232,7 +233,7 @@ async def test_a_broker_that_freezes_holds_up_neither_publishing_nor_closing(
     topic = f"{flow_name}.done"
     admin = AdminClient({"bootstrap.servers": private_kafka.bootstrap})
     await asyncio.to_thread(lambda: admin.create_topics([NewTopic(topic, 1)])[topic].result(30))
-    log = KafkaLog(KafkaSettings(private_kafka.bootstrap, flow_name, (topic,), instance="sample-0"))
+    log = KafkaLog(KafkaSettings(private_kafka.bootstrap, flow_name, (topic,), instance="sample-0"), Handover())
 
     async def lost(_: Collection[Partition]) -> None:
         """Nothing is owed."""

@@ -9,6 +9,7 @@ import pytest
 
 from orderflow_cli.servers.ports import HOST, free_port
 from orderflow_runtime.core.event_log import LogUnavailable, Partition
+from orderflow_runtime.kafka.handover import Handover
 from orderflow_runtime.kafka.kafka_log import KafkaLog, KafkaSettings
 from support.tools.certificates import certificates
 from support.tools.secure_kafka import ROOT, ROOT_PASSWORD, SecureKafka
@@ -30,7 +31,7 @@ async def no_partitions(_: Collection[Partition]) -> None:
 
 async def told(settings: KafkaSettings) -> str:
     """Give what a service says that starts so; empty when it comes in."""
-    log = KafkaLog(settings)
+    log = KafkaLog(settings, Handover())
     try:
         await log.start(no_partitions)
     except LogUnavailable as unavailable:

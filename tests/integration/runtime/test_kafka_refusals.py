@@ -17,6 +17,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its stubs r
 from orderflow_cli.servers.kafka import Kafka
 from orderflow_runtime.core.event_log import Message, Record, RefusedError
 from orderflow_runtime.dispatch import publications
+from orderflow_runtime.kafka.handover import Handover
 from orderflow_runtime.kafka.kafka_log import KafkaLog, KafkaSettings
 from support.flow.fleet import until
 from support.records.poison import read_topic
@@ -31,7 +32,7 @@ REFUSING, TAKING = {SETTING: "0"}, (SETTING, str(2**62))
 @pytest.fixture
 async def log(kafka: Kafka) -> AsyncIterator[KafkaLog]:
     """A log that only publishes."""
-    log = KafkaLog(KafkaSettings(kafka.bootstrap, "g", ()))
+    log = KafkaLog(KafkaSettings(kafka.bootstrap, "g", ()), Handover())
     yield log
     await log.stop()
 

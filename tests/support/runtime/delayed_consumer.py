@@ -18,6 +18,7 @@ from orderflow_runtime.app import http_settings, kafka_settings
 from orderflow_runtime.core.event_log import Partition, Position, Stretch
 from orderflow_runtime.dispatch.effects import Clock
 from orderflow_runtime.host import HostedService, run
+from orderflow_runtime.kafka.handover import Handover
 from orderflow_runtime.kafka.kafka_log import KafkaLog, KafkaSettings
 from orderflow_runtime.observability import logs
 from orderflow_runtime.postgres.postgres_store import PostgresStore
@@ -31,7 +32,7 @@ class DelayedLog(KafkaLog):
     """Kafka, some of whose topics wait."""
 
     def __init__(self, settings: KafkaSettings, file: Path) -> None:
-        super().__init__(settings)
+        super().__init__(settings, Handover())
         self._file = file
         self._kept: list[Stretch] = []
 

@@ -24,6 +24,7 @@ from orderflow_runtime.core.event_log import Message, Stretch
 from orderflow_runtime.core.store import BatchClaim, BatchWrites, ClaimResult, OutboxRow
 from orderflow_runtime.dispatch.effects import Clock
 from orderflow_runtime.host import HostedService, run
+from orderflow_runtime.kafka.handover import Handover
 from orderflow_runtime.kafka.kafka_log import KafkaLog, KafkaSettings
 from orderflow_runtime.observability import logs
 from orderflow_runtime.postgres.postgres_store import PostgresStore
@@ -73,8 +74,8 @@ def die() -> None:
 class DyingLog(KafkaLog):
     """Kafka, with the points around reading and publishing."""
 
-    def __init__(self, settings: KafkaSettings, fate: Fate) -> None:
-        super().__init__(settings)
+    def __init__(self, settings: KafkaSettings, handover: Handover, fate: Fate) -> None:
+        super().__init__(settings, handover)
         self._fate = fate
 
     async def fetch(self, limit: int, wait: float) -> Sequence[Stretch]:
@@ -165,28 +166,31 @@ class DyingPort:
         return await self._port.lookup(idempotency_key)
 
 
-def doomed(one: HostedService, fate: Fate) -> HostedService:
+def doomed(one: HostedService, handover: Handover, fate: Fate) -> HostedService:
     """Give the service with a store and a log that die, and with dying ports if its calls are all it hands on."""
     service, settings = one.service, one.settings
     if not service.publishes:
         calls = {kind: Call(DyingPort(call.port, fate), call.handler) for kind, call in service.calls.items()}
         service = replace(service, calls=calls)
     store = DyingStore(required(settings.env, environment.DATABASE_URL), schema_name(service.name), fate)
-    log = DyingLog(kafka_settings(settings), fate)
+    log = DyingLog(kafka_settings(settings), handover, fate)
     return replace(one, service=service, consumer=log, producer=log, store=store, stop=store.stop)
 
 
 def main(name: str, point: str, passes: str, *together: str) -> None:
     """Build the services of the process as their own `__main__`s do, and run them until the fate of one."""
+    handover = Handover()
     hosted = [
         host_service(
-            importlib.import_module(f"orderflow_{each}.__main__").build, environment.own_environment(each, os.environ)
+            importlib.import_module(f"orderflow_{each}.__main__").build,
+            environment.own_environment(each, os.environ),
+            handover,
         )
         for each in together or [name]
     ]
     fate = Fate(point, int(passes))
     logs.set_up(hosted[0].settings.config.flow, name, "INFO")
-    uvloop.run(run([doomed(one, fate) if one.name == name else one for one in hosted], Clock()))
+    uvloop.run(run([doomed(one, handover, fate) if one.name == name else one for one in hosted], Clock()))
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from orderflow_runtime.core.event_log import Consumer, Message, Producer
 from orderflow_runtime.core.store import Store
 from orderflow_runtime.dispatch.effects import Clock
 from orderflow_runtime.ending import Ending
+from orderflow_runtime.kafka.handover import Handover
 from orderflow_runtime.kafka.kafka_log import KafkaLog
 from orderflow_runtime.postgres.lock_membership import LockedShards
 from orderflow_runtime.postgres.postgres_store import PostgresStore
@@ -63,7 +64,7 @@ class Site:
         self.config: ServiceConfig = service_config(flow, "sample")
         self.script = Script()
         self.outside = Outside()
-        self._sender = KafkaLog(kafka_settings(self.settings("sample", "sender")))
+        self._sender = KafkaLog(kafka_settings(self.settings("sample", "sender")), Handover())
 
     def settings(self, service: str, instance: str = "i0") -> Settings:
         """Give what a process would read from its environment."""
@@ -86,7 +87,7 @@ class Site:
         """Run a service here until the block ends: gracefully, or by a `crash`, which finishes nothing."""
         service = service or sample_service(self.script, self.outside)
         settings, store = self.settings(service.name, instance), self.store(service.name)
-        log = KafkaLog(kafka_settings(settings))
+        log = KafkaLog(kafka_settings(settings), Handover())
         consumer: Consumer = log if settings.config.subscribes else LockedShards(log, store)
         ending = Ending()
         process = Process(service, settings, consumer, wrap_producer(log), wrap_store(store), Clock())

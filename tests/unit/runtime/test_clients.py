@@ -12,6 +12,7 @@ from aiokafka.protocol.metadata import MetadataRequest_v1, MetadataResponse_v1
 
 from orderflow_runtime.core.event_log import LogUnavailable, Message
 from orderflow_runtime.kafka.aiokafka_compat import Connection
+from orderflow_runtime.kafka.handover import Handover
 from orderflow_runtime.kafka.kafka_log import KafkaLog, KafkaSettings
 
 
@@ -38,7 +39,7 @@ async def _write_on_a_closed_connection() -> None:
 async def test_a_cluster_that_names_no_broker_is_not_reached_yet() -> None:
     """A broker that the controllers have not let in answers without any: who starts or publishes hears why, at once."""
     async with _fenced_broker() as address:
-        log = KafkaLog(KafkaSettings(address, "g", ("t",)))
+        log = KafkaLog(KafkaSettings(address, "g", ("t",)), Handover())
         try:
             with pytest.raises(LogUnavailable, match=f"{address}: .* the controllers let no broker in"):
                 async with asyncio.timeout(5):

@@ -1,7 +1,9 @@
 """Fetch sessions: each record is read once and in order, and a leader is told no more than what has changed."""
 
 import asyncio
+import random
 from collections import defaultdict
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,8 +11,9 @@ import pytest
 from aiokafka.errors import CorruptRecordException, KafkaConnectionError, OffsetOutOfRangeError
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
-from orderflow_runtime.core.event_log import Partition
+from orderflow_runtime.core.event_log import Partition, Record
 from orderflow_runtime.kafka.fetching import Fetcher, SessionFetch, read_part
+from orderflow_runtime.kafka.handover import Part
 
 PARTITIONS = [Partition("t", number) for number in range(40)]
 A, B = PARTITIONS[:2]
@@ -69,7 +72,9 @@ class Leader:
             del self._offsets[partition]
         self._grown.clear()
         if not (found := self._found()):
-            await self._grown.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(request.wait_ms / 1000):
+                    await self._grown.wait()
             found = self._found()
         return SimpleNamespace(error_code=0, session_id=self.session if self.keeps else 0, topics=found)
 
@@ -171,8 +176,7 @@ async def test_what_was_asked_for_before_a_seek_is_dropped() -> None:
     fetcher.drop([B])
     leader.write(B, b"b")
     leader.write(A, b"0", b"1", b"2")
-    assert not await waiting
-    assert await read(fetcher, 1) == {A: [b"2"]}
+    assert [(part.partition, part.begin, part.end) for part in await waiting] == [(A, 2, 3)]
     await fetcher.close()
 
 
@@ -185,6 +189,67 @@ async def test_an_offset_that_is_not_there_is_told() -> None:
     with pytest.raises(OffsetOutOfRangeError):
         await fetcher.fetch(10, 1.0)
     assert await read(fetcher, 1) == {B: [b"b"]}
+    await fetcher.close()
+
+
+def written(leader: Leader, partition: Partition, *values: bytes) -> Part:
+    """What a producer of this process has written to the leader."""
+    at = len(leader.log[partition])
+    leader.write(partition, *values)
+    records = [Record(partition, at + n, b"k", [], value) for n, value in enumerate(values)]
+    return Part(partition, at, at + len(values), records, "written", None)
+
+
+async def test_what_the_process_has_written_is_not_asked_for() -> None:
+    """Where it is what comes next it is given at once; Kafka is asked now and then, for what others may write there."""
+    leader = Leader()
+    fetcher = begin(leader)
+    for n in range(20):
+        fetcher.take(written(leader, A, b"%d" % n))
+        assert await read(fetcher, 1) == {A: [b"%d" % n]}
+    assert len(leader.requests) <= 1
+    await fetcher.close()
+
+
+async def test_what_others_write_beside_it_is_read_soon() -> None:
+    """A partition that was this process's alone is looked at, and waited for as soon as it is not."""
+    leader = Leader()
+    fetcher = begin(leader)
+    fetcher.take(written(leader, A, b"own"))
+    await read(fetcher, 1)
+    leader.write(A, b"foreign")
+    leader.write(B, b"elsewhere")
+    async with asyncio.timeout(1.0):
+        assert await read(fetcher, 2) == {A: [b"foreign"], B: [b"elsewhere"]}
+    await fetcher.close()
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_each_record_comes_once_and_in_order_whoever_wrote_it(seed: int) -> None:
+    """Own records are told of late, in time, or not at all; some are written by others, some just before a seek."""
+    chance, leader = random.Random(seed), Leader()
+    fetcher = begin(leader)
+    found: list[bytes | None] = []
+    late: list[Part] = []
+    for n in range(60):
+        value = b"%d" % n
+        if chance.random() < 0.7:
+            late.append(written(leader, A, value))
+        else:
+            leader.write(A, value)
+        if chance.random() < 0.6:
+            for part in late:
+                fetcher.take(part)
+            late = late[: chance.randrange(2)]
+        if chance.random() < 0.1:
+            fetcher.seek(A, len(found))
+        if chance.random() < 0.4:
+            parts = await fetcher.fetch(chance.choice([1, 3, 500]), 0.01)
+            for part in parts:
+                assert part.begin == len(found)
+                found += [record.value for record in part.records]
+    found += (await read(fetcher, 60 - len(found))).get(A, [])
+    assert found == [b"%d" % n for n in range(60)]
     await fetcher.close()
 
 

@@ -8,6 +8,7 @@ import pytest
 from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 
 from orderflow_runtime.kafka.aiokafka_compat import Batches
+from orderflow_runtime.kafka.handover import Handover
 from orderflow_runtime.kafka.kafka_log import KafkaLog, KafkaSettings
 from orderflow_runtime.settings import MisconfiguredError
 
@@ -36,9 +37,10 @@ def test_a_kafka_log_connects_in_its_own_way_and_an_import_changes_nothing() -> 
     code = """
 from aiokafka import conn
 before = conn.AIOKafkaConnection
+from orderflow_runtime.kafka.handover import Handover
 from orderflow_runtime.kafka.kafka_log import KafkaLog, KafkaSettings
 assert conn.AIOKafkaConnection is before
-KafkaLog(KafkaSettings("nowhere:1", "g", ()))
+KafkaLog(KafkaSettings("nowhere:1", "g", ()), Handover())
 assert conn.AIOKafkaConnection is not before
 """
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -48,7 +50,7 @@ def test_an_aiokafka_whose_inside_is_not_known_is_refused(monkeypatch: pytest.Mo
     """A service would run on and fail somewhere; so it does not start, and says what to install."""
     monkeypatch.setattr(aiokafka, "__version__", "0.15.0")
     with pytest.raises(MisconfiguredError, match=r"aiokafka 0\.15\.0 is installed.*0\.14\.x"):
-        KafkaLog(KafkaSettings("nowhere:1", "g", ()))
+        KafkaLog(KafkaSettings("nowhere:1", "g", ()), Handover())
 
 
 def test_a_batch_with_odd_header_names_reads_like_one_without() -> None:

@@ -3,14 +3,16 @@
 aiokafka's own fetches name every partition and read each in every answer, also where nobody takes what they bring. In a
 session a leader is told what has changed since the last request, and answers with the partitions that have something
 new: how many there are costs nothing. While a worker handles a batch nothing is asked for, unless the last answer was
-large: more is under way then. Source: the Kafka protocol guide, "Fetch API", versions 7 to 11.
+large: more is under way then. What the process itself has written is handed in (`handover.py`), and partitions that get
+all of theirs in this way are looked at now and then. Source: the Kafka protocol guide, "Fetch API", versions 7 to 11.
 """
 
 import asyncio
 import logging
+import time
 from collections import defaultdict, deque
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from aiokafka import TopicPartition
@@ -28,6 +30,8 @@ from aiokafka.protocol.fetch import FetchRequest_v11
 
 from orderflow_runtime.core.event_log import Partition, Record
 from orderflow_runtime.kafka.aiokafka_compat import Batches, connection_to
+from orderflow_runtime.kafka.handover import Part
+from orderflow_runtime.kafka.origins import Origins
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +39,10 @@ MOST_OF_A_PARTITION_BYTES = 2 * 1024 * 1024
 _MOST_BYTES = 8 * 1024 * 1024
 _MANY = 100
 """After an answer with so many records more of them are expected."""
+_MOST_HANDED = 2_000
+"""With so much not taken yet nothing more is handed in: the log keeps it."""
 _AGAIN_SECONDS = 0.1
+_LOOK_EVERY_SECONDS = 0.5
 _NO_SESSION, _FIRST = 0, 0
 _SESSION_GONE = (70, 71)
 """FETCH_SESSION_ID_NOT_FOUND and INVALID_FETCH_SESSION_EPOCH: the leader has forgotten it, or missed a request."""
@@ -44,23 +51,13 @@ _CONSUMER, _ANY_EPOCH, _ANY_BEGINNING, _READ_COMMITTED = -1, -1, -1, 1
 Offsets = Mapping[Partition, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """What was read of a partition in one answer: its records from `begin` up to `end`, and where from."""
-
-    partition: Partition
-    begin: int
-    end: int
-    records: Sequence[Record]
-    source: tuple[object, ...]
-    """another one may have another log"""
-
-
 class Session:
     """What one leader knows of what is read: requests carry changes alone. Its requests go out one after another."""
 
     def __init__(self) -> None:
         self._id = _NO_SESSION
+        self.look_at = 0.0
+        """when it is asked for local partitions again"""
         self.begin_anew()
 
     def begin_anew(self) -> None:
@@ -100,7 +97,7 @@ class SessionFetch(Request[FetchRequest_v11]):  # type: ignore[misc]  # aiokafka
         self, session: int, epoch: int, changed: Offsets, forgotten: Collection[Partition], wait_ms: int
     ) -> None:
         self.session, self.epoch, self.changed, self.forgotten = session, epoch, changed, forgotten
-        self._wait_ms = wait_ms
+        self.wait_ms = wait_ms
 
     def build(self, request_struct_class: type[FetchRequest_v11]) -> FetchRequest_v11:
         """Return it in the form of the protocol."""
@@ -108,7 +105,7 @@ class SessionFetch(Request[FetchRequest_v11]):  # type: ignore[misc]  # aiokafka
             (p, (p.number, _ANY_EPOCH, at, _ANY_BEGINNING, MOST_OF_A_PARTITION_BYTES)) for p, at in self.changed.items()
         )
         forgotten = ((p, p.number) for p in self.forgotten)
-        limits = (self._wait_ms, 1, _MOST_BYTES, _READ_COMMITTED)
+        limits = (self.wait_ms, 1, _MOST_BYTES, _READ_COMMITTED)
         return request_struct_class(
             _CONSUMER, *limits, self.session, self.epoch, _by_topic(asked), _by_topic(forgotten), ""
         )
@@ -130,6 +127,11 @@ class Fetcher:
         self._sessions: defaultdict[int, Session] = defaultdict(Session)
         self._asking: dict[int, asyncio.Task[None]] = {}
         self._parts: deque[Part] = deque()
+        self._count = 0
+        """records in parts"""
+        self._handed: asyncio.Future[None] | None = None
+        """who waits is told by it that something was handed in"""
+        self._origins = Origins()
         self.ends: dict[Partition, int] = {}
 
     def seek(self, partition: Partition, offset: int) -> None:
@@ -142,7 +144,22 @@ class Fetcher:
         for partition in partitions:
             self._next.pop(partition, None)
             self.ends.pop(partition, None)
+            self._origins.forget(partition)
         self._parts = deque(part for part in self._parts if part.partition not in partitions)
+        self._count = sum(len(part.records) for part in self._parts)
+
+    def take(self, part: Part) -> None:
+        """Take what this process has written, where it is the next to be read; what is not will be fetched."""
+        partition, at = part.partition, self._next.get(part.partition)
+        if at == part.begin and self._count < _MOST_HANDED:
+            self._add(part)
+            self._origins.note_own(partition, 0, time.monotonic())
+            if self._handed is not None and not self._handed.done():
+                self._handed.set_result(None)
+        elif at is not None and at >= part.end:
+            self._origins.note_own(partition, len(part.records), time.monotonic())
+        elif at is not None:
+            self._origins.forget(partition)
 
     async def fetch(self, limit: int, wait: float) -> list[Part]:
         """Return what is there, up to `limit` records; wait so many seconds for the first. Raise aiokafka's errors."""
@@ -169,18 +186,25 @@ class Fetcher:
                 self._parts.appendleft(rest)
             taken.append(part)
             count += len(part.records)
+        self._count -= count
         return taken, count
 
+    def _add(self, part: Part) -> None:
+        self._next[part.partition] = part.end
+        self.ends[part.partition] = max(part.end, self.ends.get(part.partition, 0))
+        self._parts.append(part)
+        self._count += len(part.records)
+
     async def _wait(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
         self._collect()
-        if self._parts:
-            return
-        self._ask(seconds)
-        if self._asking:
-            await asyncio.wait(self._asking.values(), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        while not self._parts and (left := until - time.monotonic()) > 0:
+            self._ask(left)
+            self._handed = asyncio.get_running_loop().create_future()
+            waiting = {self._handed, *self._asking.values()}
+            timeout = left if self._asking else min(left, _LOOK_EVERY_SECONDS)
+            await asyncio.wait(waiting, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
             self._collect()
-        else:
-            await asyncio.sleep(seconds)
 
     def _collect(self) -> None:
         """Make room for new requests to who has answered; raise what went wrong with one."""
@@ -188,7 +212,22 @@ class Fetcher:
             self._asking.pop(leader).result()
 
     def _ask(self, seconds: float) -> None:
-        """Have each leader asked that is not being asked already."""
+        """Have each leader asked that is not being asked already, and for local partitions only now and then."""
+        now = time.monotonic()
+        for leader, offsets in self._by_leader().items():
+            if leader in self._asking:
+                continue
+            session, wait = self._sessions[leader], seconds
+            local = {partition for partition in offsets if self._origins.is_local(partition, now)}
+            if local and now < session.look_at:
+                offsets, wait = {p: at for p, at in offsets.items() if p not in local}, session.look_at - now
+            else:
+                self._origins.judge(offsets.keys(), now)
+                session.look_at, wait = now + _LOOK_EVERY_SECONDS, 0 if local else seconds
+            if offsets:
+                self._asking[leader] = asyncio.create_task(self._fetch_from(leader, offsets, min(wait, seconds)))
+
+    def _by_leader(self) -> Mapping[int, dict[Partition, int]]:
         leaders: defaultdict[int, dict[Partition, int]] = defaultdict(dict)
         for partition, offset in self._next.items():
             leader = self._client.cluster.leader_for_partition(TopicPartition(*partition))
@@ -196,9 +235,7 @@ class Fetcher:
                 self._client.force_metadata_update()
             else:
                 leaders[leader][partition] = offset
-        for leader, offsets in leaders.items():
-            if leader not in self._asking:
-                self._asking[leader] = asyncio.create_task(self._fetch_from(leader, offsets, seconds))
+        return leaders
 
     async def _fetch_from(self, leader: int, offsets: Offsets, seconds: float) -> None:
         session = self._sessions[leader]
@@ -231,8 +268,8 @@ class Fetcher:
                     continue
                 self.ends[partition] = end
                 if part := read_part(partition, offsets[partition], data, aborted or (), connection):
-                    self._next[partition] = part.end
-                    self._parts.append(part)
+                    self._add(part)
+                    self._origins.note_fetched(partition, len(part.records))
         if errors:
             await self._bear(errors, offsets)
 
@@ -251,10 +288,7 @@ class Fetcher:
 def _split(part: Part, count: int) -> tuple[Part, Part]:
     first, rest = part.records[:count], part.records[count:]
     middle = rest[0].offset
-    return (
-        Part(part.partition, part.begin, middle, first, part.source),
-        Part(part.partition, middle, part.end, rest, part.source),
-    )
+    return replace(part, end=middle, records=first), replace(part, begin=middle, records=rest)
 
 
 def read_part(
@@ -278,7 +312,9 @@ def read_part(
         elif not (batch.is_transactional and batch.producer_id in aborting):
             records += [_record(partition, one) for one in batch if one.offset >= begin]
         offset = max(offset, batch.next_offset)
-    return Part(partition, begin, offset, records, (batches.leader_epoch, connection)) if offset > begin else None
+    if offset == begin:
+        return None
+    return Part(partition, begin, offset, records, "fetched", (batches.leader_epoch, connection))
 
 
 def _record(partition: Partition, found: Any) -> Record:

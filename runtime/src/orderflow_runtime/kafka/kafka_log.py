@@ -17,6 +17,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError, NoOffsetForPartiti
 
 from orderflow_runtime.core.event_log import LogRefuses, LogUnavailable, Message, Partition, Position, Revoked, Stretch
 from orderflow_runtime.kafka import aiokafka_compat, clients
+from orderflow_runtime.kafka.handover import Handover
 from orderflow_runtime.kafka.reading import Reader
 from orderflow_runtime.kafka.writing import Writer
 
@@ -72,13 +73,17 @@ def _trusting(ca_file: str | None) -> ssl.SSLContext:
 
 
 class KafkaLog(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
-    """A `Consumer` and a `Producer` on a Kafka cluster. What stops the one stops the other."""
+    """A `Consumer` and a `Producer` on a Kafka cluster. What stops the one stops the other.
 
-    def __init__(self, settings: KafkaSettings) -> None:
+    The logs of one process share a `Handover`.
+    """
+
+    def __init__(self, settings: KafkaSettings, handover: Handover) -> None:
         aiokafka_compat.install()
         self._settings = settings
+        self._handover = handover
         self._consumer: AIOKafkaConsumer | None = None
-        self._writer = Writer(self._new_producer)
+        self._writer = Writer(self._new_producer, handover)
         self._assigned: frozenset[Partition] = frozenset()
         self._joined = False
         self._reader: Reader | None = None
@@ -101,7 +106,7 @@ class KafkaLog(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
     async def _join(self) -> None:
         """Start and subscribe, in this order: a start waits for each topic, be it one that never comes."""
         self._consumer = consumer = self._new_consumer()
-        self._reader = Reader(consumer)
+        self._reader = Reader(consumer, self._handover)
         await consumer.start()
         consumer.subscribe(topics=list(self._settings.topics), listener=self)
         await aiokafka_compat.wait_for_assignment(consumer)
@@ -163,7 +168,7 @@ class KafkaLog(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
 
     async def publish_again(self, messages: Sequence[Message]) -> None:
         """Write by a producer of its own: what is refused again costs the others nothing."""
-        writer = Writer(self._new_producer)
+        writer = Writer(self._new_producer, self._handover)
         try:
             await writer.publish(messages)
         finally:

@@ -23,7 +23,8 @@ from aiokafka.errors import KafkaError, TopicAuthorizationFailedError, UnknownTo
 from orderflow_runtime.core.event_log import LogUnavailable, Partition, Position, Stretch
 from orderflow_runtime.kafka import lineage
 from orderflow_runtime.kafka.aiokafka_compat import client_of
-from orderflow_runtime.kafka.fetching import Fetcher, Part
+from orderflow_runtime.kafka.fetching import Fetcher
+from orderflow_runtime.kafka.handover import Handover, Part
 from orderflow_runtime.kafka.refusals import words
 
 logger = logging.getLogger(__name__)
@@ -38,12 +39,15 @@ _MADE_ANEW, _CUT_OFF = "its topic was made anew", "its end was cut off"
 class Reader:
     """The partitions of a started consumer that are read now. Its methods raise aiokafka's own errors."""
 
-    def __init__(self, consumer: AIOKafkaConsumer) -> None:
+    def __init__(self, consumer: AIOKafkaConsumer, handover: Handover) -> None:
         self._consumer = consumer
         self._fetcher = Fetcher(client_of(consumer))
+        self._handover = handover
+        handover.join(self._fetcher.take)
         self._hear_at = 0.0
         self._positions: dict[Partition, Position] = {}
-        self._sources: dict[Partition, tuple[object, ...] | None] = {}
+        self._sources: dict[Partition, dict[str, object]] = {}
+        """where what was read last came from, by its way"""
         self._ends: dict[Partition, int] = {}
         self._held: dict[str, Partition] = {}
         """a partition of each topic that is assigned and may not be read"""
@@ -70,7 +74,7 @@ class Reader:
         found = await self._locate_readable(positions)
         for partition, position in found.items():
             if TopicPartition(*partition) in self._consumer.assignment():
-                self._positions[partition], self._sources[partition] = position, None
+                self._positions[partition], self._sources[partition] = position, {}
                 self._fetcher.seek(partition, position.offset)
         return found
 
@@ -78,17 +82,17 @@ class Reader:
         """Return up to `limit` records; raise `LogUnavailable` when a log is not the one read so far."""
         parts = await self._fetch(limit, wait)
         stretches = self._stretches(parts)
-        sources = {part.partition: part.source for part in parts}
-        turned = [s for s in stretches if sources[s.partition] != self._sources[s.partition]]
-        await self._verify({stretch.partition: stretch.begin for stretch in reversed(turned)})
-        for stretch in stretches:
-            if stretch.partition in self._positions:
-                self._positions[stretch.partition] = stretch.end
-                self._sources[stretch.partition] = sources[stretch.partition]
+        turned = [at for at, part in enumerate(parts) if self._sources[part.partition].get(part.way) != part.source]
+        await self._verify({stretches[at].partition: stretches[at].begin for at in reversed(turned)})
+        for part, stretch in zip(parts, stretches, strict=True):
+            if part.partition in self._positions:
+                self._positions[part.partition] = stretch.end
+                self._sources[part.partition][part.way] = part.source
         return stretches
 
     async def close(self) -> None:
-        """Ask for nothing any more."""
+        """Ask for nothing any more, and take nothing."""
+        self._handover.leave(self._fetcher.take)
         await self._fetcher.close()
 
     def end(self, partition: Partition) -> int | None:

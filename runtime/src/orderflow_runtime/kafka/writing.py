@@ -13,21 +13,24 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
+from aiokafka.structs import RecordMetadata
 
 from orderflow_runtime.core.event_log import (
     BATCH_HEAD_BYTES,
     LogUnavailable,
     Message,
     Partition,
+    Record,
     Refusal,
     RefusedError,
     batch_bytes,
     partition_of,
     record_bytes,
 )
-from orderflow_runtime.kafka.aiokafka_compat import close_producer
+from orderflow_runtime.kafka.aiokafka_compat import close_producer, connection_to
+from orderflow_runtime.kafka.handover import Handover, Part
 from orderflow_runtime.kafka.refusals import Whose, whose, words
 
 logger = logging.getLogger(__name__)
@@ -37,6 +40,8 @@ BATCH_BYTES = 1_000_000
 _ANSWER_SECONDS = 30.0
 """A producer that met a dying broker can wait for ever for an answer that nobody will give: a new one asks again."""
 _ALIVE_SECONDS = 5.0
+_BY_BROKER = 1
+"""The type of a record's timestamp that its topic has the broker set."""
 _LIMIT_SECONDS = 300.0
 """A smaller limit that a topic turned out to have is tried again after so long: it may have been raised."""
 
@@ -57,8 +62,9 @@ class _Failure:
 class Writer:
     """A producer, made when it is needed and made anew after a failure; several tasks write by it."""
 
-    def __init__(self, connect: Callable[[], Awaitable[AIOKafkaProducer]]) -> None:
+    def __init__(self, connect: Callable[[], Awaitable[AIOKafkaProducer]], handover: Handover) -> None:
         self._connect = connect
+        self._handover = handover
         self._starting = asyncio.Lock()
         self._producer: AIOKafkaProducer | None = None
         self._limits: dict[str, tuple[int, float]] = {}
@@ -144,14 +150,14 @@ class Writer:
         """Write a partition's messages, and return the first batch that was not taken with all behind it."""
         batches = self._batches(partition.topic, group)
         for number, batch in enumerate(batches):
+            messages, now = [message for _, message in batch], int(time.time() * 1000)
             try:
-                written = await producer.send_batch(
-                    _build(producer, batch), partition.topic, partition=partition.number
-                )
-                await written
+                built = _build(producer, messages, now)
+                written = await (await producer.send_batch(built, partition.topic, partition=partition.number))
             except (KafkaError, OSError) as error:
                 left = [place for later in batches[number:] for place in later]
                 return _Failure(partition, left, batch, error)
+            self._handover.offer(_part(producer, partition, messages, written, now))
         return None
 
     def _sort_out(self, failure: _Failure, refusals: dict[int, Refusal]) -> list[_Place]:
@@ -217,8 +223,21 @@ async def _wait(tasks: Collection[_Writing]) -> tuple[set[_Writing], set[_Writin
     return done, late
 
 
-def _build(producer: AIOKafkaProducer, batch: Sequence[_Place]) -> Any:
+def _build(producer: AIOKafkaProducer, messages: Sequence[Message], now: int) -> Any:
     built = producer.create_batch()
-    for _, message in batch:
-        built.append(key=message.key, value=message.value, headers=message.headers, timestamp=None)
+    for message in messages:
+        built.append(key=message.key, value=message.value, headers=message.headers, timestamp=now)
     return built
+
+
+def _part(
+    producer: AIOKafkaProducer, partition: Partition, messages: Sequence[Message], written: RecordMetadata, now: int
+) -> Part:
+    """Return the records as Kafka has them now: `now` is what their producer said of the time."""
+    begin, timestamp = written.offset, written.timestamp if written.timestamp_type == _BY_BROKER else now
+    records = [
+        Record(partition, begin + place, message.key, message.headers, message.value, timestamp)
+        for place, message in enumerate(messages)
+    ]
+    leader = producer.client.cluster.leader_for_partition(TopicPartition(*partition))
+    return Part(partition, begin, begin + len(records), records, "written", connection_to(producer.client, leader))
