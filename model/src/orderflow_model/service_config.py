@@ -29,6 +29,8 @@ class Channel(_Config):
     topic: str
     max_message_bytes: int | None = Field(None, exclude_if=lambda limit: limit is None)
     """The largest batch that the topic takes, where the resource says so."""
+    within_ms: int | None = Field(None, exclude_if=lambda within: within is None)
+    """How long the event may wait to be handled with others, where the resource says so."""
 
 
 class DeliveryConfig(_Config):

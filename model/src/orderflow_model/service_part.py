@@ -1,5 +1,6 @@
 """A service's part of the resource, as its process is told it: derived here, for a pod and for a laptop alike."""
 
+from collections.abc import Mapping
 from math import ceil
 
 from orderflow_model.flow import OrderFlow
@@ -26,8 +27,8 @@ def service_config(flow: OrderFlow, service: str) -> ServiceConfig:
         service=service,
         group=group_name(flow.metadata.name, service),
         dead_letter_topic=dead_letter_topic_name(flow.metadata.name, service),
-        subscribes=_channels(flow, entry.subscribes),
-        publishes=_channels(flow, entry.publishes),
+        subscribes=_channels(flow, entry.subscribes, {pace.event: pace.within.milliseconds for pace in entry.pace}),
+        publishes=_channels(flow, entry.publishes, {}),
         delivery=_delivery(entry.delivery.over(flow.spec.defaults.delivery)),
         inbox_days=_inbox_days(flow, entry),
         tracing=_tracing(flow.spec.tracing),
@@ -36,13 +37,13 @@ def service_config(flow: OrderFlow, service: str) -> ServiceConfig:
     )
 
 
-def _channels(flow: OrderFlow, events: tuple[str, ...]) -> tuple[Channel, ...]:
-    return tuple(_channel(name, event_topic(flow, flow.spec.event(name))) for name in events)
+def _channels(flow: OrderFlow, events: tuple[str, ...], within: Mapping[str, int]) -> tuple[Channel, ...]:
+    return tuple(_channel(name, event_topic(flow, flow.spec.event(name)), within.get(name)) for name in events)
 
 
-def _channel(event: str, topic: Topic) -> Channel:
+def _channel(event: str, topic: Topic, within: int | None) -> Channel:
     limit = topic.config.get("max.message.bytes")
-    return Channel(event=event, topic=topic.name, max_message_bytes=int(limit) if limit else None)
+    return Channel(event=event, topic=topic.name, max_message_bytes=int(limit) if limit else None, within_ms=within)
 
 
 def _delivery(delivery: Delivery) -> DeliveryConfig:

@@ -97,7 +97,8 @@ class Process:
         retry = RetryPolicy(config.delivery)
         events = {event.TYPE: event for event in service.handlers}
         pace = _PACE if service.publishes else _PACE_AT_THE_END
-        self._source = BatchSource(consumer, store, {c.topic: events[c.event] for c in config.subscribes}, pace)
+        within = {channel.topic: channel.within_ms / 1000 for channel in config.subscribes if channel.within_ms}
+        self._source = BatchSource(consumer, store, {c.topic: events[c.event] for c in config.subscribes}, pace, within)
         policy = HandlerPolicy(service.name, config.dead_letter_topic, handler_table(service), self._publisher, retry)
         self._worker = Worker(
             Parts(

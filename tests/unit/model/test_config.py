@@ -40,6 +40,13 @@ def test_a_service_overrides_only_what_it_says(edited: Any) -> None:
     assert (config.delivery.retries, config.delivery.delay_ms, config.delivery.timeout_ms) == (9, 1000, 30_000)
 
 
+def test_a_service_is_told_which_events_may_wait(shop: OrderFlow) -> None:
+    """An event with a pace comes with its time, and all others are handled as they come."""
+    within = {channel.event: channel.within_ms for channel in service_config(shop, "order").subscribes}
+    assert {event for event, waits in within.items() if waits == 250} == {"STOCK_RESERVED", "PAYMENT_PROCESSED"}
+    assert within["SHIPMENT_CREATED"] is None
+
+
 def test_a_flow_without_saga_gives_a_service_none(edited: Any) -> None:
     """Where nothing begins and ends, the runtime keeps no deadline."""
     assert service_config(parse_flow(edited({"spec.saga": None})), "order").saga is None

@@ -41,6 +41,12 @@ ERRORS = [
         "spec.events[1].topic.name",
         "the dead letters of order",
     ),
+    (
+        "spec.services[0].pace",
+        [{"event": "STOCK_RESERVD", "within": "1s"}],
+        "spec.services[0].pace[0].event",
+        "order does not subscribe STOCK_RESERVD; did you mean STOCK_RESERVED?",
+    ),
     ("spec.services[1].delivery", {"delay": "10m"}, "spec.services[1].delivery", "delay 10m, maxDelay 5m"),
     (
         "spec.services[1].env",
@@ -163,7 +169,7 @@ def test_an_event_that_is_declared_and_forgotten_says_so(edited: Any) -> None:
 def test_the_ends_of_a_saga_need_no_subscriber(edited: Any) -> None:
     """The runtime itself waits for an end, so an end that no service hears is no finding."""
     heard = ["ORDER_CREATED", "PAYMENT_FAILED", "SHIPMENT_CREATED", "ORDER_CANCELLED"]
-    assert findings(edited({"spec.services[4].subscribes": heard})) == {}
+    assert findings(edited({"spec.services[4].subscribes": heard, "spec.services[4].pace": None})) == {}
 
 
 def test_a_flow_without_saga_and_objectives_is_legal(edited: Any) -> None:

@@ -27,7 +27,7 @@ def test_lint_names_file_line_and_place(broken: Path, shop_file: Path) -> None:
     """One broken file among sound ones gives exit code 1 and a line that an editor can jump to."""
     result = CliRunner().invoke(lint, [str(broken), str(shop_file)])
     assert result.exit_code == 1
-    assert f"{broken}:58: error: spec.services[2].subscribes[0]: nobody publishes" in result.output
+    assert f"{broken}:60: error: spec.services[2].subscribes[0]: nobody publishes" in result.output
     assert "sound" in result.output
 
 

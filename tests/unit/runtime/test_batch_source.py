@@ -4,6 +4,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -81,3 +82,74 @@ async def test_at_rest_what_is_due_is_asked_for_less_often(monkeypatch: pytest.M
 
     assert 3 < await looks() < 10, "at an even pace it would be thirty"
     assert await looks() < 3
+
+
+class Arriving:
+    """A log in which stretches come when they are put."""
+
+    def __init__(self) -> None:
+        self.queue: asyncio.Queue[Stretch] = asyncio.Queue()
+
+    async def fetch(self, limit: int, wait: float) -> Sequence[Stretch]:
+        """Give the next."""
+        try:
+            return [await asyncio.wait_for(self.queue.get(), wait)]
+        except TimeoutError:
+            return ()
+
+
+async def paced(bench: Bench, within: float) -> tuple[Arriving, BatchSource, Any]:
+    """Return a source for whose first topic nobody waits, its log, and its next batch."""
+    arriving: Any = Arriving()
+    outbound_calls: OutboundCalls = bench.instance().outbound_calls
+    slow, other = (channel.topic for channel in bench.config.subscribes)
+    source = BatchSource(arriving, bench.store, {slow: Put, other: Put}, within={slow: within})
+    leases = {Partition(topic, 0): Lease(1, Position(0, ID)) for topic in (slow, other)}
+    await source.next_batch(leases, outbound_calls)
+
+    async def next_batch() -> list[int | None]:
+        batch = await source.next_batch(leases, outbound_calls)
+        for partition, position in batch.offsets.items():
+            leases[partition].next = position
+        return [item.offset for item in batch.items]
+
+    return arriving, source, next_batch
+
+
+async def test_what_nobody_waits_for_is_handled_together() -> None:
+    """It is handled when its time is over, all that came meanwhile with it, in order."""
+    bench = Bench()
+    arriving, _, next_batch = await paced(bench, 0.2)
+    began = time.monotonic()
+    for n in range(3):
+        arriving.queue.put_nowait(stretch(bench, n, n + 1))
+    assert await next_batch() == [0, 1, 2]
+    assert 0.15 < time.monotonic() - began < 2
+
+
+async def test_what_nobody_waits_for_goes_with_anything_else() -> None:
+    """An event that is waited for is handled at once, and takes the others along."""
+    bench = Bench()
+    arriving, _, next_batch = await paced(bench, 30.0)
+    slow = stretch(bench, 0, 2)
+    arriving.queue.put_nowait(slow)
+    at = Partition(bench.config.subscribes[1].topic, 0)
+    records = [replace(record, partition=at) for record in slow.records]
+    arriving.queue.put_nowait(Stretch(at, slow.begin, slow.end, records))
+    began = time.monotonic()
+    assert await next_batch() == [0, 1, 0, 1]
+    assert time.monotonic() - began < 2
+
+
+async def test_who_is_woken_does_not_wait_for_what_nobody_waits_for() -> None:
+    """An outcome of a call, or an end, is not held up; what waits is kept for the next batch."""
+    bench = Bench()
+    arriving, source, next_batch = await paced(bench, 0.3)
+    arriving.queue.put_nowait(stretch(bench, 0, 1))
+    began = time.monotonic()
+    source.wake()
+    assert await next_batch() == []
+    assert time.monotonic() - began < 0.2
+    while not (found := await next_batch()):
+        assert time.monotonic() - began < 2
+    assert found == [0]

@@ -96,6 +96,7 @@ def _as_kafka_compares(topic: str) -> str:
 def _services(flow: OrderFlow) -> Iterator[Finding]:
     for place, service in flow.services_by_place.items():
         yield from _contradicted_delivery(flow, service, place)
+        yield from _pace_of_others(service, place)
         yield from _idle_consumers(flow, service, place)
 
 
@@ -110,6 +111,13 @@ def _contradicted_delivery(flow: OrderFlow, service: Service, place: str) -> Ite
     if delivery.delay.milliseconds > delivery.max_delay.milliseconds:
         effective = f"delay {delivery.delay}, maxDelay {delivery.max_delay} with the defaults filled in"
         yield Finding(f"{place}.delivery", f"{DELAY_WITHIN_MAX} ({effective})")
+
+
+def _pace_of_others(service: Service, place: str) -> Iterator[Finding]:
+    for index, pace in enumerate(service.pace):
+        if pace.event not in service.subscribes:
+            message = f"{service.name} does not subscribe {pace.event}{did_you_mean(pace.event, service.subscribes)}"
+            yield Finding(f"{place}.pace[{index}].event", message)
 
 
 def _idle_consumers(flow: OrderFlow, service: Service, place: str) -> Iterator[Finding]:

@@ -119,6 +119,15 @@ Image = Annotated[str, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._:/@-]*$", max_len
 EventNames = Annotated[tuple[EventName, ...], Field(max_length=200), Unique()]
 
 
+class Pace(Part):
+    """How long an event that nobody waits for may wait, so that several are handled together."""
+
+    event: EventName = Field(description="The event, one that the service subscribes.")
+    within: Annotated[Duration, between("1ms", "1m")] = Field(
+        description="How long it waits at the most; it is handled sooner when anything else is."
+    )
+
+
 class Service(Part):
     """One program of the flow, its place in the picture and how it runs."""
 
@@ -139,6 +148,9 @@ class Service(Part):
     )
     subscribes: EventNames = Field((), description="Events the service handles; it may read only these.")
     publishes: EventNames = Field((), description="Events the service says; it may write only these.")
+    pace: Annotated[tuple[Pace, ...], Field(max_length=200), UniqueBy("event")] = Field(
+        (), description="Events that nobody waits for: each may wait a while to be handled with others."
+    )
     scale: Scale = Field(default_factory=Scale, description="How many pods, and what adds one.")
     delivery: DeliveryOverride = Field(
         default_factory=DeliveryOverride, description="Where this service differs from the delivery defaults."

@@ -188,9 +188,9 @@ class Consumer(Protocol):
         ...
 
     async def fetch(self, limit: int, wait: float) -> Sequence[Stretch]:
-        """Wait up to `wait` seconds and give at most `limit` records, a stretch of each partition that moved.
+        """Wait up to `wait` seconds and give at most `limit` records, in stretches of the partitions that moved.
 
-        Each begins where the one before ended, or where the partition was resumed.
+        Each begins where the one before of its partition ended, or where that was resumed.
         """
         ...
 

@@ -2,11 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 
 from orderflow_contracts.event import Event, UndecodableError
 from orderflow_runtime.backoff import Backoff
-from orderflow_runtime.core.event_log import Consumer, Partition, Record, Stretch
+from orderflow_runtime.core.event_log import Consumer, Partition, Position, Record, Stretch
 from orderflow_runtime.core.store import Due, Lease, ParkedRow, Store
 from orderflow_runtime.core.work_item import Poison, WorkItem, decode_parked, read_item, timer_item
 from orderflow_runtime.dispatch.dispatcher import Batch
@@ -15,6 +16,7 @@ from orderflow_runtime.dispatch.outbound_calls import OutboundCalls
 MOST_AT_ONCE = 500
 MOST_CALLS = 1_000
 """With so many calls under way no more records are taken: the outside is slower than we are."""
+_EVER = float("inf")
 _POLL_SECONDS, _RESTING_SECONDS = 1.0, 5.0
 """From one look at what is due to the next, at least and at most: others may have set timers, or sent back events."""
 
@@ -23,18 +25,29 @@ class BatchSource:
     """Waits for the first thing to do and takes what else is there. `events` tells what each topic carries.
 
     Batches begin at least `pace` seconds apart: when events come closer than that, a batch holds several, and when
-    nothing came for so long, the next event is taken at once.
+    nothing came for so long, the next event is taken at once. `within` names topics that nobody waits for: what they
+    carry waits for so many seconds, or until there is a batch of anything else.
     """
 
-    def __init__(self, consumer: Consumer, store: Store, events: Mapping[str, type[Event]], pace: float = 0) -> None:
+    def __init__(
+        self,
+        consumer: Consumer,
+        store: Store,
+        events: Mapping[str, type[Event]],
+        pace: float = 0,
+        within: Mapping[str, float] = MappingProxyType({}),
+    ) -> None:
         self._consumer = consumer
         self._store = store
         self._events = events
         self._pace = pace
+        self._within = within
         self._not_before = 0.0
+        self._kept: list[Stretch] = []
+        self._kept_until = _EVER
         self._by_type = {event.TYPE: event for event in events.values()}
         self._woken = asyncio.Event()
-        self._fetching: asyncio.Task[Iterable[Stretch]] | None = None
+        self._fetching: asyncio.Task[Sequence[Stretch]] | None = None
         self._check_at = 0.0
         self._rest = Backoff(_POLL_SECONDS, _RESTING_SECONDS)
 
@@ -51,10 +64,12 @@ class BatchSource:
         if (wait := self._not_before - time.monotonic()) > 0:
             await asyncio.sleep(wait)
         batch = Batch()
-        self._read(await self._stretches(outbound_calls.waiting < MOST_CALLS), leases, batch)
+        await self._gather(outbound_calls.waiting < MOST_CALLS)
         batch.items += outbound_calls.take(MOST_AT_ONCE)
         if leases and time.monotonic() >= self._check_at:
             self._add_due(await self._store.due(leases.keys(), MOST_AT_ONCE), batch)
+        if batch or self._is_ripe():
+            self._read(leases, batch)
         self._not_before = time.monotonic() + self._pace
         if batch:
             self._rest.reset()
@@ -64,35 +79,57 @@ class BatchSource:
         """Drop what was fetched and not yet taken."""
         fetching, self._fetching = self._fetching, None
         self._check_at = 0.0
+        self._kept, self._kept_until = [], _EVER
         if fetching is not None:
             fetching.cancel()
             await asyncio.gather(fetching, return_exceptions=True)
 
-    async def _stretches(self, wanted: bool) -> Iterable[Stretch]:
+    async def _gather(self, wanted: bool) -> None:
+        """Wait until something came that is to be handled now, or it is time to look elsewhere."""
+        waiting = True
+        while waiting and not self._is_ripe():
+            stretches = await self._stretches(wanted)
+            waiting = bool(stretches) and not self._woken.is_set()
+            self._woken.clear()
+            self._keep(stretches)
+
+    def _keep(self, stretches: Collection[Stretch]) -> None:
+        self._kept += stretches
+        full = sum(len(stretch.records) for stretch in self._kept) >= MOST_AT_ONCE
+        waits = [self._within.get(stretch.partition.topic, 0.0) for stretch in stretches]
+        self._kept_until = min([self._kept_until, *(time.monotonic() + (0.0 if full else wait) for wait in waits)])
+
+    def _is_ripe(self) -> bool:
+        return time.monotonic() >= self._kept_until
+
+    async def _stretches(self, wanted: bool) -> Collection[Stretch]:
         if self._fetching is None and wanted:
             self._fetching = asyncio.create_task(self._consumer.fetch(MOST_AT_ONCE, _POLL_SECONDS))
         woken = asyncio.create_task(self._woken.wait())
         waiting: set[asyncio.Task[object]] = {woken}
         if self._fetching is not None:
             waiting.add(self._fetching)
-        timeout = min(_POLL_SECONDS, max(0.0, self._check_at - time.monotonic()))
+        timeout = min(_POLL_SECONDS, max(0.0, min(self._check_at, self._kept_until) - time.monotonic()))
         await asyncio.wait(waiting, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
         woken.cancel()
-        self._woken.clear()
         if self._fetching is None or not self._fetching.done():
             return ()
         fetching, self._fetching = self._fetching, None
         return fetching.result()
 
-    def _read(self, stretches: Iterable[Stretch], leases: Mapping[Partition, Lease], batch: Batch) -> None:
+    def _read(self, leases: Mapping[Partition, Lease], batch: Batch) -> None:
         """Decode what goes on where leased partitions stand; the rest was fetched too early or too late."""
+        stretches, self._kept, self._kept_until = self._kept, [], _EVER
         for stretch in stretches:
             lease = leases.get(stretch.partition)
-            if lease is None or not _goes_on(stretch, lease):
+            if lease is None:
+                continue
+            at = batch.offsets.get(stretch.partition, lease.next)
+            if not _goes_on(stretch, at):
                 continue
             batch.offsets[stretch.partition] = stretch.end
             for record in stretch.records:
-                if record.offset >= lease.next.offset:
+                if record.offset >= at.offset:
                     self._decode(record, batch)
 
     def _decode(self, record: Record, batch: Batch) -> None:
@@ -119,7 +156,7 @@ class BatchSource:
         return item
 
 
-def _goes_on(stretch: Stretch, lease: Lease) -> bool:
-    """Return whether nothing lies between a lease's position and the stretch, in the same log."""
-    begin, at = stretch.begin, lease.next
+def _goes_on(stretch: Stretch, at: Position) -> bool:
+    """Return whether nothing lies between a position and the stretch, in the same log."""
+    begin = stretch.begin
     return begin.topic_id == at.topic_id and begin.offset <= at.offset < stretch.end.offset
