@@ -83,7 +83,7 @@ class Process:
         self._producer = TracedProducer(producer, tracer)
         ends = config.saga.ends if config.saga and service.began else ()
         self._metrics = Metrics(clock.now, ends, config.objectives)
-        self._gauges = DatabaseGauges(service.measures, store, self._metrics.registry)
+        self._gauges = DatabaseGauges(service.measures, store, self._metrics.registry, self._metrics.measure_faults)
         self._durations = SagaDurations(service.began, config.objectives, store, self._metrics)
         self._topics = tuple(channel.topic for channel in config.subscribes) or (LockedShards.TOPIC,)
         topics = {channel.event: channel.topic for channel in config.publishes}

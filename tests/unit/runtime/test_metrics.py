@@ -16,14 +16,17 @@ from orderflow_model.service_config import ObjectiveConfig
 from orderflow_runtime.core.store import StoreUnavailable
 from orderflow_runtime.observability import database_gauges
 from orderflow_runtime.observability.batch_histogram import BatchHistogram
-from orderflow_runtime.observability.database_gauges import DatabaseGauges
+from orderflow_runtime.observability.database_gauges import DatabaseGauges, check_measures
+from orderflow_runtime.observability.measure_faults import MeasureFaults
 from orderflow_runtime.observability.metrics import Metrics
 from orderflow_runtime.observability.metrics_page import render
 from orderflow_runtime.observability.saga_durations import SagaDurations
 from orderflow_runtime.service import Measure
+from orderflow_runtime.settings import MisconfiguredError
+from orderflow_runtime.testing import Harness
 from orderflow_runtime.tracing.trace_context import Trace
 from support.runtime.running import Bench
-from support.runtime.sample_service import Done, Put
+from support.runtime.sample_service import Done, Put, Script, sample_service
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -200,7 +203,7 @@ async def test_a_measure_shows_the_latest_rows_and_no_value_when_it_fails() -> N
     registry = CollectorRegistry()
     wanted = Measure("orderflow_saga_runs", "Runs by state", "SELECT")
     rows = Rows([{"state": "A", "value": 3}, {"state": "B", "value": 4}], [{"state": "B", "value": 5}], OSError("x"))
-    taken = DatabaseGauges([wanted], rows, registry, lambda: 0.0)  # type: ignore[arg-type]  # as above
+    taken = DatabaseGauges([wanted], rows, registry, MeasureFaults(registry), lambda: 0.0)  # type: ignore[arg-type]  # as above
     assert value(registry, "saga_runs", state="A") is None
     for a, b in ((3, 4), (None, 5), (None, None)):
         await taken.take()
@@ -208,14 +211,65 @@ async def test_a_measure_shows_the_latest_rows_and_no_value_when_it_fails() -> N
 
 
 @pytest.mark.usefixtures("no_bookkeeping")
-@pytest.mark.parametrize("rows", [[{"value": None}], [{"count": 3}], [{"value": "many"}]], ids=str)
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [{"value": None}],
+        [{"count": 3}],
+        [{"value": "many"}],
+        [{"?column?": "a", "value": 3}],
+        [{"__name__": "a", "value": 3}],
+        [{"state": "a", "value": 3}, {"state": "a", "value": 4}],
+    ],
+    ids=str,
+)
 async def test_a_measure_without_a_number_leaves_all_others_served(rows: list[dict[str, Any]]) -> None:
-    """NULL, no column of that name, no number: it has no value, and the page is served with what the others say."""
+    """NULL, no column of that name, no number, no labels: it has no value, and the page is served with the others."""
     registry = CollectorRegistry()
     odd, sound = Measure("orderflow_odd", "", "SELECT 1"), Measure("orderflow_sound", "", "SELECT 2")
-    await DatabaseGauges([odd, sound], Rows(rows, [{"value": 7}]), registry, lambda: 0.0).take()  # type: ignore[arg-type]  # as above
+    asked, faults = Rows(rows, [{"value": 7}]), MeasureFaults(registry)
+    await DatabaseGauges([odd, sound], asked, registry, faults, lambda: 0.0).take()  # type: ignore[arg-type]  # as above
     assert value(registry, "sound") == 7
     assert value(registry, "odd") is None
+
+
+@pytest.mark.usefixtures("no_bookkeeping")
+async def test_a_measure_that_goes_on_failing_is_told_of_once_a_cause(caplog: pytest.LogCaptureFixture) -> None:
+    """Each failure is counted; the log has the first of each cause, and of one that comes back after it was mended."""
+    registry, gone, odd = CollectorRegistry(), [OSError(f"table 7{n} is gone") for n in range(3)], [{"value": "many"}]
+    rows = Rows(*gone, odd, odd, [{"value": 1}], gone[0])
+    measure, faults = Measure("orderflow_odd", "", "SELECT 1"), MeasureFaults(registry)
+    taken = DatabaseGauges([measure], rows, registry, faults, lambda: 0.0)  # type: ignore[arg-type]  # as above
+    for _ in range(7):
+        await taken.take()
+    told = [record.getMessage() for record in caplog.records if "orderflow_odd" in record.getMessage()]
+    assert ["gone" in one for one in told] == [True, False, True]
+    assert value(registry, "measure_failures_total", measure="orderflow_odd") == 6
+
+
+@pytest.mark.parametrize("name", ["", "9lives", "two words", "dash-ed", "orderflow_parked", "orderflow_leases", "é"])
+def test_a_name_that_prometheus_refuses_is_refused_when_the_service_is_built(name: str) -> None:
+    """One name would take the whole page: it is named, also one that there is already, be it the service's own."""
+    registry = Metrics(lambda: NOW).registry
+    with pytest.raises(MisconfiguredError, match=f"measure '{name}'"):
+        check_measures([Measure(name, "", "SELECT 1")], registry)
+    twice = [Measure("orderflow_own", "", "SELECT 1"), Measure("orderflow_own", "", "SELECT 2")]
+    with pytest.raises(MisconfiguredError, match="already"):
+        check_measures(twice, registry)
+    with pytest.raises(MisconfiguredError, match="measure"):
+        Harness(sample_service(Script(), measures=twice))
+
+
+@pytest.mark.parametrize("rows", [OSError("no such table"), [{"id": 1}], [{"key": "a", "began": "yesterday"}]], ids=str)
+async def test_a_query_of_beginnings_that_is_wrong_ends_no_process(rows: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """How long the runs took is not known; what is measured after the query is mended is."""
+    metrics = Metrics(lambda: NOW, {"DONE"})
+    runs = SagaDurations("began", (), Rows(rows, [{"key": "b", "began": NOW}]), metrics)  # type: ignore[arg-type]  # as above
+    for key in "ab":
+        metrics.publish([Done(thing=key)])
+        await runs.settle()
+    assert value(metrics.registry, "saga_seconds_count", end="DONE") == 1
+    assert value(metrics.registry, "measure_failures_total", measure="orderflow_saga_seconds") == 1
 
 
 @pytest.mark.usefixtures("no_bookkeeping")
@@ -229,7 +283,9 @@ async def test_a_slow_measure_is_asked_seldom() -> None:
             return await super().read(query)
 
     slow = Slow(*[[{"value": 1}]] * 20)
-    taken = DatabaseGauges([Measure("orderflow_sum", "", "SELECT")], slow, CollectorRegistry(), lambda: clock[0])  # type: ignore[arg-type]  # as above
+    registry = CollectorRegistry()
+    measures, faults = [Measure("orderflow_sum", "", "SELECT")], MeasureFaults(registry)
+    taken = DatabaseGauges(measures, slow, registry, faults, lambda: clock[0])  # type: ignore[arg-type]  # as above
     for _ in range(100):
         await taken.take()
         clock[0] += 10

@@ -2,7 +2,7 @@
 in its housekeeping. Every instance measures the whole service: dashboards take the greatest of what its pods say.
 """
 
-import logging
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -13,12 +13,15 @@ from prometheus_client.registry import Collector
 
 from orderflow_runtime.core.retryable import Retryable
 from orderflow_runtime.core.store import Store
+from orderflow_runtime.observability.measure_faults import MeasureFaults
 from orderflow_runtime.service import Measure
-
-logger = logging.getLogger(__name__)
+from orderflow_runtime.settings import MisconfiguredError
 
 _SHARE = 0.01
 """The part of one connection's time that a measure may take: a query of one second is asked every 100 seconds."""
+
+_NAME, _LABEL = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*"), re.compile(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*")
+"""Source: Prometheus, "Data model": metric names and labels; labels that begin with __ are its own."""
 
 BOOKKEEPING = (
     Measure(
@@ -43,16 +46,23 @@ BOOKKEEPING = (
 
 
 class DatabaseGauges(Collector):
-    """The gauges of one process and their queries; `seconds` is a clock of passing time."""
+    """The gauges of one service and their queries; `seconds` is a clock of passing time.
+
+    Raise `MisconfiguredError` for a measure that Prometheus would refuse, and with it the whole page.
+    """
 
     def __init__(
         self,
         measures: Iterable[Measure],
         store: Store,
         registry: CollectorRegistry,
+        faults: MeasureFaults,
         seconds: Callable[[], float] = time.monotonic,
     ) -> None:
+        measures = tuple(measures)
+        check_measures(measures, registry)
         self._store = store
+        self._faults = faults
         self._seconds = seconds
         self._due = dict.fromkeys([*BOOKKEEPING, *measures], 0.0)
         self._samples: dict[Measure, list[tuple[dict[str, str], float]]] = {}
@@ -77,17 +87,43 @@ class DatabaseGauges(Collector):
         self._samples.pop(measure, None)
         try:
             self._samples[measure] = _samples(await self._store.read(measure.query))
+            self._faults.clear(measure.name)
         except Retryable:
             raise
         except Exception as error:
-            logger.error("%s cannot be measured: %s: %s", measure.name, type(error).__name__, error)
+            self._faults.note(measure.name, error)
         finally:
             self._due[measure] = self._seconds() + (self._seconds() - started) / _SHARE
 
 
+def check_measures(measures: Sequence[Measure], registry: CollectorRegistry) -> None:
+    """Raise `MisconfiguredError` for a name that Prometheus does not take or that there is already."""
+    families = [*registry.collect()]
+    names = {family.name for family in families} | {one.name for family in families for one in family.samples}
+    names |= {measure.name for measure in BOOKKEEPING}
+    for measure in measures:
+        if not _NAME.fullmatch(measure.name):
+            raise MisconfiguredError(f"measure {measure.name!r}: it takes letters, digits, _ and :, and no digit first")
+        if measure.name in names:
+            raise MisconfiguredError(f"measure {measure.name!r}: there is a metric of this name already")
+        names.add(measure.name)
+
+
 def _samples(rows: Sequence[Mapping[str, Any]]) -> list[tuple[dict[str, str], float]]:
-    """Return labels and value of each row; a value that is NULL is none. Raises what a query of another shape makes."""
-    found = [row for row in rows if row["value"] is not None]
-    return [
-        ({name: str(label) for name, label in row.items() if name != "value"}, float(row["value"])) for row in found
-    ]
+    """Return labels and value of each row; a value that is NULL is none.
+
+    Raise `ValueError` where the query has another shape.
+    """
+    samples = [(_labels(row), float(row["value"])) for row in rows if "value" not in row or row["value"] is not None]
+    if len({tuple(labels.values()) for labels, _ in samples}) < len(samples):
+        raise ValueError("two of its rows have the same labels")
+    return samples
+
+
+def _labels(row: Mapping[str, Any]) -> dict[str, str]:
+    if "value" not in row:
+        raise ValueError("its query has no column `value`")
+    labels = {name: str(label) for name, label in row.items() if name != "value"}
+    if odd := [name for name in labels if not _LABEL.fullmatch(name)]:
+        raise ValueError(f"its column {odd[0]!r} can be no label: name it, by AS, with letters, digits and _")
+    return labels

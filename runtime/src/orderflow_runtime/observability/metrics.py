@@ -18,6 +18,7 @@ from orderflow_runtime.core.event_log import Partition
 from orderflow_runtime.core.work_item import WorkItem
 from orderflow_runtime.dispatch.dispatcher import Committed
 from orderflow_runtime.observability.batch_histogram import BatchHistogram
+from orderflow_runtime.observability.measure_faults import MeasureFaults
 from orderflow_runtime.service import Received
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -56,6 +57,7 @@ class Metrics:
         self._now = now
         self._ends = frozenset(ends)
         self._ended: list[EndedRun] = []
+        self.measure_faults = MeasureFaults(self.registry)
         self._count_events()
         self._time_work()
         self._time_runs(objectives)

@@ -9,11 +9,13 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from orderflow_model.service_config import ObjectiveConfig
+from orderflow_runtime.core.retryable import Retryable
 from orderflow_runtime.core.store import Store
 from orderflow_runtime.observability.batch_histogram import Traced
 from orderflow_runtime.observability.metrics import EndedRun, Metrics
 
 _AT_ONCE = 5_000
+_SECONDS = "orderflow_saga_seconds"
 
 
 class SagaDurations:
@@ -26,16 +28,22 @@ class SagaDurations:
         self._metrics = metrics
 
     async def settle(self) -> None:
-        """Measure what ended since the last time; raise `Retryable` with the rest kept."""
+        """Measure what ended since the last time; raise `Retryable` with the rest kept.
+
+        Where the service's query is wrong, how long the runs took stays unknown.
+        """
         ended = self._metrics.take_ended()
         while ended:
             part = ended[:_AT_ONCE]
             try:
                 rows = await self._store.read(self._began, [run.key for run in part])
-            except Exception:
+                self._measure(part, {row["key"]: row["began"] for row in rows})
+                self._metrics.measure_faults.clear(_SECONDS)
+            except Retryable:
                 self._metrics.put_back(ended)
                 raise
-            self._measure(part, {row["key"]: row["began"] for row in rows})
+            except Exception as error:
+                self._metrics.measure_faults.note(_SECONDS, error)
             ended = ended[_AT_ONCE:]
 
     def _measure(self, ended: Sequence[EndedRun], began: dict[str, datetime]) -> None:
