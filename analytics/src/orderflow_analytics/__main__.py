@@ -1,13 +1,14 @@
-"""One run of a flow's analytics: `python -m orderflow_analytics FLOW.yaml`.
+"""`python -m orderflow_analytics run FLOW.yaml` brings lake and marts up to what is stored, once; `sources FLOW.yaml`
+writes the sources of the flow's dbt project anew.
 
-Environment: ORDERFLOW_DATABASE_URL, the flow's database as a role that may read `raw.events`; ORDERFLOW_LAKE, where the
-lake is. Exits with 1, and one line that says why, when it could not end.
+Environment of a run: ORDERFLOW_DATABASE_URL, the flow's database as a role that may read `raw.events`; ORDERFLOW_LAKE,
+where the lake is. Exits with 1, and words that say why, when it could not end.
 """
 
 import asyncio
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from deltalake.exceptions import DeltaError
@@ -15,14 +16,15 @@ from deltalake.exceptions import DeltaError
 from orderflow_analytics.contracts.contract import load_contracts
 from orderflow_analytics.errors import AnalyticsError
 from orderflow_analytics.lake.zones import Lake, missing
-from orderflow_analytics.pipeline import Report, fill_lake
+from orderflow_analytics.marts.sources import FILE, sources
+from orderflow_analytics.pipeline import Report, refresh
 from orderflow_model import environment
 from orderflow_model.findings import InvalidResourceError
 from orderflow_model.flow import OrderFlow
 from orderflow_model.loading.load import load_flow
 from orderflow_model.names import schema_name
 from orderflow_model.postgres_uri import InvalidUriError, PostgresUri
-from orderflow_model.spec.analytics import SINK
+from orderflow_model.spec.analytics import SINK, Analytics
 from orderflow_runtime.postgres.connecting import connect
 from orderflow_runtime.postgres.connection_failures import CannotConnectError
 
@@ -30,14 +32,19 @@ _REFUSED = (AnalyticsError, CannotConnectError, InvalidResourceError, InvalidUri
 
 
 def main(arguments: list[str]) -> int:
-    """Do one run and print what it did; return the exit code."""
+    """Do what is asked for and print what was done; return the exit code."""
+    match arguments:
+        case ["run", file]:
+            return _ended(lambda flow: asyncio.run(_run(flow, os.environ)), file)
+        case ["sources", file]:
+            return _ended(_write_sources, file)
+    print("usage: python -m orderflow_analytics run|sources FLOW.yaml", file=sys.stderr)
+    return 2
+
+
+def _ended(work: Callable[[OrderFlow], None], file: str) -> int:
     try:
-        (file,) = arguments
-    except ValueError:
-        print("usage: python -m orderflow_analytics FLOW.yaml", file=sys.stderr)
-        return 2
-    try:
-        asyncio.run(_run(load_flow(Path(file)), os.environ))
+        work(load_flow(Path(file)))
     except _REFUSED as error:
         print(f"orderflow analytics: {error}", file=sys.stderr)
         return 1
@@ -45,23 +52,40 @@ def main(arguments: list[str]) -> int:
 
 
 async def _run(flow: OrderFlow, env: Mapping[str, str]) -> None:
-    analytics = flow.spec.analytics
-    if analytics is None:
-        raise AnalyticsError(f"flow {flow.metadata.name} keeps no events; say so in its spec.analytics")
-    contracts, lake = load_contracts(analytics.contracts), Lake(_required(env, environment.LAKE))
+    analytics, lake = _analytics(flow), Lake(_required(env, environment.LAKE))
+    contracts = load_contracts(analytics.contracts)
     uri = PostgresUri.parse(_required(env, environment.DATABASE_URL))
     connection = await connect(uri, {"search_path": schema_name(SINK)})
     try:
-        report = await fill_lake(connection, lake, contracts)
+        report = await refresh(connection, lake, contracts, _project(analytics))
     finally:
         await connection.close()
     _tell(report, missing((event.name for event in flow.spec.events), contracts))
+
+
+def _write_sources(flow: OrderFlow) -> None:
+    analytics = _analytics(flow)
+    project = _project(analytics)
+    if project is None:
+        raise AnalyticsError(f"flow {flow.metadata.name} has no spec.analytics.models to write sources for")
+    (project / FILE).write_text(sources(load_contracts(analytics.contracts)), encoding="utf-8")
+
+
+def _project(analytics: Analytics) -> Path | None:
+    return None if analytics.models is None else Path(analytics.models)
+
+
+def _analytics(flow: OrderFlow) -> Analytics:
+    if flow.spec.analytics is None:
+        raise AnalyticsError(f"flow {flow.metadata.name} keeps no events; say so in its spec.analytics")
+    return flow.spec.analytics
 
 
 def _tell(report: Report, raw_only: list[str]) -> None:
     print(f"raw: {report.exported:,} events")
     for event, count in report.curated.items():
         print(f"curated {event}: {count.taken:,} taken, {count.refused:,} in quarantine, {count.repeated:,} repeated")
+    print(f"marts: {', '.join(report.marts) or 'nothing new'}")
     if raw_only:
         print(f"in the raw zone alone, for want of a contract: {', '.join(raw_only)}")
 

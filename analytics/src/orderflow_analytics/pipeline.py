@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import asyncpg
 
@@ -10,19 +11,26 @@ from orderflow_analytics.lake.curate import Curated, curate
 from orderflow_analytics.lake.export import export
 from orderflow_analytics.lake.stored_events import StoredEvents
 from orderflow_analytics.lake.zones import Lake
+from orderflow_analytics.marts.build import build_marts
 
 
 @dataclass
 class Report:
-    """What a run did: how many events came into the raw zone, and by event what became of them in the curated one."""
+    """What a run did: how many events came into the raw zone, by event what became of them in the
+    curated one, and which marts were made anew."""
 
     exported: int = 0
     curated: Mapping[str, Curated] = field(default_factory=dict)
+    marts: Sequence[str] = ()
 
 
-async def fill_lake(connection: asyncpg.Connection, lake: Lake, contracts: Sequence[Contract]) -> Report:
-    """Bring the lake up to what is stored; raise `AnalyticsError`. The connection's lease lasts as long as it."""
+async def refresh(
+    connection: asyncpg.Connection, lake: Lake, contracts: Sequence[Contract], project: Path | None
+) -> Report:
+    """Bring the lake and its marts up to what is stored; raise `AnalyticsError`. The lease lasts as the connection."""
     stored = StoredEvents(connection)
     await stored.lease()
     exported = await export(stored, lake.raw())
-    return Report(exported, {contract.event: curate(lake, contract) for contract in contracts})
+    curated = {contract.event: curate(lake, contract) for contract in contracts}
+    marts = [] if project is None else build_marts(project, lake, contracts)
+    return Report(exported, curated, marts)

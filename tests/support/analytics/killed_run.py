@@ -1,27 +1,33 @@
-"""One run of the analytics that dies at a commit: `killed_run.py before|after NUMBER FLOW.yaml`, counted from 1."""
+"""One run of the analytics that dies at a commit: `killed_run.py before|after NUMBER run FLOW.yaml`, counted from 1."""
 
 import itertools
 import os
 import signal
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from orderflow_analytics.__main__ import main
 from orderflow_analytics.lake.table import LakeTable
+from orderflow_analytics.marts import build
 
 
 def die_at(when: str, number: int) -> None:
-    """Let the process be killed before or after it has committed for the n-th time, whatever the table."""
-    append, count = LakeTable.append, itertools.count(1)
+    """Let the process be killed before or after it has committed for the n-th time, whatever the table or mart."""
+    count = itertools.count(1)
 
-    def counted(*args: Any, **kwargs: Any) -> None:
-        here = next(count) == number
-        if not (here and when == "before"):
-            append(*args, **kwargs)
-        if here:
-            os.kill(os.getpid(), signal.SIGKILL)
+    def counted(commit: Callable[..., None]) -> Any:
+        def committed(*args: Any, **kwargs: Any) -> None:
+            here = next(count) == number
+            if not (here and when == "before"):
+                commit(*args, **kwargs)
+            if here:
+                os.kill(os.getpid(), signal.SIGKILL)
 
-    LakeTable.append = counted  # type: ignore[method-assign]  # what the test is about
+        return committed
+
+    LakeTable.append = counted(LakeTable.append)  # type: ignore[method-assign]  # what the test is about
+    build._publish = counted(build._publish)
 
 
 if __name__ == "__main__":

@@ -18,9 +18,11 @@ import yaml
 from deltalake import DeltaTable
 
 from orderflow_analytics.sink.handlers import INSERT
+from orderflow_contracts.event import Event
 from orderflow_model import environment
 from orderflow_model.loading.load import load_flow
 from orderflow_runtime.postgres.migrator import migrate
+from orderflow_shop.events import PaymentRefunded
 from support.analytics import killed_run
 from support.flow.orders import SHOP
 
@@ -48,10 +50,14 @@ def cancelled(order_id: str, time: datetime = NOON, version: int = 1, **data: An
     )
 
 
-def refunded(order_id: str, amount: int, time: datetime = NOON) -> Stored:
+def told(event: Event, time: datetime = NOON) -> Stored:
+    """Return an event as its service would have told it."""
+    return Stored(event.TYPE, "/shop/x", uuid.uuid4().hex, event.VERSION, event.key, time, event.encode())
+
+
+def refunded(order_id: str, amount: int) -> Stored:
     """Return a PAYMENT_REFUNDED."""
-    body = json.dumps({"orderId": order_id, "amount": amount, "currency": "EUR"}).encode()
-    return Stored("PAYMENT_REFUNDED", "/shop/payment", uuid.uuid4().hex, 1, order_id, time, body)
+    return told(PaymentRefunded(order_id=order_id, amount=amount, currency="EUR"))
 
 
 @dataclass
@@ -60,14 +66,15 @@ class Site:
 
     admin_url: str
     folder: Path
-    contracts: str = "orderflow_shop.events"
+    analytics: dict[str, str] = field(default_factory=dict)
     lake: Path = field(init=False)
 
     def __post_init__(self) -> None:
-        """Write the flow's file, without marts."""
+        """Write the flow's file; `analytics` says more than that its contracts are the shop's."""
         self.lake, self.flow = self.folder / "lake", self.folder / "flow.yaml"
         document = yaml.safe_load(SHOP.read_text())
-        document["spec"]["analytics"] = {"image": "orderflow/services:dev", "contracts": self.contracts}
+        document["spec"]["analytics"] = {"image": "orderflow/services:dev", "contracts": "orderflow_shop.events"}
+        document["spec"]["analytics"] |= self.analytics
         self.flow.write_text(yaml.safe_dump(document))
 
     async def prepare(self) -> None:
@@ -89,7 +96,7 @@ class Site:
         program = [killed_run.__file__, *kill] if kill else ["-m", "orderflow_analytics"]
         env = os.environ | {environment.LAKE: str(self.lake), environment.DATABASE_URL: self.admin_url}
         return subprocess.run(
-            [sys.executable, *program, str(self.flow)],
+            [sys.executable, *program, "run", str(self.flow)],
             env=env,
             capture_output=True,
             text=True,
@@ -97,9 +104,10 @@ class Site:
             check=False,
         )
 
-    def die(self, when: str, number: int) -> bool:
-        """Run the analytics and kill it at a commit; say whether it came so far."""
-        return self.run(when, str(number)).returncode == -signal.SIGKILL
+    def die(self, when: str, number: int) -> None:
+        """Run the analytics and kill it at a commit, to which it has to come."""
+        done = self.run(when, str(number))
+        assert done.returncode == -signal.SIGKILL, done.stdout + done.stderr
 
     def rows(self, table: str) -> list[dict[str, Any]]:
         """Return what a table of the lake holds; nothing where it is not there."""

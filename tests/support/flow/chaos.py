@@ -82,7 +82,7 @@ def poison(fleet: Fleet, event: str, number: int) -> int:
     for count in range(number):
         producer.produce(topic, b'{"orderId": broken', b"poison-%d" % count)
     assert producer.flush(60) == 0
-    return number * sum(event in service.subscribes for service in fleet.flow.spec.services)
+    return number * sum(event in service.subscribes for service in fleet.flow.services)
 
 
 def buried(fleet: Fleet) -> int:
@@ -90,7 +90,7 @@ def buried(fleet: Fleet) -> int:
     consumer = Consumer({"bootstrap.servers": fleet.bootstrap, "group.id": "buried", "enable.auto.commit": False})
     ids = set()
     try:
-        for service in fleet.flow.spec.services:
+        for service in fleet.flow.services:
             part = TopicPartition(service_config(fleet.flow, service.name).dead_letter_topic, 0, 0)
             left = consumer.get_watermark_offsets(part, timeout=20)[1]
             consumer.assign([part])

@@ -115,7 +115,7 @@ async def unread(
     """How many records each service has still to handle: the topics' ends less the stored offsets; only those not 0."""
     ends = ends or _ends(fleet)
     behind = {}
-    for service in fleet.flow.spec.services:
+    for service in fleet.flow.services:
         rows = await connection.fetch(f'SELECT * FROM "{schema_name(service.name)}".offsets')  # noqa: S608 - a fixed name
         stored = {(row["topic"], row["partition"]): row["next_offset"] for row in rows}
         topics = {channel.topic for channel in service_config(fleet.flow, service.name).subscribes}
@@ -180,7 +180,7 @@ def _doubles(wire: Wire) -> list[str]:
 async def _lost(fleet: Fleet, connection: asyncpg.Connection, wire: Wire, foreign: frozenset[str]) -> list[str]:
     """Each service's inbox holds exactly the different events of its topics."""
     wrong = []
-    for service in fleet.flow.spec.services:
+    for service in fleet.flow.services:
         if foreign & set(service.subscribes):
             continue
         inbox = f'"{schema_name(service.name)}".inbox'

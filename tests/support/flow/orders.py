@@ -31,14 +31,20 @@ Json = dict[str, Any]
 
 
 def shop_flow(
-    name: str, *, deadline: str = "15m", delivery: Json | None = None, tracing: Json | None = None
+    name: str,
+    *,
+    deadline: str = "15m",
+    delivery: Json | None = None,
+    tracing: Json | None = None,
+    analytics: Json | None = None,
 ) -> OrderFlow:
-    """Give the reference flow under another name, with another deadline, other retries or other tracing."""
+    """Give the reference flow under another name, with another deadline, other retries, other tracing or analytics."""
     data = yaml.safe_load(SHOP.read_text())
     data["metadata"]["name"] = name
     data["spec"]["saga"]["deadline"] = deadline
     data["spec"]["defaults"]["delivery"] |= delivery or {}
     data["spec"]["tracing"] |= tracing or {}
+    data["spec"] |= {"analytics": analytics} if analytics else {}
     return parse_flow(data)
 
 
@@ -61,7 +67,7 @@ def open_fleet(bootstrap: str, admin_url: Callable[[str], str], scratch: Path, *
 
 def start_all(fleet: Fleet) -> None:
     """Start one instance of every service, and wait until they are ready."""
-    names = [fleet.start(service.name) for service in fleet.flow.spec.services]
+    names = [fleet.start(service.name) for service in fleet.flow.services]
     asyncio.run(fleet.until_ready("provider", *names))
 
 

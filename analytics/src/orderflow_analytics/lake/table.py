@@ -18,7 +18,8 @@ from orderflow_analytics.errors import LakeBusyError
 
 SOURCE = "orderflow"
 """The application that transactions are told of."""
-_WRITER = WriterProperties(compression="ZSTD")
+WRITER = WriterProperties(compression="ZSTD")
+"""How files of the lake are written."""
 
 
 @dataclass
@@ -52,7 +53,7 @@ class LakeTable:
                 rows.select(self.schema.names).cast(self.schema),
                 mode="append",
                 schema_mode="merge",  # a contract that has grown adds its column
-                writer_properties=_WRITER,
+                writer_properties=WRITER,
                 commit_properties=CommitProperties(app_transactions=told, max_commit_retries=0),
             )
         except CommitFailedError as error:

@@ -1,7 +1,7 @@
 """Which tables a lake has, and what each row says of its event.
 
 `raw` holds everything, by event and day of storing; `curated/EVENT` what fits, by the day of the event; `quarantine`
-what does not, with the reason. The first is only added to, so that all others can be made anew from it.
+what does not, with the reason; `serving` the marts. The first is only added to: all others can be made anew from it.
 """
 
 from collections.abc import Iterable
@@ -57,6 +57,10 @@ class Lake:
     def curated(self, contract: Contract) -> LakeTable:
         """Return the table of one event."""
         return LakeTable(self.curated_uri(contract), curated_schema(contract), ["event_date"])
+
+    def mart_uri(self, mart: str) -> str:
+        """Return where a mart is."""
+        return f"{self.uri}/serving/{mart}"
 
     def curated_uri(self, contract: Contract) -> str:
         """Return where the table of one event is."""

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import click
 
+from orderflow_cli.errors import FlowRefusedError
 from orderflow_model.findings import MOST_SHOWN, Finding, InvalidResourceError
+from orderflow_model.flow import OrderFlow
 from orderflow_model.graph import mermaid
 from orderflow_model.loading.load import load_flow, load_with_warnings
 
@@ -29,6 +31,14 @@ def graph(file: Path) -> None:
     except InvalidResourceError as refused:
         _show(file, refused.findings, err=True)
         raise click.exceptions.Exit(1) from None
+
+
+def sound_flow(file: Path) -> OrderFlow:
+    """Return the flow in a file, for a command that works with it; raise `FlowRefusedError` when it is not sound."""
+    try:
+        return load_flow(file)
+    except InvalidResourceError as refused:
+        raise FlowRefusedError(f"{file}: {refused}", f"See orderflow lint {file}") from None
 
 
 def _lint(file: Path) -> bool:

@@ -16,9 +16,9 @@ import asyncpg
 import click
 from rich.console import Console
 
-from orderflow_cli.commands.lint import FILE
+from orderflow_cli.commands.lint import FILE, sound_flow
 from orderflow_cli.database import FAILURES
-from orderflow_cli.errors import CannotRunHereError, FlowRefusedError
+from orderflow_cli.errors import CannotRunHereError
 from orderflow_cli.local import live_view, scrape, stack
 from orderflow_cli.local.service_programs import check_runnable
 from orderflow_cli.local.state import DEFAULT_BASE, open_state
@@ -26,9 +26,7 @@ from orderflow_cli.local.supervisor import Supervisor
 from orderflow_cli.shop import invariants
 from orderflow_cli.shop.posting import Posted, post_orders
 from orderflow_cli.shop.sample_orders import FailureRates, parse_rates, sample_orders
-from orderflow_model.findings import InvalidResourceError
 from orderflow_model.flow import OrderFlow
-from orderflow_model.loading.load import load_flow
 from orderflow_model.postgres_uri import PostgresUri
 from orderflow_model.spec.placement import Placement, PlacementMode
 from orderflow_model.topics import flow_topics
@@ -108,7 +106,7 @@ def run(
     """
     if until_done and orders is None:
         raise click.UsageError("--until-done needs --orders: without it the orders do not end")
-    flow, console = _load(file), Console(markup=False)
+    flow, console = sound_flow(file), Console(markup=False)
     load = Load(orders, rate if rate is not None or orders is not None else _ENDLESS_RATE, fail)
     try:
         holds = asyncio.run(_run(flow, load, until_done, _placement(flow, apart), kafka, base, console))
@@ -116,13 +114,6 @@ def run(
         console.print("stopped; start it again to go on where it was")
         raise click.exceptions.Exit(130 if until_done else 0) from None
     raise click.exceptions.Exit(0 if holds else 1)
-
-
-def _load(file: Path) -> OrderFlow:
-    try:
-        return load_flow(file)
-    except InvalidResourceError as refused:
-        raise FlowRefusedError(f"{file}: {refused}", f"See orderflow lint {file}") from None
 
 
 def _placement(flow: OrderFlow, apart: bool) -> Placement:

@@ -1,0 +1,94 @@
+"""Builds and tests a dbt project on the curated zone, and publishes its marts only when all of it holds.
+
+dbt works in a file that nobody else sees. What it made is then written to `serving`, a Delta table a mart, each with a
+digest of what it was made from: the versions of the curated tables and the project's files. Where all of them have that
+digest, nothing is to be done; a run that was cut off between two of them does the rest.
+"""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import duckdb
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable, write_deltalake
+
+from orderflow_analytics.contracts.contract import Contract
+from orderflow_analytics.errors import ModelsError
+from orderflow_analytics.lake.table import WRITER
+from orderflow_analytics.lake.zones import Lake
+from orderflow_model import environment
+
+MARTS_FILE = "ORDERFLOW_MARTS_FILE"
+"""Tells the dbt project's profile which DuckDB file to work in."""
+SCHEMA = "main_marts"
+"""Where dbt puts the models of a folder with `+schema: marts`."""
+_INPUTS = "inputs"
+_DBT = ("-c", "from dbt.cli.main import cli; cli()", "--no-version-check", "--no-use-colors", "--quiet", "build")
+_LAST_LINES = 15
+
+
+def build_marts(project: Path, lake: Lake, contracts: Sequence[Contract]) -> list[str]:
+    """Bring the marts up to the curated zone and return those that were written; raise `ModelsError`."""
+    if not (project / "dbt_project.yml").is_file():
+        raise ModelsError(f"spec.analytics.models: {project} has no dbt_project.yml")
+    inputs = _digest(project, {one.event: lake.curated(one).version for one in contracts})
+    old = [mart for mart in _marts(project) if _inputs_of(lake.mart_uri(mart)) != inputs]
+    if not old:
+        return []
+    with TemporaryDirectory(prefix="orderflow-marts-") as folder:
+        file = Path(folder) / "marts.duckdb"
+        _run_dbt(project, lake, file)
+        with duckdb.connect(str(file), read_only=True) as made:
+            for mart in old:
+                _publish(made, mart, lake.mart_uri(mart), inputs)
+    return old
+
+
+def _marts(project: Path) -> list[str]:
+    """Return the project's marts: what stands in its folder of that name."""
+    return sorted(file.stem for file in (project / "models" / "marts").rglob("*.sql"))
+
+
+def _digest(project: Path, versions: dict[str, int]) -> str:
+    digest = hashlib.sha256(json.dumps(versions, sort_keys=True).encode())
+    for file in sorted(path for path in project.rglob("*") if path.suffix in (".sql", ".yml", ".csv")):
+        digest.update(f"\0{file.relative_to(project)}\0".encode() + file.read_bytes())
+    return digest.hexdigest()
+
+
+def _run_dbt(project: Path, lake: Lake, file: Path) -> None:
+    env = os.environ | {environment.LAKE: lake.uri, MARTS_FILE: str(file), "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"}
+    beside = file.parent
+    places = [f"--project-dir={project}", f"--profiles-dir={project}"]
+    places += [f"--target-path={beside / 'target'}", f"--log-path={beside / 'logs'}"]
+    done = subprocess.run([sys.executable, *_DBT, *places], env=env, capture_output=True, text=True, check=False)  # noqa: S603 - dbt of this environment
+    if done.returncode:
+        words = "\n".join((done.stdout + done.stderr).strip().splitlines()[-_LAST_LINES:])
+        raise ModelsError(f"the models of {project} do not hold; the marts stay as they were:\n{words}")
+
+
+def _publish(made: duckdb.DuckDBPyConnection, mart: str, uri: str, inputs: str) -> None:
+    """Write a mart in one commit that says what it was made from."""
+    rows: pa.RecordBatchReader = made.sql(f'SELECT * FROM {SCHEMA}."{mart}"').to_arrow_reader()  # noqa: S608 - dbt's names
+    write_deltalake(
+        uri,
+        rows,
+        mode="overwrite",
+        schema_mode="overwrite",
+        writer_properties=WRITER,
+        commit_properties=CommitProperties(custom_metadata={_INPUTS: inputs}),
+    )
+
+
+def _inputs_of(uri: str) -> str | None:
+    """Return the digest of what a mart was made from; None where it was not."""
+    if not DeltaTable.is_deltatable(uri):
+        return None
+    found: str | None = DeltaTable(uri).history(1)[0].get(_INPUTS)
+    return found
