@@ -5,6 +5,7 @@ import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -153,3 +154,23 @@ async def test_who_is_woken_does_not_wait_for_what_nobody_waits_for() -> None:
     while not (found := await next_batch()):
         assert time.monotonic() - began < 2
     assert found == [0]
+
+
+async def test_outcomes_of_calls_do_not_hurry_what_nobody_waits_for() -> None:
+    """A service whose events end in calls would else make a batch of each outcome's few, again and again."""
+    bench, arriving = Bench(), Arriving()
+    slow = bench.config.subscribes[0].topic
+    read: Any = arriving
+    source = BatchSource(read, bench.store, {slow: Put}, within={slow: 0.5})
+    outcomes: Any = SimpleNamespace(waiting=0, take=lambda _: ["an outcome"])
+    leases = {Partition(slow, 0): Lease(1, Position(0, ID))}
+    await source.next_batch(leases, outcomes)
+    arriving.queue.put_nowait(stretch(bench, 0, 1))
+    sizes = []
+    for _ in range(3):
+        source.wake()
+        await asyncio.sleep(0.01)
+        sizes.append(len((await source.next_batch(leases, outcomes)).items))
+    assert sizes == [1, 1, 1]
+    await asyncio.sleep(0.5)
+    assert len((await source.next_batch(leases, outcomes)).items) == 2

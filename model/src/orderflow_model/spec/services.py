@@ -124,7 +124,7 @@ class Pace(Part):
 
     event: EventName = Field(description="The event, one that the service subscribes.")
     within: Annotated[Duration, between("1ms", "1m")] = Field(
-        description="How long it waits at the most; it is handled sooner when anything else is."
+        description="How long it waits at the most; it is handled sooner with an event that is waited for."
     )
 
 

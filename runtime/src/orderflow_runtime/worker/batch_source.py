@@ -26,7 +26,8 @@ class BatchSource:
 
     Batches begin at least `pace` seconds apart: when events come closer than that, a batch holds several, and when
     nothing came for so long, the next event is taken at once. `within` names topics that nobody waits for: what they
-    carry waits for so many seconds, or until there is a batch of anything else.
+    carry waits for so many seconds, or until an event comes that is waited for. Outcomes of calls take nothing along:
+    they may follow from just such events.
     """
 
     def __init__(
@@ -68,7 +69,7 @@ class BatchSource:
         batch.items += outbound_calls.take(MOST_AT_ONCE)
         if leases and time.monotonic() >= self._check_at:
             self._add_due(await self._store.due(leases.keys(), MOST_AT_ONCE), batch)
-        if batch or self._is_ripe():
+        if self._is_ripe():
             self._read(leases, batch)
         self._not_before = time.monotonic() + self._pace
         if batch:
