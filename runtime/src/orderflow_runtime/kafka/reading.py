@@ -163,6 +163,8 @@ class Reader:
         found, positions = [], dict(self._positions)
         for part in parts:
             begin = positions[part.partition]
+            if begin.offset != part.begin:  # a read was given up in the middle
+                raise LogUnavailable(f"{part.partition} is at {begin.offset}, and {part.begin} was read")
             end = Position(part.end, begin.topic_id, lineage.mark_of(part.records[-1]) if part.records else begin.last)
             positions[part.partition] = end
             found.append(Stretch(part.partition, begin, end, part.records))
