@@ -16,6 +16,8 @@ from orderflow_runtime.endpoints import Answer, Endpoints
 from orderflow_runtime.settings import MisconfiguredError
 
 _READ_BYTES = 16_384
+_FIRST_SECONDS = 30.0
+"""For the first request of a connection."""
 _MOST_HEAD_BYTES = 1_048_576
 """Of a request, with what proxies and tracers put into its headers."""
 
@@ -83,7 +85,7 @@ class _Conversation:
         writer: asyncio.StreamWriter,
     ) -> None:
         self._endpoints, self._ending, self._keep_alive = endpoints, ending, keep_alive
-        self._reader, self._writer = reader, writer
+        self._reader, self._writer, self._wait = reader, writer, _FIRST_SECONDS
         self._http = h11.Connection(h11.SERVER, _MOST_HEAD_BYTES)
 
     async def hold(self) -> None:
@@ -95,6 +97,7 @@ class _Conversation:
                 if self._http.our_state is h11.MUST_CLOSE:
                     return
                 self._http.start_next_cycle()
+                self._wait = self._keep_alive
         except h11.RemoteProtocolError as error:
             if self._http.our_state in (h11.IDLE, h11.SEND_RESPONSE):
                 await self._send(Answer(error.error_status_hint, b"this is no HTTP request"), b"", closes=True)
@@ -102,7 +105,7 @@ class _Conversation:
     async def _request(self) -> h11.Request | None:
         """Return the next request, without its body; None when there is none."""
         while (event := self._http.next_event()) is h11.NEED_DATA:
-            async with asyncio.timeout(self._keep_alive):
+            async with asyncio.timeout(self._wait):
                 self._http.receive_data(await self._reader.read(_READ_BYTES))
         return event if isinstance(event, h11.Request) else None
 
