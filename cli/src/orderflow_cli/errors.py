@@ -12,6 +12,12 @@ class LaptopError(click.ClickException):
         self.remedy = remedy
 
 
+def place_of(error: OSError) -> str:
+    """Return what went wrong, and with which file where there is one."""
+    words = error.strerror or str(error)
+    return f"{error.filename}: {words}" if error.filename else words
+
+
 class ToolMissingError(LaptopError):
     """A program this step needs (Java, Maven, setpriv) is not on this machine."""
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from orderflow_cli.errors import CannotRunHereError
+from orderflow_cli.errors import CannotRunHereError, StateError
 from orderflow_cli.local.addresses import Addresses
 from orderflow_cli.local.service_programs import Backends, check_runnable, service_programs
 from orderflow_cli.local.state import State, open_state
@@ -207,3 +207,11 @@ def test_addresses_of_the_flow_are_rewritten_and_no_others(value: str, rewritten
     """Only a URL whose host is in the flow changes, and only its host and port."""
     addresses = Addresses({"shop-order": 19001}, {"http://payment-provider:8090": 19000})
     assert addresses.rewrite(value) == rewritten
+
+
+def test_a_configuration_that_cannot_be_written_is_told_with_its_file(state: State) -> None:
+    """One sentence with the place, and what to do about it."""
+    file = state.folder("config") / "payment.json"
+    file.mkdir()
+    with pytest.raises(StateError, match=f"{file} cannot be written: Is a directory. Give another folder"):
+        _programs(_flow(), state)

@@ -103,6 +103,10 @@ def run(
     """Run a flow on this machine: Kafka, Postgres, its services and a load of sample orders.
 
     Ctrl-C stops everything; started again, it goes on where it was.
+
+    Exits with 0 when it was stopped or, by --until-done, all invariants hold; with 1 when one does not, or when
+    something keeps it from running here, which the last line names; with 2 for a wrong option; with 130 when
+    --until-done was stopped before its end.
     """
     if until_done and orders is None:
         raise click.UsageError("--until-done needs --orders: without it the orders do not end")

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from orderflow_cli.errors import CannotRunHereError
+from orderflow_cli.errors import CannotRunHereError, StateError
 from orderflow_cli.local import launch
 from orderflow_cli.local.addresses import Addresses
 from orderflow_cli.local.state import State
@@ -88,7 +88,10 @@ def _environment(
 ) -> dict[str, str]:
     """Return the variables of a service's own; its part of the resource is written where they say."""
     config = _config_file(service, state)
-    config.write_text(service_config(flow, service.name).model_dump_json(indent=1), encoding="utf-8")
+    try:
+        config.write_text(service_config(flow, service.name).model_dump_json(indent=1), encoding="utf-8")
+    except OSError as error:
+        raise StateError(f"{config} cannot be written: {error.strerror}", "Give another folder with --state") from None
     variables = {variable.name: addresses.rewrite(_value(service, variable, shell)) for variable in service.env}
     return variables | _platform(flow, service, state, backends) | {environment.CONFIG: str(config)}
 

@@ -8,9 +8,11 @@ from typing import ParamSpec, TypeVar
 
 import aiohttp
 
-from orderflow_cli.errors import StartError
+from orderflow_cli.database import FAILURES
+from orderflow_cli.errors import LaptopError, StartError, place_of
 from orderflow_cli.local import scrape
 from orderflow_cli.local.kafka_choice import Broker, choose_broker
+from orderflow_cli.local.restart_delay import RestartDelay
 from orderflow_cli.local.service_programs import Backends, service_programs
 from orderflow_cli.local.state import State
 from orderflow_cli.local.supervisor import Program, Supervisor
@@ -19,7 +21,6 @@ from orderflow_cli.servers.postgres import Postgres, create_database
 from orderflow_cli.servers.server import Server
 from orderflow_model.flow import OrderFlow
 from orderflow_model.spec.placement import Placement
-from orderflow_runtime.postgres.connection_failures import CannotConnectError
 from orderflow_runtime.postgres.migration_failures import MigrationFailedError
 from orderflow_runtime.postgres.migrator import migrate
 
@@ -48,13 +49,16 @@ async def database(flow: OrderFlow, state: State, echo: Echo) -> AsyncIterator[s
     """Run a Postgres with the flow's database, schemas and roles; yield the admin's URL of that database."""
     server = Postgres(state.folder("postgres"), state.password("admin"), state.port("postgres"))
     async with _running(server, echo):
-        await create_database(server.admin_url(), flow.metadata.name)
         admin_url = server.admin_url(flow.metadata.name)
         passwords = {service.name: state.password(service.name) for service in flow.services}
         try:
+            await create_database(server.admin_url(), flow.metadata.name)
             await migrate(admin_url, flow, passwords)
-        except (MigrationFailedError, CannotConnectError) as error:
-            raise StartError(f"the database cannot be made ready: {error}", f"See {state.path / 'logs'}") from None
+        except MigrationFailedError as error:
+            raise StartError(f"the database cannot be made ready: {error}", "Mend it, and start again") from None
+        except FAILURES as error:
+            words = str(error).partition("\n")[0]
+            raise StartError(f"the database cannot be made ready: {words}", f"Its log is {server.log}") from None
         echo(f"Postgres: 18, database {flow.metadata.name} on {HOST}:{server.port}, one schema and role a service")
         yield admin_url
 
@@ -64,7 +68,7 @@ async def _running(server: Server, echo: Echo) -> AsyncIterator[None]:
     """Run a server, started again when it ends by itself."""
     keeper: asyncio.Task[None] | None = None
     try:
-        await _finished(server.start)
+        await _started(server)
         keeper = asyncio.create_task(_keep(server, echo))
         yield
     finally:
@@ -73,15 +77,31 @@ async def _running(server: Server, echo: Echo) -> AsyncIterator[None]:
         await asyncio.to_thread(server.stop)
 
 
+async def _started(server: Server) -> None:
+    """Start a server for the first time; raise `StartError` with the place where the machine does not let it."""
+    try:
+        await _finished(server.start)
+    except OSError as error:
+        raise StartError(f"{server.NAME} cannot be started: {place_of(error)}", "Mend it, and start again") from None
+
+
 async def _keep(server: Server, echo: Echo) -> None:
+    """Start a server again whenever it ends, each time later while it does not last."""
+    loop, delay = asyncio.get_running_loop(), RestartDelay()
+    started = loop.time()
     while True:
         await asyncio.sleep(_WATCH_SECONDS)
         if not server.running:
-            echo(f"{server.NAME} ended; starting it again")
+            seconds = delay.after(loop.time() - started)
+            echo(f"{server.NAME} ended; starting it again in {seconds:.1f} s")
+            await asyncio.sleep(seconds)
+            started = loop.time()
             try:
                 await _finished(server.start)
-            except (StartError, OSError) as error:
+            except LaptopError as error:
                 echo(f"{server.NAME} did not start: {error}")
+            except OSError as error:
+                echo(f"{server.NAME} did not start: {place_of(error)}")
 
 
 @asynccontextmanager

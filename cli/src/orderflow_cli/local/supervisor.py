@@ -12,11 +12,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from orderflow_cli.errors import place_of
+from orderflow_cli.local.restart_delay import RestartDelay
 from orderflow_cli.servers import child_process
-
-FIRST_DELAY_SECONDS = 0.2
-LONGEST_DELAY_SECONDS = 10.0
-STABLE_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -62,33 +60,41 @@ class Supervisor:
         await asyncio.gather(*self._keepers, return_exceptions=True)
         await asyncio.gather(*(self._end(process) for process in self._processes.values()))
         for program in self._programs:
+            await self._tidy_up(program)
+
+    async def _tidy_up(self, program: Program) -> None:
+        try:
             await _clear(program)
             for file in program.pid_files:
                 file.unlink(missing_ok=True)
+        except OSError as error:
+            self._report(f"{program.name} leaves something behind: {place_of(error)}")
 
     async def _keep(self, program: Program) -> None:
-        loop, delay = asyncio.get_running_loop(), FIRST_DELAY_SECONDS
-        for file in program.pid_files:
-            child_process.end_leftover(file)
+        loop, delay = asyncio.get_running_loop(), RestartDelay()
         while True:
             started = loop.time()
             ending = await self._run(program)
-            delay = (
-                FIRST_DELAY_SECONDS if loop.time() - started > STABLE_SECONDS else min(delay * 2, LONGEST_DELAY_SECONDS)
-            )
+            seconds = delay.after(loop.time() - started)
             self.restarts[program.name] += 1
-            self._report(f"{program.name} {ending}; starting it again in {delay:.1f} s (log: {program.log})")
-            await asyncio.sleep(delay)
+            self._report(f"{program.name} {ending}; starting it again in {seconds:.1f} s (log: {program.log})")
+            await asyncio.sleep(seconds)
 
     async def _run(self, program: Program) -> str:
-        """Run the program once and say how it ended."""
-        await _clear(program)
+        """Run the program once and say how it ended, or what keeps it from running, with the place."""
         try:
+            for file in program.pid_files:
+                child_process.end_leftover(file)
+            await _clear(program)
             process = self._processes[program.name] = await _execute(program)
         except OSError as error:
-            return f"cannot be executed: {error.strerror}"
-        for file in program.pid_files:
-            child_process.record(process.pid, file)
+            return f"cannot be executed: {place_of(error)}"
+        try:
+            for file in program.pid_files:
+                child_process.record(process.pid, file)
+        except OSError as error:
+            await self._end(process)  # nobody would find it again
+            return f"was ended, for its pid cannot be written: {place_of(error)}"
         return _ending(await process.wait())
 
     async def _end(self, process: Process) -> None:

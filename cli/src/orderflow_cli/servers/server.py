@@ -24,7 +24,7 @@ class Server(ABC):
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._log = directory / f"{self.FILES}.log"
+        self.log = directory / f"{self.FILES}.log"
         self._pid_file = directory / f"{self.FILES}.pid"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -43,10 +43,10 @@ class Server(ABC):
         self._directory.mkdir(parents=True, exist_ok=True)
         child_process.end_leftover(self._pid_file)
         self._prepare()
-        with self._log.open("ab") as log:
+        with self.log.open("ab") as log:
             self._process = self._spawn(log)
         child_process.record(self._process.pid, self._pid_file)
-        child_process.wait_until(self._answers, self._process, self.NAME, self._log, timeout_s=60)
+        child_process.wait_until(self._answers, self._process, self.NAME, self.log, timeout_s=60)
 
     def stop(self) -> None:
         """Shut down in good order."""
