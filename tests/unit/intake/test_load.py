@@ -4,12 +4,10 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestServer
 
 from orderflow_cli.bulk_load.loader import Pace, load
 from orderflow_cli.bulk_load.progress import Progress, open_journal
@@ -17,51 +15,20 @@ from orderflow_cli.bulk_load.rows import LoadError, Row
 from orderflow_cli.bulk_load.sources import open_source
 from orderflow_cli.order_client import OrderClient
 from orderflow_cli.servers.ports import free_port
-
-REFUSED = {
-    "title": "The order is not valid",
-    "detail": "1 places are wrong",
-    "errors": [{"place": "/x", "message": "no"}],
-}
-
-
-class Desk:
-    """A stand-in for the order service: it knows keys, refuses orders without one, and obeys `answers` first."""
-
-    def __init__(self) -> None:
-        self.known: dict[str, int] = {}
-        self.requests = 0
-        self.answers: list[Callable[[], web.Response]] = []
-
-    async def place(self, request: web.Request) -> web.Response:
-        """Answer POST /orders/batch."""
-        self.requests += 1
-        text = await request.text()
-        if self.answers:
-            return self.answers.pop(0)()
-        return web.json_response({"results": [self._result(json.loads(line)) for line in text.splitlines()]})
-
-    def _result(self, order: dict[str, Any]) -> dict[str, Any]:
-        key = order.get("idempotencyKey")
-        if key is None:
-            return {"status": 422, "problem": REFUSED}
-        self.known[key] = self.known.get(key, 0) + 1
-        return {"status": 201 if self.known[key] == 1 else 200, "id": key}
+from support.flow.order_service import REFUSED, StandIn
 
 
 @pytest.fixture
-async def desk() -> Desk:
-    """The stand-in."""
-    return Desk()
+async def desk() -> StandIn:
+    """The stand-in for the order service."""
+    return StandIn()
 
 
 @pytest.fixture
-async def url(desk: Desk) -> AsyncIterator[str]:
+async def url(desk: StandIn) -> AsyncIterator[str]:
     """Its address."""
-    app = web.Application()
-    app.add_routes([web.post("/orders/batch", desk.place)])
-    async with TestServer(app) as server:
-        yield str(server.make_url("/"))
+    async with desk.serving() as address:
+        yield address
 
 
 @pytest.fixture
@@ -94,7 +61,7 @@ def refused(file: Path) -> list[int]:
     return [json.loads(line)["line"] for line in report_of(file).read_text().splitlines()]
 
 
-async def test_each_row_is_accepted_or_in_the_report(desk: Desk, url: str, file: Path) -> None:
+async def test_each_row_is_accepted_or_in_the_report(desk: StandIn, url: str, file: Path) -> None:
     """The report names line, key and reason of what was refused, here or by the service."""
     done = await run(file, url)
     assert (done.accepted, done.known, done.refused) == (40, 0, 10)
@@ -105,7 +72,7 @@ async def test_each_row_is_accepted_or_in_the_report(desk: Desk, url: str, file:
     assert not file.with_suffix(".progress").exists()
 
 
-async def test_a_second_load_places_nothing(desk: Desk, url: str, file: Path) -> None:
+async def test_a_second_load_places_nothing(desk: StandIn, url: str, file: Path) -> None:
     """All orders are known, the refused are refused again, and the report is of this load."""
     await run(file, url)
     again = await run(file, url)
@@ -114,7 +81,7 @@ async def test_a_second_load_places_nothing(desk: Desk, url: str, file: Path) ->
 
 
 @pytest.mark.parametrize("batches", range(1, 12))
-async def test_a_stopped_load_goes_on_where_it_was(desk: Desk, url: str, file: Path, batches: int) -> None:
+async def test_a_stopped_load_goes_on_where_it_was(desk: StandIn, url: str, file: Path, batches: int) -> None:
     """Stopped after any batch, the counts and the report end as if it had never stopped."""
     settled = 0
 
@@ -145,7 +112,7 @@ async def test_progress_of_another_file_is_not_taken(url: str, file: Path, tmp_p
         open_journal(state, report_of(file), "same")
 
 
-async def test_a_busy_service_is_asked_again(desk: Desk, url: str, file: Path) -> None:
+async def test_a_busy_service_is_asked_again(desk: StandIn, url: str, file: Path) -> None:
     """503 and 429 lose nothing and place nothing twice."""
     desk.answers = [
         lambda: web.Response(status=503),
@@ -157,14 +124,12 @@ async def test_a_busy_service_is_asked_again(desk: Desk, url: str, file: Path) -
     assert set(desk.known.values()) == {1}
 
 
-async def test_a_service_that_is_away_is_waited_for(desk: Desk, file: Path) -> None:
+async def test_a_service_that_is_away_is_waited_for(desk: StandIn, file: Path) -> None:
     """A refused connection is tried again until the service is there."""
     port = free_port()
     loading = asyncio.create_task(run(file, f"http://127.0.0.1:{port}", patience=30))
     await asyncio.sleep(0.3)
-    app = web.Application()
-    app.add_routes([web.post("/orders/batch", desk.place)])
-    async with TestServer(app, port=port):
+    async with desk.serving(port):
         assert (await loading).accepted == 40
 
 
@@ -207,7 +172,7 @@ FOREIGN = [
     ],
 )
 async def test_an_address_that_is_no_order_service_ends_the_load(
-    desk: Desk, url: str, file: Path, answer: web.Response
+    desk: StandIn, url: str, file: Path, answer: web.Response
 ) -> None:
     """An answer that makes no sense is not asked for again."""
     desk.answers = [lambda: answer]
@@ -246,7 +211,7 @@ async def test_an_address_where_nobody_is_is_waited_for(file: Path, host: str) -
         await run(file, f"http://{host}:{free_port()}", patience=0.1)
 
 
-async def test_no_more_is_read_than_is_under_way(desk: Desk, url: str, tmp_path: Path) -> None:
+async def test_no_more_is_read_than_is_under_way(desk: StandIn, url: str, tmp_path: Path) -> None:
     """However large the file, only the batches under way and the next one are held."""
     taken = 0
 
