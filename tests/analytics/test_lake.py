@@ -89,7 +89,7 @@ async def test_only_one_run_exports_at_a_time(site: Site) -> None:
     """While somebody holds the lease another run ends with one line and writes nothing."""
     await site.put([cancelled("o1")])
     other = await asyncpg.connect(site.admin_url, server_settings={"search_path": "raw"})
-    await other.execute("SELECT pg_advisory_lock(hashtext('orderflow lake'), hashtext(current_schema()))")
+    await other.execute("SELECT pg_advisory_lock(hashtext('orderflow lake'))")
     refused = await asyncio.to_thread(site.run)
     await other.close()
     assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
@@ -107,3 +107,26 @@ async def test_a_lake_that_is_ahead_of_its_database_is_refused(site: Site) -> No
     refused = await asyncio.to_thread(site.run)
     assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
     assert "begin a new lake" in refused.stderr
+
+
+async def test_what_is_wrong_with_the_database_is_said_in_a_line(site: Site) -> None:
+    """No such table, no right to it, nobody there: each ends the run with what to do, and writes no event."""
+    address = site.admin_url.rpartition("@")[2]
+    connection = await asyncpg.connect(site.admin_url)
+    await connection.execute("DROP ROLE IF EXISTS stranger; CREATE ROLE stranger LOGIN PASSWORD 'x'")
+    site.admin_url, admin_url = f"postgresql://stranger:x@{address}", site.admin_url
+    await says(site, "or as one that may read")
+    site.admin_url = admin_url
+    await connection.execute("ALTER TABLE raw.events RENAME TO elsewhere; DROP ROLE stranger")
+    await connection.close()
+    await says(site, "start the flow with its spec.analytics")
+    site.admin_url = "postgresql://postgres:x@127.0.0.1:1/shop"
+    await says(site, "127.0.0.1:1")
+    assert site.rows("raw") == []
+
+
+async def says(site: Site, words: str) -> None:
+    """Run the analytics, which has to end with one line that holds these words."""
+    refused = await asyncio.to_thread(site.run)
+    assert (refused.returncode, refused.stderr.count("\n")) == (1, 1), refused.stderr
+    assert words in refused.stderr

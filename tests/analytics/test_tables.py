@@ -5,6 +5,7 @@ from typing import ClassVar
 
 import pyarrow.compute as pc
 import pytest
+from deltalake import DeltaTable
 
 from orderflow_analytics.contracts.contract import Contract, load_contracts
 from orderflow_analytics.errors import ContractError, LakeBusyError
@@ -71,6 +72,21 @@ def test_a_contract_that_grows_adds_its_column(tmp_path: Path) -> None:
     curate(lake, grown)
     rows = lake.curated(grown).rows(pc.scalar(True), ["question", "urgent"]).to_table().to_pylist()
     assert sorted(rows, key=str) == [{"question": "when", "urgent": True}, {"question": "why", "urgent": None}]
+
+
+def test_many_small_files_become_few_and_nothing_else_changes(tmp_path: Path) -> None:
+    """Rows and position stay, and where there is nothing to do there is no new version."""
+    lake, contract = Lake(str(tmp_path)), Contract(Asked)
+    for batch in range(1, 26):
+        put(lake, batch, b'{"question":"why"}')
+    curate(lake, contract)
+    lake.tidy([contract])
+    raw = DeltaTable(f"{lake.uri}/raw")
+    assert (len(raw.file_uris()), raw.to_pyarrow_table().num_rows, lake.raw().position) == (1, 25, 25)
+    lake.tidy([contract])
+    assert DeltaTable(f"{lake.uri}/raw").version() == raw.version()
+    put(lake, 26, b'{"question":"when"}')
+    assert (curate(lake, contract).taken, lake.raw().position) == (1, 26)
 
 
 class Untyped(Event):

@@ -9,6 +9,10 @@ class LakeBusyError(AnalyticsError):
     """Another run writes to this lake; try again when it has ended."""
 
 
+class StoredEventsError(AnalyticsError):
+    """The sink's table cannot be read, or its database went away; what was exported until then stands."""
+
+
 class OtherDatabaseError(AnalyticsError):
     """The lake has more than the database ever stored: it is another one, or an older state of it."""
 

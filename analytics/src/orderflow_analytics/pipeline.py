@@ -32,5 +32,6 @@ async def refresh(
     await stored.lease()
     exported = await export(stored, lake.raw())
     curated = {contract.event: curate(lake, contract) for contract in contracts}
+    lake.tidy(contracts)
     marts = [] if project is None else build_marts(project, lake, contracts)
     return Report(exported, curated, marts)

@@ -68,10 +68,12 @@ class Site:
     folder: Path
     analytics: dict[str, str] = field(default_factory=dict)
     lake: Path = field(init=False)
+    place: str = field(init=False)
 
     def __post_init__(self) -> None:
         """Write the flow's file; `analytics` says more than that its contracts are the shop's."""
         self.lake, self.flow = self.folder / "lake", self.folder / "flow.yaml"
+        self.place = str(self.lake)
         document = yaml.safe_load(SHOP.read_text())
         document["spec"]["analytics"] = {"image": "orderflow/services:dev", "contracts": "orderflow_shop.events"}
         document["spec"]["analytics"] |= self.analytics
@@ -94,7 +96,7 @@ class Site:
     def run(self, *kill: str) -> subprocess.CompletedProcess[str]:
         """Run the analytics once, killed where `kill` says."""
         program = [killed_run.__file__, *kill] if kill else ["-m", "orderflow_analytics"]
-        env = os.environ | {environment.LAKE: str(self.lake), environment.DATABASE_URL: self.admin_url}
+        env = os.environ | {environment.LAKE: self.place, environment.DATABASE_URL: self.admin_url}
         return subprocess.run(
             [sys.executable, *program, "run", str(self.flow)],
             env=env,

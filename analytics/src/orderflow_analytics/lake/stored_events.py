@@ -4,16 +4,17 @@ A row's `batch` is the id of the transaction that wrote it. All transactions bel
 ended: what they wrote can be seen, and nothing will be added to them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import asyncpg
 import pyarrow as pa
 
-from orderflow_analytics.errors import LakeBusyError, OtherDatabaseError
+from orderflow_analytics.errors import LakeBusyError, OtherDatabaseError, StoredEventsError
 from orderflow_analytics.lake.zones import RAW
 
-_LEASE = "SELECT pg_try_advisory_lock(hashtext('orderflow lake'), hashtext(current_schema()))"
+_LEASE = "SELECT pg_try_advisory_lock(hashtext('orderflow lake'))"
 _SETTLED = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
 _END = "SELECT batch FROM events WHERE batch > $1 AND batch < $2 ORDER BY batch OFFSET $3 LIMIT 1"
 _ROWS = """
@@ -42,7 +43,7 @@ class StoredEvents:
 
     async def lease(self) -> None:
         """Become the one who exports, until the connection ends; raise `LakeBusyError` when somebody is."""
-        if not await self._connection.fetchval(_LEASE):
+        if not await self._ask(_LEASE):
             raise LakeBusyError("another run exports these events; run again when it has ended")
 
     async def after(self, position: int, most: int) -> pa.Table:
@@ -50,14 +51,33 @@ class StoredEvents:
 
         Raise `OtherDatabaseError` when the position is of no transaction that ended here.
         """
-        settled = await self._connection.fetchval(_SETTLED)
+        settled = await self._ask(_SETTLED)
         if position >= settled:
             raise OtherDatabaseError(
                 f"the lake has batches up to {position:,} and this database has come to {settled:,}: it is another "
                 "one, or an older state; name the right one, or begin a new lake"
             )
-        end = await self._connection.fetchval(_END, position, settled, most - 1)
-        return _table(await self._connection.fetch(_ROWS, position, settled - 1 if end is None else end))
+        end = await self._ask(_END, position, settled, most - 1)
+        with _translating():
+            return _table(await self._connection.fetch(_ROWS, position, settled - 1 if end is None else end))
+
+    async def _ask(self, query: str, *given: int) -> Any:
+        with _translating():
+            return await self._connection.fetchval(query, *given)
+
+
+@contextmanager
+def _translating() -> Iterator[None]:
+    """Raise `StoredEventsError` for what Postgres and its client have to say."""
+    try:
+        yield
+    except (asyncpg.UndefinedTableError, asyncpg.InsufficientPrivilegeError) as error:
+        raise StoredEventsError(
+            f"raw.events cannot be read ({error}): start the flow with its spec.analytics first, and come as the role "
+            "of its service raw, or as one that may read that table"
+        ) from error
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        raise StoredEventsError(f"Postgres ended the run, which may be run again: {error}") from error
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:

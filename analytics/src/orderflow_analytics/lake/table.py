@@ -6,7 +6,9 @@ top of another's: it succeeds as the very next version of the table that was rea
 between, a second exporter or a frozen one that wakes, makes it fail, and a new run begins by reading the position.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -20,6 +22,9 @@ SOURCE = "orderflow"
 """The application that transactions are told of."""
 WRITER = WriterProperties(compression="ZSTD")
 """How files of the lake are written."""
+_MANY_FILES = 20
+_FILE_BYTES = 64 * 1024 * 1024
+_KEPT_HOURS = 168
 
 
 @dataclass
@@ -39,15 +44,10 @@ class LakeTable:
         """Return how far its source has been read: all batches up to this one; 0 where none."""
         return int(self._delta.transaction_version(SOURCE) or 0)
 
-    @property
-    def version(self) -> int:
-        """Return the version that reads see."""
-        return int(self._delta.version())
-
     def append(self, rows: pa.Table, position: int | None = None) -> None:
         """Add rows, and with them the new position; raise `LakeBusyError`, and add nothing, when another wrote."""
         told = None if position is None else [Transaction(SOURCE, position)]
-        try:
+        with self._as_next_version():
             write_deltalake(
                 self._delta,
                 rows.select(self.schema.names).cast(self.schema),
@@ -56,6 +56,30 @@ class LakeTable:
                 writer_properties=WRITER,
                 commit_properties=CommitProperties(app_transactions=told, max_commit_retries=0),
             )
+
+    def tidy(self) -> None:
+        """Make few files of many, where a partition has many, and remove what no reader of the last week needs."""
+        if self._most_files() <= _MANY_FILES:
+            return
+        with self._as_next_version():
+            self._delta.optimize.compact(
+                target_size=_FILE_BYTES,
+                max_concurrent_tasks=1,  # what a run holds in memory
+                writer_properties=WRITER,
+                commit_properties=CommitProperties(max_commit_retries=0),
+            )
+        self._delta.vacuum(_KEPT_HOURS, dry_run=False)
+
+    def _most_files(self) -> int:
+        """Return how many files the partition has that has most."""
+        files = pa.table(self._delta.get_add_actions(flatten=True))
+        columns = [files[f"partition.{name}"].to_pylist() for name in self.partition_by]
+        return max(Counter(zip(*columns, strict=True)).values(), default=0)
+
+    @contextmanager
+    def _as_next_version(self) -> Iterator[None]:
+        try:
+            yield
         except CommitFailedError as error:
             raise LakeBusyError(f"{self.uri}: another run wrote to it; run again when that has ended") from error
 

@@ -58,6 +58,11 @@ class Lake:
         """Return the table of one event."""
         return LakeTable(self.curated_uri(contract), curated_schema(contract), ["event_date"])
 
+    def tidy(self, contracts: Iterable[Contract]) -> None:
+        """Make few files of many in every table; what a table has stays."""
+        for table in (self.raw(), self.quarantine(), *map(self.curated, contracts)):
+            table.tidy()
+
     def mart_uri(self, mart: str) -> str:
         """Return where a mart is."""
         return f"{self.uri}/serving/{mart}"

@@ -1,8 +1,8 @@
 """Builds and tests a dbt project on the curated zone, and publishes its marts only when all of it holds.
 
 dbt works in a file that nobody else sees. What it made is then written to `serving`, a Delta table a mart, each with a
-digest of what it was made from: the versions of the curated tables and the project's files. Where all of them have that
-digest, nothing is to be done; a run that was cut off between two of them does the rest.
+digest of what it was made from: how far the curated tables were filled, and the project's files. Where all of them have
+that digest, nothing is to be done; a run that was cut off between two of them does the rest.
 """
 
 import hashlib
@@ -37,7 +37,7 @@ def build_marts(project: Path, lake: Lake, contracts: Sequence[Contract]) -> lis
     """Bring the marts up to the curated zone and return those that were written; raise `ModelsError`."""
     if not (project / "dbt_project.yml").is_file():
         raise ModelsError(f"spec.analytics.models: {project} has no dbt_project.yml")
-    inputs = _digest(project, {one.event: lake.curated(one).version for one in contracts})
+    inputs = _digest(project, {one.event: lake.curated(one).position for one in contracts})
     old = [mart for mart in _marts(project) if _inputs_of(lake.mart_uri(mart)) != inputs]
     if not old:
         return []
@@ -55,8 +55,8 @@ def _marts(project: Path) -> list[str]:
     return sorted(file.stem for file in (project / "models" / "marts").rglob("*.sql"))
 
 
-def _digest(project: Path, versions: dict[str, int]) -> str:
-    digest = hashlib.sha256(json.dumps(versions, sort_keys=True).encode())
+def _digest(project: Path, positions: dict[str, int]) -> str:
+    digest = hashlib.sha256(json.dumps(positions, sort_keys=True).encode())
     for file in sorted(path for path in project.rglob("*") if path.suffix in (".sql", ".yml", ".csv")):
         digest.update(f"\0{file.relative_to(project)}\0".encode() + file.read_bytes())
     return digest.hexdigest()

@@ -1,0 +1,59 @@
+"""The lake on S3: the same commands, the same promises."""
+
+import asyncio
+from collections.abc import Iterator
+
+import boto3
+import pytest
+from deltalake import DeltaTable
+from moto.server import ThreadedMotoServer
+
+from support.analytics.stored import Site, cancelled, ids, ran
+
+BUCKET = "lake"
+
+
+@pytest.fixture
+def s3(site: Site, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """An S3 with an empty bucket, and a site whose lake is there; gives the lake's URL."""
+    server = ThreadedMotoServer("127.0.0.1", 0)
+    server.start()
+    host, port = server.get_host_and_port()
+    for name, value in {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ALLOW_HTTP": "true",
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    boto3.client("s3", region_name="us-east-1").create_bucket(Bucket=BUCKET)
+    site.place = f"s3://{BUCKET}/events"
+    yield site.place
+    server.stop()
+
+
+async def test_a_lake_on_s3_is_filled_once_whatever_dies(site: Site, s3: str) -> None:
+    """Killed before and after a commit, then run twice: each event is there once, and the last run writes nothing."""
+    first, second = cancelled("o1"), cancelled("o2")
+    await site.put([first])
+    await asyncio.to_thread(site.die, "before", 2)
+    await site.put([second])
+    await asyncio.to_thread(site.die, "after", 2)
+    await ran(site)
+    before = {table: DeltaTable(f"{s3}/{table}").version() for table in ("raw", "curated/order_cancelled")}
+    await ran(site)
+    assert {table: DeltaTable(f"{s3}/{table}").version() for table in before} == before
+    for table in before:
+        assert ids(DeltaTable(f"{s3}/{table}").to_pyarrow_table().to_pylist()) == sorted([first.id, second.id])
+
+
+async def test_a_bucket_that_is_not_there_is_said_in_words(site: Site, s3: str) -> None:
+    """The run ends with the store's own words, and no traceback."""
+    await site.put([cancelled("o1")])
+    site.place = "s3://nowhere/events"
+    refused = await asyncio.to_thread(site.run)
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("orderflow analytics:")
+    assert "Traceback" not in refused.stderr
+    assert "nowhere" in refused.stderr
