@@ -75,7 +75,7 @@ workflows: install ## read the GitHub workflows with actionlint (compiled from G
 coverage: install ## branches of runtime and model that the tests reach; fails below 95 %
 	@$(PYTEST) tests/unit tests/integration --cov --cov-report=term-missing:skip-covered $(PYTEST_ARGS)
 
-lint: install ## style, types, the direction of imports, and the tree's own rules
+lint: install ## style, types, the direction of imports, the tree's own rules, and that all tests can be imported
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
@@ -85,6 +85,7 @@ lint: install ## style, types, the direction of imports, and the tree's own rule
 	@$(RUN) tools.check_names
 	@$(RUN) tools.check_dialect
 	@$(BIN)/python tools/draw_imports.py --check
+	@found=$$($(RUN) pytest --collect-only -q tests --ignore=tests/analytics 2>&1) || { echo "$$found" | grep -v ::; exit 1; }
 
 format: install ## put the code into form
 	@$(BIN)/ruff check --fix .
