@@ -4,6 +4,8 @@ Then it is taken back in its middle, which leaves all as it was, and at last it 
 it says.
 """
 
+import asyncio
+
 import pytest
 
 from orderflow_model.loading.load import parse_flow
@@ -92,6 +94,28 @@ async def test_an_edit_takes_nothing_from_pods_that_run(env: OperatorEnv, edit: 
     await _apply(env, flow, uri)
     await env.until_ready("pair")
     await _until(env, _pictured(env, flow, uri))
+
+
+async def test_what_an_older_operator_made_stays_while_pods_may_need_it(env: OperatorEnv) -> None:
+    """Its accounts and ConfigMaps go when all pods are of this version, and not before."""
+    await env.start()
+    await env.apply(pair())
+    await env.until_ready("pair")
+    await asyncio.to_thread(env.operator.kill)
+    older = (("ServiceAccount", "pair-asker"), ("ConfigMap", "pair-asker.abcdef01"))
+    for kind, name in older:
+        await env.make_as_older(kind, name)
+    _hold(env, "pods")
+    await env.apply(changed(pair(), "spec.services.0.image", "example/asker:2"))
+    await env.start()
+    await env.until("pair", "Ready", "False")
+    await env.settle()
+    assert set(older) <= set(await env.made())
+    _release(env, "pods")
+    await env.apply(changed(pair(), "spec.services.0.image", "example/asker:3"))
+    for kind, name in older:
+        await env.until_gone(kind, name)
+    await env.until_ready("pair")
 
 
 @pytest.mark.parametrize("fate", [Fate.IMAGE_PULL, Fate.FAILED])

@@ -111,8 +111,8 @@ async def test_what_an_older_operator_made_of_each_service_goes(steady: Operator
     await asyncio.to_thread(steady.operator.kill)
     for name in ("pair-asker", "pair-third"):
         for kind, called in (("ServiceAccount", name), ("ConfigMap", f"{name}.abcdef01")):
-            await steady.api.create(await _as_of_old(steady, kind, called), steady.namespace)
-    await steady.api.create(await _as_of_old(steady, "Secret", "pair-third.database"), steady.namespace)
+            await steady.make_as_older(kind, called)
+    await steady.make_as_older("Secret", "pair-third.database")
     before = await steady.api.get("Secret", steady.namespace, "pair-asker.database") or {}
     await steady.start()
     for name in ("pair-asker", "pair-third"):
@@ -123,13 +123,6 @@ async def test_what_an_older_operator_made_of_each_service_goes(steady: Operator
     after = await steady.api.get("Secret", steady.namespace, "pair-asker.database") or {}
     assert after["metadata"]["uid"] == before["metadata"]["uid"]
     assert await steady.api.get("ServiceAccount", steady.namespace, "pair.services")
-
-
-async def _as_of_old(env: OperatorEnv, kind: str, name: str) -> Json:
-    """Give an object with labels and owner as all of the flow's have them."""
-    service = await env.api.get("Service", env.namespace, "pair-asker") or {}
-    metadata = {key: service["metadata"][key] for key in ("labels", "ownerReferences")}
-    return {"apiVersion": "v1", "kind": kind, "metadata": {"name": name} | metadata}
 
 
 async def test_what_others_own_is_left_alone(steady: OperatorEnv) -> None:

@@ -105,6 +105,13 @@ class OperatorEnv:
         names = [name for found, name in await self.made() if found == kind]
         return next(name for name in names if name == stem or name.startswith(f"{stem}."))
 
+    async def make_as_older(self, kind: str, name: str) -> None:
+        """Make an empty object of the small flow as an older operator did, with labels and owner."""
+        service = await self.api.get("Service", self.namespace, "pair-asker") or {}
+        metadata = {key: service["metadata"][key] for key in ("labels", "ownerReferences")}
+        body = {"apiVersion": "v1", "kind": kind, "metadata": {"name": name} | metadata}
+        await self.api.create(body, self.namespace)
+
     def writes(self) -> list[dict[str, str]]:
         """Give the operator's writes so far, leases and events aside."""
         return [call for call in self.plane.writes(self.operator.user) if call["resource"] not in ("events", "leases")]
