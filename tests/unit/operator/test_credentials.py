@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from orderflow_model.flow import OrderFlow
-from orderflow_model.lint.secrets import USABLE_LABEL
 from orderflow_operator.kubernetes.cache import FlowKey
 from orderflow_operator.kubernetes.stored import Stored
 from orderflow_operator.reconciler.credentials import Credentials
@@ -22,7 +21,7 @@ class Secrets:
 
     def __init__(self, shop: OrderFlow) -> None:
         reference = shop.spec.database.secret_key_ref
-        admin = Stored("u", {reference.key: URI}, labels={USABLE_LABEL: "true"})
+        admin = Stored("u", {reference.key: URI}, usable=True)
         self.there = {reference.name: admin}
         self.calls: Counter[str] = Counter()
 

@@ -5,19 +5,23 @@ import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from orderflow_model.lint.secrets import USABLE_LABEL
 from orderflow_operator.kubernetes.labels import Object
 
 _MARK_DIGITS = 16
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # thousands are kept
 class Stored:
-    """A Secret as it is there: which one of that name, its values, the uids of what it goes with, its labels."""
+    """A Secret as it is there: which one of that name, its values, the uids of what it goes with.
+
+    `usable`: its owner lets flows name it.
+    """
 
     uid: str
     values: Mapping[str, str] = field(repr=False)
     owners: frozenset[str] = frozenset()
-    labels: Mapping[str, str] = field(default_factory=dict)
+    usable: bool = False
 
     def mark(self, key: str) -> str:
         """Return what changes with a value and tells nothing of it, not even to who guesses it.
@@ -33,4 +37,5 @@ class Stored:
         data = secret.get("data") or {}
         values = {key: base64.b64decode(value).decode(errors="replace") for key, value in data.items()}
         owners = frozenset(owner["uid"] for owner in secret["metadata"].get("ownerReferences") or ())
-        return cls(secret["metadata"]["uid"], values, owners, dict(secret["metadata"].get("labels") or {}))
+        labels = secret["metadata"].get("labels") or {}
+        return cls(secret["metadata"]["uid"], values, owners, labels.get(USABLE_LABEL) == "true")

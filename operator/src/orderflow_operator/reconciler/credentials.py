@@ -208,7 +208,7 @@ def _why_not(place: str, found: Stored | None) -> str:
     if found is None:
         is_read_here = place in (LOGIN_PLACE, DATABASE_PLACE)
         return "" if is_read_here else f"is not there; make it, with the label {USABLE_LABEL}=true"
-    if found.labels.get(USABLE_LABEL) != "true":
+    if not found.usable:
         return f"is not for flows to name; its owner can say so by the label {USABLE_LABEL}=true"
     if ADDRESSES_KEY in found.values and place != LOGIN_PLACE:
         return f"holds the operator's login at a Kafka, which only {LOGIN_PLACE} may name"
