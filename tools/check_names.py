@@ -27,7 +27,7 @@ _NOT_OURS = {
     "aiokafka/protocol/transaction.py": "aiokafka's",
     "NNNN_name.sql": "the form of a name",
     "services/src/orderflow_loyalty/__main__.py": "a reader's service, in an example",
-    "migrations/0001_points.sql": "a reader's service, in an example",
+    "services/src/orderflow_loyalty/migrations/0001_points.sql": "a reader's service, in an example",
     "services/loyalty.py": "a reader's service, in an example",
 }
 
