@@ -244,6 +244,22 @@ def test_pods_of_the_version_before_find_what_they_were_told(document: dict[str,
     assert item["fieldRef"]["fieldPath"] == "metadata.annotations['orderflow.dev/config']"
 
 
+def test_the_most_that_a_service_is_told_fits_into_its_pods(document: dict[str, Any], build: Build) -> None:
+    """Kubernetes takes 256 KiB of annotations: room for 200 events of the longest names, heard and published."""
+    names = [f"E{number:03}".ljust(100, "X") for number in range(200)]
+    events = [
+        {"name": name, "topic": {"name": name.lower().ljust(249, "x"), "config": {"max.message.bytes": "1000000"}}}
+        for name in names
+    ]
+    service = document["spec"]["services"][0] | {"subscribes": names, "publishes": names}
+    for part in ("saga", "objectives"):
+        document["spec"].pop(part, None)
+    document["spec"] |= {"events": events, "services": [service]}
+    annotations = build(parse_flow(document))["Deployment", "shop-order"]["spec"]["template"]["metadata"]["annotations"]
+    size = sum(len(key) + len(value) for key, value in annotations.items())
+    assert size < 256 * 1024, size
+
+
 def test_the_migration_is_told_whose_flow_it_is_and_where_files_are(document: dict[str, Any], build: Build) -> None:
     """The owner tells it from a flow of that name elsewhere; saying where files are makes its job another."""
     before = build(parse_flow(document))
