@@ -64,18 +64,18 @@ def credentials(secrets: Secrets, clock: SimpleNamespace) -> Credentials:
     return Credentials(cluster, lambda: float(clock.now))
 
 
-async def turn(credentials: Credentials, shop: OrderFlow, *, applied: bool) -> None:
+async def turn(credentials: Credentials, shop: OrderFlow, *, on_the_way: bool) -> None:
     """Take a turn, as far as it asks for Secrets; none of the flow's Services is there yet."""
     await credentials.check_named(KEY, shop)
     await credentials.ensure(KEY, shop, await credentials.admin(KEY, shop), {}, write=True)
-    credentials.note_turn(KEY, applied=applied)
+    credentials.note_turn(KEY, on_the_way=on_the_way)
 
 
 async def test_a_new_flows_secrets_are_made_without_a_look(
     credentials: Credentials, secrets: Secrets, shop: OrderFlow
 ) -> None:
     """One call each, and one look at what the flow names, though two things are asked of it."""
-    await turn(credentials, shop, applied=True)
+    await turn(credentials, shop, on_the_way=True)
     assert secrets.calls == {"read": 1, "create": len(shop.services)}
 
 
@@ -83,25 +83,27 @@ async def test_a_secret_that_is_there_keeps_its_password(
     credentials: Credentials, secrets: Secrets, clock: SimpleNamespace, shop: OrderFlow
 ) -> None:
     """An operator that remembers nothing finds what another has made, and draws no other password."""
-    await turn(credentials, shop, applied=True)
+    await turn(credentials, shop, on_the_way=True)
     before = dict(secrets.there)
     cluster: Any = secrets
-    await turn(Credentials(cluster, lambda: float(clock.now)), shop, applied=True)
+    await turn(Credentials(cluster, lambda: float(clock.now)), shop, on_the_way=True)
     assert secrets.there == before
 
 
-@pytest.mark.parametrize(("applied", "seconds", "looks"), [(True, 59, 0), (True, 61, 1), (False, 9, 0), (False, 11, 1)])
+@pytest.mark.parametrize(
+    ("on_the_way", "seconds", "looks"), [(True, 59, 0), (True, 61, 1), (False, 9, 0), (False, 11, 1)]
+)
 async def test_turns_on_the_way_share_a_look(
     credentials: Credentials,
     secrets: Secrets,
     clock: SimpleNamespace,
     shop: OrderFlow,
-    applied: bool,
+    on_the_way: bool,
     seconds: float,
     looks: int,
 ) -> None:
-    """While each turn applies something nothing is looked at twice within a minute; at rest ten seconds count."""
-    await turn(credentials, shop, applied=applied)
+    """While each turn brings a flow further nothing is looked at twice within a minute; else ten seconds count."""
+    await turn(credentials, shop, on_the_way=on_the_way)
     before, clock.now = secrets.calls["read"], seconds
-    await turn(credentials, shop, applied=applied)
+    await turn(credentials, shop, on_the_way=on_the_way)
     assert secrets.calls["read"] - before == looks * (1 + len(shop.services))

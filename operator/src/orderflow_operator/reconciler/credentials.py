@@ -103,9 +103,9 @@ class Credentials:
         kept = {owner: await self._kafka_secret(key, flow, name, write=True) for owner, name in named.items()}
         return {owner: found.values[PASSWORD_KEY] for owner, found in kept.items() if found}
 
-    def note_turn(self, key: FlowKey, *, applied: bool) -> None:
-        """Take down whether a turn applied something: the flow is on its way, as long as each turn does."""
-        (self._on_the_way.add if applied else self._on_the_way.discard)(key)
+    def note_turn(self, key: FlowKey, *, on_the_way: bool) -> None:
+        """Take down whether a turn brought the flow further and another is to follow: that one needs no newer look."""
+        (self._on_the_way.add if on_the_way else self._on_the_way.discard)(key)
 
     def forget(self, key: FlowKey) -> None:
         """Look at the flow's Secrets again the next time."""

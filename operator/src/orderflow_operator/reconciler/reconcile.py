@@ -78,7 +78,7 @@ async def reconcile(key: FlowKey, deps: Dependencies) -> Outcome:
         paused=paused,
         deadline=deps.rollout_deadline,
     )
-    deps.credentials.note_turn(key, applied=result.applied)
+    deps.credentials.note_turn(key, on_the_way=result.applied and not observation.settled)
     await _tell(context, result, status_of(looked, context.before, deps.now()), deps)
     for problem in problems:
         ERRORS.labels(problem.reason).inc()
