@@ -80,6 +80,13 @@ class TopicStatus(_Part):
     )
 
 
+class KafkaStatus(_Part):
+    """The Kafka at which the flow's topics and users are marked, where the operator itself makes them."""
+
+    id: Name = Field(description="What the Kafka calls itself; ends in .unproven where it asks nobody who they are.")
+    address: Annotated[str, Field(max_length=8192)] = Field(description="Protocol and brokers by which it was found.")
+
+
 class Summary(_Part):
     """What `kubectl get` shows at a glance."""
 
@@ -103,6 +110,10 @@ class FlowStatus(_Part):
     )
     topics: Annotated[tuple[TopicStatus, ...], Field(max_length=250), UniqueBy("name")] = Field(
         (), description="With provisioner Admin, what of each topic is the operator's own."
+    )
+
+    kafka: KafkaStatus | None = Field(
+        None, description="With provisioner Admin, the Kafka at which the flow's topics and users are marked."
     )
 
     @classmethod

@@ -27,6 +27,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its stubs r
     UserScramCredentialUpsertion,
 )
 
+from orderflow_model.status import KafkaStatus
 from orderflow_model.topic_changes import Ours
 from orderflow_model.topics import Topic
 from orderflow_operator.kafka import acls
@@ -67,7 +68,7 @@ class Found:
 class Provisioned:
     """What was found and done: how each topic and user fares, what of topics is ours, and what could not be done.
 
-    `created` are the topics that this turn made.
+    `created` are the topics that this turn made, `kafka` is where they are marked.
     """
 
     topics: dict[str, Health] = field(default_factory=dict)
@@ -75,6 +76,7 @@ class Provisioned:
     ours: Mapping[str, Ours] = field(default_factory=dict)
     problems: list[FlowError] = field(default_factory=list)
     created: frozenset[str] = frozenset()
+    kafka: KafkaStatus | None = None
 
 
 class KafkaAdmin:

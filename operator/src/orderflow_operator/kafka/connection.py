@@ -42,6 +42,11 @@ class KafkaConnection:
         encrypted = "SSL" if self.tls else "PLAINTEXT"
         return f"SASL_{encrypted}" if self.mechanism else encrypted
 
+    @property
+    def address(self) -> str:
+        """Where Kafka is asked and how, as one text: with another it may be another Kafka."""
+        return f"{self.protocol}://{self.bootstrap}"
+
     def secret(self, owner: str) -> str:
         """Return the Secret that holds a user's password, by the name of the objects it belongs to."""
         return kafka_secret_name(owner, strimzi=self.strimzi)

@@ -81,6 +81,33 @@ class MarksUnreadableError(FlowError):
         super().__init__(TOPICS_READY, "MarksUnreadable", words)
 
 
+class MarksLostError(FlowError):
+    """What was kept of a flow's topics and users at Kafka is gone: whose they are, nobody knows any more."""
+
+    def __init__(self, flow: str, name: str, kafka: str) -> None:
+        words = (
+            f"ConfigMap {name}, which told what is this flow's at Kafka {kafka}, is gone: nothing there is changed or "
+            "deleted. Put it back as it was; or have it begin anew, and then grant the flow its topics "
+            f"(docs/threat-model.md): kubectl create configmap {name}; kubectl label configmap {name} "
+            f"app.kubernetes.io/part-of={flow} app.kubernetes.io/component=marks"
+        )
+        super().__init__(TOPICS_READY, "MarksLost", words)
+
+
+class KafkaMovedError(FlowError):
+    """The flow names another Kafka than that where its topics and users are."""
+
+    def __init__(self, marks: str, bootstrap: str, kafka: str, others: Iterable[str]) -> None:
+        first, *_ = others = sorted(others)
+        patch = f'{{"data":{{"{first}":null}}}}'
+        words = (
+            f"topics and users of this flow are at Kafka {', '.join(others)}, not at {bootstrap}, which is {kafka}: "
+            "they would stay behind; give back the brokers, or make a new flow. Who gives up what is there takes it "
+            f"out: kubectl patch configmap {marks} --type merge -p '{patch}'"
+        )
+        super().__init__(TOPICS_READY, "KafkaMoved", words)
+
+
 class DataLeftError(FlowError):
     """What deletionPolicy Delete should drop is left in the database, for the reason given."""
 

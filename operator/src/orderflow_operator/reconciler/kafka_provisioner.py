@@ -10,7 +10,7 @@ from orderflow_model.flow import DeletionPolicy, OrderFlow
 from orderflow_model.lint.secrets import ADDRESSES_KEY
 from orderflow_model.names import DEAD_LETTERS, autoscaler_user_name, dead_letter_topic_name, object_name
 from orderflow_model.spec.kafka import Provisioner
-from orderflow_model.status import FlowStatus, Truth
+from orderflow_model.status import FlowStatus, KafkaStatus, Truth
 from orderflow_model.topic_changes import Ours
 from orderflow_model.topics import flow_topics
 from orderflow_operator.kafka.acls import Acl, autoscaler_acls, autoscaler_user, service_acls, service_user
@@ -20,6 +20,7 @@ from orderflow_operator.kafka.connection import KafkaConnection, kafka_connectio
 from orderflow_operator.kubernetes.cache import FlowKey
 from orderflow_operator.kubernetes.errors import (
     FlowError,
+    KafkaMovedError,
     KafkaSecretMissingError,
     KafkaUnavailableError,
     LoginNotForAddressError,
@@ -30,7 +31,7 @@ from orderflow_operator.kubernetes.errors import (
 from orderflow_operator.kubernetes.objects import ObjectClient
 from orderflow_operator.reconciler.credentials import Credentials
 from orderflow_operator.reconciler.losses import Losses
-from orderflow_operator.reconciler.marks import Mark, Marks, kafka_of
+from orderflow_operator.reconciler.marks import Mark, Marks, kafka_of, marks_name, other_kafkas
 from orderflow_operator.resources.build_context import BuildContext
 from orderflow_operator.resources.desired import by_lag
 
@@ -57,7 +58,7 @@ class _Identity:
 class _View:
     """What one look at a Kafka found: how it was reached, what is there, what is marked there and elsewhere.
 
-    `written`: the marks as they env beside the flow; None where none were ever written.
+    `written`: the marks as they stand beside the flow; None where none were ever written.
     """
 
     login: Login
@@ -109,13 +110,33 @@ class Provisioning:
         except FlowError as problem:
             return Provisioned(ours=before.ours(), problems=[problem])
 
+    async def check_place(self, key: FlowKey, flow: OrderFlow, before: FlowStatus) -> None:
+        """Make sure that an edit moves the flow to no other Kafka while it has something at one; raise `FlowError`.
+
+        Kafka is asked only where another address is named than what is there was found by.
+        """
+        connection = kafka_connection(flow)
+        if not needs_admin(flow) or _is_at(connection, flow, before):
+            return
+        if not any((await self._marks.of(key, before) or {}).values()):
+            return
+        login = await self._login(key, flow, connection)
+        view = await self._observe(key, flow, login, {}, before)
+        others = other_kafkas(view.marks, view.kafka)
+        if view.mark.topics and not view.mark.holding(view.found):
+            others.append(view.kafka)  # Kafkas made by one recipe share an id
+        if others:
+            raise KafkaMovedError(marks_name(key), login.bootstrap, view.kafka, others)
+
     async def remove(self, key: FlowKey, flow: OrderFlow, before: FlowStatus) -> None:
         """Remove the flow's users, and its topics and groups if it says so; raise `FlowError`."""
-        marks = await self._marks.of(key)
+        marks = await self._marks.of(key, before)
         if not (_former(flow, before) if marks is None else marks):
             return
         login = await self._login(key, flow, kafka_connection(flow))
         view = await self._observe(key, flow, login, {}, before)
+        if others := other_kafkas(view.marks, view.kafka):
+            raise KafkaMovedError(marks_name(key), login.bootstrap, view.kafka, others)
         gone = drops_data(flow)
         topics = view.mark.holding(view.found) if gone else {}
         if used := await self._kafka.remove_groups(view.login, _groups(flow, topics)):
@@ -132,7 +153,7 @@ class Provisioning:
         self, key: FlowKey, flow: OrderFlow, login: Login, identities: Mapping[str, _Identity], before: FlowStatus
     ) -> _View:
         """Find out which Kafka it is, and what there is the flow's; raise `FlowError`."""
-        written = await self._marks.of(key)
+        written = await self._marks.of(key, before)
         former = _former(flow, before) if written is None else Mark()
         known = [former, *(written or {}).values()]
         topics = {topic.name for topic in flow_topics(flow)}.union(*((*one.topics, *one.making) for one in known))
@@ -177,6 +198,7 @@ class Provisioning:
         made = (await self._kafka.observe(view.login, done.created, [])).topics if done.created else {}
         unanswered = (topics - done.topics.keys()) | (done.created - made.keys())
         await self._note(key, flow, marked, mark.settled(made, unanswered).without(dropped, stale))
+        done.kafka = KafkaStatus(id=view.kafka, address=kafka_connection(flow).address)
         done.problems += [UserTakenError(user) for user in taken]
         if lost := self._losses.note(key, identities.keys() & view.mark.users, view.found.users):
             done.problems.append(UsersTakenAwayError(lost))
@@ -218,6 +240,13 @@ class Provisioning:
             User(name, passwords[one.owner], one.rules, keeps=one.is_old_too(under_way))
             for name, one in identities.items()
         ]
+
+
+def _is_at(connection: KafkaConnection, flow: OrderFlow, before: FlowStatus) -> bool:
+    """Return whether what the flow has was found where it says; no status tells of that unless it was edited since."""
+    if before.kafka is None:
+        return before.observed_generation == flow.metadata.generation
+    return before.kafka.address == connection.address
 
 
 def _check_goes_to(servers: Collection[str], name: str, allowed: str) -> None:

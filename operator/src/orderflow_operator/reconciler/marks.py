@@ -11,16 +11,20 @@ from dataclasses import dataclass, field, replace
 import msgspec
 
 from orderflow_model.flow import GROUP, OrderFlow
+from orderflow_model.status import FlowStatus
 from orderflow_operator.kafka.admin import Found
 from orderflow_operator.kafka.client import Login
 from orderflow_operator.kubernetes.cache import FlowKey
-from orderflow_operator.kubernetes.errors import MarksUnreadableError
+from orderflow_operator.kubernetes.errors import MarksLostError, MarksUnreadableError
 from orderflow_operator.kubernetes.kinds import CONFIG_MAP, ObjectKey
 from orderflow_operator.kubernetes.labels import Object, owner_reference
 from orderflow_operator.kubernetes.objects import ObjectClient
 
 GRANTS = "orderflow.adoptions"
 """The ConfigMap in which a topic's owner grants it: by flow, the topics' names, with blanks between."""
+
+
+_UNPROVEN = ".unproven"
 
 
 @dataclass(frozen=True)
@@ -59,13 +63,23 @@ class Mark:
         )
 
 
+def other_kafkas(marks: Mapping[str, Mark], kafka: str) -> list[str]:
+    """Return at which Kafkas a flow has something, if it has nothing at this one.
+
+    Who begins to prove who it is has moved to no other.
+    """
+    if marks.get(kafka):
+        return []
+    return [one for one, mark in marks.items() if mark and one != f"{kafka}{_UNPROVEN}"]
+
+
 def kafka_of(found: Found, login: Login) -> str:
     """Return what tells a Kafka from all others: its id.
 
     Without a password anybody may have answered, for a certificate's authority may sign an author's own too: what such
     a one said is no mark at the real one. A login goes only where its owner lets it.
     """
-    return found.cluster if login.mechanism else f"{found.cluster}.unproven"
+    return found.cluster if login.mechanism else f"{found.cluster}{_UNPROVEN}"
 
 
 class Marks:
@@ -74,14 +88,19 @@ class Marks:
     def __init__(self, cluster: ObjectClient) -> None:
         self._cluster = cluster
 
-    async def of(self, key: FlowKey) -> dict[str, Mark] | None:
-        """Read the marks of a flow, by Kafka; None where none were ever written, empty where nothing is left."""
-        found = await self._cluster.current(key, ObjectKey(CONFIG_MAP, _name(key)))
+    async def of(self, key: FlowKey, before: FlowStatus) -> dict[str, Mark] | None:
+        """Read the marks of a flow, by Kafka; None where none were ever written, empty where nothing is left.
+
+        `before` is the flow's status, which tells of a Kafka where they were. Raise `FlowError`.
+        """
+        found = await self._cluster.current(key, ObjectKey(CONFIG_MAP, marks_name(key)))
+        if found is None and before.kafka:
+            raise MarksLostError(key.name, marks_name(key), before.kafka.id)
         if found is None:
             return None
         labels = found["metadata"].get("labels") or {}
         if not _labels(key).items() <= labels.items():
-            raise MarksUnreadableError(_name(key), "it is somebody else's")
+            raise MarksUnreadableError(marks_name(key), "it is somebody else's")
         return {kafka: _read(key, kafka, text) for kafka, text in (found.get("data") or {}).items()}
 
     async def write(self, key: FlowKey, flow: OrderFlow, marks: Mapping[str, Mark]) -> None:
@@ -98,7 +117,8 @@ class Marks:
         return frozenset(data.get(key.name, "").split())
 
 
-def _name(key: FlowKey) -> str:
+def marks_name(key: FlowKey) -> str:
+    """Return the name of the ConfigMap in which a flow's marks stand."""
     return f"{key.name}.kafka"
 
 
@@ -110,13 +130,13 @@ def _read(key: FlowKey, kafka: str, text: str) -> Mark:
     try:
         return msgspec.json.decode(text, type=Mark)
     except msgspec.DecodeError as error:
-        raise MarksUnreadableError(_name(key), f"what stands under {kafka} is no mark: {error}") from None
+        raise MarksUnreadableError(marks_name(key), f"what stands under {kafka} is no mark: {error}") from None
 
 
 def _built(key: FlowKey, flow: OrderFlow, data: dict[str, str]) -> Object:
     """Return the ConfigMap; one that says nothing goes with the flow."""
     metadata: Object = {
-        "name": _name(key),
+        "name": marks_name(key),
         "namespace": key.namespace,
         "labels": _labels(key),
         "annotations": {f"{GROUP}/about": "what the flow has at its Kafka; without it the flow has nothing there"},

@@ -48,6 +48,7 @@ def observe_objects(
         migrations=_migrations(context.wanted, objects),
         helpers=helpers,
         ours=provisioned.ours,
+        kafka=provisioned.kafka,
         settled=all(state is State.READY for state in states),
     )
 

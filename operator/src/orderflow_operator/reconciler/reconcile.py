@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from orderflow_model.conditions import READY
+from orderflow_model.findings import Finding
 from orderflow_model.flow import OrderFlow
 from orderflow_model.status import FlowStatus
 from orderflow_operator.kubernetes.cache import FlowKey
@@ -47,6 +48,7 @@ async def reconcile(key: FlowKey, deps: Dependencies) -> Outcome:
     validation = validate(raw, deps.ownership, deps.cluster.objects(key))
     if raw["metadata"].get("deletionTimestamp"):
         return await finalize(key, raw, validation.flow, deps)
+    validation = await _placed(key, raw, validation, deps)
     if validation.flow is None or not validation.valid:
         return await _refuse(key, raw, validation, deps)
     _wake(deps.ownership.grant(key, validation.flow, made_at(raw)), deps)
@@ -143,6 +145,18 @@ async def _forget(key: FlowKey, deps: Dependencies) -> Outcome:
         return Outcome.GONE
     left, _ = await prune(key, set(), {KAFKA_TOPIC}, deps.cluster, deps.credentials.remove)
     return Outcome.PENDING if left else Outcome.GONE
+
+
+async def _placed(key: FlowKey, raw: Object, validation: Validation, deps: Dependencies) -> Validation:
+    """Return the judgement with what Kafka adds to it: no edit moves a flow away from what it has there."""
+    if validation.flow is None or not validation.valid:
+        return validation
+    try:
+        await deps.provisioning.check_place(key, validation.flow, FlowStatus.of(raw.get("status")))
+    except FlowError as problem:
+        finding = Finding("spec.kafka.bootstrapServers", problem.message)
+        return replace(validation, reason=problem.reason, findings=(finding,))
+    return validation
 
 
 async def _refuse(key: FlowKey, raw: Object, validation: Validation, deps: Dependencies) -> Outcome:

@@ -19,6 +19,7 @@ from orderflow_model.status import (
     Condition,
     EventStatus,
     FlowStatus,
+    KafkaStatus,
     ServiceStatus,
     Summary,
     TopicStatus,
@@ -76,6 +77,7 @@ class Observation:
     deadline: int = 600
     ours: Mapping[str, Ours] = field(default_factory=dict)
     helpers: Mapping[ObjectKey, Health] = field(default_factory=dict)
+    kafka: KafkaStatus | None = None
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,7 @@ def status_of(observation: Observation, before: FlowStatus, now: datetime) -> Fl
         events=events,
         services=services,
         topics=_ours(observation, topics, before),
+        kafka=observation.kafka or before.kafka,
     )
 
 
