@@ -68,6 +68,18 @@ def scaled(status: str, reason: str, message: str = "") -> Act:
     return act
 
 
+def paused(status: str) -> Act:
+    """Let KEDA say whether somebody paused its object."""
+
+    async def act(env: OperatorEnv) -> None:
+        found = await env.api.get("ScaledObject", env.namespace, "pair-answerer") or {}
+        ready = {"type": "Ready", "status": "True", "reason": "ScaledObjectReady", "message": ""}
+        told = {"type": "Paused", "status": status, "reason": "ScaledObjectPaused", "message": "it is paused"}
+        await env.api.set_status(found, {"conditions": [ready, told]})
+
+    return act
+
+
 async def too_few(env: OperatorEnv) -> None:
     """Ask for two pods at least where KEDA does not act."""
     await env.apply(AT_LEAST_TWO, database=False)
@@ -101,6 +113,34 @@ async def delete_quota(env: OperatorEnv) -> None:
 async def delete_database(env: OperatorEnv) -> None:
     """Take the admin's Secret away."""
     await env.api.delete("Secret", env.namespace, "pair-db")
+
+
+async def disguise(env: OperatorEnv) -> None:
+    """Start a pod that looks like a service's and belongs to something without replicas: no budget can count it."""
+    pods = await env.api.list("Pod", env.namespace)
+    like = next(one for one in pods if one["metadata"]["labels"].get("orderflow.dev/service") == "answerer")
+    labels = {key: value for key, value in like["metadata"]["labels"].items() if key != "pod-template-hash"}
+    owner = await env.api.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "owner"}}, env.namespace)
+    reference = {"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": owner["metadata"]["uid"]}
+    metadata = {"name": "disguised", "labels": labels, "ownerReferences": [reference | {"controller": True}]}
+    spec = {key: like["spec"][key] for key in ("containers", "securityContext", "volumes")}
+    await env.api.create({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}, env.namespace)
+
+
+async def unmask(env: OperatorEnv) -> None:
+    """Take that pod away."""
+    await env.api.delete("Pod", env.namespace, "disguised")
+
+
+async def pause(env: OperatorEnv) -> None:
+    """Pause a service's rollout, as kubectl does, before an edit."""
+    await env.api.patch("Deployment", env.namespace, "pair-asker", {"spec": {"paused": True}})
+    await env.apply(NEW_ENV, database=False)
+
+
+async def resume(env: OperatorEnv) -> None:
+    """Let it go on."""
+    await env.api.patch("Deployment", env.namespace, "pair-asker", {"spec": {"paused": None}})
 
 
 NEW_IMAGE = changed(pair(), "spec.services.0.image", "example/asker:2")
@@ -160,6 +200,17 @@ CASES = {
         too_few,
         ("Ready", "False", "ScaledObjectCheckFailed", "answerer: 1 of at least 2 pods: ScaledObject pair-answerer"),
         enough,
+    ),
+    "a budget cannot count the pods": Case(
+        disguise, ("Degraded", "True", "SyncFailed", "PodDisruptionBudget pair-answerer does not act: "), unmask
+    ),
+    "a rollout is paused": Case(
+        pause, ("Ready", "False", "DeploymentPaused", "kubectl rollout resume lets it go on"), resume
+    ),
+    "KEDA is told to pause": Case(
+        paused("True"),
+        ("Degraded", "True", "ScaledObjectPaused", "ScaledObject pair-answerer does not act: it is paused"),
+        paused("False"),
     ),
     "a topic is refused": Case(
         refuses(TOPIC, Refused("NotSupported", "Decreasing partitions is not supported")),

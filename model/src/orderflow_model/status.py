@@ -67,6 +67,9 @@ class ServiceStatus(_Part):
     reason: Reason = Field("", description="What is wrong with the worst pod, in one word.")
     message: Message = Field("", description="What is wrong with the worst pod, with its last line.")
     rollout: Annotated[str, Field(max_length=16)] = Field("", description="Hash of the version being rolled out.")
+    databases: Annotated[tuple[Annotated[str, Field(max_length=16)], ...], Field(max_length=2)] = Field(
+        (), description="Hash of the database in which the service's data was made, and of that in which it is now."
+    )
     since: Time | None = Field(None, description="Since when this rollout waits for pods; absent once they are ready.")
 
 

@@ -1,7 +1,8 @@
 """The migration job of a cluster: `python -m orderflow_runtime.migrate`, one job per service and version.
 
 ORDERFLOW_MIGRATION names a JSON file `{"flow": ..., "owner": NAMESPACE/FLOW, "services": {service: command},
-"migrations": {service: folder, where the resource names it}}`, ORDERFLOW_PASSWORDS a folder with a file per service,
+"migrations": {service: folder, where the resource names it}, "moved": [service whose data was made in another
+database]}`, ORDERFLOW_PASSWORDS a folder with a file per service,
 ORDERFLOW_DATABASE_URL is the admin's. On a laptop `orderflow run` does the same by itself.
 """
 
@@ -26,6 +27,7 @@ class Given(msgspec.Struct):
     services: dict[str, list[str]]
     owner: str | None = None
     migrations: dict[str, str] = {}
+    moved: list[str] = []
 
 
 def tasks(env: Mapping[str, str]) -> list[Task]:
@@ -36,6 +38,7 @@ def tasks(env: Mapping[str, str]) -> list[Task]:
         Task(
             Role(given.flow, name, _read(environment.PASSWORDS, passwords / name), given.owner),
             migration_folder(name, command, given.migrations.get(name)),
+            moved=name in given.moved,
         )
         for name, command in given.services.items()
     ]

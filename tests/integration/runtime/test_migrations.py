@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,12 @@ from orderflow_cli.servers.postgres import Postgres, create_database, drop_datab
 from orderflow_model import environment
 from orderflow_model.postgres_uri import PostgresUri
 from orderflow_runtime.core.event_log import Partition
-from orderflow_runtime.postgres.migration_failures import MigrationRefusedError, NotGrantedError, OwnedElsewhereError
+from orderflow_runtime.postgres.migration_failures import (
+    LeftBehindError,
+    MigrationRefusedError,
+    NotGrantedError,
+    OwnedElsewhereError,
+)
 from orderflow_runtime.postgres.migrator import Task, carry_out, migrate
 from orderflow_runtime.postgres.ownership import Role
 from orderflow_runtime.postgres.postgres_store import PostgresStore
@@ -95,6 +101,25 @@ async def test_what_was_made_before_there_were_owners_is_marked_for_its_own_flow
     await carry_out(database, [task(first, "sample", f"a/{first}")])
     with pytest.raises(OwnedElsewhereError, match=f"belongs to flow a/{first}"):
         await carry_out(database, [task(second, "sample", f"b/{second}")])
+
+
+async def test_a_service_that_has_data_elsewhere_does_not_begin_anew(postgres: Postgres) -> None:
+    """Nothing is made; a copy of its schema, or an empty one that is marked as the sentence says, lets it go on."""
+    flow, names = unique_name("f"), [unique_name("db"), unique_name("db")]
+    for name in names:
+        await create_database(postgres.admin_url(), name)
+    one, other = map(postgres.admin_url, names)
+    wanted = task(flow, "order", f"a/{flow}")
+    await carry_out(one, [wanted])
+    await carry_out(one, [replace(wanted, moved=True)])
+    with pytest.raises(LeftBehindError, match="schema order is not in this database") as refused:
+        await carry_out(other, [replace(wanted, moved=True)])
+    assert (await made(other, flow))[1] == set()
+    async with connected(other) as root:
+        await root.execute(str(refused.value).partition("to begin with nothing, ")[2])
+    await carry_out(other, [replace(wanted, moved=True)])
+    for name in names:
+        await drop_database(postgres.admin_url(), name)
 
 
 async def test_a_role_that_somebody_else_made_is_not_taken(database: str, flow_name: str) -> None:

@@ -26,9 +26,22 @@ def test_a_services_secret_holds_its_own_role_and_nothing_of_the_admin(shop: Ord
     """Host, port, database and the way of connecting stay; user and password are the role's, quoted."""
     built = secret.values(secret.build_database(shop, "order", PostgresUri.parse(admin), "p@ss/1"))
     assert built == {
-        "url": "postgresql://shop_order:p%40ss%2F1@db.example:5433/shop?sslmode=verify-full",
+        secret.url_key(
+            database_at(admin)
+        ): "postgresql://shop_order:p%40ss%2F1@db.example:5433/shop?sslmode=verify-full",
         "password": "p@ss/1",
     }
+
+
+def test_pods_of_before_keep_the_place_of_before(shop: OrderFlow) -> None:
+    """Each place has a key of its own; what is kept stands beside it as it was, under the key of older operators too."""
+    here, there = "postgresql://a:1@here/shop", "postgresql://a:1@there/shop"
+    first = secret.values(secret.build_database(shop, "order", PostgresUri.parse(here), "pw"))
+    kept = secret.urls_of(first | {"url": "postgresql://old"})
+    both = secret.values(secret.build_database(shop, "order", PostgresUri.parse(there), "pw", kept))
+    assert first.items() < both.items()
+    assert both["url"] == "postgresql://old"
+    assert both[secret.url_key(database_at(there))] == "postgresql://shop_order:pw@there:5432/shop"
 
 
 def test_another_admin_moves_nobody() -> None:

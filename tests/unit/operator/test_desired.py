@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -217,6 +218,20 @@ def test_a_changed_matrix_rolls_only_the_pods_it_concerns(document: dict[str, An
     after = build(parse_flow(document))
     changed = {name for kind, name in before if kind == "Deployment" and before[kind, name] != after[kind, name]}
     assert changed == {"shop-payment"}
+
+
+def test_a_migration_is_told_whose_data_was_made_elsewhere(
+    shop: OrderFlow, build: Build, context: BuildContext
+) -> None:
+    """A service that is new begins where the database is by now; its job's name tells nothing but that."""
+    moved = replace(context, origins={"inventory": "elsewhere", "order": context.database.fingerprint})
+    told = {}
+    for (kind, _), job in build(shop, moved).items():
+        if kind == "Job":
+            task = json.loads(job["spec"]["template"]["metadata"]["annotations"]["orderflow.dev/migration"])
+            told |= {service: task.get("moved") for service in task["services"]}
+    assert {service for service, moved in told.items() if moved} == {"inventory"}
+    assert told["inventory"] == ["inventory"]
 
 
 def test_another_image_is_another_migration(document: dict[str, Any], build: Build) -> None:

@@ -53,6 +53,17 @@ def said(status: FlowStatus, kind: str) -> str:
     return condition.message
 
 
+def test_where_a_services_data_was_made_is_noted_and_where_it_is(well: Observation) -> None:
+    """Only what is migrated counts; the place of before is forgotten when there is another, the first never."""
+    before, seen = NONE, []
+    migrated = well.migrations
+    for place, there in (("a", False), ("a", True), ("b", False), ("b", True), ("c", True), ("a", True), ("", False)):
+        migrations = migrated if there else {}
+        before = status_of(replace(well, database=place, migrations=migrations), before, NOW)
+        seen.append(before.services[0].databases)
+    assert seen == [(), ("a",), ("a",), ("a", "b"), ("a", "c"), ("a",), ("a",)]
+
+
 def test_a_flow_that_is_as_it_says_is_ready(well: Observation) -> None:
     """Every condition holds, for the generation that was looked at."""
     status = status_of(well, NONE, NOW)

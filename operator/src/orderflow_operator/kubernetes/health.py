@@ -107,6 +107,8 @@ def of_deployment(generation: int, spec: _Spec, status: _Status) -> Health:
     refused = status.condition("ReplicaFailure")
     if refused.status == "True":
         return Health(State.FAILED, refused.reason or "FailedCreate", f"{refused.message}; {_NO_PODS}", ready, wanted)
+    if progress.reason == "DeploymentPaused":
+        return Health(State.FAILED, progress.reason, "kubectl rollout resume lets it go on", ready, wanted)
     if progress.reason == "ProgressDeadlineExceeded":
         return Health(State.FAILED, "ProgressDeadlineExceeded", "", ready, wanted)
     return Health(State.PENDING, "RollingOut", "", ready, wanted)
@@ -146,7 +148,9 @@ def of_autoscaler(generation: int, spec: _Spec, status: _Status) -> Health:
 
 def of_scaled_object(generation: int, spec: _Spec, status: _Status) -> Health:
     """Return how a ScaledObject fares: not to be active is to have nothing to do, not to be ready is not to scale."""
-    ready = status.condition("Ready")
+    ready, paused = status.condition("Ready"), status.condition("Paused")
+    if paused.status == "True":
+        return Health(State.FAILED, paused.reason or "Paused", paused.message or "somebody paused it")
     if ready.status == "False":
         return Health(State.FAILED, ready.reason or "NotReady", ready.message)
     return READY

@@ -53,7 +53,8 @@ async def apply_changes(context: ReconcileContext, deps: Dependencies) -> Change
     """Write what differs and remove what is no longer wanted; what cannot be is among the problems."""
     await add_finalizers(context.key, context.raw, context.flow, deps.cluster)
     outlive, objects = _outlives(context.flow), deps.cluster.objects(context.key)
-    asked = needs_admin(context.flow) or is_in_question(context, objects, outlive)
+    roomy = context.build.proofs.roomy
+    asked = needs_admin(context.flow) or is_in_question(context, objects, outlive) or bool(roomy)
     rollout = await observe_rollout(context, deps.cluster) if asked else Rollout()
     wanted = await widened(context, deps.cluster, rollout)
     provisioned, (applied, refusals) = await asyncio.gather(
@@ -65,6 +66,8 @@ async def apply_changes(context: ReconcileContext, deps: Dependencies) -> Change
     keep = {*map(ObjectKey.of, context.wanted), *kept}
     keep |= at_work(context.flow, deps.cluster.objects(context.key), keep)
     pruned, kept_back = await prune(context.key, keep, outlive, deps.cluster, partial(_retire, context, deps))
+    if context.admin and (left := roomy - rollout.under_way):
+        await deps.credentials.leave_places(context.key, context.flow, context.admin, left)
     problems = [*provisioned.problems, *refusals, *kept_back]
     ending = bool(rollout.ending) and not rollout.waiting
     return ChangeResult(provisioned, problems, applied, pruned or bool(kept or rollout.ending), ending)

@@ -3,8 +3,9 @@
 Turns that follow each other closely share a look at a Secret. Where nothing of a service is there yet, its Secrets are
 made on the condition that they are not there either, and only looked at where they are.
 
-A database role's Secret points where the admin's URI does, and holds nothing else of that; when the database moves, the
-URL follows and the password stays. Where no Strimzi makes Kafka users, their passwords are kept the same way.
+A database role's Secret points where the admin's URI does, and holds nothing else of that; when the database moves, a
+URL is added, those of before go when no pod needs them, and the password stays. Where no Strimzi makes Kafka users,
+their passwords are kept the same way.
 """
 
 import asyncio
@@ -89,13 +90,24 @@ class Credentials:
         """Return what the services prove themselves with, made if we may where ours are missing; raise `FlowError`."""
         connection = kafka_connection(flow)
         names = [service.name for service in flow.services]
-        roles = await asyncio.gather(*(self._role(key, flow, name, admin.uri, objects, write) for name in names))
+        held = await asyncio.gather(*(self._role(key, flow, name, admin, objects, write) for name in names))
+        roles = [found.mark(secret.url_key(admin.database)) if found else "" for found in held]
         users = await asyncio.gather(*(self._user(key, flow, name, connection, objects, write) for name in names))
         return Proofs(
             services={name: digest(f"{role} {user}") for name, role, user in zip(names, roles, users, strict=True)},
             migrations={name: digest(f"{admin.mark} {role}") for name, role in zip(names, roles, strict=True)},
             missing=frozenset(name for name, user in zip(names, users, strict=True) if user is None),
+            roomy=frozenset(
+                name for name, found in zip(names, held, strict=True) if found and len(secret.urls_of(found.values)) > 1
+            ),
         )
+
+    async def leave_places(self, key: FlowKey, flow: OrderFlow, admin: Admin, services: Iterable[str]) -> None:
+        """Take out of services' Secrets where the database was before."""
+        for service in services:
+            found = await self._own(key, flow, secret.database_name(flow, service))
+            if found and (password := found.values.get(secret.PASSWORD_KEY)):
+                await self._write(key, secret.build_database(flow, service, admin.uri, password))
 
     async def kafka_passwords(self, key: FlowKey, flow: OrderFlow, owners: Iterable[str]) -> dict[str, str]:
         """Return the password of each Kafka user that we make ourselves, by the name of the objects it belongs to."""
@@ -121,17 +133,18 @@ class Credentials:
                 await self._cluster.delete_secret(key, name)
 
     async def _role(
-        self, key: FlowKey, flow: OrderFlow, service: str, admin: PostgresUri, objects: Objects, write: bool
-    ) -> str:
-        """Return the mark of a database role's Secret, which is as it should be unless we may not write."""
+        self, key: FlowKey, flow: OrderFlow, service: str, admin: Admin, objects: Objects, write: bool
+    ) -> Stored | None:
+        """Return a database role's Secret, which is as it should be unless we may not write; other places' URLs stay."""
         is_new = write and ObjectKey(SERVICE, object_name(flow.metadata.name, service)) not in objects
-        drawn = secret.build_database(flow, service, admin, _new_password()) if is_new else None
+        drawn = secret.build_database(flow, service, admin.uri, _new_password()) if is_new else None
         found = await self._own(key, flow, secret.database_name(flow, service), drawn)
         password = found.values.get(secret.PASSWORD_KEY) if found else None
-        wanted = secret.build_database(flow, service, admin, password or _new_password())
+        others = secret.urls_of(found.values) if found else {}
+        wanted = secret.build_database(flow, service, admin.uri, password or _new_password(), others)
         if write and (found is None or found.values != secret.values(wanted) or _is_of_former(found, flow)):
             found = await self._write(key, wanted)
-        return found.mark(secret.URL_KEY) if found else ""
+        return found
 
     async def _user(
         self, key: FlowKey, flow: OrderFlow, service: str, connection: KafkaConnection, objects: Objects, write: bool

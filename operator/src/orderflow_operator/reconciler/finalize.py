@@ -88,7 +88,7 @@ async def _ended(key: FlowKey, raw: Object, flow: OrderFlow, deps: Dependencies)
     if patient and not await _pods_ended(key, deps.cluster):
         return None
     data, kafka = await asyncio.gather(
-        _tried(key, _end_data(key, flow, deps, waited, is_last=is_last), waited),
+        _tried(key, _end_data(key, raw, flow, deps, waited, is_last=is_last), waited),
         _tried(key, _end_kafka(key, raw, flow, deps), waited),
     )
     if not (data and kafka):
@@ -123,13 +123,18 @@ def _starts_pods(key: FlowKey, one: ObjectKey) -> bool:
     return one.kind is DEPLOYMENT or is_migration
 
 
-async def _end_data(key: FlowKey, flow: OrderFlow, deps: Dependencies, waited: float, *, is_last: bool) -> bool:
+async def _end_data(
+    key: FlowKey, raw: Object, flow: OrderFlow, deps: Dependencies, waited: float, *, is_last: bool
+) -> bool:
     if not drops_data(flow):
         return True
     if is_last:
         raise DataLeftError("nothing can be started in a namespace that is being deleted", str(key))
     await deps.credentials.check_named(key, flow, DATABASE_PLACE)
-    await deps.credentials.admin(key, flow)
+    place = (await deps.credentials.admin(key, flow)).database.fingerprint
+    services = FlowStatus.of(raw.get("status")).services
+    if behind := [one.name for one in services if one.databases and place not in one.databases]:
+        raise DataLeftError(f"{', '.join(behind)} had it in another database than the flow names by now", str(key))
     if await remove_data(key, flow, [], deps.cluster):
         return True
     if waited < DATA_PATIENCE_SECONDS:

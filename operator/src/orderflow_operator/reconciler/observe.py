@@ -49,6 +49,7 @@ def observe_objects(
         helpers=helpers,
         ours=provisioned.ours,
         kafka=provisioned.kafka,
+        database=context.build.database.fingerprint if context.build.database else "",
         settled=all(state is State.READY for state in states),
     )
 

@@ -57,12 +57,13 @@ async def reconcile(key: FlowKey, deps: Dependencies) -> Outcome:
     paused = is_paused(raw)
     admin, proofs, problems = await _credentials(key, validation.flow, deps, write=not paused)
     ports = await pod_ports(key.namespace, addresses(validation.flow, admin.uri if admin else None), deps.cluster)
+    before = FlowStatus.of(raw.get("status"))
     several = seen_with_several(validation.flow, deps.cluster.objects(key))
-    build = _build_context(admin, proofs, ports, several, deps)
+    build = replace(_build_context(admin, proofs, ports, several, deps), origins=_origins(before))
 
     # 3 desired
     wanted = desired(validation.flow, build)
-    context = ReconcileContext(key, raw, validation.flow, admin, build, wanted, FlowStatus.of(raw.get("status")))
+    context = ReconcileContext(key, raw, validation.flow, admin, build, wanted, before)
 
     # 4 apply, 5 prune
     result = ChangeResult() if paused else await apply_changes(context, deps)
@@ -89,6 +90,11 @@ async def reconcile(key: FlowKey, deps: Dependencies) -> Outcome:
     if observation.settled and not result.pruned:
         return Outcome.SETTLED
     return Outcome.ENDING if result.ending else Outcome.PENDING
+
+
+def _origins(before: FlowStatus) -> dict[str, str]:
+    """Return in which database each service's data was made, as far as it was."""
+    return {service.name: service.databases[0] for service in before.services if service.databases}
 
 
 async def _tell(context: ReconcileContext, result: ChangeResult, after: FlowStatus, deps: Dependencies) -> None:

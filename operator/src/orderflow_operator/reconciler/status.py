@@ -59,7 +59,7 @@ _UNSEEN = Health(State.PENDING, NOT_APPLIED, "not written yet")
 @dataclass(frozen=True)
 class Observation:
     """What a reconcile saw. `topics`, `users`, `services` and their `migrations` by name; `versions` are digests of
-    what services should run.
+    what services should run, `database` one of where it stands.
     `helpers` are what the flow also works without. `settled`: all else is there and ready.
     """
 
@@ -78,6 +78,7 @@ class Observation:
     ours: Mapping[str, Ours] = field(default_factory=dict)
     helpers: Mapping[ObjectKey, Health] = field(default_factory=dict)
     kafka: KafkaStatus | None = None
+    database: str = ""
 
 
 @dataclass(frozen=True)
@@ -276,8 +277,14 @@ def _service(observation: Observation, service: Service, before: FlowStatus, now
         reason=_word(problem.reason),
         message=problem.message[:_ITEM_MESSAGE_MAX],
         rollout=rollout,
+        databases=_databases(earlier.databases if earlier else (), observation.database if migrated else ""),
         since=None if ready else waits,
     )
+
+
+def _databases(noted: tuple[str, ...], place: str) -> tuple[str, ...]:
+    """Return where data was made and where it is, once it is migrated at a place."""
+    return tuple(dict.fromkeys((*noted[:1], place))) if place else noted
 
 
 def _topics(observation: Observation) -> dict[str, Health]:

@@ -47,19 +47,21 @@ class Proofs:
 
     `services`: by service, of its role and its Kafka user; pods start anew with another. `migrations`: by service, of
     the database's admin and its role; with another the role is set again. `missing`: services that have no Kafka
-    password yet.
+    password yet. `roomy`: those whose role's Secret tells of other places of the database too, for pods of before.
     """
 
     services: Mapping[str, str] = field(default_factory=dict)
     migrations: Mapping[str, str] = field(default_factory=dict)
     missing: frozenset[str] = frozenset()
+    roomy: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
 class BuildContext:
     """`keda`: its API is served. `database`: None while its Secret is missing. `rollout_deadline` in seconds.
     `monitoring`: None where the Prometheus operator's APIs are not served. `ports`: of the pods in the flow's namespace
-    that it talks to. `several`: services that were seen with more than one pod.
+    that it talks to. `several`: services that were seen with more than one pod. `origins`: by service, the fingerprint
+    of the database in which its data was made, if it was.
     """
 
     keda: bool = False
@@ -70,3 +72,10 @@ class BuildContext:
     network: Network = field(default_factory=Network)
     ports: tuple[Port, ...] = ()
     several: frozenset[str] = frozenset()
+    origins: Mapping[str, str] = field(default_factory=dict)
+
+    def is_moving(self, service: str) -> bool:
+        """Return whether the database is another than that in which a service's data was made."""
+        if self.database is None:
+            return False
+        return self.origins.get(service, self.database.fingerprint) != self.database.fingerprint

@@ -18,7 +18,7 @@ from orderflow_operator.kubernetes.kinds import DEPLOYMENT
 from orderflow_operator.kubernetes.labels import Object, new_object, pod_selector, service_labels
 from orderflow_operator.resources import secret, serviceaccount
 from orderflow_operator.resources.autoscaling import Scaler, scaler
-from orderflow_operator.resources.build_context import BuildContext
+from orderflow_operator.resources.build_context import BuildContext, Database
 from orderflow_operator.resources.pod import (
     METRICS_PORT_NAME,
     SCRATCH,
@@ -66,7 +66,7 @@ def build(flow: OrderFlow, service: Service, context: BuildContext, connection: 
 
 
 def _template(flow: OrderFlow, service: Service, context: BuildContext, connection: KafkaConnection) -> Object:
-    spec = pod_spec(_container(flow, service, connection), _volumes(connection))
+    spec = pod_spec(_container(flow, service, context, connection), _volumes(connection))
     spec["serviceAccountName"] = serviceaccount.name(flow)
     spec["terminationGracePeriodSeconds"] = service.http_drain.seconds + _ENDING_SECONDS
     return {
@@ -82,11 +82,11 @@ def _template(flow: OrderFlow, service: Service, context: BuildContext, connecti
     }
 
 
-def _container(flow: OrderFlow, service: Service, connection: KafkaConnection) -> Object:
+def _container(flow: OrderFlow, service: Service, context: BuildContext, connection: KafkaConnection) -> Object:
     container = {
         "name": service.name,
         "image": service.image,
-        "env": [*_platform_env(flow, service, connection), *_own_env(service)],
+        "env": [*_platform_env(flow, service, context.database or Database(), connection), *_own_env(service)],
         "ports": [
             {"name": PORT_NAME, "containerPort": service.http_port, "protocol": "TCP"},
             {"name": METRICS_PORT_NAME, "containerPort": metrics_port(service), "protocol": "TCP"},
@@ -102,11 +102,10 @@ def _container(flow: OrderFlow, service: Service, connection: KafkaConnection) -
     return hardened(container)
 
 
-def _platform_env(flow: OrderFlow, service: Service, connection: KafkaConnection) -> list[Object]:
-    database = secret.database_name(flow, service.name)
+def _platform_env(flow: OrderFlow, service: Service, database: Database, connection: KafkaConnection) -> list[Object]:
     return [
         plain(environment.CONFIG, environment.CONFIG_PATH_IN_POD),
-        from_secret(environment.DATABASE_URL, database, secret.URL_KEY),
+        from_secret(environment.DATABASE_URL, secret.database_name(flow, service.name), secret.url_key(database)),
         plain(environment.HTTP_HOST, "0.0.0.0"),  # noqa: S104 - within the pod's own network
         plain(environment.HTTP_PORT, str(service.http_port)),
         plain(environment.METRICS_PORT, str(metrics_port(service))),

@@ -25,7 +25,7 @@ from orderflow_operator.resources import (
     triggerauthentication,
 )
 from orderflow_operator.resources.autoscaling import Scaler, scaler
-from orderflow_operator.resources.build_context import BuildContext, Database
+from orderflow_operator.resources.build_context import BuildContext
 
 
 def desired(flow: OrderFlow, context: BuildContext) -> list[Object]:
@@ -60,7 +60,7 @@ def _kafka(flow: OrderFlow, context: BuildContext, connection: KafkaConnection) 
 
 
 def _service(flow: OrderFlow, entry: Service, context: BuildContext, connection: KafkaConnection) -> Iterator[Object]:
-    yield migrationjob.build(flow, entry, context.database or Database(), context.proofs.migrations.get(entry.name, ""))
+    yield migrationjob.build(flow, entry, context)
     yield service.build(flow, entry.name)
     if poddisruptionbudget.is_needed(entry, context):
         yield poddisruptionbudget.build(flow, entry.name)

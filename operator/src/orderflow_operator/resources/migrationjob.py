@@ -20,7 +20,7 @@ from orderflow_operator.kubernetes.labels import (
     service_labels,
 )
 from orderflow_operator.resources import secret
-from orderflow_operator.resources.build_context import Database
+from orderflow_operator.resources.build_context import BuildContext, Database
 from orderflow_operator.resources.pod import SCRATCH, from_secret, hardened, plain, pod_spec, resources
 
 COMPONENT = "migration"
@@ -37,9 +37,10 @@ def prefix(flow: str) -> str:
     return f"{flow}-migrate-"
 
 
-def build(flow: OrderFlow, service: Service, database: Database, proof: str) -> Object:
-    """Return the Job; `proof` marks the credentials it comes in by and those that it sets."""
-    template = {"metadata": _pod_metadata(flow, service), "spec": _pod(flow, service)}
+def build(flow: OrderFlow, service: Service, context: BuildContext) -> Object:
+    """Return the Job. The credentials it comes in by and those that it sets, and the place, are part of its name."""
+    database, proof = context.database or Database(), context.proofs.migrations.get(service.name, "")
+    template = {"metadata": _pod_metadata(flow, service, context), "spec": _pod(flow, service)}
     version = digest(json.dumps([template, database.fingerprint, proof], sort_keys=True))
     name = f"{prefix(flow.metadata.name)}{version}"
     built = new_object(JOB, name, flow, service_labels(flow, service.name, COMPONENT))
@@ -47,19 +48,23 @@ def build(flow: OrderFlow, service: Service, database: Database, proof: str) -> 
     return built
 
 
-def _pod_metadata(flow: OrderFlow, service: Service) -> Object:
+def _pod_metadata(flow: OrderFlow, service: Service, context: BuildContext) -> Object:
     """Return the pod's labels, by which no Service finds it, and what it is to do, which it reads as a file."""
     labels = common_labels(flow) | service_labels(flow, service.name, COMPONENT)
     del labels[SERVICE_LABEL]
-    return {"labels": labels, "annotations": {TASK_ANNOTATION: json.dumps(_task(flow, service))}}
+    return {"labels": labels, "annotations": {TASK_ANNOTATION: json.dumps(_task(flow, service, context))}}
 
 
-def _task(flow: OrderFlow, service: Service) -> Object:
-    """Return what is to be done; `owner` tells the flow from another of its name in another namespace."""
+def _task(flow: OrderFlow, service: Service, context: BuildContext) -> Object:
+    """Return what is to be done; `owner` tells the flow from another of its name in another namespace.
+
+    `moved` are services whose data was made elsewhere, and has to be there before they follow.
+    """
     declared = {service.name: service.migrations} if service.migrations else {}
     owner = f"{flow.metadata.namespace}/{flow.metadata.name}"
     services = {service.name: list(service.command)}
-    return {"flow": flow.metadata.name, "owner": owner, "services": services, "migrations": declared}
+    task = {"flow": flow.metadata.name, "owner": owner, "services": services, "migrations": declared}
+    return task | ({"moved": [service.name]} if context.is_moving(service.name) else {})
 
 
 def _pod(flow: OrderFlow, service: Service) -> Object:

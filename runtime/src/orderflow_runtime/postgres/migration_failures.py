@@ -21,6 +21,10 @@ class OwnedElsewhereError(MigrationFailedError):
     """A schema or role of the wanted name belongs to another flow; nothing has been changed."""
 
 
+class LeftBehindError(MigrationFailedError):
+    """A service's data is in the database where it was made, not in this one."""
+
+
 class StillUsedError(MigrationFailedError):
     """A schema or role cannot go, for somebody else uses it."""
 

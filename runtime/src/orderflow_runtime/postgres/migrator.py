@@ -20,7 +20,7 @@ from orderflow_runtime.postgres.connecting import connect
 from orderflow_runtime.postgres.grants import grant
 from orderflow_runtime.postgres.migration_failures import MigrationChangedError, MigrationRefusedError
 from orderflow_runtime.postgres.migration_folder import migration_folder
-from orderflow_runtime.postgres.ownership import Role, check_owner, mark_owner
+from orderflow_runtime.postgres.ownership import Role, check_moved, check_owner, mark_owner
 from orderflow_runtime.postgres.pooling import check_session
 from orderflow_runtime.postgres.quoting import run_quoted
 
@@ -30,10 +30,14 @@ _LOCK = 0x0F10
 
 @dataclass(frozen=True)
 class Task:
-    """A service's schema to bring up to date; `folder` holds its own files, beside the runtime's."""
+    """A service's schema to bring up to date; `folder` holds its own files, beside the runtime's.
+
+    `moved`: its data was made in another database, and has to be here already.
+    """
 
     role: Role
     folder: Path | None
+    moved: bool = False
 
 
 async def migrate(admin_uri: str, flow: OrderFlow, passwords: Mapping[str, str]) -> None:
@@ -57,6 +61,8 @@ async def carry_out(admin_uri: str, tasks: Sequence[Task]) -> None:
     async with _admin(PostgresUri.parse(admin_uri)) as connection:
         for task in tasks:
             await check_owner(connection, task.role)
+            if task.moved:
+                await check_moved(connection, task.role)
         for task in tasks:
             await migrate_service(connection, task)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import asyncpg
 
 from orderflow_model.names import role_name, schema_name
-from orderflow_runtime.postgres.migration_failures import OwnedElsewhereError
+from orderflow_runtime.postgres.migration_failures import LeftBehindError, OwnedElsewhereError
 from orderflow_runtime.postgres.quoting import run_quoted
 
 _MARK = "OrderFlow: "
@@ -22,6 +22,10 @@ _USERS_OF_SCHEMA = """
 SELECT r.rolname FROM pg_namespace AS n, aclexplode(n.nspacl) AS a JOIN pg_roles AS r ON r.oid = a.grantee
 WHERE n.nspname = $1 AND a.privilege_type = 'USAGE' AND a.grantee <> n.nspowner
 AND EXISTS (SELECT 1 FROM pg_class AS c WHERE c.relnamespace = n.oid AND c.relname = 'schema_version')
+"""
+_IS_MIGRATED = """
+SELECT count(*) > 0 FROM pg_class
+WHERE relnamespace = to_regnamespace(quote_ident($1)) AND relname = 'schema_version'
 """
 _HOLDS_OTHER_THINGS = """
 SELECT count(*) > 0 AND count(*) FILTER (WHERE relname = 'schema_version') = 0
@@ -75,6 +79,20 @@ async def _check_role(connection: asyncpg.Connection, role: Role, uses_schema: b
         raise _elsewhere("role", role.name, owner, role, "another name, or a Postgres of its own")
     if owner is None and not uses_schema:
         raise _unmarked("role", role.name, role, "another name, or a Postgres of its own")
+
+
+async def check_moved(connection: asyncpg.Connection, role: Role) -> None:
+    """Raise `LeftBehindError` when the schema of a service that has data is not here: it would begin anew, unnoticed.
+
+    A copy will do, and so does this being the same database by another address, or an empty schema that is marked.
+    """
+    comment = await connection.fetchval(_COMMENT_ON_SCHEMA, role.schema)
+    if _owner(comment) is None and not await connection.fetchval(_IS_MIGRATED, role.schema):
+        begun = f'CREATE SCHEMA "{role.schema}"; COMMENT ON SCHEMA "{role.schema}" IS \'{_MARK}{role.owner}\''
+        raise LeftBehindError(
+            f"schema {role.schema} is not in this database, and {role.service} has its data in another: give back where"
+            f" that is, or copy it here first; to begin with nothing, {begun}"
+        )
 
 
 async def mark_owner(connection: asyncpg.Connection, role: Role) -> None:
