@@ -34,7 +34,7 @@ def test_a_services_secret_holds_its_own_role_and_nothing_of_the_admin(shop: Ord
 
 
 def test_pods_of_before_keep_the_place_of_before(shop: OrderFlow) -> None:
-    """Each place has a key of its own; what is kept stands beside it as it was, under the key of older operators too."""
+    """Each place has a key of its own; what is kept stands beside it as it was, older operators' too."""
     here, there = "postgresql://a:1@here/shop", "postgresql://a:1@there/shop"
     first = secret.values(secret.build_database(shop, "order", PostgresUri.parse(here), "pw"))
     kept = secret.urls_of(first | {"url": "postgresql://old"})
