@@ -197,8 +197,9 @@ class Provisioning:
         done = await self._kafka.provision(view.login, flow_topics(flow), users if view.login.mechanism else [], ours)
         made = (await self._kafka.observe(view.login, done.created, [])).topics if done.created else {}
         unanswered = (topics - done.topics.keys()) | (done.created - made.keys())
-        await self._note(key, flow, marked, mark.settled(made, unanswered).without(dropped, stale))
-        done.kafka = KafkaStatus(id=view.kafka, address=kafka_connection(flow).address)
+        noted = await self._note(key, flow, marked, mark.settled(made, unanswered).without(dropped, stale))
+        if noted.mark:  # marks that say nothing may go with a flow of that name that is gone
+            done.kafka = KafkaStatus(id=view.kafka, address=kafka_connection(flow).address)
         done.problems += [UserTakenError(user) for user in taken]
         if lost := self._losses.note(key, identities.keys() & view.mark.users, view.found.users):
             done.problems.append(UsersTakenAwayError(lost))
