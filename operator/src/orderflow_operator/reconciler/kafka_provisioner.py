@@ -134,9 +134,8 @@ class Provisioning:
         if not (_former(flow, before) if marks is None else marks):
             return
         login = await self._login(key, flow, kafka_connection(flow))
+        await self.check_place(key, flow, before)
         view = await self._observe(key, flow, login, {}, before)
-        if others := other_kafkas(view.marks, view.kafka):
-            raise KafkaMovedError(marks_name(key), login.bootstrap, view.kafka, others)
         gone = drops_data(flow)
         topics = view.mark.holding(view.found) if gone else {}
         if used := await self._kafka.remove_groups(view.login, _groups(flow, topics)):
