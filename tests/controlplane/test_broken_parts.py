@@ -116,7 +116,10 @@ async def delete_database(env: OperatorEnv) -> None:
 
 
 async def disguise(env: OperatorEnv) -> None:
-    """Start a pod that looks like a service's and belongs to something without replicas: no budget can count it."""
+    """Start a pod that looks like one of a service's two and belongs to what has no replicas: no budget can count it."""
+    await env.apply(AT_LEAST_TWO, database=False)
+    await enough(env)
+    await env.until_ready("pair")
     pods = await env.api.list("Pod", env.namespace)
     like = next(one for one in pods if one["metadata"]["labels"].get("orderflow.dev/service") == "answerer")
     labels = {key: value for key, value in like["metadata"]["labels"].items() if key != "pod-template-hash"}

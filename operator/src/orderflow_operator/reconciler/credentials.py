@@ -135,7 +135,7 @@ class Credentials:
     async def _role(
         self, key: FlowKey, flow: OrderFlow, service: str, admin: Admin, objects: Objects, write: bool
     ) -> Stored | None:
-        """Return a database role's Secret, which is as it should be unless we may not write; other places' URLs stay."""
+        """Return a database role's Secret, as it should be unless we may not write; URLs of other places stay."""
         is_new = write and ObjectKey(SERVICE, object_name(flow.metadata.name, service)) not in objects
         drawn = secret.build_database(flow, service, admin.uri, _new_password()) if is_new else None
         found = await self._own(key, flow, secret.database_name(flow, service), drawn)

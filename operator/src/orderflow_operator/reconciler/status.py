@@ -48,7 +48,7 @@ _HOW_IT_FARES: dict[str, Any] = {
     "conditions": True,
     "summary": True,
     "events": True,
-    "services": {"__all__": {"ready", "desired", "reason", "message", "rollout", "since"}},
+    "services": {"__all__": {"ready", "desired", "reason", "message", "rollout", "since", "databases"}},
 }
 """What of a status is seen anew at each turn."""
 
