@@ -116,7 +116,7 @@ async def delete_database(env: OperatorEnv) -> None:
 
 
 async def disguise(env: OperatorEnv) -> None:
-    """Start a pod that looks like one of a service's two and belongs to what has no replicas: no budget can count it."""
+    """Start a pod that looks like one of a service's two, of an owner without replicas: no budget can count it."""
     await env.apply(AT_LEAST_TWO, database=False)
     await enough(env)
     await env.until_ready("pair")
