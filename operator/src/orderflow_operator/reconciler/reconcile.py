@@ -83,6 +83,11 @@ async def reconcile(key: FlowKey, deps: Dependencies) -> Outcome:
     )
     deps.credentials.note_turn(key, on_the_way=result.applied and not observation.settled)
     await _tell(context, result, status_of(looked, context.before, deps.now()), deps)
+    return _outcome(problems, observation, result)
+
+
+def _outcome(problems: list[FlowError], observation: Observation, result: ChangeResult) -> Outcome:
+    """Return how a turn ended; what was wrong is counted."""
     for problem in problems:
         ERRORS.labels(problem.reason).inc()
     if problems:
