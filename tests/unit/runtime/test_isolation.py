@@ -46,6 +46,17 @@ async def exits() -> None:
     raise SystemExit(3)
 
 
+async def exits_in_a_task() -> None:
+    """End the process from a task of its own."""
+    await asyncio.gather(exits(), asyncio.sleep(0))
+
+
+async def exits_behind_its_back() -> None:
+    """Leave a task behind that ends the process, and fail."""
+    STUCK.append(asyncio.create_task(exits()))
+    raise ValueError("after a task was begun")
+
+
 async def closes() -> None:
     """Raise what ends a generator."""
     raise GeneratorExit
@@ -64,7 +75,16 @@ async def is_wordless() -> None:
     raise Wordless
 
 
-STRAYS = [cancels, cancels_itself, leaves_a_time_out_open, exits, closes, is_wordless]
+STRAYS = [
+    cancels,
+    cancels_itself,
+    leaves_a_time_out_open,
+    exits,
+    exits_in_a_task,
+    exits_behind_its_back,
+    closes,
+    is_wordless,
+]
 strays = pytest.mark.parametrize("stray", STRAYS, ids=lambda stray: stray.__name__)
 
 

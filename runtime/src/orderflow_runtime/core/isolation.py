@@ -2,16 +2,20 @@
 
 Some exceptions speak to whoever runs the code: `CancelledError` ends a task, `SystemExit` a process. From a handler or
 a port they would end the worker, or leave a call that nobody waits for, and again after each restart.
-Source: asyncio, "Task Cancellation" (`Task.cancelling` tells who was asked to end).
+Source: asyncio, "Task Cancellation": `Task.cancelling` tells who was asked to end. `SystemExit` in any task ends the
+loop, which is why tasks that the code makes are contained as well.
 """
 
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from typing import ParamSpec, TypeVar
+from contextvars import ContextVar
+from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+_is_authored: ContextVar[bool] = ContextVar("is_authored", default=False)
 
 
 class StrayExceptionError(Exception):
@@ -28,7 +32,8 @@ async def run_isolated(function: Callable[P, Awaitable[R]], *args: P.args, **kwa
     caller = asyncio.current_task()
     assert caller is not None  # noqa: S101 - a coroutine runs in a task
     asked = caller.cancelling()
-    called = asyncio.create_task(_contained(function, *args, **kwargs))
+    asyncio.get_running_loop().set_task_factory(_make_task)
+    called = asyncio.create_task(_call(function, *args, **kwargs))
     with contextlib.suppress(BaseException):  # the task keeps what it ends with; a cancellation is handed on to it
         await called
     if caller.cancelling() > asked:
@@ -38,9 +43,27 @@ async def run_isolated(function: Callable[P, Awaitable[R]], *args: P.args, **kwa
     return called.result()
 
 
-async def _contained(function: Callable[P, Awaitable[R]], *args: P.args, **kwargs: P.kwargs) -> R:
+async def _call(function: Callable[P, Awaitable[R]], *args: P.args, **kwargs: P.kwargs) -> R:
+    _is_authored.set(True)  # for this task, and those that are made in it
+    return await _contained(_begun(function, *args, **kwargs))
+
+
+async def _begun(function: Callable[P, Awaitable[R]], *args: P.args, **kwargs: P.kwargs) -> R:
+    return await function(*args, **kwargs)
+
+
+def _make_task(loop: asyncio.AbstractEventLoop, work: Any, **options: Any) -> "asyncio.Task[Any]":
+    """Make a task; one that an author's code makes is contained as that is."""
+    if not _is_authored.get():
+        return asyncio.Task(work, loop=loop, **options)
+    task = asyncio.Task(_contained(work), loop=loop, **options)
+    task.add_done_callback(lambda _: work.close())  # one that is cancelled before it begins awaits nothing
+    return task
+
+
+async def _contained(work: Awaitable[R]) -> R:
     try:
-        return await function(*args, **kwargs)
+        return await work
     except (Exception, asyncio.CancelledError, KeyboardInterrupt):
         raise
     except BaseException as error:
