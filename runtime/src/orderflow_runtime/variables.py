@@ -76,11 +76,10 @@ def servers(env: Mapping[str, str], name: str) -> str | None:
     """Return a variable that lists servers by host and port, between commas; raise `MisconfiguredError`."""
     if not (text := env.get(name)):
         return None
-    for server in text.split(","):
-        found = _SERVER.fullmatch(server.strip())
-        if not found or not 0 < int(found[1]) <= _MOST_PORT:
-            raise MisconfiguredError(f"{name}={text} is not a list like kafka-0:9092,kafka-1:9092")
-    return text
+    found = [_SERVER.fullmatch(server.strip()) for server in text.split(",")]
+    if not all(one and 0 < int(one[1]) <= _MOST_PORT for one in found):
+        raise MisconfiguredError(f"{name}={text} is not a list like kafka-0:9092,kafka-1:9092")
+    return ",".join(server.strip() for server in text.split(","))
 
 
 def one_of(env: Mapping[str, str], name: str, default: str, choices: Iterable[str]) -> str:

@@ -193,6 +193,22 @@ async def test_a_handler_that_never_ends_fails_the_test_that_waits_for_nothing(w
         assert isinstance(answer, TimeoutError)
 
 
+async def test_a_close_that_never_ends_fails_the_test() -> None:
+    """It is named, after a while, in place of hanging; one that is wrong fails the test as it is."""
+
+    async def end(close: Any) -> None:
+        async with Harness(sample_service(Script(), close=close)) as harness:
+            await harness.settle()
+
+    async def fail() -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(NotSettledError, match="the service's `close` had not ended"):
+        await asyncio.wait_for(end(never), 14)
+    with pytest.raises(ZeroDivisionError):
+        await end(fail)
+
+
 async def test_an_event_that_the_service_does_not_declare_is_named() -> None:
     """The dead letter says which event is missing, and where to add it."""
     async with Harness(sample_service(Script(), publishes=frozenset())) as harness:

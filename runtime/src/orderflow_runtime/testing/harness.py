@@ -15,6 +15,7 @@ from orderflow_model.names import dead_letter_topic_name, group_name, topic_name
 from orderflow_model.service_config import Channel, DeliveryConfig, ServiceConfig
 from orderflow_runtime.command import Intake
 from orderflow_runtime.core.event_log import Message, Partition
+from orderflow_runtime.core.isolation import run_isolated
 from orderflow_runtime.core.store import DeadLetter
 from orderflow_runtime.ending import Ending
 from orderflow_runtime.postgres.lock_membership import SHARDS, LockedShards
@@ -34,6 +35,7 @@ _PARTITIONS = 2
 _QUICK = DeliveryConfig(delay_ms=1, max_delay_ms=5, timeout_ms=4_000)
 """As often as the resource's defaults have it, and at once; on doubles no handler needs long."""
 _LOOK_SECONDS = 0.002
+_CLOSE_SECONDS = 5.0
 _STOP_SECONDS = 15.0
 """A worker gives up its batch and what is to be published sooner."""
 
@@ -107,13 +109,28 @@ class Harness:
         done, _ = await asyncio.wait({working}, timeout=_STOP_SECONDS)
         working.cancel()
         await self._log.stop()
-        if self._service.close is not None:
-            await self._service.close()
-        if error is None:
-            if unfinished := {*self._handlers.cut, *self._handlers.names}:
-                raise NotSettledError(f"{', '.join(sorted(unfinished))} had not ended when the test did")
-            if done:
-                working.result()
+        is_closed = await self._close()
+        if error is not None:
+            return
+        unfinished = {*self._handlers.cut, *self._handlers.names}
+        if not is_closed:
+            unfinished.add("the service's `close`")
+        if not done and not unfinished:
+            unfinished.add("a port of the service")
+        if unfinished:
+            raise NotSettledError(f"{', '.join(sorted(unfinished))} had not ended when the test did")
+        working.result()
+
+    async def _close(self) -> bool:
+        """Close what the ports hold open; return whether that ended."""
+        if self._service.close is None:
+            return True
+        closing = asyncio.create_task(run_isolated(self._service.close))
+        done, _ = await asyncio.wait({closing}, timeout=_CLOSE_SECONDS)
+        closing.cancel()
+        if done:
+            closing.result()
+        return bool(done)
 
     def send(self, event: Event, event_id: str | None = None) -> str:
         """Put an event on its topic, as another service would, and return its id.
