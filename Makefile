@@ -12,7 +12,7 @@ CHAOS ?= tenth
 PYTEST := $(RUN) pytest --chaos=$(CHAOS) --durations=15 --durations-min=5
 WORKERS ?= 2 # of tests that compute
 WAITERS ?= 5 # of tests that mostly wait
-PARTS ?= lint test-unit workflows test-controlplane test-integration charts test-observability $(if $(wildcard $(ANALYTICS)),test-analytics)
+PARTS ?= lint test-unit workflows test-controlplane test-integration charts test-observability analytics-if-installed
 UPGRADE ?=
 QUICK ?=
 AGAINST ?=
@@ -65,6 +65,11 @@ test-observability: install ## tests of traces, metrics, dashboards and alerts, 
 
 test-analytics: install-analytics ## tests of the lake and its models, on a real Postgres and Kafka, in an environment of their own
 	@analytics/.venv/bin/python -m pytest --chaos=$(CHAOS) --durations=15 --durations-min=5 tests/analytics $(PYTEST_ARGS)
+
+.PHONY: analytics-if-installed
+analytics-if-installed: install
+	@if [ -e $(ANALYTICS) ]; then $(MAKE) --no-print-directory test-analytics; \
+	else echo 'SKIPPED [all] tests/analytics: make install-analytics was not run'; fi
 
 charts: install ## render the charts, judge them with Helm, kube-score (Go) and checkov, try them on an API server
 	@$(PYTEST) -n $(WORKERS) --dist loadscope tests/charts $(PYTEST_ARGS)

@@ -63,7 +63,7 @@ async def test_marts_are_published_whole_and_only_when_they_hold(site: Site) -> 
     await site.put([placed("o1"), paid("o1"), completed("o1")])
     commits_of_the_lake, first_mart = 4, 1
     await asyncio.to_thread(site.die, "after", commits_of_the_lake + first_mart)
-    assert "marts: revenue, saga_funnel, stock_by_day" in await ran(site)
+    assert "marts: orders, revenue, saga_funnel, stock_by_day" in await ran(site)
     (order,) = site.rows("serving/orders")
     assert (order["outcome"], order["ordered_amount"], order["captured"]) == ("COMPLETED", 1000, 1000)
     published = {table: version for table, version in site.versions().items() if table.startswith("serving")}

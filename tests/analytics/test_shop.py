@@ -7,15 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from orderflow_analytics.contracts.contract import load_contracts
+from orderflow_analytics.__main__ import contracts_of
 from orderflow_analytics.marts.sources import FILE, sources
 from orderflow_cli.servers.kafka import Kafka
 from orderflow_cli.servers.postgres import Postgres
 from support.analytics.stored import Site, ran
+from support.flow.chaos import kill_and_restart
 from support.flow.cli_process import orderflow
 from support.flow.fleet import Fleet
 from support.flow.oracles import judge, until_at_rest
-from support.flow.orders import open_fleet, start_all
+from support.flow.orders import open_fleet, shop_flow, start_all
 from support.records.duplicates import Duplicator
 
 ROOT = Path(__file__).parents[2]
@@ -46,11 +47,13 @@ def lines(tmp_path: Path) -> Path:
 
 
 async def test_the_marts_say_what_the_services_databases_say(fleet: Fleet, lines: Path, tmp_path: Path) -> None:
-    """To the cent and the piece, with 5 % of all records repeated; and a second run writes nothing."""
+    """To the cent and the piece, with 5 % of records repeated and a sink killed; and a second run writes nothing."""
     mapping, url = EXAMPLE / "mapping.yaml", fleet.url("order-0", "")
     with Duplicator(fleet, share=0.05):
         loaded = orderflow("orders", "load", str(lines), "--mapping", str(mapping), "--url", url, cwd=tmp_path)
         assert loaded.returncode == 0, loaded.stderr
+        await kill_and_restart(fleet, "raw-0")
+        fleet.start("raw", 1)
         await until_at_rest(fleet, ORDERS, seconds=240)
     await until_at_rest(fleet, ORDERS)
     await judge(fleet)
@@ -86,8 +89,11 @@ async def compare(fleet: Fleet, site: Site) -> None:
     stored = await fleet.fetch("SELECT count(*) AS n, count(DISTINCT (source, id)) AS different FROM raw.events")
     assert stored[0]["n"] == stored[0]["different"] == len(site.rows("raw"))
     assert site.rows("quarantine") == []
+    assert await fleet.fetch("SELECT 1 FROM raw.events_default") == []
+    assert sum(row["events"] for row in site.rows("serving/event_quality")) == stored[0]["n"]
 
 
 def test_the_sources_are_what_the_contracts_say() -> None:
     """Whoever changes an event writes the sources of the marts anew in the same commit."""
-    assert (PROJECT / FILE).read_text() == sources(load_contracts("orderflow_shop.events"))
+    flow = shop_flow("shop", analytics=ANALYTICS)
+    assert (PROJECT / FILE).read_text() == sources(contracts_of(flow))

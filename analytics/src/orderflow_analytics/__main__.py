@@ -13,7 +13,7 @@ from pathlib import Path
 
 from deltalake.exceptions import DeltaError
 
-from orderflow_analytics.contracts.contract import load_contracts
+from orderflow_analytics.contracts.contract import Contract, load_contracts
 from orderflow_analytics.errors import AnalyticsError
 from orderflow_analytics.lake.zones import Lake, missing
 from orderflow_analytics.marts.sources import FILE, sources
@@ -52,8 +52,8 @@ def _ended(work: Callable[[OrderFlow], None], file: str) -> int:
 
 
 async def _run(flow: OrderFlow, env: Mapping[str, str]) -> None:
-    analytics, lake = _analytics(flow), Lake(_required(env, environment.LAKE))
-    contracts = load_contracts(analytics.contracts)
+    analytics, lake = _analytics(flow), _lake(_required(env, environment.LAKE))
+    contracts = contracts_of(flow)
     uri = PostgresUri.parse(_required(env, environment.DATABASE_URL))
     connection = await connect(uri, {"search_path": schema_name(SINK)})
     try:
@@ -63,12 +63,23 @@ async def _run(flow: OrderFlow, env: Mapping[str, str]) -> None:
     _tell(report, missing((event.name for event in flow.spec.events), contracts))
 
 
+def contracts_of(flow: OrderFlow) -> tuple[Contract, ...]:
+    """Return the contracts of a flow's events, with what its resource calls personal; raise `ContractError`."""
+    personal = {event.name: event.personal_data for event in flow.spec.events}
+    return load_contracts(_analytics(flow).contracts, personal)
+
+
+def _lake(place: str) -> Lake:
+    """Return the lake at a URL or in a folder, which dbt sees from a folder of its own."""
+    return Lake(place if "://" in place else str(Path(place).absolute()))
+
+
 def _write_sources(flow: OrderFlow) -> None:
     analytics = _analytics(flow)
     project = _project(analytics)
     if project is None:
         raise AnalyticsError(f"flow {flow.metadata.name} has no spec.analytics.models to write sources for")
-    (project / FILE).write_text(sources(load_contracts(analytics.contracts)), encoding="utf-8")
+    (project / FILE).write_text(sources(contracts_of(flow)), encoding="utf-8")
 
 
 def _project(analytics: Analytics) -> Path | None:

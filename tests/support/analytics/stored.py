@@ -73,7 +73,7 @@ class Site:
     def __post_init__(self) -> None:
         """Write the flow's file; `analytics` says more than that its contracts are the shop's."""
         self.lake, self.flow = self.folder / "lake", self.folder / "flow.yaml"
-        self.place = str(self.lake)
+        self.place = "lake"  # seen from the folder
         document = yaml.safe_load(SHOP.read_text())
         document["spec"]["analytics"] = {"image": "orderflow/services:dev", "contracts": "orderflow_shop.events"}
         document["spec"]["analytics"] |= self.analytics
@@ -97,13 +97,9 @@ class Site:
         """Run the analytics once, killed where `kill` says."""
         program = [killed_run.__file__, *kill] if kill else ["-m", "orderflow_analytics"]
         env = os.environ | {environment.LAKE: self.place, environment.DATABASE_URL: self.admin_url}
+        command = [sys.executable, *program, "run", str(self.flow)]
         return subprocess.run(
-            [sys.executable, *program, "run", str(self.flow)],
-            env=env,
-            capture_output=True,
-            text=True,
-            timeout=240,
-            check=False,
+            command, env=env, cwd=self.folder, capture_output=True, text=True, timeout=240, check=False
         )
 
     def die(self, when: str, number: int) -> None:

@@ -3,7 +3,6 @@ select
     order_id,
     customer.id as customer_id,
     currency,
-    ship_to.country as country,
     allow_partial,
     len(lines) as line_count,
     list_sum(list_transform(lines, lambda line: line.quantity * line.unit_price))::bigint as ordered_amount,

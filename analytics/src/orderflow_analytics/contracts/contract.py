@@ -5,7 +5,7 @@ with the same words.
 """
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO
@@ -14,21 +14,23 @@ import pyarrow as pa
 import pyarrow.json as pa_json
 from pydantic_core import to_json
 
-from orderflow_analytics.contracts.arrow_types import columns_of
+from orderflow_analytics.contracts.arrow_types import as_read, columns_of
 from orderflow_analytics.errors import ContractError
 from orderflow_contracts.event import Event, UndecodableError
 
 _MIN_BLOCK_BYTES = 1 << 20
+_MOST_WORDS = 500
 
 
 @dataclass(frozen=True)
 class Contract:
     """The contract of one event.
 
-    `table` is what its curated table is called.
+    `personal` are JSON pointers to data that get no column, beside what the class itself marks.
     """
 
     kind: type[Event]
+    personal: tuple[str, ...] = ()
 
     @property
     def event(self) -> str:
@@ -43,7 +45,8 @@ class Contract:
     @cached_property
     def columns(self) -> pa.Schema:
         """Return the columns of its data."""
-        return columns_of(self.kind.model_json_schema(by_alias=False, mode="serialization"), self.event)
+        schema = self.kind.model_json_schema(by_alias=False, mode="serialization")
+        return columns_of(schema, self.event, self.personal)
 
     def read(self, data: bytes, version: int) -> bytes:
         """Return the data in today's form, as JSON by columns' names; raise `UndecodableError` with the reason."""
@@ -55,20 +58,52 @@ class Contract:
             return self.columns.empty_table()
         text = b"\n".join(read)
         options = pa_json.ReadOptions(use_threads=False, block_size=max(len(text), _MIN_BLOCK_BYTES))
-        wanted = pa_json.ParseOptions(explicit_schema=self.columns, unexpected_field_behavior="ignore")
-        return pa_json.read_json(BytesIO(text), options, wanted).select(self.columns.names)
+        wanted = pa_json.ParseOptions(explicit_schema=as_read(self.columns), unexpected_field_behavior="ignore")
+        return pa_json.read_json(BytesIO(text), options, wanted).select(self.columns.names).cast(self.columns)
 
 
-def refusal(contract: Contract, data: bytes, version: int) -> tuple[bytes, str]:
-    """Return the data in today's form and no words, or nothing and why they do not fit."""
+@dataclass(frozen=True)
+class Judged:
+    """One event's data in today's form, or why they do not fit."""
+
+    read: bytes = b""
+    reason: str = ""
+
+
+def judge(contract: Contract, events: Iterable[tuple[bytes, int]]) -> tuple[list[Judged], pa.Table]:
+    """Return what became of each event, data and version, and those that fit as columns."""
+    judged = [_read(contract, data, version) for data, version in events]
     try:
-        return contract.read(data, version), ""
+        return judged, _typed(contract, judged)
+    except pa.ArrowInvalid:  # a value that the contract allows and no column holds, as a number of 30 digits
+        judged = [_stored(contract, one) for one in judged]
+        return judged, _typed(contract, judged)
+
+
+def _read(contract: Contract, data: bytes, version: int) -> Judged:
+    try:
+        return Judged(contract.read(data, version))
     except UndecodableError as error:
-        return b"", str(error)
+        return Judged(reason=str(error))
 
 
-def load_contracts(module: str | None) -> tuple[Contract, ...]:
-    """Return the contracts of a module, by event; none where no module is named. Raise `ContractError`."""
+def _stored(contract: Contract, one: Judged) -> Judged:
+    try:
+        _typed(contract, [one])
+    except pa.ArrowInvalid as error:
+        return Judged(reason=f"{contract.event}: {error}"[:_MOST_WORDS])
+    return one
+
+
+def _typed(contract: Contract, judged: Iterable[Judged]) -> pa.Table:
+    return contract.typed([one.read for one in judged if not one.reason])
+
+
+def load_contracts(module: str | None, personal: Mapping[str, tuple[str, ...]]) -> tuple[Contract, ...]:
+    """Return the contracts of a module, in order; none where no module is named. Raise `ContractError`.
+
+    `personal` are JSON pointers to personal data, by event.
+    """
     if module is None:
         return ()
     try:
@@ -78,7 +113,7 @@ def load_contracts(module: str | None) -> tuple[Contract, ...]:
     kinds = {kind.TYPE: kind for kind in found if _is_contract(kind)}
     if not kinds:
         raise ContractError(f"spec.analytics.contracts: {module} has no Event class with a TYPE")
-    return tuple(Contract(kinds[event]) for event in sorted(kinds))
+    return tuple(Contract(kinds[event], personal.get(event, ())) for event in sorted(kinds))
 
 
 def _is_contract(kind: object) -> bool:

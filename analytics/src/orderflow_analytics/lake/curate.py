@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from orderflow_analytics.contracts.contract import Contract, refusal
+from orderflow_analytics.contracts.contract import Contract, judge
 from orderflow_analytics.lake.export import ROWS_AT_A_TIME
 from orderflow_analytics.lake.table import LakeTable
 from orderflow_analytics.lake.zones import EVENT, EVENT_DATE, Lake
@@ -61,17 +61,14 @@ def chunks(raw: LakeTable, of_event: ds.Expression, position: int) -> Iterator[t
 
 def _judge(contract: Contract, rows: pa.Table) -> tuple[pa.Table, pa.Table]:
     """Return the rows that fit, typed, and those that do not, with the reason."""
-    judged = [
-        refusal(contract, data, version)
-        for data, version in zip(rows["data"].to_pylist(), rows["event_version"].to_pylist(), strict=True)
-    ]
-    fits = pa.array([not reason for _, reason in judged], pa.bool_())
-    typed = contract.typed([read for read, reason in judged if not reason])
+    events = zip(rows["data"].to_pylist(), rows["event_version"].to_pylist(), strict=True)
+    judged, typed = judge(contract, events)
+    fits = pa.array([not one.reason for one in judged], pa.bool_())
     event = rows.filter(fits).select(EVENT.names)
     dates = pc.cast(event["event_time"], pa.date32())
     fitting = pa.table([dates, *event.columns, *typed.columns], [EVENT_DATE.name, *EVENT.names, *typed.column_names])
     refused = rows.filter(pc.invert(fits))
-    refused = refused.append_column("reason", pa.array([reason for _, reason in judged if reason], pa.string()))
+    refused = refused.append_column("reason", pa.array([one.reason for one in judged if one.reason], pa.string()))
     named = refused.append_column("event_type", pa.array([contract.event] * refused.num_rows, pa.string()))
     return fitting, named
 

@@ -11,7 +11,7 @@ import yaml
 
 from orderflow_analytics.contracts.contract import Contract
 from orderflow_analytics.errors import ContractError
-from orderflow_analytics.lake.zones import curated_schema
+from orderflow_analytics.lake.zones import QUARANTINE, curated_schema
 from orderflow_model import environment
 
 FILE = "models/sources.yml"
@@ -20,6 +20,7 @@ NAME = "lake"
 _HEAD = "# Made from the flow's contracts by `python -m orderflow_analytics sources FLOW.yaml`; not to be edited.\n"
 _TYPES = {
     pa.string(): "VARCHAR",
+    pa.binary(): "BLOB",
     pa.int32(): "INTEGER",
     pa.int64(): "BIGINT",
     pa.float64(): "DOUBLE",
@@ -31,18 +32,24 @@ _TYPES = {
 
 def sources(contracts: Iterable[Contract]) -> str:
     """Return the file of sources, as YAML."""
-    source = {"name": NAME, "description": "Curated events.", "tables": [_table(one) for one in contracts]}
+    tables = [_table(f"curated/{one.table}", _words(one), curated_schema(one)) for one in contracts]
+    tables.append(_table("quarantine", "Events that do not fit their contract.", QUARANTINE))
+    source = {"name": NAME, "description": "Curated events, and what was set aside.", "tables": tables}
     return _HEAD + yaml.safe_dump({"version": 2, "sources": [source]}, sort_keys=False, width=120)
 
 
-def _table(contract: Contract) -> dict[str, Any]:
-    path = f"{{{{ env_var('{environment.LAKE}') }}}}/curated/{contract.table}"
+def _table(place: str, description: str, columns: pa.Schema) -> dict[str, Any]:
+    path = f"{{{{ env_var('{environment.LAKE}') }}}}/{place}"
     return {
-        "name": contract.table,
-        "description": (contract.kind.__doc__ or contract.event).partition("\n")[0],
+        "name": place.rpartition("/")[2],
+        "description": description,
         "config": {"meta": {"plugin": "delta", "delta_table_path": path}},
-        "columns": [{"name": field.name, "data_type": _type(field.type)} for field in curated_schema(contract)],
+        "columns": [{"name": field.name, "data_type": _type(field.type)} for field in columns],
     }
+
+
+def _words(contract: Contract) -> str:
+    return (contract.kind.__doc__ or contract.event).partition("\n")[0]
 
 
 def _type(kind: pa.DataType) -> str:
