@@ -6,6 +6,7 @@ from datetime import date, timedelta
 import asyncpg
 import pytest
 
+from orderflow_analytics.lake.stored_events import StoredEvents
 from orderflow_analytics.lake.zones import Lake
 from support.analytics.stored import NOON, Site, cancelled, ids, ran, refunded
 
@@ -123,6 +124,25 @@ async def test_what_is_wrong_with_the_database_is_said_in_a_line(site: Site) -> 
     site.admin_url = "postgresql://postgres:x@127.0.0.1:1/shop"
     await says(site, "127.0.0.1:1")
     assert site.rows("raw") == []
+
+
+async def test_what_is_stored_is_read_in_pieces_that_rows_and_bytes_bound(site: Site) -> None:
+    """Whole batches of one to three events, in order and without a gap, at most one batch over the bound."""
+    await site.put(*[[cancelled(f"o{number}-{n}") for n in range(number)] for number in (1, 3, 1, 2)])
+    assert await pieces(site, rows=2, size=10**9) == [4, 3]
+    assert await pieces(site, rows=10**9, size=1) == [1, 3, 1, 2]
+    assert await pieces(site, rows=10**9, size=10**9) == [7]
+
+
+async def pieces(site: Site, rows: int, size: int) -> list[int]:
+    """Read all that is stored in pieces; return how many rows each has."""
+    connection = await asyncpg.connect(site.admin_url, server_settings={"search_path": "raw"})
+    stored, position, found = StoredEvents(connection), 0, []
+    while (piece := await stored.after(position, rows, size)).num_rows:
+        position = piece["batch"][-1].as_py()
+        found.append(piece.num_rows)
+    await connection.close()
+    return found
 
 
 async def says(site: Site, words: str) -> None:

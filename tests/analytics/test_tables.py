@@ -57,12 +57,14 @@ def test_of_two_writers_the_one_that_read_before_the_other_wrote_adds_nothing(tm
 
 def test_chunks_hold_whole_batches_and_nothing_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With chunks of two, batches of one to three events each come whole, and all come."""
-    monkeypatch.setattr(curating, "ROWS_AT_A_TIME", 2)
+    monkeypatch.setattr(curating, "MOST_ROWS", 2)
     lake, contract = Lake(str(tmp_path)), Contract(Asked)
     for batch, size in enumerate([1, 3, 1, 1, 2], start=1):
         put(lake, batch, *[b'{"question":"why"}'] * size)
     found = list(curating.chunks(lake.raw(), pc.field("event_type") == "ASKED", 0))
     assert found == [(1, 2), (3, 4), (5, 5)]
+    monkeypatch.setattr(curating, "MOST_BYTES", 1)
+    assert [pair[0] for pair in curating.chunks(lake.raw(), pc.field("event_type") == "ASKED", 3)] == [4, 5]
     assert (curate(lake, contract).taken, lake.curated(contract).position) == (8, 5)
 
 

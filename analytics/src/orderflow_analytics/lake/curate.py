@@ -13,10 +13,11 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from orderflow_analytics.contracts.contract import Contract, judge
-from orderflow_analytics.lake.export import ROWS_AT_A_TIME
+from orderflow_analytics.lake.export import MOST_BYTES, MOST_ROWS
 from orderflow_analytics.lake.table import LakeTable
 from orderflow_analytics.lake.zones import EVENT, EVENT_DATE, Lake
 
+_SUMMED = ("batch", "size_count", "size_sum")
 _IDENTITY = ["event_source", "event_id"]
 Identity = tuple[str, str]
 
@@ -50,13 +51,28 @@ def curate(lake: Lake, contract: Contract) -> Curated:
 
 def chunks(raw: LakeTable, of_event: ds.Expression, position: int) -> Iterator[tuple[int, int]]:
     """Yield the first and the last batch of each chunk after a position; a batch is never cut."""
-    later = raw.rows(of_event & (pc.field("batch") > position), ["batch"]).to_table()["batch"]
-    batches = later.take(pc.sort_indices(later))
-    start = 0
-    while start < len(batches):
-        last = batches[min(start + ROWS_AT_A_TIME, len(batches)) - 1]
-        yield batches[start].as_py(), last.as_py()
-        start = len(batches) if last == batches[-1] else pc.index(pc.greater(batches, last), True).as_py()
+    wanted = of_event & (pc.field("batch") > position)
+    sizes = raw.rows(wanted, {"batch": pc.field("batch"), "size": pc.binary_length(pc.field("data"))})
+    first, last, rows, size = 0, 0, 0, 0
+    for batch, (given_rows, given_size) in sorted(_totals(sizes).items()):
+        if rows >= MOST_ROWS or size >= MOST_BYTES:
+            yield first, last
+            rows = size = 0
+        first, last = (first if rows else batch), batch
+        rows, size = rows + given_rows, size + given_size
+    if rows:
+        yield first, last
+
+
+def _totals(sizes: ds.Scanner) -> dict[int, tuple[int, int]]:
+    """Return the rows and the bytes of each batch."""
+    totals: dict[int, tuple[int, int]] = {}
+    for piece in sizes.to_batches():
+        summed = pa.table(piece).group_by("batch").aggregate([("size", "count"), ("size", "sum")])
+        for batch, rows, size in zip(*(summed[name].to_pylist() for name in _SUMMED), strict=True):
+            before = totals.get(batch, (0, 0))
+            totals[batch] = before[0] + rows, before[1] + size
+    return totals
 
 
 def _judge(contract: Contract, rows: pa.Table) -> tuple[pa.Table, pa.Table]:

@@ -16,7 +16,14 @@ from orderflow_analytics.lake.zones import RAW
 
 _LEASE = "SELECT pg_try_advisory_lock(hashtext('orderflow lake'))"
 _SETTLED = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
-_END = "SELECT batch FROM events WHERE batch > $1 AND batch < $2 ORDER BY batch OFFSET $3 LIMIT 1"
+_END = """
+WITH coming AS (
+  SELECT batch, octet_length(data) AS size FROM events WHERE batch > $1 AND batch < $2 ORDER BY batch LIMIT $3
+), counted AS (
+  SELECT batch, sum(size) OVER (ORDER BY batch ROWS UNBOUNDED PRECEDING) AS bytes FROM coming
+)
+SELECT coalesce(min(batch) FILTER (WHERE bytes >= $4), max(batch), $1) FROM counted
+"""
 _ROWS = """
 SELECT type, source, id, version, key, time, stored_at, batch, data, (stored_at AT TIME ZONE 'UTC')::date AS stored_date
 FROM events WHERE batch > $1 AND batch <= $2 ORDER BY batch
@@ -46,8 +53,8 @@ class StoredEvents:
         if not await self._ask(_LEASE):
             raise LakeBusyError("another run exports these events; run again when it has ended")
 
-    async def after(self, position: int, most: int) -> pa.Table:
-        """Return the rows of the batches after this one: whole batches, and so at most one batch over `most`.
+    async def after(self, position: int, rows: int, size: int) -> pa.Table:
+        """Return what comes after a batch: whole batches, so many rows or bytes of data and at most one batch more.
 
         Raise `OtherDatabaseError` when the position is of no transaction that ended here.
         """
@@ -57,9 +64,9 @@ class StoredEvents:
                 f"the lake has batches up to {position:,} and this database has come to {settled:,}: it is another "
                 "one, or an older state; name the right one, or begin a new lake"
             )
-        end = await self._ask(_END, position, settled, most - 1)
+        end = await self._ask(_END, position, settled, rows, size)
         with _translating():
-            return _table(await self._connection.fetch(_ROWS, position, settled - 1 if end is None else end))
+            return _table(await self._connection.fetch(_ROWS, position, end))
 
     async def _ask(self, query: str, *given: int) -> Any:
         with _translating():

@@ -7,7 +7,7 @@ between, a second exporter or a frozen one that wakes, makes it fail, and a new 
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -83,6 +83,6 @@ class LakeTable:
         except CommitFailedError as error:
             raise LakeBusyError(f"{self.uri}: another run wrote to it; run again when that has ended") from error
 
-    def rows(self, wanted: ds.Expression, columns: Sequence[str]) -> ds.Scanner:
+    def rows(self, wanted: ds.Expression, columns: Sequence[str] | Mapping[str, ds.Expression]) -> ds.Scanner:
         """Return a scan of the rows that are wanted, read as it goes."""
-        return self._delta.to_pyarrow_dataset().scanner(columns=list(columns), filter=wanted)
+        return self._delta.to_pyarrow_dataset().scanner(columns=columns, filter=wanted)
