@@ -12,6 +12,7 @@ from orderflow_cli.dead_letters.rows import Condition, DeadLetter, RedriveError,
 from orderflow_cli.errors import NotRunningError, StateError
 from orderflow_cli.local.running_flow import find_flow
 from orderflow_contracts.dead_letters import MAX_REDRIVES
+from orderflow_model import environment
 
 ID = uuid.uuid4()
 RECORD = DeadRecord(ID, (0, 7), "shop.order-created", b"k", [("ce_id", b"1"), ("empty", None)], b"{")
@@ -62,11 +63,16 @@ def test_a_broken_repair_is_refused_by_its_line(tmp_path: Path, line: str) -> No
 
 def test_security_comes_from_the_environment_of_a_service() -> None:
     """The same variables reach the same cluster."""
-    env = {"ORDERFLOW_KAFKA_SECURITY_PROTOCOL": "SASL_SSL", "ORDERFLOW_KAFKA_USERNAME": "u", "PATH": "/bin"}
+    env = {
+        environment.KAFKA_SECURITY_PROTOCOL: "SASL_SSL",
+        environment.KAFKA_USERNAME: "u",
+        environment.KAFKA_PASSWORD: "p",
+        "PATH": "/bin",
+    }
     options = client_options("kafka:9093", env)
     assert (options["bootstrap.servers"], options["security.protocol"]) == ("kafka:9093", "SASL_SSL")
-    assert options["sasl.username"] == "u"
-    assert "sasl.password" not in options
+    assert (options["sasl.username"], options["sasl.mechanism"]) == ("u", "SCRAM-SHA-512")
+    assert "sasl.mechanism" not in client_options("kafka:9092", {})
 
 
 def test_a_running_flow_is_found_by_its_state(tmp_path: Path) -> None:
@@ -87,3 +93,26 @@ def test_a_running_flow_is_found_by_its_state(tmp_path: Path) -> None:
     (tmp_path / "a-shop" / "state.json").write_text("{")
     with pytest.raises(StateError, match="damaged"):
         find_flow(tmp_path, "a-shop")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        (environment.KAFKA_SECURITY_PROTOCOL, "TLS"),
+        (environment.KAFKA_SASL_MECHANISM, "SCRAM"),
+        (environment.KAFKA_PASSWORD, ""),
+        (environment.KAFKA_CA_FILE, "/no/such/file"),
+    ],
+)
+def test_a_wrong_variable_is_named(name: str, value: str) -> None:
+    """What the client refuses ends the command with one sentence."""
+    right = {
+        environment.KAFKA_SECURITY_PROTOCOL: "SASL_SSL",
+        environment.KAFKA_SASL_MECHANISM: "SCRAM-SHA-512",
+        environment.KAFKA_USERNAME: "user",
+        environment.KAFKA_PASSWORD: "secret",
+    }
+    client_options("kafka:9093", right)
+    with pytest.raises(RedriveError, match=name) as refused:
+        client_options("kafka:9093", right | {name: value})
+    assert "secret" not in str(refused.value)

@@ -18,6 +18,7 @@ from orderflow_model.topics import DEAD_LETTER_BYTES
 Options = Mapping[str, Any]
 Header = tuple[str, bytes | None]
 
+_GROUP = "orderflow-cli"
 _TIMEOUT_SECONDS = 30
 _AT_ONCE = 100
 _SECURITY = {
@@ -64,9 +65,22 @@ class Repair(BaseModel):
 
 
 def client_options(bootstrap: str, env: Mapping[str, str]) -> Options:
-    """Return how to reach Kafka: its address, and security from the environment as a service has it."""
+    """Return how to reach Kafka: its address, and security from the environment as a service has it.
+
+    Raise `RedriveError`, which names the variables, when the client refuses them.
+    """
     security = {option: env[name] for name, option in _SECURITY.items() if env.get(name)}
-    return {"bootstrap.servers": bootstrap, "log_level": 3, **security}
+    if security.get("security.protocol", "").startswith("SASL"):
+        security.setdefault("sasl.mechanism", "SCRAM-SHA-512")
+    options = {"bootstrap.servers": bootstrap, "log_level": 3, **security}
+    try:
+        Consumer({**options, "group.id": _GROUP, "log_level": 0}).close()
+    except KafkaException as error:
+        words = error.args[0].str()
+        said = [name for name, option in _SECURITY.items() if option in words]
+        names = ", ".join(said or [name for name in _SECURITY if env.get(name)])
+        raise RedriveError(f"{names}: {words}", "Set them as the flow's services have them") from None
+    return options
 
 
 def read_repairs(path: Path) -> dict[uuid.UUID, Repair]:
@@ -99,7 +113,7 @@ def read_latest(options: Options, topic: str, ids: Collection[uuid.UUID]) -> Ite
 
 def read_records(options: Options, topic: str) -> Iterator[DeadRecord]:
     """Yield the records that are in the topic now, in order."""
-    own = {"group.id": "orderflow-cli", "enable.auto.commit": False, "enable.partition.eof": True}
+    own = {"group.id": _GROUP, "enable.auto.commit": False, "enable.partition.eof": True}
     consumer = Consumer({**options, **own, "auto.offset.reset": "earliest"})
     try:
         partitions = consumer.list_topics(topic, timeout=_TIMEOUT_SECONDS).topics[topic].partitions
