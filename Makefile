@@ -47,6 +47,7 @@ test: install ## lint and all tests that this machine can run, the time of each 
 test-chaos: install ## the long tests whole, after `make kind-up` those of the cluster too; CHAOS in `make test` is a tenth of them, or slice:K/10
 	@tools/kind run $(RUN) pytest --chaos=whole -m chaos tests/unit tests/integration tests/controlplane tests/observability \
 	  tests/e2e $(PYTEST_ARGS)
+	@ORDERFLOW_TEST_PLACEMENT=Together $(RUN) pytest --chaos=whole tests/integration/faults $(PYTEST_ARGS)
 
 programs: install ## compile what tests need, from Go modules, each once; `make test` does it beside its first parts
 	@PYTHONPATH=tests $(RUN) support.tools.ahead

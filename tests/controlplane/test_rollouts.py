@@ -5,15 +5,17 @@ it says.
 """
 
 import asyncio
+from collections import Counter
 
 import pytest
 
 from orderflow_model.loading.load import parse_flow
+from orderflow_model.placement import processes
 from orderflow_model.postgres_uri import PostgresUri
 from orderflow_operator.reconciler.network import addresses
 from orderflow_operator.resources.build_context import BuildContext, Database
 from orderflow_operator.resources.desired import desired
-from support.cluster.api import Json
+from support.cluster.api import Json, background
 from support.cluster.facts import facts
 from support.cluster.operator_env import OperatorEnv, condition
 from support.cluster.pod_status import Fate
@@ -50,6 +52,8 @@ def replaced() -> Json:
     return changed(trio(), "spec.services.1", {**trio()["spec"]["services"][1], "name": "responder"})
 
 
+NAMES = ("asker", "answerer", "watcher")
+ALL_NAMES = (*NAMES, "responder")
 EDITS: dict[str, Json] = {
     "an image": changed(trio(), "spec.services.0.image", "example/asker:2"),
     "an event's name": renamed(),
@@ -118,6 +122,83 @@ async def test_what_an_older_operator_made_stays_while_pods_may_need_it(env: Ope
     await env.until_ready("pair")
 
 
+CORE = {"groups": [{"name": "core", "services": ["asker", "answerer"]}]}
+TOGETHER = {"mode": "Together"}
+MOVES: dict[str, tuple[Json, Json]] = {
+    "all into one": ({}, TOGETHER),
+    "all out of one": (TOGETHER, {}),
+    "two into one": ({}, CORE),
+    "one more into one": (CORE, {"groups": [{"name": "core", "services": ["asker", "answerer", "watcher"]}]}),
+    "another with one": (CORE, {"groups": [{"name": "core", "services": ["watcher", "asker"]}]}),
+}
+
+
+@pytest.mark.parametrize("move", MOVES)
+async def test_services_move_between_processes_while_they_serve(env: OperatorEnv, move: str) -> None:
+    """Old pods leave, and requests come, when the new are ready; stuck and taken back it leaves no trace."""
+    before, after = (_placed(placement) for placement in MOVES[move])
+    await env.start()
+    await _apply(env, before, URI)
+    await env.until_ready("pair")
+    there, pods = await _facts(env), await _pods(env)
+    new = [process.name for process in processes(parse_flow(after))]
+    async with background(_keep_serving(env)):
+        for name in new:
+            env.kubelet.intend(name, Fate.STARTING)
+        await _apply(env, after, URI)
+        await env.until("pair", "Ready", "False", seconds=5)
+        assert there <= (stuck := await _facts(env)), there - stuck
+        assert pods <= await _pods(env)
+
+        for name in new:
+            env.kubelet.forget(name)
+        await _apply(env, before, URI)
+        await env.until_ready("pair")
+        await _until(env, there)
+        assert await _pods(env) == pods, "nothing was started anew"
+
+        await _apply(env, after, URI)
+        await env.until_ready("pair")
+        await _until(env, _pictured(env, after, URI))
+    status = (await env.flow("pair") or {})["status"]
+    assert [(one["name"], one["ready"]) for one in status["services"]] == [(n, 1) for n in NAMES]
+
+
+async def _keep_serving(env: OperatorEnv) -> None:
+    """Look again and again, and fail when a Service leads to no pod that is ready, three times in a row."""
+    gaps: Counter[str] = Counter()
+    while True:
+        gaps = Counter({name: gaps[name] + 1 for name in await _leading_nowhere(env)})
+        assert not [name for name, count in gaps.items() if count > 2], gaps
+        await asyncio.sleep(0.1)
+
+
+async def _leading_nowhere(env: OperatorEnv) -> list[str]:
+    ready = await _pods(env)
+    pods = [pod for pod in await env.api.list("Pod", env.namespace) if pod["metadata"]["name"] in ready]
+    ways = {
+        (*pod["metadata"]["labels"].items(), port["name"])
+        for pod in pods
+        for port in pod["spec"]["containers"][0]["ports"]
+    }
+    return [
+        one["metadata"]["name"]
+        for one in await env.api.list("Service", env.namespace)
+        if not any({*one["spec"]["selector"].items(), one["spec"]["ports"][0]["targetPort"]} <= {*way} for way in ways)
+    ]
+
+
+def _placed(placement: Json) -> Json:
+    """Give the flow of three with its services of one image, so placed."""
+    flow = changed(trio(), "spec.placement", placement)
+    for index, name in enumerate(NAMES):
+        entry = flow["spec"]["services"][index]
+        flow = changed(
+            flow, f"spec.services.{index}", entry | {"image": "example/all:1", "command": ["python", "-m", name]}
+        )
+    return flow
+
+
 @pytest.mark.parametrize("fate", [Fate.IMAGE_PULL, Fate.FAILED])
 async def test_a_migration_that_gets_nowhere_holds_up_its_own_service_alone(env: OperatorEnv, fate: Fate) -> None:
     """By a wrong image or by its SQL: the condition names the service, and edits of all others go through."""
@@ -163,12 +244,12 @@ async def _apply(env: OperatorEnv, flow: Json, uri: str) -> None:
 
 def _hold(env: OperatorEnv, where: str) -> None:
     """Let no pod to come start, of services or of their migrations."""
-    for name in ("asker", "answerer", "watcher", "responder"):
+    for name in ALL_NAMES:
         env.kubelet.intend(*((name, Fate.STARTING) if where == "pods" else (f"{name}/migration", Fate.IMAGE_PULL)))
 
 
 def _release(env: OperatorEnv, where: str) -> None:
-    for name in ("asker", "answerer", "watcher", "responder"):
+    for name in ALL_NAMES:
         env.kubelet.forget(name if where == "pods" else f"{name}/migration")
 
 

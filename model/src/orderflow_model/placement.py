@@ -4,6 +4,7 @@ What holds for a process of several services is made of what each says: its pods
 there are as many as the most demanding service wants, and who has the same HTTP port as one before gets the next.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -12,26 +13,48 @@ from math import ceil
 from orderflow_model.flow import OrderFlow
 from orderflow_model.spec.placement import Placement, PlacementMode
 from orderflow_model.spec.scalars import Quantity
-from orderflow_model.spec.services import Limits, Requests, Resources, Service
+from orderflow_model.spec.services import Limits, Requests, Resources, Scale, Service
 
 TOGETHER = "together"
 """The process of all services that no group names, where these are together."""
 
 _PYTHON = ("python", "python3")
+_DIGITS = 6
+_FIRST_PORT, _LAST_PORT = 1_024, 65_535
+"""What a service's port may be."""
 
 
 @dataclass(frozen=True)
 class ServiceProcess:
-    """A process and its services, in the order of the resource. One of a single service is called after that."""
+    """A process and its services, in the order of the resource; `group` is that of a single service's name."""
 
-    name: str
+    group: str
     services: tuple[Service, ...]
     given: Resources | None = None
+
+    @property
+    def name(self) -> str:
+        """Return what tells it from every other: a group of other services is another process, which starts beside."""
+        if not self.is_shared:
+            return self.group
+        members = ",".join(sorted(service.name for service in self.services))
+        return f"{self.group}-{hashlib.sha256(members.encode()).hexdigest()[:_DIGITS]}"
 
     @property
     def is_shared(self) -> bool:
         """Whether there are several services in it."""
         return len(self.services) > 1
+
+    @property
+    def scale(self) -> Scale:
+        """Return between how many pods it runs: as many as its most demanding service wants."""
+        scales = [service.scale for service in self.services]
+        return Scale(min=max(one.min for one in scales), max=max(one.max for one in scales))
+
+    @property
+    def http_drain(self) -> int:
+        """Return for how many seconds a pod that is told to end serves on: as long as any of its services."""
+        return max(service.http_drain.seconds for service in self.services)
 
     @property
     def resources(self) -> Resources:
@@ -47,7 +70,7 @@ class ServiceProcess:
         for service in self.services:
             port = service.http_port
             while port in ports.values():
-                port += 1
+                port = port + 1 if port < _LAST_PORT else _FIRST_PORT
             ports[service.name] = port
         return ports
 
@@ -69,6 +92,11 @@ def processes(flow: OrderFlow, placement: Placement | None = None) -> tuple[Serv
         ServiceProcess(name if len(services) > 1 else services[0].name, tuple(services), given.get(name))
         for name, services in members.items()
     )
+
+
+def processes_by_service(flow: OrderFlow) -> dict[str, ServiceProcess]:
+    """Return the process of each service."""
+    return {service.name: process for process in processes(flow) for service in process.services}
 
 
 def module_of(service: Service) -> str | None:

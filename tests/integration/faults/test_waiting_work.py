@@ -17,7 +17,7 @@ from orderflow_model.topics import event_topic
 from orderflow_runtime.core.event_log import partition_of
 from orderflow_shop.events import ShipmentCreated
 from support.flow.chaos import kill_and_restart
-from support.flow.fleet import Fleet, until
+from support.flow.fleet import TOGETHER, Fleet, until
 from support.flow.oracles import judge, until_at_rest
 from support.flow.orders import Json, Shop, open_fleet, order, start_all
 
@@ -51,6 +51,7 @@ async def test_calls_in_flight_are_asked_for_when_payment_dies(shop: Shop) -> No
     print(f"\n{await judge(fleet)}; received again: {len(ledger['receivedAgain'])}")
 
 
+@pytest.mark.skipif(TOGETHER, reason="payment cannot be away while the order service runs")
 @pytest.mark.timeout(400)
 async def test_deadlines_pass_while_the_order_service_is_killed(shop: Shop) -> None:
     """Payment is silent and the order service dies while deadlines fall due: each is passed once, and all is undone."""

@@ -17,7 +17,9 @@ def _of(item: Json) -> Iterator[str]:
     kind, name, spec = item["kind"], item["metadata"]["name"], item.get("spec", {})
     if kind in _NAMED:
         yield f"{kind} {name}"
-    elif kind == "KafkaUser":
+    if kind == "Service":
+        yield f"{name} leads to {sorted(spec['selector'].items())}, {spec['ports'][0]['targetPort']}"
+    if kind == "KafkaUser":
         yield from _rights(name, spec["authorization"]["acls"])
     elif kind == "NetworkPolicy":
         for way in ("ingress", "egress"):

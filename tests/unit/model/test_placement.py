@@ -15,7 +15,7 @@ CORE = {"name": "core", "services": ["payment", "order"]}
 
 def placed(document: dict[str, Any]) -> dict[str, tuple[str, ...]]:
     """The services of each process."""
-    return {one.name: tuple(service.name for service in one.services) for one in processes(parse_flow(document))}
+    return {one.group: tuple(service.name for service in one.services) for one in processes(parse_flow(document))}
 
 
 @pytest.mark.parametrize(
@@ -37,6 +37,18 @@ def test_a_placement_says_which_services_share_a_process(
 ) -> None:
     """Groups go first; a process of one service is that service's, whatever put it there."""
     assert placed(edited({"spec.placement": placement})) == expected
+
+
+def test_a_process_of_other_services_is_another(edited: Any) -> None:
+    """It starts beside the former; in another order, or with another image, it is the same, and rolls over."""
+
+    def name(*services: str, order: int = 1) -> str:
+        document = edited({"spec.placement": {"groups": [{"name": "core", "services": services}]}})
+        document["spec"]["services"].sort(key=lambda one: one["name"], reverse=order < 0)
+        return next(one.name for one in processes(parse_flow(document)) if one.is_shared)
+
+    assert name("order", "payment") == name("payment", "order", order=-1)
+    assert len({name("order", "payment"), name("order", "shipping"), name("order", "payment", "shipping")}) == 3
 
 
 def test_without_a_placement_each_service_has_a_process(document: dict[str, Any]) -> None:
@@ -65,7 +77,7 @@ def test_services_of_a_process_listen_on_ports_of_their_own(edited: Any) -> None
 WRONG = [
     ({"groups": [{"name": "core", "services": ["order", "paymet"]}]}, "groups[0].services[1]", "did you mean payment?"),
     ({"groups": [CORE, {"name": "b", "services": ["order", "shipping"]}]}, "groups[1].services[0]", "in group core"),
-    ({"groups": [CORE | {"name": "shipping"}]}, "groups[0]", "a service is called shipping"),
+    ({"mode": "Together", "groups": [CORE | {"name": "together"}]}, "groups[0].name", "call the group otherwise"),
 ]
 
 

@@ -65,7 +65,7 @@ def service_programs(
         sharing = [service for service in process.services if launch.can_share(service)]
         if len(sharing) > 1:
             own = {one.name: _environment(flow, one, state, backends, addresses, shell) for one in sharing}
-            programs.append(_shared(process.name, sharing, own, state, shell))
+            programs.append(_shared(process.group, sharing, own, state, shell))
         programs += [alone(one) for one in process.services if len(sharing) < 2 or one not in sharing]
     return programs + _companions(flow, state, addresses, shell)
 

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from orderflow_model.findings import Finding, did_you_mean, path_of
 from orderflow_model.flow import OrderFlow
-from orderflow_model.placement import ServiceProcess, module_of, processes
+from orderflow_model.placement import TOGETHER, ServiceProcess, module_of, processes
+from orderflow_model.spec.placement import Placement, PlacementMode
 
 
 def lint_placement(flow: OrderFlow) -> Iterator[Finding]:
@@ -17,7 +18,11 @@ def lint_placement(flow: OrderFlow) -> Iterator[Finding]:
 
 def _members(flow: OrderFlow) -> Iterator[Finding]:
     names, owner = [service.name for service in flow.services], dict[str, str]()
-    for index, group in enumerate(flow.spec.placement.groups if flow.spec.placement else ()):
+    placement = flow.spec.placement or Placement()
+    for index, group in enumerate(placement.groups):
+        if group.name == TOGETHER and placement.mode is PlacementMode.TOGETHER:
+            words = f"{TOGETHER} is what the process of all other services is called: call the group otherwise"
+            yield Finding(path_of(("spec", "placement", "groups", index, "name")), words)
         for position, service in enumerate(group.services):
             place = path_of(("spec", "placement", "groups", index, "services", position))
             if service not in names:
@@ -29,8 +34,6 @@ def _members(flow: OrderFlow) -> Iterator[Finding]:
 def _process(flow: OrderFlow, process: ServiceProcess) -> Iterator[Finding]:
     first = process.services[0]
     place = _place_of(flow, process)
-    if process.name in {service.name for service in flow.services}:
-        yield Finding(place, f"a service is called {process.name}: call the group otherwise")
     for service in process.services:
         if service.image != first.image:
             yield Finding(
@@ -45,6 +48,6 @@ def _process(flow: OrderFlow, process: ServiceProcess) -> Iterator[Finding]:
 def _place_of(flow: OrderFlow, process: ServiceProcess) -> str:
     """Return where the resource puts these services into one process."""
     groups = [group.name for group in flow.spec.placement.groups] if flow.spec.placement else []
-    if process.name in groups:
-        return path_of(("spec", "placement", "groups", groups.index(process.name)))
+    if process.group in groups:
+        return path_of(("spec", "placement", "groups", groups.index(process.group)))
     return path_of(("spec", "placement", "mode"))

@@ -6,8 +6,11 @@ from typing import Annotated
 from pydantic import Field
 
 from orderflow_model.spec.base import Part, Unique, UniqueBy
-from orderflow_model.spec.scalars import ServiceName
+from orderflow_model.spec.scalars import LABEL, ServiceName
 from orderflow_model.spec.services import Resources
+
+GROUP_MAX = 15
+"""With what tells one set of services from another, what objects are named after is no longer than for a service."""
 
 
 class PlacementMode(StrEnum):
@@ -20,8 +23,8 @@ class PlacementMode(StrEnum):
 class ProcessGroup(Part):
     """Services that share a process."""
 
-    name: ServiceName = Field(
-        description="Name of the group; its Deployment is named after it. No service is called so."
+    name: Annotated[str, Field(pattern=LABEL, max_length=GROUP_MAX)] = Field(
+        description="Name of the group; its Deployment is named after it and its services."
     )
     services: Annotated[tuple[ServiceName, ...], Field(min_length=1, max_length=50), Unique()] = Field(
         description="The services in it, all of one image."

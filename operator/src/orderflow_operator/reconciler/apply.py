@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from orderflow_model.flow import DeletionPolicy, OrderFlow
+from orderflow_model.placement import processes
 from orderflow_operator.kafka.admin import Provisioned
 from orderflow_operator.kubernetes.cache import FlowKey, Objects
 from orderflow_operator.kubernetes.errors import FlowError
@@ -18,6 +19,7 @@ from orderflow_operator.kubernetes.kinds import (
     KAFKA_USER,
     NETWORK_POLICY,
     SCALED_OBJECT,
+    SERVICE,
     SERVICE_ACCOUNT,
     Kind,
     ObjectKey,
@@ -33,6 +35,7 @@ from orderflow_operator.reconciler.prune import prune
 from orderflow_operator.reconciler.removal import at_work, called_off, retire_data
 from orderflow_operator.reconciler.rights import attainable, is_answered, is_complete, permitted
 from orderflow_operator.reconciler.rollout import Rollout, is_in_question, needed, observe_rollout, widened
+from orderflow_operator.resources import deployment
 
 
 @dataclass(frozen=True)
@@ -123,18 +126,34 @@ async def _apply_all(
 def _waits(wanted: Object, context: ReconcileContext, objects: Objects) -> bool:
     """Return whether an object is not to be made yet: pods wait for migration and password, that for what is dropped,
     and all of them for the database. No pod takes up an account, and no autoscaler pods, that are somebody else's.
+    A Service that is there leads to other pods only when these are ready.
     """
     if kind_of(wanted) in (SCALED_OBJECT, HORIZONTAL_POD_AUTOSCALER):
         return ObjectKey(DEPLOYMENT, wanted["metadata"]["name"]) not in objects
     needs_database = kind_of(wanted) in (JOB, DEPLOYMENT, NETWORK_POLICY)
     if needs_database and (context.admin is None or called_off(context.flow, objects)):
         return True
-    if kind_of(wanted) is not DEPLOYMENT:
+    if kind_of(wanted) is SERVICE:
+        return ObjectKey.of(wanted) in objects and not _runs(wanted, context, objects)
+    return kind_of(wanted) is DEPLOYMENT and not _can_start(wanted, context, objects)
+
+
+def _runs(service: Object, context: ReconcileContext, objects: Objects) -> bool:
+    """Return whether the process that a Service leads to is ready."""
+    process = service["spec"]["selector"][SERVICE_LABEL]
+    pods = ObjectKey(DEPLOYMENT, deployment.name(context.flow, process))
+    return all(
+        observed_health(one, objects).state is State.READY for one in context.wanted if ObjectKey.of(one) == pods
+    )
+
+
+def _can_start(wanted: Object, context: ReconcileContext, objects: Objects) -> bool:
+    if ObjectKey(SERVICE_ACCOUNT, wanted["spec"]["template"]["spec"]["serviceAccountName"]) not in objects:
         return False
-    service = wanted["metadata"]["labels"][SERVICE_LABEL]
-    has_account = ObjectKey(SERVICE_ACCOUNT, wanted["spec"]["template"]["spec"]["serviceAccountName"]) in objects
-    lacks_password = service in context.build.proofs.missing
-    return lacks_password or not has_account or not _is_migrated(service, context, objects)
+    named = wanted["metadata"]["labels"][SERVICE_LABEL]
+    services = [one.name for process in processes(context.flow) if process.name == named for one in process.services]
+    missing = context.build.proofs.missing
+    return all(service not in missing and _is_migrated(service, context, objects) for service in services)
 
 
 def _is_migrated(service: str, context: ReconcileContext, objects: Objects) -> bool:

@@ -17,6 +17,7 @@ from functools import partial
 from orderflow_model.flow import OrderFlow
 from orderflow_model.lint.secrets import ADDRESSES_KEY, DATABASE_PLACE, LOGIN_PLACE, USABLE_LABEL, foreign_secrets
 from orderflow_model.names import kafka_secret_name, object_name
+from orderflow_model.placement import processes_by_service
 from orderflow_model.postgres_uri import PostgresUri
 from orderflow_operator.kafka.connection import PASSWORD_KEY, KafkaConnection, kafka_connection
 from orderflow_operator.kubernetes.cache import FlowKey, Objects
@@ -159,7 +160,8 @@ class Credentials:
             return found.mark(PASSWORD_KEY) if found else None
         cached = objects.get(ObjectKey(KAFKA_USER, owner))
         made = cached is not None and cached.health.state is State.READY
-        if not made and ObjectKey(DEPLOYMENT, owner) not in objects:
+        process = processes_by_service(flow)[service].name
+        if not made and ObjectKey(DEPLOYMENT, object_name(flow.metadata.name, process)) not in objects:
             return None
         found = await self._named(key, name)
         absent = "" if made else None  # taken away, or not made yet

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 
 from orderflow_model.flow import OrderFlow
+from orderflow_model.placement import processes, processes_by_service
 from orderflow_model.topics import flow_topics
 from orderflow_operator.kafka.admin import Provisioned
 from orderflow_operator.kubernetes.cache import Objects
@@ -71,12 +72,12 @@ def is_applied(wanted: Object, objects: Objects) -> bool:
 
 
 def seen_with_several(flow: OrderFlow, objects: Objects) -> frozenset[str]:
-    """Return the services that have more than one pod, or had: their budget is there."""
+    """Return the processes that have more than one pod, or had: their budget is there."""
     return frozenset(
-        service.name
-        for service in flow.services
-        if _pods(objects.get(ObjectKey(DEPLOYMENT, deployment.name(flow, service.name)))) > 1
-        or ObjectKey(POD_DISRUPTION_BUDGET, poddisruptionbudget.name(flow, service.name)) in objects
+        process.name
+        for process in processes(flow)
+        if _pods(objects.get(ObjectKey(DEPLOYMENT, deployment.name(flow, process.name)))) > 1
+        or ObjectKey(POD_DISRUPTION_BUDGET, poddisruptionbudget.name(flow, process.name)) in objects
     )
 
 
@@ -93,13 +94,13 @@ def _short_of_rights(wanted: Iterable[Object], objects: Objects) -> Iterator[tup
 
 
 def _short_of_pods(flow: OrderFlow, found: Mapping[ObjectKey, Health]) -> Iterator[tuple[ObjectKey, Health]]:
-    """Return the services that have fewer pods than the flow says at least: only an autoscaler gives them more."""
-    for service in flow.services:
-        named = ObjectKey(DEPLOYMENT, deployment.name(flow, service.name))
+    """Return the processes that have fewer pods than the flow says at least: only an autoscaler gives them more."""
+    for process in processes(flow):
+        named = ObjectKey(DEPLOYMENT, deployment.name(flow, process.name))
         health = found[named]
-        if health.state is State.READY and health.wanted < service.scale.min:
+        if health.state is State.READY and health.wanted < process.scale.min:
             reason, why = _why_not_scaled(named.name, found)
-            words = f"{health.wanted} of at least {service.scale.min} pods: {why}"
+            words = f"{health.wanted} of at least {process.scale.min} pods: {why}"
             yield named, health._replace(state=State.PENDING, reason=reason, message=words)
 
 
@@ -129,9 +130,11 @@ def _topics(flow: OrderFlow, all_health: Mapping[ObjectKey, Health]) -> dict[str
 
 def _services(flow: OrderFlow, all_health: Mapping[ObjectKey, Health]) -> dict[str, Health]:
     found = _by_kind(all_health, DEPLOYMENT)
-    return {service.name: found[deployment.name(flow, service.name)] for service in flow.services}
+    running = processes_by_service(flow)
+    return {service: found[deployment.name(flow, process.name)] for service, process in running.items()}
 
 
 def _versions(flow: OrderFlow, wanted: Iterable[Object]) -> dict[str, str]:
     digests = {one["metadata"]["name"]: digest_of(one) for one in wanted if kind_of(one) is DEPLOYMENT}
-    return {service.name: written(digests[deployment.name(flow, service.name)]) for service in flow.services}
+    running = processes_by_service(flow)
+    return {service: written(digests[deployment.name(flow, process.name)]) for service, process in running.items()}

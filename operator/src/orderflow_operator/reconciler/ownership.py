@@ -19,6 +19,7 @@ from orderflow_model.findings import Finding
 from orderflow_model.flow import OrderFlow
 from orderflow_model.lint.secrets import named_secrets
 from orderflow_model.names import dead_letter_topic_name, object_name
+from orderflow_model.placement import processes
 from orderflow_model.spec.analytics import ANALYTICS
 from orderflow_model.spec.kafka import Provisioner
 from orderflow_model.status import FlowStatus, Truth
@@ -145,6 +146,11 @@ def _claims(key: FlowKey, flow: OrderFlow) -> Iterator[_Claim]:
             finding = Finding(place, f"Secret {name}, which Strimzi would make for this service, is named by")
             users, named_by = _of_secret(key, name)
             yield _Claim(users, named_by, "SecretConflict", finding)
+    for process in processes(flow):
+        if process.is_shared:
+            name = object_name(flow.metadata.name, process.name)
+            number = _number("object", key.namespace, name)
+            yield _Claim(number, number, "ObjectConflict", Finding("spec.placement", f"objects named {name} belong to"))
     for named in named_secrets(flow):
         name = named.reference.name
         if name not in {object_name(flow.metadata.name, service.name) for service in flow.services}:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from orderflow_model.conditions import READY
 from orderflow_model.findings import Finding
 from orderflow_model.flow import OrderFlow
+from orderflow_model.placement import processes
 from orderflow_model.status import FlowStatus
 from orderflow_operator.kubernetes.cache import FlowKey
 from orderflow_operator.kubernetes.errors import FlowError
@@ -128,7 +129,7 @@ async def _pod_problems(
 ) -> dict[str, PodProblem]:
     """Return what is wrong with pods, or keeps the migration job from having one: only an Event tells that."""
     pods = await deps.cluster.pods(context.key)
-    found, begun = find_problems(pods), set(map(migrating, pods))
+    found, begun = _by_service(context.flow, find_problems(pods)), set(map(migrating, pods))
     for job in (one for one in context.wanted if kind_of(one) is JOB):
         service = job["metadata"]["labels"][SERVICE_LABEL]
         health = observation.migrations[service]
@@ -142,6 +143,12 @@ def _wake(rivals: Iterable[FlowKey], deps: Dependencies) -> None:
     """Give a turn to those who waited for what is free now."""
     for rival in rivals:
         deps.wake(rival)
+
+
+def _by_service(flow: OrderFlow, found: dict[str, PodProblem]) -> dict[str, PodProblem]:
+    """Return problems by service that were found by process: what is wrong with the pods of one is so for all of it."""
+    shared = [process for process in processes(flow) if process.is_shared]
+    return found | {one.name: found[p.name] for p in shared if p.name in found for one in p.services}
 
 
 async def _forget(key: FlowKey, deps: Dependencies) -> Outcome:

@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 
 from orderflow_model.flow import OrderFlow
 from orderflow_model.names import role_name, schema_name
+from orderflow_model.placement import processes
 from orderflow_operator.kubernetes.cache import FlowKey, Objects
 from orderflow_operator.kubernetes.errors import DataLeftError
 from orderflow_operator.kubernetes.health import State
@@ -37,7 +38,7 @@ def called_off(flow: OrderFlow, objects: Objects) -> bool:
 
 
 async def has_pods(key: FlowKey, keep: Sequence[str], cluster: ObjectClient) -> bool:
-    """Return whether a pod of another service than these is there, be it ending; of any but ours for none."""
+    """Return whether a pod of another service or process than these is there, be it ending; for none, of any."""
     for pod in await cluster.pods(key):
         labels = pod["metadata"].get("labels") or {}
         other = labels[SERVICE_LABEL] not in keep if SERVICE_LABEL in labels else not keep
@@ -76,7 +77,8 @@ async def retire_data(key: FlowKey, flow: OrderFlow, cluster: ObjectClient) -> N
     if not drops_data(flow):
         return
     keep = service_names(flow)
-    if await has_pods(key, keep, cluster) or not await remove_data(key, flow, keep, cluster):
+    staying = [*keep, *(process.name for process in processes(flow))]
+    if await has_pods(key, staying, cluster) or not await remove_data(key, flow, keep, cluster):
         raise NotYetGoneError
 
 

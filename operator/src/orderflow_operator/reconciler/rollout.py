@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from orderflow_model.placement import processes
 from orderflow_operator.kubernetes.cache import Objects
 from orderflow_operator.kubernetes.health import State
 from orderflow_operator.kubernetes.kinds import (
@@ -43,8 +44,9 @@ _GIVEN = frozenset({CONFIG_MAP, SERVICE, SERVICE_ACCOUNT, KAFKA_USER})
 
 @dataclass(frozen=True)
 class Rollout:
-    """`waiting`: services whose pods are not all ready in the version wanted. `ending`: those of which pods are ending,
-    and those that have pods though the flow no longer has them.
+    """`waiting`: processes whose pods are not all ready in the version wanted, and services whose requests go to
+    others. `ending`: those of which pods are ending, and those that have pods though the flow no longer has them. With
+    a process go all services that its pods have.
     """
 
     waiting: frozenset[str] = frozenset()
@@ -52,22 +54,31 @@ class Rollout:
 
     @property
     def under_way(self) -> frozenset[str]:
-        """Services of which something older than wanted may run."""
+        """Processes and services of which something older than wanted may run."""
         return self.waiting | self.ending
 
 
 async def observe_rollout(context: ReconcileContext, cluster: ObjectClient) -> Rollout:
     """Look at the pods; what a Deployment counts leaves out those that are ending."""
-    objects = cluster.objects(context.key)
-    wanted = (one for one in context.wanted if kind_of(one) is DEPLOYMENT)
-    waiting = {_service(one) or "" for one in wanted if observed_health(one, objects).state is not State.READY}
-    staying = {service.name for service in context.flow.services}
-    ending = {
-        _service(pod)
-        for pod in await cluster.pods(context.key)
-        if "deletionTimestamp" in pod["metadata"] or _service(pod) not in staying
-    }
-    return Rollout(frozenset(waiting), frozenset(filter(None, ending)))
+    waiting, running = _waiting(context, cluster.objects(context.key)), processes(context.flow)
+    staying, ending = {process.name for process in running}, set[str]()
+    waiting |= {service.name for process in running if process.name in waiting for service in process.services}
+    for pod in await cluster.pods(context.key):
+        named = _service(pod)
+        has = {named, *deployment.services_in(pod)} if named else set()
+        if "deletionTimestamp" in pod["metadata"] or named not in staying:
+            ending |= has
+        elif named in waiting:
+            waiting |= has
+    return Rollout(frozenset(waiting), frozenset(ending))
+
+
+def _waiting(context: ReconcileContext, objects: Objects) -> set[str]:
+    """Return the processes whose pods are not ready as wanted, and the services whose requests go to others yet."""
+    pods = (one for one in context.wanted if kind_of(one) is DEPLOYMENT)
+    ways = (one for one in context.wanted if kind_of(one) is SERVICE and ObjectKey.of(one) in objects)
+    late = [one for one in pods if observed_health(one, objects).state is not State.READY]
+    return {_service(one) or "" for one in [*late, *(one for one in ways if not is_applied(one, objects))]}
 
 
 def is_in_question(context: ReconcileContext, objects: Objects, outlive: Collection[Kind]) -> bool:

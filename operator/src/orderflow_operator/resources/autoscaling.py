@@ -1,8 +1,8 @@
-"""What scales a service: KEDA on lag where its API is served, Kubernetes on processor load where not. Pure."""
+"""What scales a process: KEDA on lag where its API is served, Kubernetes on processor load where not. Pure."""
 
 from enum import StrEnum
 
-from orderflow_model.spec.services import Service
+from orderflow_model.placement import ServiceProcess
 
 
 class Scaler(StrEnum):
@@ -13,8 +13,8 @@ class Scaler(StrEnum):
     LOAD = "Load"
 
 
-def scaler(service: Service, keda: bool) -> Scaler:
-    """Return who scales the service; lag speaks only of those who subscribe."""
-    if service.scale.min == service.scale.max:
+def scaler(process: ServiceProcess, keda: bool) -> Scaler:
+    """Return who scales a process; lag speaks only of services that subscribe."""
+    if process.scale.min == process.scale.max:
         return Scaler.FIXED
-    return Scaler.LAG if keda and service.subscribes else Scaler.LOAD
+    return Scaler.LAG if keda and any(one.subscribes for one in process.services) else Scaler.LOAD

@@ -1,7 +1,7 @@
-"""The Deployment of a service: the very environment it has on a laptop, from Secrets and its own template.
+"""The Deployment of a process: the very environment it has on a laptop, from Secrets and its own template.
 
-What a service is told of itself is an annotation of its pods, which they read as a file. So pods of the version before,
-started anew, are told what they were, and no object beside the Deployment has to be kept for them.
+What each service is told of itself is an annotation of its pods, which they read as a file. So pods of the version
+before, started anew, are told what they were, and no object beside the Deployment has to be kept for them.
 `replicas` is left out where an autoscaler says how many pods there are.
 """
 
@@ -10,12 +10,13 @@ from pathlib import PurePosixPath
 from orderflow_model import environment
 from orderflow_model.flow import OrderFlow
 from orderflow_model.names import object_name
+from orderflow_model.placement import ServiceProcess, module_of
 from orderflow_model.service_part import service_config
 from orderflow_model.spec.services import Service
 from orderflow_operator.kafka.acls import service_user
 from orderflow_operator.kafka.connection import PASSWORD_KEY, KafkaConnection
 from orderflow_operator.kubernetes.kinds import DEPLOYMENT
-from orderflow_operator.kubernetes.labels import Object, new_object, pod_selector, service_labels
+from orderflow_operator.kubernetes.labels import Object, digest, new_object, pod_selector, service_labels
 from orderflow_operator.resources import secret, serviceaccount
 from orderflow_operator.resources.autoscaling import Scaler, scaler
 from orderflow_operator.resources.build_context import BuildContext, Database
@@ -29,7 +30,7 @@ from orderflow_operator.resources.pod import (
     pod_spec,
     resources,
 )
-from orderflow_operator.resources.service import PORT_NAME
+from orderflow_operator.resources.service import port_name
 
 DATABASE_ANNOTATION = "orderflow.dev/database-hash"
 CREDENTIALS_ANNOTATION = "orderflow.dev/credentials-hash"
@@ -45,70 +46,123 @@ _CA_FILE = "ca.crt"
 _POD_NAME = {"apiVersion": "v1", "fieldPath": "metadata.name"}
 
 
-def name(flow: OrderFlow, service: str) -> str:
+def name(flow: OrderFlow, process: str) -> str:
     """Return the Deployment's name."""
-    return object_name(flow.metadata.name, service)
+    return object_name(flow.metadata.name, process)
 
 
-def build(flow: OrderFlow, service: Service, context: BuildContext, connection: KafkaConnection) -> Object:
+def build(flow: OrderFlow, process: ServiceProcess, context: BuildContext, connection: KafkaConnection) -> Object:
     """Return the Deployment."""
-    labels = service_labels(flow, service.name)
-    built = new_object(DEPLOYMENT, name(flow, service.name), flow, labels)
+    labels = service_labels(flow, process.name)
+    built = new_object(DEPLOYMENT, name(flow, process.name), flow, labels)
     built["spec"] = {
-        "selector": {"matchLabels": pod_selector(flow, service.name)},
+        "selector": {"matchLabels": pod_selector(flow, process.name)},
         "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
         "progressDeadlineSeconds": context.rollout_deadline,
-        "template": _template(flow, service, context, connection),
+        "template": _template(flow, process, context, connection),
     }
-    if scaler(service, context.keda) is Scaler.FIXED:
-        built["spec"]["replicas"] = service.scale.min
+    if scaler(process, context.keda) is Scaler.FIXED:
+        built["spec"]["replicas"] = process.scale.min
     return built
 
 
-def _template(flow: OrderFlow, service: Service, context: BuildContext, connection: KafkaConnection) -> Object:
-    spec = pod_spec(_container(flow, service, context, connection), _volumes(connection))
+def services_in(pod: Object) -> frozenset[str]:
+    """Return the services that a pod of several was told of; nothing of a pod of one, which is labelled as that."""
+    prefix = _config_annotation("")
+    annotations = pod["metadata"].get("annotations") or {}
+    return frozenset(name.removeprefix(prefix) for name in annotations if name.startswith(prefix))
+
+
+def _template(flow: OrderFlow, process: ServiceProcess, context: BuildContext, connection: KafkaConnection) -> Object:
+    spec = pod_spec(_container(flow, process, context, connection), _volumes(process, connection))
     spec["serviceAccountName"] = serviceaccount.name(flow)
-    spec["terminationGracePeriodSeconds"] = service.http_drain.seconds + _ENDING_SECONDS
+    spec["terminationGracePeriodSeconds"] = process.http_drain + _ENDING_SECONDS
+    proofs = [context.proofs.services.get(service.name, "") for service in process.services]
+    told = {service.name: service_config(flow, service.name).model_dump_json() for service in process.services}
     return {
         "metadata": {
-            "labels": service_labels(flow, service.name) | pod_selector(flow, service.name),
+            "labels": service_labels(flow, process.name) | pod_selector(flow, process.name),
             "annotations": {
                 DATABASE_ANNOTATION: context.database.fingerprint if context.database else "",
-                CREDENTIALS_ANNOTATION: context.proofs.services.get(service.name, ""),
-                CONFIG_ANNOTATION: service_config(flow, service.name).model_dump_json(),
+                CREDENTIALS_ANNOTATION: digest(" ".join(proofs)) if process.is_shared else proofs[0],
+                **{annotation: told[service] for service, (annotation, _) in _config_places(process).items()},
             },
         },
         "spec": spec,
     }
 
 
-def _container(flow: OrderFlow, service: Service, context: BuildContext, connection: KafkaConnection) -> Object:
+def _config_places(process: ServiceProcess) -> dict[str, tuple[str, PurePosixPath]]:
+    """Return the annotation that holds what each service is told, and the file that it reads it from."""
+    if not process.is_shared:
+        return {process.name: (CONFIG_ANNOTATION, _CONFIG_FILE)}
+    names = [service.name for service in process.services]
+    return {name: (_config_annotation(name), _CONFIG_FILE.with_name(f"{name}.json")) for name in names}
+
+
+def _config_annotation(service: str) -> str:
+    return f"{CONFIG_ANNOTATION}.{service}"
+
+
+def _container(flow: OrderFlow, process: ServiceProcess, context: BuildContext, connection: KafkaConnection) -> Object:
+    first = process.services[0]
+    port = port_name(process, first.name)
+    http = [(port_name(process, service), number) for service, number in process.http_ports.items()]
     container = {
-        "name": service.name,
-        "image": service.image,
-        "env": [*_platform_env(flow, service, context.database or Database(), connection), *_own_env(service)],
+        "name": process.name,
+        "image": first.image,
+        "env": _env(flow, process, context.database or Database(), connection),
         "ports": [
-            {"name": PORT_NAME, "containerPort": service.http_port, "protocol": "TCP"},
-            {"name": METRICS_PORT_NAME, "containerPort": metrics_port(service), "protocol": "TCP"},
+            {"name": name, "containerPort": number, "protocol": "TCP"}
+            for name, number in [*http, (METRICS_PORT_NAME, metrics_port(process))]
         ],
-        "resources": resources(service),
-        "startupProbe": _probe("/livez", period=1, failures=120),
-        "livenessProbe": _probe("/livez", period=10, failures=3),
-        "readinessProbe": _probe("/readyz", period=2, failures=8),
+        "resources": resources(process.resources),
+        "startupProbe": _probe("/livez", port, period=1, failures=120),
+        "livenessProbe": _probe("/livez", port, period=10, failures=3),
+        "readinessProbe": _probe("/readyz", port, period=2, failures=8),
         "volumeMounts": _mounts(connection),
     }
-    if service.command:
-        container["command"] = list(service.command)
+    if command := _command(process):
+        container["command"] = command
     return hardened(container)
 
 
-def _platform_env(flow: OrderFlow, service: Service, database: Database, connection: KafkaConnection) -> list[Object]:
+def _command(process: ServiceProcess) -> list[str]:
+    """Return the command; that of several services names each with its module."""
+    first = process.services[0]
+    if not process.is_shared:
+        return list(first.command)
+    named = [f"{service.name}={module_of(service)}" for service in process.services]
+    return [first.command[0], "-m", "orderflow_runtime.shared_process", *named]
+
+
+def _env(flow: OrderFlow, process: ServiceProcess, database: Database, connection: KafkaConnection) -> list[Object]:
+    """Return the variables; where services share a process each is called after the one that it is for."""
+    by_service = {
+        service.name: [*_platform_env(flow, process, service, database, connection), *_own_env(service)]
+        for service in process.services
+    }
+    if not process.is_shared:
+        return by_service[process.name]
+    own = [
+        one | {"name": environment.own_name(service, one["name"])}
+        for service, env in by_service.items()
+        for one in env
+        if one != SCRATCH
+    ]
+    return [SCRATCH, *own]
+
+
+def _platform_env(
+    flow: OrderFlow, process: ServiceProcess, service: Service, database: Database, connection: KafkaConnection
+) -> list[Object]:
+    _, config = _config_places(process)[service.name]
     return [
-        plain(environment.CONFIG, environment.CONFIG_PATH_IN_POD),
+        plain(environment.CONFIG, str(config)),
         from_secret(environment.DATABASE_URL, secret.database_name(flow, service.name), secret.url_key(database)),
         plain(environment.HTTP_HOST, "0.0.0.0"),  # noqa: S104 - within the pod's own network
-        plain(environment.HTTP_PORT, str(service.http_port)),
-        plain(environment.METRICS_PORT, str(metrics_port(service))),
+        plain(environment.HTTP_PORT, str(process.http_ports[service.name])),
+        plain(environment.METRICS_PORT, str(metrics_port(process))),
         plain(environment.HTTP_KEEP_ALIVE, str(service.http_keep_alive.seconds)),
         plain(environment.HTTP_DRAIN, str(service.http_drain.seconds)),
         {"name": environment.INSTANCE, "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.name"}}},
@@ -135,12 +189,12 @@ def _own_env(service: Service) -> list[Object]:
     return own if any(one["name"] == SCRATCH["name"] for one in own) else [SCRATCH, *own]
 
 
-def _volumes(connection: KafkaConnection) -> list[Object]:
-    told = {
-        "path": _CONFIG_FILE.name,
-        "fieldRef": {"apiVersion": "v1", "fieldPath": f"metadata.annotations['{CONFIG_ANNOTATION}']"},
-    }
-    volumes: list[Object] = [{"name": "config", "downwardAPI": {"items": [told]}}]
+def _volumes(process: ServiceProcess, connection: KafkaConnection) -> list[Object]:
+    told = [
+        {"path": file.name, "fieldRef": {"apiVersion": "v1", "fieldPath": f"metadata.annotations['{annotation}']"}}
+        for annotation, file in _config_places(process).values()
+    ]
+    volumes: list[Object] = [{"name": "config", "downwardAPI": {"items": told}}]
     if connection.authority:
         items = [{"key": connection.authority.key, "path": _CA_FILE}]
         volumes.append({"name": "kafka-ca", "secret": {"secretName": connection.authority.secret, "items": items}})
@@ -154,9 +208,9 @@ def _mounts(connection: KafkaConnection) -> list[Object]:
     return mounts
 
 
-def _probe(path: str, period: int, failures: int) -> Object:
+def _probe(path: str, port: str, period: int, failures: int) -> Object:
     return {
-        "httpGet": {"path": path, "port": PORT_NAME},
+        "httpGet": {"path": path, "port": port},
         "periodSeconds": period,
         "timeoutSeconds": 5,
         "failureThreshold": failures,

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from orderflow_model.flow import OrderFlow
+from orderflow_model.placement import ServiceProcess, processes
 from orderflow_model.spec.kafka import Provisioner
 from orderflow_model.spec.services import Service
 from orderflow_operator.kafka.connection import KafkaConnection, kafka_connection
@@ -35,14 +36,15 @@ def desired(flow: OrderFlow, context: BuildContext) -> list[Object]:
         *_kafka(flow, context, connection),
         networkpolicy.build(flow, context),
         serviceaccount.build(flow),
-        *(built for entry in flow.services for built in _service(flow, entry, context, connection)),
+        *(built for process in processes(flow) for built in _process(flow, process, context, connection)),
         *_monitoring(flow, context),
     ]
 
 
 def by_lag(flow: OrderFlow, context: BuildContext) -> list[Service]:
-    """Return the services that KEDA scales."""
-    return [entry for entry in flow.services if scaler(entry, context.keda) is Scaler.LAG]
+    """Return the services whose lag KEDA looks at."""
+    scaled = (process for process in processes(flow) if scaler(process, context.keda) is Scaler.LAG)
+    return [service for process in scaled for service in process.services if service.subscribes]
 
 
 def _kafka(flow: OrderFlow, context: BuildContext, connection: KafkaConnection) -> Iterator[Object]:
@@ -59,17 +61,21 @@ def _kafka(flow: OrderFlow, context: BuildContext, connection: KafkaConnection) 
         yield triggerauthentication.build(flow, connection)
 
 
-def _service(flow: OrderFlow, entry: Service, context: BuildContext, connection: KafkaConnection) -> Iterator[Object]:
-    yield migrationjob.build(flow, entry, context)
-    yield service.build(flow, entry.name)
-    if poddisruptionbudget.is_needed(entry, context):
-        yield poddisruptionbudget.build(flow, entry.name)
-    yield deployment.build(flow, entry, context, connection)
-    match scaler(entry, context.keda):
+def _process(
+    flow: OrderFlow, process: ServiceProcess, context: BuildContext, connection: KafkaConnection
+) -> Iterator[Object]:
+    """Yield what each service has by itself, then what they have together: pods, and who scales and guards them."""
+    for one in process.services:
+        yield migrationjob.build(flow, one, context)
+        yield service.build(flow, one.name, process)
+    if poddisruptionbudget.is_needed(process, context):
+        yield poddisruptionbudget.build(flow, process.name)
+    yield deployment.build(flow, process, context, connection)
+    match scaler(process, context.keda):
         case Scaler.LAG:
-            yield scaledobject.build(flow, entry, connection)
+            yield scaledobject.build(flow, process, connection)
         case Scaler.LOAD:
-            yield horizontalpodautoscaler.build(flow, entry)
+            yield horizontalpodautoscaler.build(flow, process)
 
 
 def _monitoring(flow: OrderFlow, context: BuildContext) -> Iterator[Object]:

@@ -95,7 +95,7 @@ def _container(flow: OrderFlow, service: Service) -> Object:
                 plain(environment.PASSWORDS, _FOLDER),
                 SCRATCH,
             ],
-            "resources": resources(service),
+            "resources": resources(service.resources),
             "volumeMounts": [{"name": "task", "mountPath": _FOLDER, "readOnly": True}],
         }
     )

@@ -7,6 +7,7 @@ own, which Kubernetes adds to this one.
 """
 
 from orderflow_model.flow import OrderFlow
+from orderflow_model.placement import processes
 from orderflow_model.spec.kafka import Provisioner
 from orderflow_operator.kafka.connection import STRIMZI_PORT
 from orderflow_operator.kubernetes.kinds import NETWORK_POLICY
@@ -24,8 +25,9 @@ def name(flow: OrderFlow) -> str:
 def build(flow: OrderFlow, context: BuildContext) -> Object:
     """Return the policy, which selects every pod of the flow and denies what it does not name."""
     built = new_object(NETWORK_POLICY, name(flow), flow, flow_labels(flow, "network"))
-    ports = sorted({service.http_port for service in flow.services})
-    metrics = sorted({metrics_port(service) for service in flow.services})
+    running = processes(flow)
+    ports = sorted({port for process in running for port in process.http_ports.values()})
+    metrics = sorted({metrics_port(process) for process in running})
     built["spec"] = {
         "podSelector": {"matchLabels": {FLOW_LABEL: flow.metadata.name}},
         "policyTypes": ["Ingress", "Egress"],

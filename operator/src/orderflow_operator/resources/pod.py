@@ -1,12 +1,15 @@
 """What every pod of a flow has: Pod Security `restricted`, a read-only root, no token, its last words kept."""
 
-from orderflow_model.spec.services import Service
+from itertools import count
+
+from orderflow_model.placement import ServiceProcess
+from orderflow_model.spec.services import Resources
 from orderflow_operator.kubernetes.labels import Object
 
 SCRATCH = {"name": "TMPDIR", "value": "/dev/shm"}  # noqa: S108 - the pod's own, empty at each start
 """Where programs put temporary files: memory that runtimes mount. A volume for them would stop `kubectl drain`."""
 METRICS_PORT_NAME = "metrics"
-_METRICS_PORTS = (9464, 9465)
+_METRICS_PORT = 9464
 _DISK = {"requests": "64Mi", "limits": "1Gi"}
 
 
@@ -33,15 +36,16 @@ def hardened(container: Object) -> Object:
     }
 
 
-def resources(service: Service) -> Object:
-    """Return what a pod of the service is sure to get and gets at most; of its node's disk for its log."""
-    given = service.resources.model_dump(mode="json", exclude_none=True)
+def resources(resources: Resources) -> Object:
+    """Return what a pod is sure to get and gets at most; of its node's disk for its log."""
+    given = resources.model_dump(mode="json", exclude_none=True)
     return {part: amounts | {"ephemeral-storage": _DISK[part]} for part, amounts in given.items()}
 
 
-def metrics_port(service: Service) -> int:
-    """Return the port of a service's metrics, which is not that of its own interface."""
-    return next(port for port in _METRICS_PORTS if port != service.http_port)
+def metrics_port(process: ServiceProcess) -> int:
+    """Return the port of a process's metrics, which is none of those of its services' own interfaces."""
+    taken = process.http_ports.values()
+    return next(port for port in count(_METRICS_PORT) if port not in taken)
 
 
 def plain(name: str, value: str) -> Object:

@@ -67,7 +67,7 @@ def _pod(flow: OrderFlow, keep: Sequence[str]) -> Object:
             plain(environment.REMOVAL, json.dumps(given)),
             SCRATCH,
         ],
-        "resources": resources(service),
+        "resources": resources(service.resources),
     }
     # it may be called off, and has then to end at once
     return pod_spec(hardened(container), []) | {"restartPolicy": "Never", "terminationGracePeriodSeconds": 0}

@@ -5,6 +5,7 @@ One trigger per topic, so that what a group once read and no longer subscribes n
 
 from orderflow_model.flow import OrderFlow
 from orderflow_model.names import group_name, object_name
+from orderflow_model.placement import ServiceProcess
 from orderflow_model.spec.services import Service
 from orderflow_model.topics import event_topic
 from orderflow_operator.kafka.connection import KafkaConnection
@@ -15,19 +16,21 @@ from orderflow_operator.resources import triggerauthentication
 _SASL = {"SCRAM-SHA-256": "scram_sha256", "SCRAM-SHA-512": "scram_sha512"}
 
 
-def name(flow: OrderFlow, service: str) -> str:
+def name(flow: OrderFlow, process: str) -> str:
     """Return the object's name; KEDA's own autoscaler is called keda-hpa- and this."""
-    return object_name(flow.metadata.name, service)
+    return object_name(flow.metadata.name, process)
 
 
-def build(flow: OrderFlow, service: Service, connection: KafkaConnection) -> Object:
-    """Return the object, one trigger per subscribed topic."""
-    built = new_object(SCALED_OBJECT, name(flow, service.name), flow, service_labels(flow, service.name))
+def build(flow: OrderFlow, process: ServiceProcess, connection: KafkaConnection) -> Object:
+    """Return the object, one trigger per subscribed topic of a service; KEDA goes by the greatest."""
+    built = new_object(SCALED_OBJECT, name(flow, process.name), flow, service_labels(flow, process.name))
     built["spec"] = {
-        "scaleTargetRef": {"name": object_name(flow.metadata.name, service.name)},
-        "minReplicaCount": service.scale.min,
-        "maxReplicaCount": service.scale.max,
-        "triggers": [_trigger(flow, service, event, connection) for event in service.subscribes],
+        "scaleTargetRef": {"name": object_name(flow.metadata.name, process.name)},
+        "minReplicaCount": process.scale.min,
+        "maxReplicaCount": process.scale.max,
+        "triggers": [
+            _trigger(flow, service, event, connection) for service in process.services for event in service.subscribes
+        ],
     }
     return built
 

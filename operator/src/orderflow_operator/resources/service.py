@@ -2,11 +2,13 @@
 
 from orderflow_model.flow import OrderFlow
 from orderflow_model.names import object_name
+from orderflow_model.placement import ServiceProcess
 from orderflow_operator.kubernetes.kinds import SERVICE
-from orderflow_operator.kubernetes.labels import Object, new_object, pod_selector, service_labels
+from orderflow_operator.kubernetes.labels import Object, digest, new_object, pod_selector, service_labels
 
 PORT = 80
 PORT_NAME = "http"
+_PORT_NAME_MAX = 15
 
 
 def name(flow: OrderFlow, service: str) -> str:
@@ -14,11 +16,18 @@ def name(flow: OrderFlow, service: str) -> str:
     return object_name(flow.metadata.name, service)
 
 
-def build(flow: OrderFlow, service: str) -> Object:
-    """Return the Service."""
+def port_name(process: ServiceProcess, service: str) -> str:
+    """Return what the HTTP port of a service is called in the pods of its process, which share no number for long."""
+    if not process.is_shared:
+        return PORT_NAME
+    return service if len(service) <= _PORT_NAME_MAX and "--" not in service else f"{PORT_NAME}-{digest(service)}"
+
+
+def build(flow: OrderFlow, service: str, process: ServiceProcess) -> Object:
+    """Return the Service, before the pods of the process that the service runs in."""
     built = new_object(SERVICE, name(flow, service), flow, service_labels(flow, service))
     built["spec"] = {
-        "selector": pod_selector(flow, service),
-        "ports": [{"name": PORT_NAME, "port": PORT, "protocol": "TCP", "targetPort": PORT_NAME}],
+        "selector": pod_selector(flow, process.name),
+        "ports": [{"name": PORT_NAME, "port": PORT, "protocol": "TCP", "targetPort": port_name(process, service)}],
     }
     return built

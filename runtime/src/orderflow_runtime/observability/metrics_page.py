@@ -41,4 +41,9 @@ class _Joined:
 
 def _add(families: dict[str, Metric], service: str, found: Metric) -> None:
     family = families.setdefault(found.name, Metric(found.name, found.documentation, found.type, found.unit))
-    family.samples += [one._replace(labels={LABEL: service, **one.labels}) for one in found.samples]
+    family.samples += [one._replace(labels={LABEL: service, **_others(one.labels)}) for one in found.samples]
+
+
+def _others(labels: Mapping[str, str]) -> dict[str, str]:
+    """Return a sample's own labels; one that is called as ours is renamed as Prometheus does."""
+    return {f"exported_{name}" if name == LABEL else name: value for name, value in labels.items()}

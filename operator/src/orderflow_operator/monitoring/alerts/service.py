@@ -6,6 +6,7 @@ A gauge that a service measures in its database is the same in all its pods, so 
 from collections.abc import Iterator
 
 from orderflow_model.flow import OrderFlow
+from orderflow_model.placement import ServiceProcess, processes_by_service
 from orderflow_model.spec.delivery import OnExhausted
 from orderflow_model.spec.services import Service
 from orderflow_operator.monitoring.alerts import thresholds
@@ -21,8 +22,9 @@ _RECOVERIES, _RECOVERIES_IN = 10, "15m"
 def alerts(flow: OrderFlow) -> Iterator[Alert]:
     """Return the alerts on each service, then those that are the same for all."""
     scope = Scope.of(flow)
+    running = processes_by_service(flow)
     for service in flow.services:
-        yield _down(scope, service)
+        yield _down(scope, service, running[service.name])
         if service.subscribes:
             yield _lag_growing(scope, service)
             yield _stalled(flow, scope, service)
@@ -35,11 +37,11 @@ def alerts(flow: OrderFlow) -> Iterator[Alert]:
     yield _recoveries(scope)
 
 
-def _down(scope: Scope, service: Service) -> Alert:
+def _down(scope: Scope, service: Service, process: ServiceProcess) -> Alert:
     return Alert(
         "OrderFlowServiceDown",
         Severity.CRITICAL,
-        f"absent({scope.series('up', service=service.name)} == 1)",
+        f"absent({scope.series('up', service=process.name)} == 1)",
         f"No pod of {service.name} answers",
         f"Prometheus has reached no pod of service {service.name} for 2 minutes: none runs, or none serves /metrics.",
         hold=120,
