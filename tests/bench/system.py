@@ -14,6 +14,7 @@ from orderflow_cli.servers.kafka import Kafka
 from orderflow_cli.servers.postgres import Postgres, create_database
 from orderflow_model.flow import OrderFlow
 from orderflow_model.names import role_name
+from orderflow_payment import domain
 from orderflow_runtime.postgres.migrator import migrate
 from support.flow.fleet import PASSWORD, Fleet
 from support.tools.programs import executed
@@ -110,8 +111,8 @@ async def running(servers: Servers, flow: OrderFlow, folder: Path) -> AsyncItera
 def with_provider_inside(flow: OrderFlow) -> OrderFlow:
     """Return the flow with the payment provider in payment's own process: what HTTP to one costs is not ours."""
     os.environ["PYTHONPATH"] = str(Path(__file__).parent)  # where that process finds its module
+    other = {"command": _IN_PROCESS, "migrations": str(Path(domain.__file__).with_name("migrations"))}
     services = [
-        service.model_copy(update={"command": _IN_PROCESS}) if service.name == "payment" else service
-        for service in flow.spec.services
+        service.model_copy(update=other) if service.name == "payment" else service for service in flow.spec.services
     ]
     return flow.model_copy(update={"spec": flow.spec.model_copy(update={"services": tuple(services)})})
