@@ -119,7 +119,7 @@ def _push_chart(chart: Path, version: str, registry: str) -> Artifact:
 def _stamp(source: Path, target: Path, version: str, registry: str) -> None:
     """Copy a file, our images by the registry and version; the tree has them as orderflow/NAME[:TAG]."""
     stamped = re.sub(
-        rf"(?<=\s)orderflow/({'|'.join(IMAGES)})(:[\w.-]+)?(?=\s)",
+        rf"(?<=\s)orderflow/({'|'.join(IMAGES)})(:[\w.-]+)?(?=[\s,}}\]])",
         lambda found: f"{registry}/orderflow/{found[1]}" + (f":{version}" if found[2] else ""),
         source.read_text(encoding="utf-8"),
     )
