@@ -154,7 +154,7 @@ class Rehearsal:
             entry.service.commands,
             entry.store,
             entry.publisher,
-            lambda: None,
+            lambda _: None,
             lambda _: None,
             TRACER,
             timeout=30,
