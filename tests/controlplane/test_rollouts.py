@@ -123,11 +123,11 @@ async def test_what_an_older_operator_made_stays_while_pods_may_need_it(env: Ope
 
 
 CORE = {"groups": [{"name": "core", "services": ["asker", "answerer"]}]}
-TOGETHER = {"mode": "Together"}
+APART, TOGETHER = {"mode": "Apart"}, {"mode": "Together"}
 MOVES: dict[str, tuple[Json, Json]] = {
-    "all into one": ({}, TOGETHER),
-    "all out of one": (TOGETHER, {}),
-    "two into one": ({}, CORE),
+    "all into one": (APART, TOGETHER),
+    "all out of one": (TOGETHER, APART),
+    "two into one": (APART, CORE),
     "one more into one": (CORE, {"groups": [{"name": "core", "services": ["asker", "answerer", "watcher"]}]}),
     "another with one": (CORE, {"groups": [{"name": "core", "services": ["watcher", "asker"]}]}),
 }
