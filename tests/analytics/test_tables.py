@@ -46,12 +46,14 @@ def put(lake: Lake, batch: int, *data: bytes) -> None:
 
 
 def test_of_two_writers_the_one_that_read_before_the_other_wrote_adds_nothing(tmp_path: Path) -> None:
-    """The same application transaction from a writer that was frozen meanwhile is refused by the version it read."""
+    """A writer that was frozen meanwhile is refused by the version it read, with a position and without."""
     lake = Lake(str(tmp_path))
-    frozen = lake.raw()
+    both = lake.raw(), lake.raw()
     put(lake, 7, b"{}")
-    with pytest.raises(LakeBusyError, match="run again"):
-        frozen.append(lake.raw().rows(pc.scalar(True), frozen.schema.names).to_table(), position=7)
+    again = lake.raw().rows(pc.scalar(True), both[0].schema.names).to_table()
+    for frozen, position in zip(both, (7, None), strict=True):
+        with pytest.raises(LakeBusyError, match="run again"):
+            frozen.append(again, position)
     assert (lake.raw().position, lake.raw().rows(pc.scalar(True), ["batch"]).to_table().num_rows) == (7, 1)
 
 
