@@ -3,6 +3,7 @@
 `api`         an administrator's client of it
 `namespace`   a namespace of the test's own, under Pod Security `restricted`
 `env`         doubles of nodes and Strimzi at work there, and an operator that the test starts
+`lasting`     the same at work, for all tests of a module that leave the flow as it was
 `author`      a person who may only write OrderFlows there, with that operator at work
 `kubectl`     the real one, as an administrator
 """
@@ -15,13 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from support.cluster.api import Api
 from support.cluster.author import Author, author_of
 from support.cluster.controlplane import ControlPlane
 from support.cluster.crd_install import install, our_crds
 from support.cluster.crds import keda_crds, prometheus_crds, strimzi_crds
-from support.cluster.operator_env import OperatorEnv, new_namespace, operator_of
+from support.cluster.operator_env import OperatorEnv, new_env, new_namespace, operator_of
 from support.cluster.operator_process import make_account
 from support.tools.go_tools import control_plane_programs
 from support.tools.names import unique_name
@@ -109,6 +111,17 @@ async def env(api: Api, namespace: str, served: ControlPlane, scratch: Path) -> 
     """Doubles at work, and an operator of this namespace, not started."""
     token = await make_account(api, namespace)
     async with OperatorEnv(api, namespace, operator_of(served, namespace, token, scratch), served).open() as made:
+        yield made
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def lasting(served: ControlPlane) -> AsyncIterator[OperatorEnv]:
+    """An operator at work, for the tests of a module that leave a flow as they found it.
+
+    They run in the module's event loop: `pytest.mark.asyncio(loop_scope="module")`.
+    """
+    async with new_env(served) as made:
+        await made.start()
         yield made
 
 

@@ -147,6 +147,7 @@ async def resume(env: OperatorEnv) -> None:
 
 
 NEW_IMAGE = changed(pair(), "spec.services.0.image", "example/asker:2")
+ANOTHER_IMAGE = changed(pair(), "spec.services.0.image", "example/asker:3")
 NEW_ENV = changed(pair(), "spec.services.0.env", [{"name": "X", "value": "1"}])
 AT_LEAST_TWO = changed(pair(), "spec.services.1.scale", {"min": 2, "max": 3})
 OTHER_KAFKA = changed(pair(), "spec.kafka.cluster", "elsewhere")
@@ -192,7 +193,7 @@ CASES = {
         short_of_pods(NEW_ENV), ("Ready", "False", "FailedCreate", "exceeded quota: few"), delete_quota
     ),
     "a quota refuses the migration's pod": Case(
-        short_of_pods(NEW_IMAGE), ("Ready", "False", "FailedCreate", "exceeded quota: few"), delete_quota
+        short_of_pods(ANOTHER_IMAGE), ("Ready", "False", "FailedCreate", "exceeded quota: few"), delete_quota
     ),
     "KEDA cannot scale": Case(
         scaled("False", "ScaledObjectCheckFailed", "no such broker"),
@@ -249,19 +250,19 @@ CASES = {
 }
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("case", CASES.values(), ids=list(CASES))
-async def test_each_broken_part_is_told_within_a_minute_and_heals(env: OperatorEnv, case: Case) -> None:
+async def test_each_broken_part_is_told_within_a_minute_and_heals(lasting: OperatorEnv, case: Case) -> None:
     """The condition names the part and why; when it is mended, the flow is as before by itself."""
-    await env.start()
-    await env.apply(pair())
-    await env.until_ready("pair")
-    await case.breaks(env)
+    await lasting.apply(pair())
+    await lasting.until_ready("pair")
+    await case.breaks(lasting)
     kind, status, reason, words = case.said
-    said = await env.until("pair", kind, status, reason, SECONDS)
+    said = await lasting.until("pair", kind, status, reason, SECONDS)
     assert words in said["message"]
-    await case.heals(env)
-    await env.until_ready("pair")
-    await env.until("pair", "Degraded", "False", seconds=SECONDS)
+    await case.heals(lasting)
+    await lasting.until_ready("pair")
+    await lasting.until("pair", "Degraded", "False", seconds=SECONDS)
 
 
 async def test_what_strimzi_does_not_take_up_is_told_and_heals(env: OperatorEnv) -> None:

@@ -70,40 +70,44 @@ async def test_a_new_flow_takes_one_call_an_object(steady: OperatorEnv) -> None:
     print(f"{len(calls)} calls, {len(made)} objects, {reads['orderflows']} turns")
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(
     ("kind", "name", "change"), DRIFTS, ids=[f"{kind}-{i}" for i, (kind, _, _) in enumerate(DRIFTS)]
 )
-async def test_drift_in_an_owned_field_is_healed(steady: OperatorEnv, kind: str, name: str, change: Json) -> None:
+async def test_drift_in_an_owned_field_is_healed(lasting: OperatorEnv, kind: str, name: str, change: Json) -> None:
     """What a person changes of ours is as it was within 5 s."""
-    name = await steady.named(kind, name)
-    before = await steady.api.get(kind, steady.namespace, name)
+    await at_rest(lasting)
+    name = await lasting.named(kind, name)
+    before = await lasting.api.get(kind, lasting.namespace, name)
     assert before
-    await steady.api.patch(kind, steady.namespace, name, change)
+    await lasting.api.patch(kind, lasting.namespace, name, change)
     started = time.monotonic()
 
     async def healed() -> bool:
-        found = await steady.api.get(kind, steady.namespace, name) or {}
+        found = await lasting.api.get(kind, lasting.namespace, name) or {}
         return own(found) == own(before)
 
     await until(healed, f"{kind} {name} is as it was", HEALED_S)
     print(f"{kind} {name}: healed in {time.monotonic() - started:.2f} s")
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("kind", ["Deployment", "Service", "ConfigMap", "KafkaTopic", "ServiceAccount", "KafkaUser"])
-async def test_a_deleted_object_comes_back(steady: OperatorEnv, kind: str) -> None:
+async def test_a_deleted_object_comes_back(lasting: OperatorEnv, kind: str) -> None:
     """What a person deletes of ours is made again."""
+    await at_rest(lasting)
     of_flow = {"KafkaTopic": "pair.asked", "ServiceAccount": "pair.services", "ConfigMap": "pair.autoscaler"}
-    name = of_flow.get(kind) or await steady.named(kind, "pair-asker")
-    before = await steady.api.get(kind, steady.namespace, name)
+    name = of_flow.get(kind) or await lasting.named(kind, "pair-asker")
+    before = await lasting.api.get(kind, lasting.namespace, name)
     assert before
-    await steady.api.delete(kind, steady.namespace, name)
+    await lasting.api.delete(kind, lasting.namespace, name)
 
     async def back() -> bool:
-        found = await steady.api.get(kind, steady.namespace, name) or {}
+        found = await lasting.api.get(kind, lasting.namespace, name) or {}
         return bool(found) and found["metadata"]["uid"] != before["metadata"]["uid"]
 
     await until(back, f"{kind} {name} is back", 30)
-    await steady.until_ready("pair")
+    await lasting.until_ready("pair")
 
 
 async def test_what_an_older_operator_made_of_each_service_goes(steady: OperatorEnv) -> None:
@@ -154,6 +158,7 @@ async def test_drift_while_the_operator_was_away_is_healed_at_its_start(steady: 
 async def test_an_operator_that_is_asked_to_end_ends(env: OperatorEnv) -> None:
     """SIGTERM ends it with code 0, and at once: an upgrade has nobody at work until it is gone."""
     env.operator.program = executed
+    await env.start()
     await at_rest(env)
     started = time.monotonic()
     os.kill(env.operator.pid, signal.SIGTERM)
@@ -166,13 +171,13 @@ async def test_an_operator_that_is_asked_to_end_ends(env: OperatorEnv) -> None:
 @pytest.fixture
 async def steady(env: OperatorEnv) -> OperatorEnv:
     """The small flow, ready and at rest."""
+    await env.start()
     await at_rest(env)
     return env
 
 
 async def at_rest(env: OperatorEnv) -> None:
     """Bring up the small flow, and wait until nothing is written any more."""
-    await env.start()
     await env.apply(pair())
     await env.until_ready("pair")
     await env.settle(2)
