@@ -3,10 +3,13 @@
 import asyncio
 import base64
 import json
+import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from support.cluster.api import Api, Json, background
@@ -187,3 +190,28 @@ def test_a_program_that_is_forked_is_as_one_that_is_executed(start: Start, calle
     killed.kill()
     assert (killed.wait(20), killed.poll(), killed.returncode) == (-signal.SIGKILL,) * 3
     killed.kill()  # what has ended is not signalled
+
+
+ASKER = """
+import os, sys, time
+from pathlib import Path
+from support.tools.programs import forked
+if __name__ == "__main__":
+    print(forked(sys.argv[1:], Path("log"), os.environ).pid, flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_fork_ends_with_the_process_that_asked_for_it(tmp_path: Path) -> None:
+    """Also with one that is killed, which can end nobody."""
+    (tmp_path / "asker.py").write_text(ASKER)
+    (tmp_path / "program.py").write_text("import time; time.sleep(60)")
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    asker = subprocess.Popen(
+        [sys.executable, "asker.py", "program.py"], cwd=tmp_path, env=env, stdout=subprocess.PIPE, text=True
+    )
+    with asker:
+        pid = int(asker.stdout.readline() if asker.stdout else "")
+        assert psutil.pid_exists(pid)
+        asker.kill()
+    asyncio.run(until(lambda: not psutil.pid_exists(pid), "the fork has ended", 20))

@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
+from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Protocol
@@ -115,6 +116,7 @@ def _become(arguments: Sequence[str], output: Path, env: Mapping[str, str], cwd:
     if die := die_with_parent(signal.SIGKILL):
         die()
     os.setpgid(0, 0)
+    os.close(forkserver._forkserver._forkserver_alive_fd)  # type: ignore[attr-defined]  # pytest's alone keeps it alive
     _redirect(output)
     os.chdir(cwd)
     os.environ.clear()
