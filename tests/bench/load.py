@@ -15,6 +15,11 @@ BATCH = 500
 IN_FLIGHT = 2_500
 """How many orders a closed loop keeps under way. They move in waves: a round must be longer than one."""
 _DRAIN_SECONDS = 60
+_AGAIN_SECONDS = 0.05
+
+
+class _AwayError(RuntimeError):
+    """The service is there and cannot take orders now."""
 
 
 @dataclass(frozen=True)
@@ -50,12 +55,25 @@ class Client:
 
     async def _post_at(self, at: float, order: Placed) -> float:
         await asyncio.sleep(max(0.0, at - time.monotonic()))
-        await self._post("/orders", order.body, {"content-type": "application/json", "idempotency-key": order.key})
+        headers = {"content-type": "application/json", "idempotency-key": order.key}
+        async with asyncio.timeout(_DRAIN_SECONDS):
+            while not await self._accepts(order.body, headers):  # noqa: ASYNC110 - nothing tells when it is back
+                await asyncio.sleep(_AGAIN_SECONDS)
         return time.monotonic()
+
+    async def _accepts(self, body: bytes, headers: dict[str, str]) -> bool:
+        """Place an order; give False while the service is away. By its key a repeat is the same order."""
+        try:
+            await self._post("/orders", body, headers)
+        except (aiohttp.ClientError, _AwayError):
+            return False
+        return True
 
     async def _post(self, path: str, body: bytes, headers: dict[str, str]) -> None:
         async with self.http.post(self.url + path, data=body, headers=headers) as answer:
             text = await answer.text()
+            if answer.status == 503:
+                raise _AwayError(f"POST {path} answered 503: {text[:300]}")
             if answer.status not in (200, 201):
                 raise RuntimeError(f"POST {path} answered {answer.status}: {text[:300]}")
 
