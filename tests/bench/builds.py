@@ -114,7 +114,7 @@ class Clocks:
 
     at: float
     cpu: cost.Reading
-    wakeups: int
+    wakeups: Mapping[str, int]
     round_trips: Mapping[str, int]
 
     def since(self, earlier: "Clocks") -> dict[str, float]:
@@ -124,11 +124,10 @@ class Clocks:
             "seconds": seconds,
             "cpu": spent.total,
             "others": spent.others,
-            "wakeups": self.wakeups - earlier.wakeups,
+            "wakeups": counts.grown(self.wakeups, earlier.wakeups),
         }
         if self.round_trips:
-            trips = self.round_trips.items()
-            found["statements"] = sum(count - earlier.round_trips.get(socket, 0) for socket, count in trips)
+            found["statements"] = counts.grown(self.round_trips, earlier.round_trips)
         return found
 
 

@@ -5,7 +5,7 @@ Kafka's own metrics and the services'. A reading is taken before and after each 
 import asyncio
 import re
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,9 +40,15 @@ async def read(places: Places) -> dict[str, float]:
     return {"batches": batches, "transactions": transactions, **kafka}
 
 
-def wakeups(pids: Iterable[int]) -> int:
-    """Return how often threads of these processes have gone to sleep and been woken."""
-    return sum(_switches(status) for pid in pids for status in Path(f"/proc/{pid}/task").glob("*/status"))
+def wakeups(pids: Iterable[int]) -> dict[str, int]:
+    """Return how often threads of these processes have gone to sleep and been woken, by thread: some end meanwhile."""
+    found = (status for pid in pids for status in Path(f"/proc/{pid}/task").glob("*/status"))
+    return {str(status): _switches(status) for status in found}
+
+
+def grown(now: Mapping[str, int], earlier: Mapping[str, int]) -> int:
+    """Return by how much counts have grown; what was not there earlier counts whole, what is gone not at all."""
+    return sum(max(0, count - earlier.get(name, 0)) for name, count in now.items())
 
 
 def round_trips(port: int) -> dict[str, int]:
