@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from orderflow_model.loading.load import parse_flow
+from orderflow_model.placement import processes
 from orderflow_operator.resources.build_context import BuildContext, Database
 from orderflow_operator.resources.desired import desired
 from support.cluster.helm import OPERATOR, PLATFORM, ROOT, Helm, Json
@@ -20,10 +21,12 @@ _ALL_ON = {
 
 
 def of_operator(file: str) -> list[Json]:
-    """Give what the operator writes for a sample flow."""
+    """Give all that the operator writes for a sample flow, each of whose processes has had several pods."""
     flow = yaml.safe_load((ROOT / "manifests/flows" / file).read_text())
     flow["metadata"] |= {"namespace": "shop", "uid": "00000000-0000-4000-8000-000000000000"}
-    return desired(parse_flow(flow), BuildContext(database=Database()))
+    parsed = parse_flow(flow)
+    several = frozenset(process.name for process in processes(parsed))
+    return desired(parsed, BuildContext(database=Database(), several=several))
 
 
 @pytest.fixture(scope="module")

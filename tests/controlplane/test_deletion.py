@@ -182,14 +182,16 @@ async def test_a_deletion_that_cannot_be_whole_ends_and_says_what_is_left(
 
 
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize("what", ["database", "Secret", "image"])
+@pytest.mark.parametrize("what", ["database", "place", "Secret", "image"])
 async def test_a_deletion_ends_without_the_database(
     working: OperatorEnv, database: str, flow_name: str, what: str
 ) -> None:
-    """The database, its Secret or the image is gone: the flow goes, and an Event names what may be left."""
-    flow = flow_of(flow_name, "Delete")
+    """The database is gone or another is named, its Secret or the image is: an Event names what may be left."""
+    flow, name = flow_of(flow_name, "Delete"), database.rpartition("/")[2]
     await begin(working, flow, database)
     if what == "database":
+        await rename_database(database, name, f"{name}_away")
+    elif what == "place":
         await working.give_database(flow, "postgresql://admin:pw@127.0.0.1:1/gone")
     elif what == "Secret":
         await working.api.delete("Secret", working.namespace, f"{flow_name}-db")
@@ -198,8 +200,22 @@ async def test_a_deletion_ends_without_the_database(
     await end(working, flow_name, 200)
     words = await told(working, "TeardownIncomplete")
     assert f"{flow_name}_asker" in words
-    assert {"database": "127.0.0.1:1", "Secret": f"{flow_name}-db", "image": "ImagePullBackOff"}[what] in words
+    assert {
+        "database": f"has no database {name}",
+        "place": "asker, answerer had it in another database than the flow names by now",
+        "Secret": f"{flow_name}-db",
+        "image": "ImagePullBackOff",
+    }[what] in words
     assert "pw@" not in words
+    if what == "database":
+        await rename_database(database, f"{name}_away", name)
+
+
+async def rename_database(uri: str, old: str, new: str) -> None:
+    """Call a database otherwise, by a connection to another."""
+    connection = await asyncpg.connect(uri, database="postgres")
+    await connection.execute(f"ALTER DATABASE {old} RENAME TO {new}")
+    await connection.close()
 
 
 async def stall_removal(env: OperatorEnv, name: str) -> None:

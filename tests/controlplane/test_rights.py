@@ -15,6 +15,7 @@ UNTRIED = {
     ("networkpolicies", "delete"),  # only what a deleted CRD leaves
     ("podmonitors", "delete"),  # where the other of the two is served no more: test_monitoring.py
     ("prometheusrules", "delete"),
+    ("serviceaccounts", "delete"),  # those of an older operator: test_steady.py
 }
 
 

@@ -37,6 +37,7 @@ class Edits:
             *(self._come_or_go,) * 4,
             *(self._rename,) * 2,
             *(self._scale, self._image, self._limits, self._retention, self._deadline),
+            *(self._placement,) * 3,
             *(self._password_of_kafka, self._password_of_database),
         ]
         return self._draw.choice(kinds)()
@@ -67,9 +68,26 @@ class Edits:
         return f"{name}: {pods} pods"
 
     def _image(self) -> str:
+        """Have a service run another image, and whoever shares its process."""
         name, image = self._draw.choice(SCALED), self._draw.choice((IMAGE, NEXT_IMAGE))
-        self._fleet.change(f"spec.services.{self._fleet.index(name)}.image", image)
-        return f"{name} runs {image}"
+        named = next((group for group in self._groups if name in group), [name])
+        services = [one | {"image": image} if one["name"] in named else one for one in self._services]
+        self._fleet.change("spec.services", services)
+        return f"{' and '.join(named)} run {image}"
+
+    def _placement(self) -> str:
+        """Have services of one image share a process, or none."""
+        images = {one["name"]: one["image"] for one in self._services}
+        alike = [name for name in SCALED if images[name] == images[SCALED[0]]]
+        shared = self._draw.sample(alike, self._draw.randint(0, len(alike)))
+        groups = [{"name": "core", "services": shared}] if len(shared) > 1 else []
+        self._fleet.change("spec.placement", {"mode": "Apart", "groups": groups})
+        return f"{' and '.join(shared)} share a process" if groups else "each service has its process"
+
+    @property
+    def _groups(self) -> list[list[str]]:
+        placement = self._fleet.manifest["spec"].get("placement", {})
+        return [group["services"] for group in placement.get("groups", [])]
 
     def _limits(self) -> str:
         name, memory = self._draw.choice(SCALED), f"{self._draw.randint(260, 320)}Mi"
