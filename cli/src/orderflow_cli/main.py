@@ -2,7 +2,7 @@
 
 import click
 
-from orderflow_cli.commands import analytics, kill, lint, load, redrive, run, trace
+from orderflow_cli.commands import analytics, contracts, kill, lint, load, redrive, run, trace
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -20,3 +20,4 @@ main.add_command(redrive.dead_letters)
 main.add_command(redrive.redrive)
 main.add_command(trace.trace)
 main.add_command(analytics.analytics)
+main.add_command(contracts.contracts)
