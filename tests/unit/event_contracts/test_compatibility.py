@@ -206,7 +206,7 @@ def records(draw: st.DrawFn, like: Any = None) -> Any:
     return {"type": "object", "properties": found, "required": needed[: draw(st.integers(0, 2))]} | more
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(st.data())
 def test_an_object_that_is_called_read_is_read(data: st.DataObject) -> None:
     """For pairs of schemas of objects, none of all objects with two fields proves the verdict wrong."""
