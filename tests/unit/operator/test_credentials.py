@@ -45,6 +45,11 @@ class Secrets:
         return self.there[name]
 
 
+    async def delete_secret(self, key: FlowKey, name: str) -> None:
+        """Delete one."""
+        del self.there[name]
+
+
 @pytest.fixture
 def secrets(shop: OrderFlow) -> Secrets:
     """The admin's Secret alone."""
@@ -107,3 +112,15 @@ async def test_turns_on_the_way_share_a_look(
     before, clock.now = secrets.calls["read"], seconds
     await turn(credentials, shop, on_the_way=on_the_way)
     assert secrets.calls["read"] - before == looks * (1 + len(shop.services))
+
+
+async def test_the_secrets_of_a_service_that_is_back_at_once_are_made_anew(
+    credentials: Credentials, secrets: Secrets, shop: OrderFlow
+) -> None:
+    """What was deleted with a service that left is not taken for there, however lately it was seen."""
+    await turn(credentials, shop, on_the_way=True)
+    before = dict(secrets.there)
+    await credentials.remove(KEY, "shop-payment")
+    assert before.keys() - secrets.there.keys() == {"shop-payment.database"}
+    await turn(credentials, shop, on_the_way=True)
+    assert secrets.there.keys() == before.keys()

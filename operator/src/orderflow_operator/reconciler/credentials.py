@@ -132,6 +132,7 @@ class Credentials:
         for name in secret.names_of(owner):
             if await self._cluster.own_secret(key, "", name) is not None:
                 await self._cluster.delete_secret(key, name)
+                self._keep(key, name, None)
 
     async def _role(
         self, key: FlowKey, flow: OrderFlow, service: str, admin: Admin, objects: Objects, write: bool
