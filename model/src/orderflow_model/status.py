@@ -111,7 +111,7 @@ class FlowStatus(_Part):
     services: Annotated[tuple[ServiceStatus, ...], Field(max_length=51), UniqueBy("name")] = Field(
         (), description="Each service and its pods."
     )
-    topics: Annotated[tuple[TopicStatus, ...], Field(max_length=250), UniqueBy("name")] = Field(
+    topics: Annotated[tuple[TopicStatus, ...], Field(max_length=251), UniqueBy("name")] = Field(
         (), description="With provisioner Admin, what of each topic is the operator's own."
     )
 

@@ -64,6 +64,19 @@ def test_where_a_services_data_was_made_is_noted_and_where_it_is(well: Observati
     assert seen == [(), ("a",), ("a",), ("a", "b"), ("a", "c"), ("a",), ("a",)]
 
 
+def test_a_flow_as_great_as_may_be_has_a_status(well: Observation, document: dict[str, Any]) -> None:
+    """All of its topics are the operator's own: each event's, and the dead letters of each service and of the sink."""
+    names = [f"E{number}" for number in range(200)]
+    service = {"image": "i", "subscribes": names[:1], "publishes": names}
+    spec = {key: document["spec"][key] for key in ("kafka", "database")}
+    spec |= {"events": [{"name": name} for name in names], "analytics": {"image": "i"}}
+    spec["services"] = [service | {"name": f"s{number}"} for number in range(50)]
+    flow = parse_flow(document | {"spec": spec})
+    ours = {topic.name: Ours(True, frozenset()) for topic in flow_topics(flow)}
+    status = status_of(replace(well, flow=flow, ours=ours), NONE, NOW)
+    assert (len(status.events), len(status.services), len(status.topics)) == (200, 51, 251)
+
+
 def test_a_flow_that_is_as_it_says_is_ready(well: Observation) -> None:
     """Every condition holds, for the generation that was looked at."""
     status = status_of(well, NONE, NOW)

@@ -36,7 +36,7 @@ from orderflow_operator.reconciler.validation import Validation
 
 PAUSED_ANNOTATION = "orderflow.dev/paused"
 
-# 250 items must fit into one object beside all else.
+# 251 items must fit into one object beside all else.
 _ITEM_MESSAGE_MAX = 1024
 
 _MIGRATION_FAILED = "MigrationFailed"
