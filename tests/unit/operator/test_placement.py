@@ -105,6 +105,24 @@ def test_each_service_is_reached_at_its_own_port_of_the_shared_pods(together: di
     assert {rule["port"] for way in ingress for rule in way["ports"]} == set(ports.values())
 
 
+@pytest.mark.parametrize("name", ["metrics", "a--b", "of-sixteen-chars"])
+def test_a_port_that_cannot_be_called_after_its_service_is_called_otherwise(name: str) -> None:
+    """A pod's ports are called apart, that of its metrics too, by names that Kubernetes takes."""
+    *others, last = shop()["spec"]["services"]
+    found = objects(placed({"mode": "Together"}, **{"spec.services": [*others, last | {"name": name}]}))
+    ports = [one["name"] for (kind, _), o in found.items() if kind == "Deployment" for one in _ports(o)]
+    assert len(set(ports)) == len(ports) == len(NAMES) + 1
+    assert all(len(port) <= 15 and "--" not in port for port in ports)
+    target = found["Service", f"shop-{name}"]["spec"]["ports"][0]["targetPort"]
+    assert target in ports
+    assert target != "metrics"
+
+
+def _ports(deployment: Json) -> list[Json]:
+    ports: list[Json] = deployment["spec"]["template"]["spec"]["containers"][0]["ports"]
+    return ports
+
+
 def test_a_shared_process_scales_by_the_greatest_lag_and_asks_for_the_sum(
     together: dict[tuple[str, str], Json],
 ) -> None:

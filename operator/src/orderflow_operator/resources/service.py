@@ -5,6 +5,7 @@ from orderflow_model.names import object_name
 from orderflow_model.placement import ServiceProcess
 from orderflow_operator.kubernetes.kinds import SERVICE
 from orderflow_operator.kubernetes.labels import Object, digest, new_object, pod_selector, service_labels
+from orderflow_operator.resources.pod import METRICS_PORT_NAME
 
 PORT = 80
 PORT_NAME = "http"
@@ -20,7 +21,8 @@ def port_name(process: ServiceProcess, service: str) -> str:
     """Return what the HTTP port of a service is called in the pods of its process, which share no number for long."""
     if not process.is_shared:
         return PORT_NAME
-    return service if len(service) <= _PORT_NAME_MAX and "--" not in service else f"{PORT_NAME}-{digest(service)}"
+    fits = len(service) <= _PORT_NAME_MAX and "--" not in service and service != METRICS_PORT_NAME
+    return service if fits else f"{PORT_NAME}-{digest(service)}"
 
 
 def build(flow: OrderFlow, service: str, process: ServiceProcess) -> Object:
