@@ -112,9 +112,11 @@ def _sum(all_resources: Sequence[Resources]) -> Resources:
         return all_resources[0]
     requests, limits = ([one.requests for one in all_resources], [one.limits for one in all_resources])
     cpus = [one.cpu for one in limits if one.cpu is not None]
-    return Resources(
-        requests=Requests(cpu=_processors([one.cpu for one in requests]), memory=_bytes([o.memory for o in requests])),
-        limits=Limits(
+    return Resources.model_construct(  # a sum may be longer than what an author may write
+        requests=Requests.model_construct(
+            cpu=_processors([one.cpu for one in requests]), memory=_bytes([one.memory for one in requests])
+        ),
+        limits=Limits.model_construct(
             cpu=_processors(cpus) if len(cpus) == len(limits) else None, memory=_bytes([one.memory for one in limits])
         ),
     )

@@ -67,6 +67,16 @@ def test_a_shared_process_has_what_its_services_have_in_sum(edited: Any) -> None
     assert processes(parse_flow(document))[0].resources.requests.memory == "100M"
 
 
+def test_what_services_ask_for_has_a_sum_however_much_it_is(edited: Any) -> None:
+    """No pod gets it, which Kubernetes says of the pod; the flow is read, judged and built as any other."""
+    most = {"requests": {"cpu": "999999999T", "memory": "999999999T"}, "limits": {"memory": "999999999T"}}
+    document = edited({"spec.placement": {"mode": "Together"}})
+    document["spec"]["services"] = [one | {"resources": most} for one in document["spec"]["services"]]
+    resources = processes(parse_flow(document))[0].resources.model_dump(mode="json", exclude_none=True)
+    assert resources["requests"]["cpu"] == "4999999995000000000000"
+    assert resources["requests"]["memory"] == resources["limits"]["memory"] == "4768371577262879Mi"
+
+
 def test_services_of_a_process_listen_on_ports_of_their_own(edited: Any) -> None:
     """Who comes first in the resource keeps the port; the next free one goes to the next."""
     document = edited({"spec.placement": {"mode": "Together"}, "spec.services[1].httpPort": 8081})
@@ -78,6 +88,8 @@ WRONG = [
     ({"groups": [{"name": "core", "services": ["order", "paymet"]}]}, "groups[0].services[1]", "did you mean payment?"),
     ({"groups": [CORE, {"name": "b", "services": ["order", "shipping"]}]}, "groups[1].services[0]", "in group core"),
     ({"mode": "Together", "groups": [CORE | {"name": "together"}]}, "groups[0].name", "call the group otherwise"),
+    ({"groups": [CORE | {"name": "shipping"}]}, "groups[0].name", "shipping is a service that is not in the group"),
+    ({"groups": [{"name": "shipping", "services": ["order"]}]}, "groups[0].name", "call the group otherwise"),
 ]
 
 
@@ -89,6 +101,34 @@ def test_a_group_of_nobody_or_of_anothers_is_refused(
     found = {finding.path: finding for finding in lint(parse_flow(edited({"spec.placement": placement})))}
     assert words in found[f"spec.placement.{place}"].message
     assert found[f"spec.placement.{place}"].severity is Severity.ERROR
+
+
+def test_a_group_may_be_called_after_one_of_its_services(edited: Any) -> None:
+    """Nothing runs beside it that is called so."""
+    assert lint(parse_flow(edited({"spec.placement": {"groups": [CORE | {"name": "order"}]}}))) == ()
+
+
+def test_a_service_called_as_a_process_is_refused(edited: Any) -> None:
+    """Both would have one Deployment."""
+    placement = {"spec.placement": {"groups": [CORE]}}
+    process = next(one.name for one in processes(parse_flow(edited(placement))) if one.is_shared)
+    found = lint(parse_flow(edited(placement | {"spec.services[4].name": process})))
+    assert [finding.path for finding in found] == ["spec.placement.groups[0]"]
+    assert process in found[0].message
+
+
+def test_services_that_are_told_more_than_a_pod_takes_cannot_share(edited: Any) -> None:
+    """What they are told are annotations of their pods, of which the API server takes 256 KiB in all."""
+    names = [f"{'E' * 97}{number:03}" for number in range(200)]
+    events = [{"name": name, "topic": {"name": name * 2}} for name in names]
+    service = {"image": "i", "command": ["python", "-m", "m"], "subscribes": names, "publishes": names}
+    both = [service | {"name": "order"}, service | {"name": "payment"}]
+    document = edited({"spec.events": events, "spec.services": both, "spec.placement": {"groups": [CORE]}})
+    document["spec"] |= {"saga": None, "objectives": []}
+    found = [finding for finding in lint(parse_flow(document)) if finding.severity is Severity.ERROR]
+    assert [(one.path, "more than a pod takes" in one.message) for one in found] == [("spec.placement.groups[0]", True)]
+    document["spec"]["services"][1]["publishes"] = ["NOT_DECLARED"]
+    assert "not declared" in str([str(finding) for finding in lint(parse_flow(document))])
 
 
 @pytest.mark.parametrize(

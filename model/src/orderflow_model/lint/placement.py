@@ -5,24 +5,38 @@ from collections.abc import Iterator
 from orderflow_model.findings import Finding, did_you_mean, path_of
 from orderflow_model.flow import OrderFlow
 from orderflow_model.placement import TOGETHER, ServiceProcess, module_of, processes
+from orderflow_model.service_part import service_config
 from orderflow_model.spec.placement import Placement, PlacementMode
+
+_TOLD_BYTES = 240 * 1024
+"""Of the 256 KiB that the annotations of a pod may have in all; others add theirs."""
 
 
 def lint_placement(flow: OrderFlow) -> Iterator[Finding]:
     """Find what keeps services from sharing a process."""
+    yield from _group_names(flow)
     yield from _members(flow)
     for process in processes(flow):
         if process.is_shared:
             yield from _process(flow, process)
 
 
+def _group_names(flow: OrderFlow) -> Iterator[Finding]:
+    """Find groups that are called as what runs beside them."""
+    names, placement = {service.name for service in flow.services}, flow.spec.placement or Placement()
+    for index, group in enumerate(placement.groups):
+        place = path_of(("spec", "placement", "groups", index, "name"))
+        if group.name == TOGETHER and placement.mode is PlacementMode.TOGETHER:
+            words = f"{TOGETHER} is what the process of all other services is called: call the group otherwise"
+            yield Finding(place, words)
+        if group.name in names.difference(group.services):
+            yield Finding(place, f"{group.name} is a service that is not in the group: call the group otherwise")
+
+
 def _members(flow: OrderFlow) -> Iterator[Finding]:
     names, owner = [service.name for service in flow.services], dict[str, str]()
     placement = flow.spec.placement or Placement()
     for index, group in enumerate(placement.groups):
-        if group.name == TOGETHER and placement.mode is PlacementMode.TOGETHER:
-            words = f"{TOGETHER} is what the process of all other services is called: call the group otherwise"
-            yield Finding(path_of(("spec", "placement", "groups", index, "name")), words)
         for position, service in enumerate(group.services):
             place = path_of(("spec", "placement", "groups", index, "services", position))
             if service not in names:
@@ -34,6 +48,11 @@ def _members(flow: OrderFlow) -> Iterator[Finding]:
 def _process(flow: OrderFlow, process: ServiceProcess) -> Iterator[Finding]:
     first = process.services[0]
     place = _place_of(flow, process)
+    if process.name in {service.name for service in flow.services}:
+        yield Finding(place, f"its process is called as service {process.name}: call one of them otherwise")
+    if (size := _told_size(flow, process)) > _TOLD_BYTES:
+        words = f"what its services are told is {size // 1024} KiB, more than a pod takes ({_TOLD_BYTES // 1024} KiB)"
+        yield Finding(place, f"{words}: part them")
     for service in process.services:
         if service.image != first.image:
             yield Finding(
@@ -43,6 +62,13 @@ def _process(flow: OrderFlow, process: ServiceProcess) -> Iterator[Finding]:
         if module_of(service) is None:
             words = "its command is not [python, -m, MODULE], which says where its build is"
             yield Finding(place, f"{service.name} cannot share a process: {words}")
+
+
+def _told_size(flow: OrderFlow, process: ServiceProcess) -> int:
+    """Return how long the annotations are by which the pods of a process are told of their services."""
+    declared = {event.name for event in flow.spec.events}
+    sound = [one for one in process.services if declared.issuperset((*one.subscribes, *one.publishes))]
+    return sum(len(service_config(flow, service.name).model_dump_json().encode()) for service in sound)
 
 
 def _place_of(flow: OrderFlow, process: ServiceProcess) -> str:
