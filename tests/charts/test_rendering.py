@@ -89,11 +89,22 @@ def test_pods_have_no_rights_and_a_read_only_root(rendered: list[Json]) -> None:
             assert set(container["resources"]["limits"]) == {"cpu", "memory", "ephemeral-storage"}
 
 
+PAYMENT = [{"orderflow.dev/service": "payment"}, {"orderflow.dev/service.payment": "true"}]
+"""What tells a pod that has the service payment: alone, and with others."""
+
+
+def test_payment_reaches_the_provider_from_whatever_process_it_runs_in(newest_helm: Helm) -> None:
+    """Its pods have another name where it shares a process, and a flow's own policy lets none of them out there."""
+    policies = [item["spec"] for item in newest_helm.render(PLATFORM) if item["kind"] == "NetworkPolicy"]
+    selected = [one["podSelector"]["matchLabels"] for one in policies if one["policyTypes"] == ["Egress"]]
+    assert all(labels in selected for labels in PAYMENT)
+
+
 def test_services_and_policies_find_their_pods(helm: Helm) -> None:
     """Every selector of the platform meets labels of a pod that the chart makes, or of a flow's."""
     objects = helm.render(PLATFORM, {"collector": {"enabled": True}})
     pods = [pod["metadata"]["labels"] for pod in pod_templates(objects).values()]
-    pods.append({"orderflow.dev/service": "payment"})
+    pods += PAYMENT
     for item in objects:
         spec = item.get("spec", {})
         wanted = {"Service": spec.get("selector"), "NetworkPolicy": spec.get("podSelector", {}).get("matchLabels")}

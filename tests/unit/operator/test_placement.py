@@ -136,6 +136,16 @@ def test_a_shared_process_scales_by_the_greatest_lag_and_asks_for_the_sum(
     assert container(together, TOGETHER)["resources"]["limits"]["memory"] == "2560Mi"
 
 
+def test_shared_pods_are_found_by_each_of_their_services(together: dict[tuple[str, str], Json]) -> None:
+    """A NetworkPolicy for one service goes by its label; the Deployment goes by that of the process alone."""
+    spec = together["Deployment", TOGETHER]["spec"]
+    expected = {f"orderflow.dev/service.{name}": "true" for name in NAMES}
+    assert expected.items() <= spec["template"]["metadata"]["labels"].items()
+    assert not expected.keys() & spec["selector"]["matchLabels"].keys()
+    apart = objects(placed({}))["Deployment", "shop-payment"]["spec"]["template"]["metadata"]["labels"]
+    assert not expected.keys() & apart.keys()
+
+
 def test_another_password_of_one_service_starts_the_shared_pods_anew() -> None:
     """The mark in the template is of all of them."""
     flow, marks = placed({"mode": "Together"}), dict.fromkeys(NAMES, "a")

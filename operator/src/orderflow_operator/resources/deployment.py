@@ -16,7 +16,14 @@ from orderflow_model.spec.services import Service
 from orderflow_operator.kafka.acls import service_user
 from orderflow_operator.kafka.connection import PASSWORD_KEY, KafkaConnection
 from orderflow_operator.kubernetes.kinds import DEPLOYMENT
-from orderflow_operator.kubernetes.labels import Object, digest, new_object, pod_selector, service_labels
+from orderflow_operator.kubernetes.labels import (
+    SERVICE_LABEL,
+    Object,
+    digest,
+    new_object,
+    pod_selector,
+    service_labels,
+)
 from orderflow_operator.resources import secret, serviceaccount
 from orderflow_operator.resources.autoscaling import Scaler, scaler
 from orderflow_operator.resources.build_context import BuildContext, Database
@@ -81,7 +88,7 @@ def _template(flow: OrderFlow, process: ServiceProcess, context: BuildContext, c
     told = {service.name: service_config(flow, service.name).model_dump_json() for service in process.services}
     return {
         "metadata": {
-            "labels": service_labels(flow, process.name) | pod_selector(flow, process.name),
+            "labels": service_labels(flow, process.name) | pod_selector(flow, process.name) | _member_labels(process),
             "annotations": {
                 DATABASE_ANNOTATION: context.database.fingerprint if context.database else "",
                 CREDENTIALS_ANNOTATION: digest(" ".join(proofs)) if process.is_shared else proofs[0],
@@ -90,6 +97,11 @@ def _template(flow: OrderFlow, process: ServiceProcess, context: BuildContext, c
         },
         "spec": spec,
     }
+
+
+def _member_labels(process: ServiceProcess) -> dict[str, str]:
+    """Return a label for each service of a shared process, for policies and people who look for one of them."""
+    return {f"{SERVICE_LABEL}.{one.name}": "true" for one in process.services} if process.is_shared else {}
 
 
 def _config_places(process: ServiceProcess) -> dict[str, tuple[str, PurePosixPath]]:
