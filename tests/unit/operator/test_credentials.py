@@ -44,7 +44,6 @@ class Secrets:
         self.there[name] = Stored(name, values, frozenset({owner}))
         return self.there[name]
 
-
     async def delete_secret(self, key: FlowKey, name: str) -> None:
         """Delete one."""
         del self.there[name]

@@ -49,9 +49,12 @@ async def reconcile(key: FlowKey, deps: Dependencies) -> Outcome:
     validation = validate(raw, deps.ownership, deps.cluster.objects(key))
     if raw["metadata"].get("deletionTimestamp"):
         return await finalize(key, raw, validation.flow, deps)
-    validation = await _placed(key, raw, validation, deps)
     if validation.flow is None or not validation.valid:
-        return await _refuse(key, raw, validation, deps)
+        await _refuse(key, raw, validation, deps)
+        return Outcome.SETTLED
+    if elsewhere := await _elsewhere(key, raw, validation, validation.flow, deps):
+        await _refuse(key, raw, elsewhere, deps)
+        return Outcome.TROUBLED  # nobody tells when a Kafka answers, or what is there is given up
     _wake(deps.ownership.grant(key, validation.flow, made_at(raw)), deps)
 
     # 2 observe
@@ -165,26 +168,26 @@ async def _forget(key: FlowKey, deps: Dependencies) -> Outcome:
     return Outcome.PENDING if left else Outcome.GONE
 
 
-async def _placed(key: FlowKey, raw: Object, validation: Validation, deps: Dependencies) -> Validation:
-    """Return the judgement with what Kafka adds to it: no edit moves a flow away from what it has there."""
-    if validation.flow is None or not validation.valid:
-        return validation
+async def _elsewhere(
+    key: FlowKey, raw: Object, validation: Validation, flow: OrderFlow, deps: Dependencies
+) -> Validation | None:
+    """Return why a sound flow cannot be at its Kafka, if it cannot: no edit moves it away from what it has at one."""
     try:
-        await deps.provisioning.check_place(key, validation.flow, FlowStatus.of(raw.get("status")))
+        await deps.provisioning.check_place(key, flow, FlowStatus.of(raw.get("status")))
     except FlowError as problem:
+        ERRORS.labels(problem.reason).inc()
         finding = Finding("spec.kafka.bootstrapServers", problem.message)
         return replace(validation, reason=problem.reason, findings=(finding,))
-    return validation
+    return None
 
 
-async def _refuse(key: FlowKey, raw: Object, validation: Validation, deps: Dependencies) -> Outcome:
+async def _refuse(key: FlowKey, raw: Object, validation: Validation, deps: Dependencies) -> None:
     """Say why a flow cannot be; what runs of it goes on. One that wants another's topics waits for them."""
     before = FlowStatus.of(raw.get("status"))
     if validation.flow is not None and validation.reason != INVALID:
         _wake(deps.ownership.put(key, validation.flow, made_at(raw), before), deps)
     after = refused(validation, raw["metadata"].get("generation", 0), before, deps.now())
     await _write_status(key, raw, before, after, deps)
-    return Outcome.SETTLED
 
 
 async def _credentials(
