@@ -68,7 +68,7 @@ class ServiceStatus(_Part):
     message: Message = Field("", description="What is wrong with the worst pod, with its last line.")
     rollout: Annotated[str, Field(max_length=16)] = Field("", description="Hash of the version being rolled out.")
     databases: Annotated[tuple[Annotated[str, Field(max_length=16)], ...], Field(max_length=2)] = Field(
-        (), description="Hash of the database in which the service's data was made, and of that in which it is now."
+        (), description="Hash of the database in which the service's data was before, if any, and of that where it is."
     )
     since: Time | None = Field(None, description="Since when this rollout waits for pods; absent once they are ready.")
 

@@ -220,17 +220,17 @@ def test_a_changed_matrix_rolls_only_the_pods_it_concerns(document: dict[str, An
     assert changed == {"shop-payment"}
 
 
-def test_a_migration_is_told_whose_data_was_made_elsewhere(
-    shop: OrderFlow, build: Build, context: BuildContext
-) -> None:
-    """A service that is new begins where the database is by now; its job's name tells nothing but that."""
-    moved = replace(context, origins={"inventory": "elsewhere", "order": context.database.fingerprint})
+def test_a_migration_is_told_whose_data_was_elsewhere(shop: OrderFlow, build: Build, context: BuildContext) -> None:
+    """A service that is new begins where the database is by now; one that comes back to a place has its data there."""
+    assert context.database
+    here, there = context.database.fingerprint, "elsewhere"
+    moved = replace(context, places={"inventory": (there,), "order": (here,), "payment": (here, there)})
     told = {}
     for (kind, _), job in build(shop, moved).items():
         if kind == "Job":
             task = json.loads(job["spec"]["template"]["metadata"]["annotations"]["orderflow.dev/migration"])
             told |= {service: task.get("moved") for service in task["services"]}
-    assert {service for service, moved in told.items() if moved} == {"inventory"}
+    assert {service for service, moved in told.items() if moved} == {"inventory", "payment"}
     assert told["inventory"] == ["inventory"]
 
 

@@ -53,15 +53,15 @@ def said(status: FlowStatus, kind: str) -> str:
     return condition.message
 
 
-def test_where_a_services_data_was_made_is_noted_and_where_it_is(well: Observation) -> None:
-    """Only what is migrated counts; the place of before is forgotten when there is another, the first never."""
+def test_where_a_services_data_was_is_noted_and_where_it_is(well: Observation) -> None:
+    """Only what is migrated counts; who is back at a place has been at another, where it is looked for no more."""
     before, seen = NONE, []
     migrated = well.migrations
     for place, there in (("a", False), ("a", True), ("b", False), ("b", True), ("c", True), ("a", True), ("", False)):
         migrations = migrated if there else {}
         before = status_of(replace(well, database=place, migrations=migrations), before, NOW)
         seen.append(before.services[0].databases)
-    assert seen == [(), ("a",), ("a",), ("a", "b"), ("a", "c"), ("a",), ("a",)]
+    assert seen == [(), ("a",), ("a",), ("a", "b"), ("b", "c"), ("c", "a"), ("c", "a")]
 
 
 def test_a_flow_as_great_as_may_be_has_a_status(well: Observation, document: dict[str, Any]) -> None:

@@ -133,7 +133,7 @@ async def _end_data(
     await deps.credentials.check_named(key, flow, DATABASE_PLACE)
     place = (await deps.credentials.admin(key, flow)).database.fingerprint
     services = FlowStatus.of(raw.get("status")).services
-    if behind := [one.name for one in services if one.databases and place not in one.databases]:
+    if behind := [one.name for one in services if one.databases and place != one.databases[-1]]:
         raise DataLeftError(f"{', '.join(behind)} had it in another database than the flow names by now", str(key))
     if await remove_data(key, flow, [], deps.cluster):
         return True

@@ -63,7 +63,7 @@ async def reconcile(key: FlowKey, deps: Dependencies) -> Outcome:
     ports = await pod_ports(key.namespace, addresses(validation.flow, admin.uri if admin else None), deps.cluster)
     before = FlowStatus.of(raw.get("status"))
     several = seen_with_several(validation.flow, deps.cluster.objects(key))
-    build = replace(_build_context(admin, proofs, ports, several, deps), origins=_origins(before))
+    build = replace(_build_context(admin, proofs, ports, several, deps), places=_places(before))
 
     # 3 desired
     wanted = desired(validation.flow, build)
@@ -101,9 +101,9 @@ def _outcome(problems: list[FlowError], observation: Observation, result: Change
     return Outcome.ENDING if result.ending else Outcome.PENDING
 
 
-def _origins(before: FlowStatus) -> dict[str, str]:
-    """Return in which database each service's data was made, as far as it was."""
-    return {service.name: service.databases[0] for service in before.services if service.databases}
+def _places(before: FlowStatus) -> dict[str, tuple[str, ...]]:
+    """Return in which databases each service's data was before and is."""
+    return {service.name: service.databases for service in before.services}
 
 
 async def _tell(context: ReconcileContext, result: ChangeResult, after: FlowStatus, deps: Dependencies) -> None:

@@ -283,8 +283,8 @@ def _service(observation: Observation, service: Service, before: FlowStatus, now
 
 
 def _databases(noted: tuple[str, ...], place: str) -> tuple[str, ...]:
-    """Return where data was made and where it is, once it is migrated at a place."""
-    return tuple(dict.fromkeys((*noted[:1], place))) if place else noted
+    """Return where data was before and where it is, once it is migrated at a place."""
+    return noted if place in ("", *noted[-1:]) else (*noted[-1:], place)
 
 
 def _topics(observation: Observation) -> dict[str, Health]:

@@ -60,8 +60,8 @@ class Proofs:
 class BuildContext:
     """`keda`: its API is served. `database`: None while its Secret is missing. `rollout_deadline` in seconds.
     `monitoring`: None where the Prometheus operator's APIs are not served. `ports`: of the pods in the flow's namespace
-    that it talks to. `several`: services that were seen with more than one pod. `origins`: by service, the fingerprint
-    of the database in which its data was made, if it was.
+    that it talks to. `several`: services that were seen with more than one pod. `places`: by service, the fingerprints
+    of the databases in which its data was before and is.
     """
 
     keda: bool = False
@@ -72,10 +72,9 @@ class BuildContext:
     network: Network = field(default_factory=Network)
     ports: tuple[Port, ...] = ()
     several: frozenset[str] = frozenset()
-    origins: Mapping[str, str] = field(default_factory=dict)
+    places: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def is_moving(self, service: str) -> bool:
-        """Return whether the database is another than that in which a service's data was made."""
-        if self.database is None:
-            return False
-        return self.origins.get(service, self.database.fingerprint) != self.database.fingerprint
+        """Return whether a service's data was, or is, in another database: its schema has to be in this one already."""
+        place = self.database
+        return place is not None and any(one != place.fingerprint for one in self.places.get(service, ()))

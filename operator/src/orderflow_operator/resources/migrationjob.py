@@ -58,7 +58,7 @@ def _pod_metadata(flow: OrderFlow, service: Service, context: BuildContext) -> O
 def _task(flow: OrderFlow, service: Service, context: BuildContext) -> Object:
     """Return what is to be done; `owner` tells the flow from another of its name in another namespace.
 
-    `moved` are services whose data was made elsewhere, and has to be there before they follow.
+    `moved` are services whose data was or is elsewhere, and has to be there before they follow.
     """
     declared = {service.name: service.migrations} if service.migrations else {}
     owner = f"{flow.metadata.namespace}/{flow.metadata.name}"
