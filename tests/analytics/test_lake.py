@@ -1,6 +1,7 @@
 """From the sink's table to the lake, by the command: each event once, where it belongs, whatever dies on the way."""
 
 import asyncio
+import signal
 from datetime import date, timedelta
 
 import asyncpg
@@ -9,8 +10,19 @@ import pytest
 from orderflow_analytics.lake.stored_events import StoredEvents
 from orderflow_analytics.lake.zones import Lake
 from support.analytics.stored import NOON, Site, cancelled, ids, ran, refunded
+from support.flow.fleet import until
 
 ROUNDS = 8
+MANY = 20_000
+MEASURED = """
+import re, sys
+from pathlib import Path
+from orderflow_analytics.__main__ import main
+code = main(sys.argv[1:])
+print(re.search(r"VmHWM:\\s+([0-9]+) kB", Path("/proc/self/status").read_text())[1])
+sys.exit(code)
+"""
+"""A run that says at its end how many KiB it held at most."""
 
 
 async def test_each_event_is_where_it_belongs(site: Site) -> None:
@@ -102,12 +114,69 @@ async def test_a_lake_that_is_ahead_of_its_database_is_refused(site: Site) -> No
     """A lake with batches that this database never had is left as it is: going on would pass over events."""
     await site.put([cancelled("o1")])
     await ran(site)
-    raw = Lake(str(site.lake)).raw()
+    raw = Lake(str(site.lake), site.name).raw()
     raw.append(raw.schema.empty_table(), position=2**50)
     await site.put([cancelled("o2")])
     refused = await asyncio.to_thread(site.run)
     assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
     assert "begin a new lake" in refused.stderr
+
+
+async def test_a_database_that_was_put_back_is_recognised_when_it_has_come_as_far_again(site: Site) -> None:
+    """It counts its transactions anew: what came since by numbers that the lake has passed would be in no table."""
+    await site.put([cancelled("o1")])
+    await ran(site)
+    connection = await asyncpg.connect(site.admin_url, server_settings={"search_path": "raw"})
+    await connection.execute(
+        "INSERT INTO events SELECT now(), batch - 1, type, source, 'new', version, key, time, data FROM events"
+    )
+    await connection.close()
+    refused = await asyncio.to_thread(site.run)
+    assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+    assert "was put back" in refused.stderr
+
+
+async def test_a_lake_of_another_flow_is_left_alone(site: Site) -> None:
+    """Its own run goes on; that of another flow ends with one line and adds nothing."""
+    await site.put([cancelled("o1")])
+    await ran(site)
+    other = Site(site.admin_url, site.folder, name="crm")
+    await says(other, "of flow shop, not of crm")
+    assert len(site.rows("raw")) == 1
+
+
+async def test_a_folder_that_delta_cannot_name_is_refused(site: Site) -> None:
+    """Characters by which it would write to one place and read from another, or panic."""
+    for odd in ("a%20b", "[x]", "a\\b", "a\nb"):
+        site.place = odd
+        refused = await asyncio.to_thread(site.run)
+        assert (refused.returncode, "in it" in refused.stderr) == (1, True), refused.stderr
+        assert not (site.folder / odd).exists()
+
+
+async def test_an_interrupted_run_ends_at_once_and_without_a_traceback(site: Site) -> None:
+    """Ctrl-C while it waits for Postgres."""
+    holder = await asyncpg.connect(site.admin_url)
+    await holder.execute("BEGIN; LOCK TABLE raw.events IN ACCESS EXCLUSIVE MODE")
+    run = site.start()
+    waits = "SELECT 1 FROM pg_locks WHERE NOT granted"
+    await until(lambda: holder.fetchval(waits), "the run waits for the table")
+    run.send_signal(signal.SIGINT)
+    _, words = await asyncio.to_thread(run.communicate, timeout=30)
+    await holder.close()
+    assert (run.returncode, words) == (-signal.SIGINT, "")
+
+
+async def test_what_a_run_holds_in_memory_does_not_grow_with_what_there_is(site: Site) -> None:
+    """At most 250 MB, whatever is stored; imports alone take 110."""
+    times = [NOON - timedelta(days=day % 500) for day in range(MANY)]
+    many = [cancelled(f"o{number}", time) for number, time in enumerate(times)]
+    await site.put(*(many[start : start + 500] for start in range(0, MANY, 500)))
+    run = site.start("-c", MEASURED)
+    told, words = await asyncio.to_thread(run.communicate, timeout=240)
+    assert run.returncode == 0, words
+    assert int(told.splitlines()[-1]) <= 250 * 1024, told
+    assert len(site.rows("curated/order_cancelled")) == MANY
 
 
 async def test_what_is_wrong_with_the_database_is_said_in_a_line(site: Site) -> None:

@@ -1,24 +1,31 @@
 """One table of the lake: its commits, its chunks, and a contract that grows."""
 
-from datetime import UTC, date, datetime
-from decimal import Decimal
+import os
+import shutil
+from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, ClassVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 from deltalake import DeltaTable
-from pydantic import Field
 
-from orderflow_analytics.contracts.contract import Contract, load_contracts
-from orderflow_analytics.errors import ContractError, LakeBusyError
+from orderflow_analytics.contracts.contract import Contract
+from orderflow_analytics.errors import LakeBusyError, OtherTableError
 from orderflow_analytics.lake import curate as curating
 from orderflow_analytics.lake.curate import curate
-from orderflow_analytics.lake.stored_events import _table
-from orderflow_analytics.lake.zones import Lake, curated_schema
-from orderflow_contracts.event import PERSONAL, Event, Model
-from support.analytics.stored import NOON, Stored
+from orderflow_analytics.lake.table import LakeTable
+from orderflow_analytics.lake.zones import Lake
+from orderflow_contracts.event import Event
+from support.analytics.stored import NOON, put
+
+
+class AskedHowMany(Event):
+    """A number that is asked for."""
+
+    TYPE = "ASKED"
+
+    question: int
 
 
 class Asked(Event):
@@ -38,16 +45,9 @@ class AskedAgain(Event):
     urgent: bool = False
 
 
-def put(lake: Lake, batch: int, *data: bytes) -> None:
-    """Add one batch of ASKED to the raw zone."""
-    events = [Stored("ASKED", "/s", f"e{batch}-{n}", 1, "k", NOON, body) for n, body in enumerate(data)]
-    more = {"stored_at": NOON, "stored_date": NOON.date(), "batch": batch}
-    lake.raw().append(_table([one._asdict() | more for one in events]), position=batch)
-
-
 def test_of_two_writers_the_one_that_read_before_the_other_wrote_adds_nothing(tmp_path: Path) -> None:
     """A writer that was frozen meanwhile is refused by the version it read, with a position and without."""
-    lake = Lake(str(tmp_path))
+    lake = Lake(str(tmp_path), "shop")
     both = lake.raw(), lake.raw()
     put(lake, 7, b"{}")
     again = lake.raw().rows(pc.scalar(True), both[0].schema.names).to_table()
@@ -60,19 +60,19 @@ def test_of_two_writers_the_one_that_read_before_the_other_wrote_adds_nothing(tm
 def test_chunks_hold_whole_batches_and_nothing_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With chunks of two, batches of one to three events each come whole, and all come."""
     monkeypatch.setattr(curating, "MOST_ROWS", 2)
-    lake, contract = Lake(str(tmp_path)), Contract(Asked)
+    lake, contract = Lake(str(tmp_path), "shop"), Contract(Asked)
     for batch, size in enumerate([1, 3, 1, 1, 2], start=1):
         put(lake, batch, *[b'{"question":"why"}'] * size)
-    found = list(curating.chunks(lake.raw(), pc.field("event_type") == "ASKED", 0))
+    found = list(curating.chunks(lake.raw(), ("event_type", ["ASKED"]), 0))
     assert found == [(1, 2), (3, 4), (5, 5)]
     monkeypatch.setattr(curating, "MOST_BYTES", 1)
-    assert [pair[0] for pair in curating.chunks(lake.raw(), pc.field("event_type") == "ASKED", 3)] == [4, 5]
+    assert [pair[0] for pair in curating.chunks(lake.raw(), ("event_type", ["ASKED"]), 3)] == [4, 5]
     assert (curate(lake, contract).taken, lake.curated(contract).position) == (8, 5)
 
 
 def test_a_contract_that_grows_adds_its_column(tmp_path: Path) -> None:
     """Rows of before have no value there; they stay as they are."""
-    lake = Lake(str(tmp_path))
+    lake = Lake(str(tmp_path), "shop")
     put(lake, 1, b'{"question":"why"}')
     curate(lake, Contract(Asked))
     put(lake, 2, b'{"question":"when","urgent":true}')
@@ -82,98 +82,94 @@ def test_a_contract_that_grows_adds_its_column(tmp_path: Path) -> None:
     assert sorted(rows, key=str) == [{"question": "when", "urgent": True}, {"question": "why", "urgent": None}]
 
 
+class AskedAloud(Event):
+    """The same with another type."""
+
+    TYPE = "ASKED"
+
+    question: float
+
+
+def test_a_contract_that_changes_a_type_is_refused_and_no_value_is_rounded(tmp_path: Path) -> None:
+    """Where whole numbers were kept fractions are not cut to fit; the table made anew from the raw zone has both."""
+    lake, whole, fraction = Lake(str(tmp_path), "shop"), Contract(AskedHowMany), Contract(AskedAloud)
+    put(lake, 1, b'{"question":1}')
+    curate(lake, whole)
+    put(lake, 2, b'{"question":1.5}')
+    with pytest.raises(OtherTableError, match="question"):
+        curate(lake, fraction)
+    shutil.rmtree(lake.curated_uri(fraction))
+    assert curate(lake, fraction).taken == 2
+    rows = lake.curated(fraction).rows(pc.scalar(True), ["question"]).to_table()
+    assert sorted(rows["question"].to_pylist()) == [1.0, 1.5]
+
+
+def test_what_is_of_another_lake_is_refused(tmp_path: Path) -> None:
+    """Of another flow, and a curated table that has come further than the raw zone beside it."""
+    lake, contract = Lake(str(tmp_path), "shop"), Contract(Asked)
+    put(lake, 5, b'{"question":"why"}')
+    curate(lake, contract)
+    with pytest.raises(OtherTableError, match="of flow shop, not of crm"):
+        Lake(lake.uri, "crm").raw()
+    shutil.rmtree(tmp_path / "raw")
+    put(lake, 2, b'{"question":"when"}')
+    with pytest.raises(OtherTableError, match="come further"):
+        curate(lake, contract)
+
+
+def test_events_of_many_days_come_in_parts_each_once_also_after_a_death_between_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A commit has few days, since each is a file held open; the next run does the rest."""
+    monkeypatch.setattr(curating, "MOST_DAYS", 2)
+    lake, contract = Lake(str(tmp_path), "shop"), Contract(Asked)
+    times = [NOON - timedelta(days=day) for day in range(5)]
+    put(lake, 1, *[b'{"question":"why"}'] * 5, times=times)
+    append = LakeTable.append
+
+    def dying(table: LakeTable, rows: pa.Table, position: int | None = None) -> None:
+        if table.uri.endswith("asked") and table._delta.version() == 1:
+            raise KeyboardInterrupt
+        append(table, rows, position)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(LakeTable, "append", dying)
+        with pytest.raises(KeyboardInterrupt):
+            curate(lake, contract)
+    count = curate(lake, contract)
+    assert (count.taken, count.repeated, lake.curated(contract).position) == (3, 2, 1)
+    rows = lake.curated(contract).rows(pc.scalar(True), ["event_date"]).to_table()
+    assert sorted(rows["event_date"].to_pylist()) == sorted(time.date() for time in times)
+    assert lake.curated(contract)._delta.version() == 3
+
+
+def test_files_of_which_no_commit_tells_go_after_a_week(tmp_path: Path) -> None:
+    """What a killed run wrote and did not commit is removed by a run that tidies, and what is younger is not."""
+    lake = Lake(str(tmp_path), "shop")
+    for batch in range(1, 23):
+        put(lake, batch, b'{"question":"why"}')
+    day = tmp_path / "raw" / "event_type=ASKED" / "stored_date=2026-03-01"
+    old, young = day / "part-old.parquet", day / "part-young.parquet"
+    for file in (old, young):
+        shutil.copy(next(day.glob("part-0*")), file)
+    week = timedelta(days=8).total_seconds()
+    os.utime(old, (old.stat().st_mtime - week,) * 2)
+    lake.raw().tidy()
+    assert (old.exists(), young.exists()) == (False, True)
+
+
 def test_many_small_files_become_few_and_nothing_else_changes(tmp_path: Path) -> None:
     """Rows and position stay, and where there is nothing to do there is no new version."""
-    lake, contract = Lake(str(tmp_path)), Contract(Asked)
+    lake, contract = Lake(str(tmp_path), "shop"), Contract(Asked)
     for batch in range(1, 26):
         put(lake, batch, b'{"question":"why"}')
     curate(lake, contract)
+    lake.raw().tidy()
     lake.tidy([contract])
     raw = DeltaTable(f"{lake.uri}/raw")
     assert (len(raw.file_uris()), raw.to_pyarrow_table().num_rows, lake.raw().position) == (1, 25, 25)
+    lake.raw().tidy()
     lake.tidy([contract])
     assert DeltaTable(f"{lake.uri}/raw").version() == raw.version()
     put(lake, 26, b'{"question":"when"}')
     assert (curate(lake, contract).taken, lake.raw().position) == (1, 26)
-
-
-class Person(Model):
-    """Somebody with a name of their own and others."""
-
-    name: str
-    friends: tuple[str, ...]
-    country: str
-
-
-class Met(Event):
-    """Two people met."""
-
-    TYPE = "MET"
-
-    first_person: Person
-    second_person: Person | None = None
-    note: Annotated[str | None, Field(json_schema_extra=PERSONAL)] = None
-
-
-def test_what_the_resource_calls_personal_has_no_column() -> None:
-    """A pointer hides just the place it names, in lists each item; one that points nowhere is refused."""
-    pointers = ("/firstPerson/name", "/firstPerson/friends/0", "/secondPerson")
-    (column,) = Contract(Met, pointers).columns
-    assert (column.name, column.type) == ("first_person", pa.struct([("country", pa.string())]))
-    assert Contract(Met).columns.names == ["first_person", "second_person"]
-    with pytest.raises(ContractError, match="/firstPerson/nmae of MET"):
-        _ = Contract(Met, ("/firstPerson/nmae",)).columns
-
-
-class Measured(Event):
-    """One value of each type."""
-
-    TYPE = "ASKED"
-
-    at: datetime
-    day: date
-    share: float
-    count: int
-    price: Decimal
-    days: tuple[date, ...]
-
-
-def test_each_type_comes_back_as_it_was_and_what_no_column_holds_is_set_aside(tmp_path: Path) -> None:
-    """Times with their zone, days, fractions, whole numbers; one of 30 digits is in quarantine, the others are not."""
-    lake, contract = Lake(str(tmp_path)), Contract(Measured)
-    at, day = b'"at":"2026-03-01T12:00:00.123456+02:00"', b'"day":"2026-03-01","days":["2026-03-01"]'
-    sound = b'{%s,%s,"share":0.1,"count":-5,"price":"1.10"}' % (at, day)
-    put(lake, 1, sound, sound.replace(b"-5", b"1" * 30), sound.replace(b".123456", b""))
-    count = curate(lake, contract)
-    rows = lake.curated(contract).rows(pc.scalar(True), contract.columns.names).to_table().to_pylist()
-    first = datetime(2026, 3, 1, 10, tzinfo=UTC)
-    assert {row.pop("at") for row in rows} == {first, first.replace(microsecond=123456)}
-    days = {"day": date(2026, 3, 1), "days": [date(2026, 3, 1)]}
-    assert rows == [days | {"share": 0.1, "count": -5, "price": "1.10"}] * 2
-    assert (count.taken, count.refused, count.repeated) == (2, 1, 0)
-
-
-class Untyped(Event):
-    """An event with a field of any kind."""
-
-    TYPE: ClassVar[str] = "UNTYPED"
-
-    body: int | str
-
-
-class Taken(Event):
-    """An event with a field called as a column of the lake's own."""
-
-    TYPE: ClassVar[str] = "TAKEN"
-
-    batch: int
-
-
-def test_a_contract_that_makes_no_columns_is_refused_with_its_place() -> None:
-    """A choice between types, a name of the lake's own, a module that is not there: each says where it is."""
-    with pytest.raises(ContractError, match="UNTYPED/body"):
-        _ = Contract(Untyped).columns
-    with pytest.raises(ContractError, match="TAKEN: the lake has columns called batch"):
-        curated_schema(Contract(Taken))
-    with pytest.raises(ContractError, match="nowhere cannot be imported"):
-        load_contracts("nowhere", {})

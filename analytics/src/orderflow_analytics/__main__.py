@@ -7,10 +7,13 @@ where the lake is. Exits with 1, and words that say why, when it could not end.
 
 import asyncio
 import os
+import re
+import signal
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import pyarrow as pa
 from deltalake.exceptions import DeltaError
 
 from orderflow_analytics.contracts.contract import Contract, load_contracts
@@ -26,9 +29,11 @@ from orderflow_model.names import schema_name
 from orderflow_model.postgres_uri import InvalidUriError, PostgresUri
 from orderflow_model.spec.analytics import SINK, Analytics
 from orderflow_runtime.postgres.connecting import connect
-from orderflow_runtime.postgres.connection_failures import CannotConnectError
 
-_REFUSED = (AnalyticsError, CannotConnectError, InvalidResourceError, InvalidUriError, DeltaError, OSError)
+_REFUSED = (AnalyticsError, InvalidResourceError, InvalidUriError)
+
+_PAINT = re.compile(r"\x1b\[[0-9;]*m|↳")
+_ODD = re.compile(r"[%\[\]\\^|\x00-\x1f\x7f]")
 
 
 def main(arguments: list[str]) -> int:
@@ -43,8 +48,13 @@ def main(arguments: list[str]) -> int:
 
 
 def _ended(work: Callable[[OrderFlow], None], file: str) -> int:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a run may end anywhere, so Ctrl-C ends it at once
+    pa.set_memory_pool(pa.system_memory_pool())  # Arrow's own keeps 80 MB of what a run has given back
     try:
         work(load_flow(Path(file)))
+    except (DeltaError, OSError) as error:  # also CannotConnectError; delta-rs paints its words
+        print(f"orderflow analytics: {' '.join(_PAINT.sub('', str(error)).split())}", file=sys.stderr)
+        return 1
     except _REFUSED as error:
         print(f"orderflow analytics: {error}", file=sys.stderr)
         return 1
@@ -52,7 +62,7 @@ def _ended(work: Callable[[OrderFlow], None], file: str) -> int:
 
 
 async def _run(flow: OrderFlow, env: Mapping[str, str]) -> None:
-    analytics, lake = _analytics(flow), _lake(_required(env, environment.LAKE))
+    analytics, lake = _analytics(flow), Lake(_place(_required(env, environment.LAKE)), flow.metadata.name)
     contracts = contracts_of(flow)
     uri = PostgresUri.parse(_required(env, environment.DATABASE_URL))
     connection = await connect(uri, {"search_path": schema_name(SINK)})
@@ -69,9 +79,14 @@ def contracts_of(flow: OrderFlow) -> tuple[Contract, ...]:
     return load_contracts(_analytics(flow).contracts, personal)
 
 
-def _lake(place: str) -> Lake:
-    """Return the lake at a URL or in a folder, which dbt sees from a folder of its own."""
-    return Lake(place if "://" in place else str(Path(place).absolute()))
+def _place(given: str) -> str:
+    """Return a URL as it is, and a folder seen from the root, since dbt looks from a folder of its own."""
+    if "://" in given:
+        return given
+    folder = str(Path(given).absolute())
+    if odd := _ODD.search(folder):
+        raise AnalyticsError(f"{environment.LAKE}: {folder} has {odd[0]!r} in it, with which Delta finds no folder")
+    return folder
 
 
 def _write_sources(flow: OrderFlow) -> None:

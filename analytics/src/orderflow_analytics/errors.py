@@ -17,6 +17,10 @@ class OtherDatabaseError(AnalyticsError):
     """The lake has more than the database ever stored: it is another one, or an older state of it."""
 
 
+class OtherTableError(AnalyticsError):
+    """What stands at a table's place is of another flow, another version or another type; it stays as it is."""
+
+
 class ContractError(AnalyticsError):
     """An event's contract is not there, or cannot be made into columns."""
 

@@ -11,7 +11,6 @@ from orderflow_analytics.lake.curate import Curated, curate
 from orderflow_analytics.lake.export import export
 from orderflow_analytics.lake.stored_events import StoredEvents
 from orderflow_analytics.lake.zones import Lake
-from orderflow_analytics.marts.build import build_marts
 
 
 @dataclass
@@ -30,8 +29,13 @@ async def refresh(
     """Bring the lake and its marts up to what is stored; raise `AnalyticsError`. The lease lasts as the connection."""
     stored = StoredEvents(connection)
     await stored.lease()
-    exported = await export(stored, lake.raw())
+    raw = lake.raw()
+    exported = await export(stored, raw)
+    raw.tidy()  # before it is read by many chunks, each of which looks at every file
     curated = {contract.event: curate(lake, contract) for contract in contracts}
     lake.tidy(contracts)
-    marts = [] if project is None else build_marts(project, lake, contracts)
-    return Report(exported, curated, marts)
+    if project is None:
+        return Report(exported, curated)
+    from orderflow_analytics.marts.build import build_marts  # 25 MB of DuckDB, which no other step needs
+
+    return Report(exported, curated, build_marts(project, lake, contracts))

@@ -17,6 +17,8 @@ import asyncpg
 import yaml
 from deltalake import DeltaTable
 
+from orderflow_analytics.lake import stored_events
+from orderflow_analytics.lake.zones import Lake
 from orderflow_analytics.sink.handlers import INSERT
 from orderflow_contracts.event import Event
 from orderflow_model import environment
@@ -67,14 +69,16 @@ class Site:
     admin_url: str
     folder: Path
     analytics: dict[str, str] = field(default_factory=dict)
+    name: str = "shop"
     lake: Path = field(init=False)
     place: str = field(init=False)
 
     def __post_init__(self) -> None:
-        """Write the flow's file; `analytics` says more than that its contracts are the shop's."""
+        """Write the flow's file, of this name; `analytics` says more than that its contracts are the shop's."""
         self.lake, self.flow = self.folder / "lake", self.folder / "flow.yaml"
         self.place = "lake"  # seen from the folder
         document = yaml.safe_load(SHOP.read_text())
+        document["metadata"]["name"] = self.name
         document["spec"]["analytics"] = {"image": "orderflow/services:dev", "contracts": "orderflow_shop.events"}
         document["spec"]["analytics"] |= self.analytics
         self.flow.write_text(yaml.safe_dump(document))
@@ -95,11 +99,16 @@ class Site:
 
     def run(self, *kill: str) -> subprocess.CompletedProcess[str]:
         """Run the analytics once, killed where `kill` says."""
-        program = [killed_run.__file__, *kill] if kill else ["-m", "orderflow_analytics"]
+        run = self.start(*([killed_run.__file__, *kill] if kill else []))
+        out, err = run.communicate(timeout=240)
+        return subprocess.CompletedProcess(run.args, run.returncode, out, err)
+
+    def start(self, *program: str) -> subprocess.Popen[str]:
+        """Start a run of the analytics, or of a program that makes one."""
         env = os.environ | {environment.LAKE: self.place, environment.DATABASE_URL: self.admin_url}
-        command = [sys.executable, *program, "run", str(self.flow)]
-        return subprocess.run(
-            command, env=env, cwd=self.folder, capture_output=True, text=True, timeout=240, check=False
+        command = [sys.executable, *(program or ["-m", "orderflow_analytics"]), "run", str(self.flow)]
+        return subprocess.Popen(
+            command, env=env, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
 
     def die(self, when: str, number: int) -> None:
@@ -129,3 +138,12 @@ async def ran(site: Site) -> str:
 def ids(rows: Iterable[dict[str, Any]]) -> list[str]:
     """Return the ids of events, in order."""
     return sorted(row["event_id"] for row in rows)
+
+
+def put(lake: Lake, batch: int, *data: bytes, times: Sequence[datetime] = ()) -> None:
+    """Add one batch of ASKED to the raw zone, of these times or all of noon."""
+    told = zip(data, times or [NOON] * len(data), strict=True)
+    events = [Stored("ASKED", "/s", f"e{batch}-{n}", 1, "k", time, body) for n, (body, time) in enumerate(told)]
+    more = {"stored_at": NOON, "stored_date": NOON.date(), "batch": batch}
+    rows = [one._asdict() | more | {"size": len(one.data)} for one in events]
+    lake.raw().append(stored_events._table(rows), position=batch)

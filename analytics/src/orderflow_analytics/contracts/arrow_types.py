@@ -26,8 +26,8 @@ def columns_of(schema: Schema, event: str, personal: Iterable[str] = ()) -> pa.S
     Raise `ContractError` where a type has no column, and where a pointer points nowhere: it would hide nothing.
     """
     pointers = {_ITEM.sub("", pointer): pointer for pointer in personal}
-    columns = _Columns(schema.get("$defs", {}), event, frozenset(pointers), set())
-    found = columns.fields(schema, "", hidden=False)
+    columns = _Columns(schema.get("$defs", {}), event, frozenset(pointers), set(), [])
+    found = columns.root(schema)
     for missed in sorted(pointers.keys() - columns.places):
         raise ContractError(f"spec.events: personalData {pointers[missed]} of {event} is not in its contract")
     return pa.schema(found)
@@ -51,12 +51,20 @@ def _as_read(field: pa.Field) -> pa.Field:
 
 @dataclass(frozen=True)
 class _Columns:
-    """A walk through one schema. `places` are those that it has seen, also below what is hidden."""
+    """A walk through one schema. `places` are those that it has seen, also below what is hidden; `within` are the
+    definitions that it stands in."""
 
     definitions: Schema
     event: str
     personal: frozenset[str]
     places: set[str]
+    within: list[str]
+
+    def root(self, schema: Schema) -> list[pa.Field]:
+        """Return the columns of the data as a whole, which refer to a definition where that has itself within it."""
+        if "$ref" in schema:
+            return list(self._type(schema, "", False) or [])
+        return self.fields(schema, "", hidden=False)
 
     def fields(self, schema: Schema, place: str, *, hidden: bool) -> list[pa.Field]:
         """Return the columns of an object's properties."""
@@ -64,6 +72,9 @@ class _Columns:
             name: self._type(given, f"{place}/{to_camel(name)}", hidden)
             for name, given in schema.get("properties", {}).items()
         }
+        if twins := len(found) - len({name.lower() for name in found}):
+            why = f"{twins} of its fields differ from another only by upper and lower case; columns may not"
+            raise ContractError(f"{self.event}{place}: {why}")
         return [pa.field(name, kind) for name, kind in found.items() if kind is not None]
 
     def _type(self, schema: Schema, place: str, hidden: bool) -> pa.DataType | None:
@@ -71,7 +82,7 @@ class _Columns:
         self.places.add(place)
         hidden = hidden or bool(schema.get("personal")) or place in self.personal
         if "$ref" in schema:
-            return self._type(self.definitions[schema["$ref"].rpartition("/")[2]], place, hidden)
+            return self._defined(schema["$ref"].rpartition("/")[2], place, hidden)
         if "anyOf" in schema:
             return self._type(self._only_choice(schema["anyOf"], place), place, hidden)
         if schema.get("type") == "array" and "items" in schema:
@@ -81,6 +92,14 @@ class _Columns:
             fields = self.fields(schema, place, hidden=hidden)
             return pa.struct(fields) if fields else None
         return None if hidden else self._scalar(schema, place)
+
+    def _defined(self, name: str, place: str, hidden: bool) -> pa.DataType | None:
+        if name in self.within:
+            raise ContractError(f"{self.event}{place}: {name} has itself within it, which no columns can")
+        self.within.append(name)
+        found = self._type(self.definitions[name], place, hidden)
+        self.within.pop()
+        return found
 
     def _scalar(self, schema: Schema, place: str) -> pa.DataType:
         kind = schema.get("type", "no type")

@@ -1,8 +1,8 @@
 """From the raw zone to the curated one: each event typed by its contract, once, and what does not fit set aside.
 
-A chunk goes to the quarantine first and to the curated table second, and only the second moves the position. A chunk
-that was cut off between the two is judged anew, perhaps by another version of the contract: what is in the quarantine
-by then stays there and nowhere else, all the rest is judged as new. So each event is in one of the two, never in both.
+A chunk goes to the quarantine first and to the curated table second, and only the last commit moves the position. Of a
+chunk that was cut off before it, what is in either by then stays there and nowhere else; all the rest is judged anew,
+perhaps by another version of the contract. So each event is in one of the two, never in both.
 """
 
 from collections.abc import Iterator
@@ -13,12 +13,14 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from orderflow_analytics.contracts.contract import Contract, judge
+from orderflow_analytics.errors import OtherTableError
 from orderflow_analytics.lake.export import MOST_BYTES, MOST_ROWS
-from orderflow_analytics.lake.table import LakeTable
-from orderflow_analytics.lake.zones import EVENT, EVENT_DATE, Lake
+from orderflow_analytics.lake.table import LakeTable, Partitions
+from orderflow_analytics.lake.zones import EVENT, EVENT_DATE, TYPE, Lake
 
-_SUMMED = ("batch", "size_count", "size_sum")
+_AT_ONCE = 1_000
 _IDENTITY = ["event_source", "event_id"]
+MOST_DAYS = 100
 Identity = tuple[str, str]
 
 
@@ -34,27 +36,43 @@ class Curated:
 def curate(lake: Lake, contract: Contract) -> Curated:
     """Take into an event's curated table what came into the raw zone since its position; say what became of it."""
     raw, table, quarantine, count = lake.raw(), lake.curated(contract), lake.quarantine(), Curated()
-    of_event = pc.field("event_type") == contract.event
+    of_event = TYPE.name, [contract.event]
+    if table.position > raw.position:
+        raise OtherTableError(f"{table.uri} has come further than {raw.uri}: one of them is of another lake")
     for first, last in chunks(raw, of_event, table.position):
-        chunk = of_event & (pc.field("batch") >= first) & (pc.field("batch") <= last)
-        rows = raw.rows(chunk, [*EVENT.names, "data"]).to_table().sort_by("batch")
-        fitting, refused = _judge(contract, _fresh(quarantine, rows, of_event))
+        chunk = (pc.field("batch") >= first) & (pc.field("batch") <= last)
+        rows = raw.rows(chunk, [*EVENT.names, "data"], of_event).to_table().sort_by("batch")
+        on_days = EVENT_DATE.name, [day.isoformat() for day in pc.unique(_dates(rows)).to_pylist()]
+        fresh = _fresh(table, _fresh(quarantine, rows, of_event), on_days)
+        fitting, refused = _judge_all(contract, fresh)
         if refused.num_rows:
             quarantine.append(refused)
-        fresh = _fresh(table, fitting, pc.field("event_date").isin(pc.unique(fitting["event_date"])))
-        table.append(fresh, position=last)
-        count.taken += fresh.num_rows
+        *others, rest = _by_days(fitting)
+        for part in others:
+            table.append(part)
+        table.append(rest, position=last)
+        count.taken += fitting.num_rows
         count.refused += refused.num_rows
-        count.repeated += rows.num_rows - refused.num_rows - fresh.num_rows
+        count.repeated += rows.num_rows - fresh.num_rows
     return count
 
 
-def chunks(raw: LakeTable, of_event: ds.Expression, position: int) -> Iterator[tuple[int, int]]:
+def _dates(rows: pa.Table) -> pa.ChunkedArray:
+    return pc.cast(rows["event_time"], pa.date32())
+
+
+def _by_days(rows: pa.Table) -> list[pa.Table]:
+    """Return the rows in parts of so many days: each day that a commit has is a file, held open until it ends."""
+    days = pc.unique(rows[EVENT_DATE.name])
+    starts = range(0, max(len(days), 1), MOST_DAYS)
+    return [rows.filter(pc.is_in(rows[EVENT_DATE.name], days[start : start + MOST_DAYS])) for start in starts]
+
+
+def chunks(raw: LakeTable, of_event: Partitions, position: int) -> Iterator[tuple[int, int]]:
     """Yield the first and the last batch of each chunk after a position; a batch is never cut."""
-    wanted = of_event & (pc.field("batch") > position)
-    sizes = raw.rows(wanted, {"batch": pc.field("batch"), "size": pc.binary_length(pc.field("data"))})
+    sizes = raw.rows(pc.field("batch") > position, ["batch", "size"], of_event)
     first, last, rows, size = 0, 0, 0, 0
-    for batch, (given_rows, given_size) in sorted(_totals(sizes).items()):
+    for batch, given_rows, given_size in _totals(sizes):
         if rows >= MOST_ROWS or size >= MOST_BYTES:
             yield first, last
             rows = size = 0
@@ -64,15 +82,23 @@ def chunks(raw: LakeTable, of_event: ds.Expression, position: int) -> Iterator[t
         yield first, last
 
 
-def _totals(sizes: ds.Scanner) -> dict[int, tuple[int, int]]:
-    """Return the rows and the bytes of each batch."""
-    totals: dict[int, tuple[int, int]] = {}
-    for piece in sizes.to_batches():
-        summed = pa.table(piece).group_by("batch").aggregate([("size", "count"), ("size", "sum")])
-        for batch, rows, size in zip(*(summed[name].to_pylist() for name in _SUMMED), strict=True):
-            before = totals.get(batch, (0, 0))
-            totals[batch] = before[0] + rows, before[1] + size
-    return totals
+def _totals(sizes: ds.Scanner) -> Iterator[tuple[int, int, int]]:
+    """Yield the batches in order, each with its rows and bytes. There may be millions: they stay in Arrow."""
+    summed = [("size", "count"), ("size", "sum")]
+    pieces = [pa.table(piece).group_by("batch").aggregate(summed) for piece in sizes.to_batches()]
+    if not pieces:
+        return
+    together = [("size_count", "sum"), ("size_sum", "sum")]
+    totals = pa.concat_tables(pieces).group_by("batch").aggregate(together).sort_by("batch")
+    for piece in totals.select(["batch", "size_count_sum", "size_sum_sum"]).to_batches(_AT_ONCE):
+        yield from zip(*(column.to_pylist() for column in piece.columns), strict=True)
+
+
+def _judge_all(contract: Contract, rows: pa.Table) -> tuple[pa.Table, pa.Table]:
+    """Return the rows that fit, typed, and those that do not; few at a time are there as Python's objects."""
+    starts = range(0, max(rows.num_rows, 1), _AT_ONCE)
+    fitting, refused = zip(*(_judge(contract, rows.slice(start, _AT_ONCE)) for start in starts), strict=True)
+    return pa.concat_tables(fitting), pa.concat_tables(refused)
 
 
 def _judge(contract: Contract, rows: pa.Table) -> tuple[pa.Table, pa.Table]:
@@ -81,21 +107,23 @@ def _judge(contract: Contract, rows: pa.Table) -> tuple[pa.Table, pa.Table]:
     judged, typed = judge(contract, events)
     fits = pa.array([not one.reason for one in judged], pa.bool_())
     event = rows.filter(fits).select(EVENT.names)
-    dates = pc.cast(event["event_time"], pa.date32())
-    fitting = pa.table([dates, *event.columns, *typed.columns], [EVENT_DATE.name, *EVENT.names, *typed.column_names])
+    fitting = pa.table(
+        [_dates(event), *event.columns, *typed.columns], [EVENT_DATE.name, *EVENT.names, *typed.column_names]
+    )
     refused = rows.filter(pc.invert(fits))
     refused = refused.append_column("reason", pa.array([one.reason for one in judged if one.reason], pa.string()))
     named = refused.append_column("event_type", pa.array([contract.event] * refused.num_rows, pa.string()))
     return fitting, named
 
 
-def _fresh(table: LakeTable, rows: pa.Table, within: ds.Expression) -> pa.Table:
+def _fresh(table: LakeTable, rows: pa.Table, within: Partitions) -> pa.Table:
     """Return the rows whose event is not in this part of the table yet, the first of each event.
 
     Of a curated table only the days of these events are looked at: a repeat has the time of the first.
     """
     seen: set[Identity] = set()
-    for batch in table.rows(within & pc.field("event_id").isin(pc.unique(rows["event_id"])), _IDENTITY).to_batches():
+    same = pc.field("event_id").isin(pc.unique(rows["event_id"]))
+    for batch in table.rows(same, _IDENTITY, within).to_batches():
         seen |= set(_pairs(batch))
     kept = []
     for pair in _pairs(rows):

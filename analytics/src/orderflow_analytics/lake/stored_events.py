@@ -6,6 +6,7 @@ ended: what they wrote can be seen, and nothing will be added to them.
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 import asyncpg
@@ -16,6 +17,7 @@ from orderflow_analytics.lake.zones import RAW
 
 _LEASE = "SELECT pg_try_advisory_lock(hashtext('orderflow lake'))"
 _SETTLED = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
+_PASSED_OVER = "SELECT EXISTS (SELECT FROM events WHERE batch <= $1 AND stored_at > $2)"
 _END = """
 WITH coming AS (
   SELECT batch, octet_length(data) AS size FROM events WHERE batch > $1 AND batch < $2 ORDER BY batch LIMIT $3
@@ -25,7 +27,8 @@ WITH coming AS (
 SELECT coalesce(min(batch) FILTER (WHERE bytes >= $4), max(batch), $1) FROM counted
 """
 _ROWS = """
-SELECT type, source, id, version, key, time, stored_at, batch, data, (stored_at AT TIME ZONE 'UTC')::date AS stored_date
+SELECT type, source, id, version, key, time, stored_at, batch, data, octet_length(data) AS size,
+  (stored_at AT TIME ZONE 'UTC')::date AS stored_date
 FROM events WHERE batch > $1 AND batch <= $2 ORDER BY batch
 """
 _COLUMNS = {
@@ -38,6 +41,7 @@ _COLUMNS = {
     "event_time": "time",
     "stored_at": "stored_at",
     "batch": "batch",
+    "size": "size",
     "data": "data",
 }
 
@@ -53,22 +57,26 @@ class StoredEvents:
         if not await self._ask(_LEASE):
             raise LakeBusyError("another run exports these events; run again when it has ended")
 
-    async def after(self, position: int, rows: int, size: int) -> pa.Table:
-        """Return what comes after a batch: whole batches, so many rows or bytes of data and at most one batch more.
+    async def check(self, position: int, newest: datetime | None) -> None:
+        """Raise `OtherDatabaseError` when a lake that came so far would pass over events of this database.
 
-        Raise `OtherDatabaseError` when the position is of no transaction that ended here.
+        Everything up to the position is in the lake. So nothing there can be newer than the newest that the lake has,
+        unless the database was put back, and counts transactions anew that it had counted before.
         """
         settled = await self._ask(_SETTLED)
-        if position >= settled:
+        if position >= settled or (newest is not None and await self._ask(_PASSED_OVER, position, newest)):
             raise OtherDatabaseError(
-                f"the lake has batches up to {position:,} and this database has come to {settled:,}: it is another "
-                "one, or an older state; name the right one, or begin a new lake"
+                f"the lake has batches up to {position:,}, which are others than those of this database, come to "
+                f"{settled:,}: it is another one, or was put back; name the right one, or begin a new lake"
             )
-        end = await self._ask(_END, position, settled, rows, size)
+
+    async def after(self, position: int, rows: int, size: int) -> pa.Table:
+        """Return what comes after a batch: whole batches, so many rows or bytes of data and at most one batch more."""
+        end = await self._ask(_END, position, await self._ask(_SETTLED), rows, size)
         with _translating():
             return _table(await self._connection.fetch(_ROWS, position, end))
 
-    async def _ask(self, query: str, *given: int) -> Any:
+    async def _ask(self, query: str, *given: object) -> Any:
         with _translating():
             return await self._connection.fetchval(query, *given)
 

@@ -7,24 +7,29 @@ between, a second exporter or a frozen one that wakes, makes it fail, and a new 
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError
 
-from orderflow_analytics.errors import LakeBusyError
+from orderflow_analytics.errors import LakeBusyError, OtherTableError
 
 SOURCE = "orderflow"
 """The application that transactions are told of."""
-WRITER = WriterProperties(compression="ZSTD")
-"""How files of the lake are written."""
+WRITER = WriterProperties(compression="ZSTD", max_row_group_size=10_000)
+"""How files of the lake are written. A row group is what a reader has to hold, and what it can pass over."""
 _MANY_FILES = 20
 _FILE_BYTES = 64 * 1024 * 1024
-_KEPT_HOURS = 168
+KEPT_HOURS = 168
+"""For how long a reader finds what it began to read."""
+Partitions = tuple[str, Sequence[str]]
+"""A column by which a table is partitioned, and which values of it."""
 
 
 @dataclass
@@ -34,15 +39,37 @@ class LakeTable:
     uri: str
     schema: pa.Schema
     partition_by: Sequence[str]
+    owner: str
+    """The flow whose events it has."""
 
     def __post_init__(self) -> None:
-        """Make the table where it is not there yet."""
-        self._delta = DeltaTable.create(self.uri, self.schema, mode="ignore", partition_by=list(self.partition_by))
+        """Make the table where it is not there yet; raise `OtherTableError` when what is there is another."""
+        by = list(self.partition_by)
+        self._delta = DeltaTable.create(self.uri, self.schema, mode="ignore", partition_by=by, name=self.owner)
+        self._check()
+
+    def _check(self) -> None:
+        found, by = self._delta.metadata(), list(self.partition_by)
+        if found.name != self.owner:
+            raise OtherTableError(f"{self.uri} is a table of flow {found.name}, not of {self.owner}; name another lake")
+        kept = pa.schema(self._delta.schema().to_arrow())
+        other = [one.name for one in self.schema if one.name in kept.names and not _fit(kept.field(one.name), one)]
+        if other or found.partition_columns != by:
+            raise OtherTableError(
+                f"{self.uri} has another type of {', '.join(other or by)} than the contract has now; move it away, and "
+                "the next run makes it anew from the raw zone"
+            )
 
     @property
     def position(self) -> int:
         """Return how far its source has been read: all batches up to this one; 0 where none."""
         return int(self._delta.transaction_version(SOURCE) or 0)
+
+    def newest(self, column: str) -> datetime | None:
+        """Return the latest time in a column, rounded up to a millisecond as the log has it; None where no rows are."""
+        files = pa.table(self._delta.get_add_actions(flatten=True))
+        found: datetime | None = pc.max(files[f"max.{column}"]).as_py() if files.num_rows else None
+        return None if found is None else found + timedelta(milliseconds=1)
 
     def append(self, rows: pa.Table, position: int | None = None) -> None:
         """Add rows, and with them the new position; raise `LakeBusyError`, and add nothing, when another wrote."""
@@ -56,6 +83,7 @@ class LakeTable:
                 writer_properties=WRITER,
                 commit_properties=CommitProperties(app_transactions=told, max_commit_retries=0),
             )
+        pa.default_memory_pool().release_unused()  # or what each chunk leaves adds up to 100 MB
 
     def tidy(self) -> None:
         """Make few files of many, where a partition has many, and remove what no reader of the last week needs."""
@@ -68,7 +96,11 @@ class LakeTable:
                 writer_properties=WRITER,
                 commit_properties=CommitProperties(max_commit_retries=0),
             )
-        self._delta.vacuum(_KEPT_HOURS, dry_run=False)
+        self.remove_unread()
+
+    def remove_unread(self) -> None:
+        """Remove files that no reader of the last week needs, also those that a run which was killed never told of."""
+        self._delta.vacuum(KEPT_HOURS, dry_run=False, full=True)
 
     def _most_files(self) -> int:
         """Return how many files the partition has that has most."""
@@ -83,6 +115,19 @@ class LakeTable:
         except CommitFailedError as error:
             raise LakeBusyError(f"{self.uri}: another run wrote to it; run again when that has ended") from error
 
-    def rows(self, wanted: ds.Expression, columns: Sequence[str] | Mapping[str, ds.Expression]) -> ds.Scanner:
-        """Return a scan of the rows that are wanted, read as it goes."""
-        return self._delta.to_pyarrow_dataset().scanner(columns=columns, filter=wanted)
+    def rows(self, wanted: ds.Expression, columns: Sequence[str], within: Partitions | None = None) -> ds.Scanner:
+        """Return a scan of the rows that are wanted, not read far ahead; what is not `within` costs nothing."""
+        only = None if within is None else [(within[0], "in", list(within[1]))]
+        dataset = self._delta.to_pyarrow_dataset(file_pruning_predicate=only)
+        return dataset.scanner(columns, wanted, batch_readahead=1, fragment_readahead=1)
+
+
+def _fit(kept: pa.Field, given: pa.Field) -> bool:
+    """Return whether values of a column may be added to one that is kept; within it there may be fewer, or more."""
+    if pa.types.is_struct(kept.type) and pa.types.is_struct(given.type):
+        return all(
+            _fit(kept.type.field(one.name), one) for one in given.type if kept.type.get_field_index(one.name) >= 0
+        )
+    if pa.types.is_list(kept.type) and pa.types.is_list(given.type):
+        return _fit(kept.type.value_field, given.type.value_field)
+    return bool(kept.type == given.type)

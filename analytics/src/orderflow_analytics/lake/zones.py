@@ -28,39 +28,41 @@ EVENT = pa.schema(
 """What every row says of its event. `batch` counts up with the transactions that stored events."""
 TYPE, DATA, REASON = pa.field("event_type", pa.string()), pa.field("data", pa.binary()), pa.field("reason", pa.string())
 STORED_DATE, EVENT_DATE = pa.field("stored_date", pa.date32()), pa.field("event_date", pa.date32())
-RAW = pa.schema([TYPE, STORED_DATE, *EVENT, DATA])
+SIZE = pa.field("size", pa.int32())
+RAW = pa.schema([TYPE, STORED_DATE, *EVENT, SIZE, DATA])
 QUARANTINE = pa.schema([TYPE, *EVENT, REASON, DATA])
 
 
 def curated_schema(contract: Contract) -> pa.Schema:
     """Return the columns of an event's curated table; raise `ContractError` where its data take a name of ours."""
     ours = [EVENT_DATE, *EVENT]
-    if taken := {field.name for field in ours} & set(contract.columns.names):
+    if taken := {field.name for field in ours} & {name.lower() for name in contract.columns.names}:
         raise ContractError(f"{contract.event}: the lake has columns called {', '.join(sorted(taken))} of its own")
     return pa.schema([*ours, *contract.columns])
 
 
 @dataclass(frozen=True)
 class Lake:
-    """The tables at a place; they are made as they are asked for."""
+    """The tables of a flow at a place; they are made as they are asked for."""
 
     uri: str
+    flow: str
 
     def raw(self) -> LakeTable:
         """Return the table of all events as they came."""
-        return LakeTable(f"{self.uri}/raw", RAW, ["event_type", "stored_date"])
+        return LakeTable(f"{self.uri}/raw", RAW, ["event_type", "stored_date"], self.flow)
 
     def quarantine(self) -> LakeTable:
         """Return the table of events that do not fit their contract."""
-        return LakeTable(f"{self.uri}/quarantine", QUARANTINE, ["event_type"])
+        return LakeTable(f"{self.uri}/quarantine", QUARANTINE, ["event_type"], self.flow)
 
     def curated(self, contract: Contract) -> LakeTable:
         """Return the table of one event."""
-        return LakeTable(self.curated_uri(contract), curated_schema(contract), ["event_date"])
+        return LakeTable(self.curated_uri(contract), curated_schema(contract), ["event_date"], self.flow)
 
     def tidy(self, contracts: Iterable[Contract]) -> None:
-        """Make few files of many in every table; what a table has stays."""
-        for table in (self.raw(), self.quarantine(), *map(self.curated, contracts)):
+        """Make few files of many in every table behind the raw one; what a table has stays."""
+        for table in (self.quarantine(), *map(self.curated, contracts)):
             table.tidy()
 
     def mart_uri(self, mart: str) -> str:

@@ -5,14 +5,17 @@ digest of what it was made from: how far the curated tables were filled, and the
 that digest, nothing is to be done; a run that was cut off between two of them does the rest.
 """
 
+import fcntl
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 
 import duckdb
 import pyarrow as pa
@@ -20,7 +23,7 @@ from deltalake import CommitProperties, DeltaTable, write_deltalake
 
 from orderflow_analytics.contracts.contract import Contract
 from orderflow_analytics.errors import ModelsError
-from orderflow_analytics.lake.table import WRITER
+from orderflow_analytics.lake.table import KEPT_HOURS, WRITER
 from orderflow_analytics.lake.zones import Lake
 from orderflow_model import environment
 
@@ -29,6 +32,8 @@ MARTS_FILE = "ORDERFLOW_MARTS_FILE"
 SCHEMA = "main_marts"
 """Where dbt puts the models of a folder with `+schema: marts`."""
 _INPUTS = "inputs"
+_WORKSPACE = "orderflow-marts-"
+_INPUT_FILES = (".sql", ".yml", ".yaml", ".csv", ".py")
 _DBT = ("-c", "from dbt.cli.main import cli; cli()", "--no-version-check", "--no-use-colors", "--quiet", "build")
 _LAST_LINES = 15
 
@@ -41,13 +46,34 @@ def build_marts(project: Path, lake: Lake, contracts: Sequence[Contract]) -> lis
     old = [mart for mart in _marts(project) if _inputs_of(lake.mart_uri(mart)) != inputs]
     if not old:
         return []
-    with TemporaryDirectory(prefix="orderflow-marts-") as folder:
-        file = Path(folder) / "marts.duckdb"
+    with _workspace() as folder:
+        file = folder / "marts.duckdb"
         _run_dbt(project, lake, file)
         with duckdb.connect(str(file), read_only=True) as made:
             for mart in old:
                 _publish(made, mart, lake.mart_uri(mart), inputs)
     return old
+
+
+@contextmanager
+def _workspace() -> Iterator[Path]:
+    """Yield an empty folder, which is gone afterwards; what runs that were killed have left goes before."""
+    for left in Path(gettempdir()).glob(f"{_WORKSPACE}*"):
+        with suppress(OSError), _held(left):
+            shutil.rmtree(left)
+    with TemporaryDirectory(prefix=_WORKSPACE) as folder, _held(Path(folder)):
+        yield Path(folder)
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Lock a folder while this process lives; raise `OSError` when another has it, or it is not ours."""
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(number)
 
 
 def _marts(project: Path) -> list[str]:
@@ -57,7 +83,7 @@ def _marts(project: Path) -> list[str]:
 
 def _digest(project: Path, positions: dict[str, int]) -> str:
     digest = hashlib.sha256(json.dumps(positions, sort_keys=True).encode())
-    for file in sorted(path for path in project.rglob("*") if path.suffix in (".sql", ".yml", ".csv")):
+    for file in sorted(path for path in project.rglob("*") if path.suffix in _INPUT_FILES):
         digest.update(f"\0{file.relative_to(project)}\0".encode() + file.read_bytes())
     return digest.hexdigest()
 
@@ -74,16 +100,17 @@ def _run_dbt(project: Path, lake: Lake, file: Path) -> None:
 
 
 def _publish(made: duckdb.DuckDBPyConnection, mart: str, uri: str, inputs: str) -> None:
-    """Write a mart in one commit that says what it was made from."""
-    rows: pa.RecordBatchReader = made.sql(f'SELECT * FROM {SCHEMA}."{mart}"').to_arrow_reader()  # noqa: S608 - dbt's names
-    write_deltalake(
-        uri,
-        rows,
-        mode="overwrite",
-        schema_mode="overwrite",
-        writer_properties=WRITER,
-        commit_properties=CommitProperties(custom_metadata={_INPUTS: inputs}),
-    )
+    """Write a mart in one commit that says what it was made from, and remove what it was long before."""
+    told = CommitProperties(custom_metadata={_INPUTS: inputs})
+    try:
+        rows: pa.RecordBatchReader = made.sql(f'SELECT * FROM {SCHEMA}."{mart}"').to_arrow_reader()  # noqa: S608 - dbt's names
+        write_deltalake(
+            uri, rows, mode="overwrite", schema_mode="overwrite", writer_properties=WRITER, commit_properties=told
+        )
+    except Exception as error:  # DuckDB and Arrow raise types of their own, delta-rs bare ones too
+        words = str(error).partition("\n")[0]
+        raise ModelsError(f"mart {mart} cannot be published; it stays as it was: {words}") from error
+    DeltaTable(uri).vacuum(KEPT_HOURS, dry_run=False, full=True, commit_properties=told)
 
 
 def _inputs_of(uri: str) -> str | None:

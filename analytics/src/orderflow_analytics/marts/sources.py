@@ -34,6 +34,10 @@ def sources(contracts: Iterable[Contract]) -> str:
     """Return the file of sources, as YAML."""
     tables = [_table(f"curated/{one.table}", _words(one), curated_schema(one)) for one in contracts]
     tables.append(_table("quarantine", "Events that do not fit their contract.", QUARANTINE))
+    if len({table["name"] for table in tables}) < len(tables):
+        raise ContractError(
+            "an event is called QUARANTINE, as the table of those that do not fit; models need another name"
+        )
     source = {"name": NAME, "description": "Curated events, and what was set aside.", "tables": tables}
     return _HEAD + yaml.safe_dump({"version": 2, "sources": [source]}, sort_keys=False, width=120)
 
