@@ -20,7 +20,7 @@ from orderflow_analytics.lake.zones import EVENT, EVENT_DATE, TYPE, Lake
 
 _AT_ONCE = 1_000
 _IDENTITY = ["event_source", "event_id"]
-MOST_DAYS = 100
+MOST_DAYS = 30
 Identity = tuple[str, str]
 
 
