@@ -258,3 +258,45 @@ def test_a_damaged_batch_is_not_read() -> None:
     data = batch(0, [b"value"]).replace(b"value", b"eulav")
     with pytest.raises(CorruptRecordException):
         read_part(A, 0, data, (), None)
+
+
+async def test_what_is_handed_in_without_a_pause_keeps_nobody_elses_from_being_read() -> None:
+    """There is always something of the process's own to give out; a partition beside it is read within a second."""
+    leader = Leader()
+    fetcher = begin(leader)
+    leader.write(B, b"foreign")
+    found: set[Partition] = set()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(1.0):
+            while B not in found:
+                fetcher.take(written(leader, A, b"own"))
+                found |= {part.partition for part in await fetcher.fetch(500, 1.0)}
+                await asyncio.sleep(0.005)
+    assert B in found
+    await fetcher.close()
+
+
+async def test_what_is_handed_in_and_not_taken_is_bounded_by_its_size() -> None:
+    """A consumer that is slow with large events has the log keep them: they are read from there, none is lost."""
+    leader = Leader()
+    fetcher = begin(leader)
+    for n in range(40):
+        fetcher.take(written(leader, A, b"%d" % n * 250_000))
+    kept = sum(len(record.value or b"") for part in fetcher._parts for record in part.records)
+    assert kept < 10_000_000
+    assert len((await read(fetcher, 40))[A]) == 40
+    await fetcher.close()
+
+
+async def test_a_leader_that_is_away_is_asked_less_and_less_often(caplog: pytest.LogCaptureFixture) -> None:
+    """Each time is a line of log; when it is there again it is read at once."""
+    leader = Leader()
+    leader.failures = [KafkaConnectionError("gone")] * 1_000
+    fetcher = begin(leader)
+    assert await fetcher.fetch(10, 2.0) == []
+    assert 2 < len(leader.requests) < 10, "at an even pace it would be twenty"
+    assert len(caplog.records) == len(leader.requests)
+    leader.failures.clear()
+    leader.write(A, b"0")
+    assert await read(fetcher, 1) == {A: [b"0"]}
+    await fetcher.close()

@@ -28,6 +28,7 @@ from aiokafka.errors import (
 from aiokafka.protocol.api import Request
 from aiokafka.protocol.fetch import FetchRequest_v11
 
+from orderflow_runtime.backoff import Backoff
 from orderflow_runtime.core.event_log import Partition, Record
 from orderflow_runtime.kafka.aiokafka_compat import Batches, connection_to
 from orderflow_runtime.kafka.handover import Part
@@ -39,10 +40,14 @@ MOST_OF_A_PARTITION_BYTES = 2 * 1024 * 1024
 _MOST_BYTES = 8 * 1024 * 1024
 _MANY = 100
 """After an answer with so many records more of them are expected."""
-_MOST_HANDED = 2_000
+_MOST_HANDED_BYTES = 2 * 1024 * 1024
 """With so much not taken yet nothing more is handed in: the log keeps it."""
-_AGAIN_SECONDS = 0.1
+_RECORD_BYTES = 500
+"""What a record takes beside its value, about."""
+_AGAIN_SECONDS, _LONGEST_AGAIN_SECONDS = 0.1, 1.0
 _LOOK_EVERY_SECONDS = 0.5
+_ASK_EVERY_SECONDS = 0.05
+"""What is handed in without a pause keeps Kafka from being asked for no longer."""
 _NO_SESSION, _FIRST = 0, 0
 _SESSION_GONE = (70, 71)
 """FETCH_SESSION_ID_NOT_FOUND and INVALID_FETCH_SESSION_EPOCH: the leader has forgotten it, or missed a request."""
@@ -58,6 +63,8 @@ class Session:
         self._id = _NO_SESSION
         self.look_at = 0.0
         """when it is asked for local partitions again"""
+        self.rest = Backoff(_AGAIN_SECONDS, _LONGEST_AGAIN_SECONDS)
+        """how long it is let alone when it cannot be asked"""
         self.begin_anew()
 
     def begin_anew(self) -> None:
@@ -127,8 +134,9 @@ class Fetcher:
         self._sessions: defaultdict[int, Session] = defaultdict(Session)
         self._asking: dict[int, asyncio.Task[None]] = {}
         self._parts: deque[Part] = deque()
-        self._count = 0
-        """records in parts"""
+        self._size = 0
+        """bytes in parts, about"""
+        self._ask_at = 0.0
         self._handed: asyncio.Future[None] | None = None
         """who waits is told by it that something was handed in"""
         self._origins = Origins()
@@ -146,12 +154,12 @@ class Fetcher:
             self.ends.pop(partition, None)
             self._origins.forget(partition)
         self._parts = deque(part for part in self._parts if part.partition not in partitions)
-        self._count = sum(len(part.records) for part in self._parts)
+        self._size = sum(map(_size, self._parts))
 
     def take(self, part: Part) -> None:
         """Take what this process has written, where it is the next to be read; what is not will be fetched."""
         partition, at = part.partition, self._next.get(part.partition)
-        if at == part.begin and self._count < _MOST_HANDED:
+        if at == part.begin and self._size < _MOST_HANDED_BYTES:
             self._add(part)
             self._origins.note_own(partition, 0, time.monotonic())
             if self._handed is not None and not self._handed.done():
@@ -165,6 +173,9 @@ class Fetcher:
         """Return what is there, up to `limit` records; wait so many seconds for the first. Raise aiokafka's errors."""
         if not self._parts:
             await self._wait(wait)
+        elif time.monotonic() >= self._ask_at:
+            self._collect()
+            self._ask(wait)
         parts, count = self._take(limit)
         if count >= _MANY and not self._parts:
             self._ask(wait)
@@ -186,14 +197,14 @@ class Fetcher:
                 self._parts.appendleft(rest)
             taken.append(part)
             count += len(part.records)
-        self._count -= count
+        self._size -= sum(map(_size, taken))
         return taken, count
 
     def _add(self, part: Part) -> None:
         self._next[part.partition] = part.end
         self.ends[part.partition] = max(part.end, self.ends.get(part.partition, 0))
         self._parts.append(part)
-        self._count += len(part.records)
+        self._size += _size(part)
 
     async def _wait(self, seconds: float) -> None:
         until = time.monotonic() + seconds
@@ -214,6 +225,7 @@ class Fetcher:
     def _ask(self, seconds: float) -> None:
         """Have each leader asked that is not being asked already, and for local partitions only now and then."""
         now = time.monotonic()
+        self._ask_at = now + _ASK_EVERY_SECONDS
         for leader, offsets in self._by_leader().items():
             if leader in self._asking:
                 continue
@@ -247,11 +259,12 @@ class Fetcher:
         except (KafkaError, OSError) as error:
             session.begin_anew()
             logger.warning("nothing is read from node %d, trying again: %r", leader, error)
-            await asyncio.sleep(_AGAIN_SECONDS)
+            await asyncio.sleep(session.rest.next_wait())
             return
         except asyncio.CancelledError:
             session.begin_anew()
             raise
+        session.rest.reset()
         if session.goes_on(answer):
             await self._read(answer, offsets, connection)
 
@@ -283,6 +296,10 @@ class Fetcher:
             logger.info("%s[%d] is not read for now: %s", *partition, kind.__name__)
         self._client.force_metadata_update()
         await asyncio.sleep(_AGAIN_SECONDS)
+
+
+def _size(part: Part) -> int:
+    return sum(_RECORD_BYTES + len(record.value or b"") for record in part.records)
 
 
 def _split(part: Part, count: int) -> tuple[Part, Part]:
