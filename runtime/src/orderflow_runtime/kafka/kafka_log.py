@@ -141,12 +141,15 @@ class KafkaLog(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
 
     async def resume(self, positions: Mapping[Partition, Position]) -> Mapping[Partition, Position]:
         """Read on, or from the first record where the log is another; partitions lost meanwhile are passed over."""
-        if self._reader is None or not (mine := {p: at for p, at in positions.items() if p in self._assigned}):
+        reader, mine = self._reader, {p: at for p, at in positions.items() if p in self._assigned}
+        if reader is None or not mine:
             return {}
         try:
-            return await self._reader.resume(mine)
+            found = await reader.resume(mine)
         except KafkaError as error:
             raise LogUnavailable(f"offsets of {len(mine)} partitions: {error!r}") from error
+        reader.drop(mine.keys() - self._assigned)
+        return {p: at for p, at in found.items() if p in self._assigned}
 
     async def fetch(self, limit: int, wait: float) -> Sequence[Stretch]:
         """Return up to `limit` records once there are any; raise `LogRefuses` when new connections are refused."""

@@ -47,7 +47,7 @@ class Reader:
         self._hear_at = 0.0
         self._positions: dict[Partition, Position] = {}
         self._sources: dict[Partition, dict[str, object]] = {}
-        """where what was read last came from, by its way"""
+        """where what was read last came from, by its way; another dict each time that a partition is resumed"""
         self._ends: dict[Partition, int] = {}
         self._held: dict[str, Partition] = {}
         """a partition of each topic that is assigned and may not be read"""
@@ -66,29 +66,33 @@ class Reader:
     def drop(self, partitions: Collection[Partition]) -> None:
         """Forget partitions that are lost."""
         self._fetcher.drop(partitions)
-        self._positions = {p: at for p, at in self._positions.items() if p not in partitions}
+        for partition in partitions:
+            self._positions.pop(partition, None)
+            self._sources.pop(partition, None)
         self._held = {topic: p for topic, p in self._held.items() if p not in partitions}
 
     async def resume(self, positions: Mapping[Partition, Position]) -> dict[Partition, Position]:
         """Read from these positions on, or where else it has to be; give from where."""
         found = await self._locate_readable(positions)
         for partition, position in found.items():
-            if TopicPartition(*partition) in self._consumer.assignment():
-                self._positions[partition], self._sources[partition] = position, {}
-                self._fetcher.seek(partition, position.offset)
+            self._positions[partition], self._sources[partition] = position, {}
+            self._fetcher.seek(partition, position.offset)
         return found
 
     async def read(self, limit: int, wait: float) -> list[Stretch]:
         """Return up to `limit` records; raise `LogUnavailable` when a log is not the one read so far."""
         parts = await self._fetch(limit, wait)
         stretches = self._stretches(parts)
-        turned = [at for at, part in enumerate(parts) if self._sources[part.partition].get(part.way) != part.source]
+        sources = {part.partition: self._sources[part.partition] for part in parts}
+        turned = [at for at, part in enumerate(parts) if sources[part.partition].get(part.way) != part.source]
         await self._verify({stretches[at].partition: stretches[at].begin for at in reversed(turned)})
+        read = []
         for part, stretch in zip(parts, stretches, strict=True):
-            if part.partition in self._positions:
+            if self._sources.get(part.partition) is sources[part.partition]:  # neither lost nor resumed meanwhile
                 self._positions[part.partition] = stretch.end
-                self._sources[part.partition][part.way] = part.source
-        return stretches
+                sources[part.partition][part.way] = part.source
+                read.append(stretch)
+        return read
 
     async def close(self) -> None:
         """Ask for nothing any more, and take nothing."""
@@ -129,6 +133,7 @@ class Reader:
                 logger.error("%s; others are read on", words(partition.topic, TopicAuthorizationFailedError(), "read"))
             self._held[partition.topic] = partition
             self._positions.pop(partition, None)
+            self._sources.pop(partition, None)
         self._fetcher.drop(partitions)
 
     async def _locate_readable(self, positions: Mapping[Partition, Position]) -> dict[Partition, Position]:
