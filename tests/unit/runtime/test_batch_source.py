@@ -174,3 +174,31 @@ async def test_outcomes_of_calls_do_not_hurry_what_nobody_waits_for() -> None:
     assert sizes == [1, 1, 1]
     await asyncio.sleep(0.5)
     assert len((await source.next_batch(leases, outcomes)).items) == 2
+
+
+async def test_who_has_no_partition_waits_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An instance that only stands by has nothing to look for in the database, and wakes up seldom."""
+    bench, arriving = Bench(), Arriving()
+    read: Any = arriving
+    outbound_calls: OutboundCalls = bench.instance().outbound_calls
+    source = BatchSource(read, bench.store, {}, pace=0.005)
+    turns, ends = 0, time.monotonic() + 0.5
+    while time.monotonic() < ends:
+        await source.next_batch({}, outbound_calls)
+        turns += 1
+    assert turns < 10
+    await source.reset()
+
+
+async def test_what_nobody_waits_for_is_kept_up_to_a_size() -> None:
+    """Large events are handled before they fill the memory."""
+    bench = Bench()
+    arriving, _, next_batch = await paced(bench, 30.0)
+    began = time.monotonic()
+    for n in range(100):
+        one = stretch(bench, n, n + 1)
+        large = [replace(record, value=(record.value or b"") + b" " * 1_000_000) for record in one.records]
+        arriving.queue.put_nowait(replace(one, records=large))
+    while not (found := await next_batch()):
+        assert time.monotonic() - began < 5
+    assert len(found) < 20

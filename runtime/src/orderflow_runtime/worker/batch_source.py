@@ -16,9 +16,13 @@ from orderflow_runtime.dispatch.outbound_calls import OutboundCalls
 MOST_AT_ONCE = 500
 MOST_CALLS = 1_000
 """With so many calls under way no more records are taken: the outside is slower than we are."""
+_MOST_KEPT_BYTES = 8 * 1024 * 1024
+"""With so much kept for later it is handled now."""
 _EVER = float("inf")
 _POLL_SECONDS, _RESTING_SECONDS = 1.0, 5.0
 """From one look at what is due to the next, at least and at most: others may have set timers, or sent back events."""
+_STANDBY_SECONDS = 0.1
+"""Without a lease nothing can be due; it is looked for partitions to take leases of."""
 
 
 class BatchSource:
@@ -64,6 +68,8 @@ class BatchSource:
         """Return the next batch; empty when nothing came for a while."""
         if (wait := self._not_before - time.monotonic()) > 0:
             await asyncio.sleep(wait)
+        if not leases:
+            self._check_at = time.monotonic() + _STANDBY_SECONDS
         batch = Batch()
         await self._gather(outbound_calls.waiting < MOST_CALLS)
         batch.items += outbound_calls.take(MOST_AT_ONCE)
@@ -96,9 +102,14 @@ class BatchSource:
 
     def _keep(self, stretches: Collection[Stretch]) -> None:
         self._kept += stretches
-        full = sum(len(stretch.records) for stretch in self._kept) >= MOST_AT_ONCE
         waits = [self._within.get(stretch.partition.topic, 0.0) for stretch in stretches]
-        self._kept_until = min([self._kept_until, *(time.monotonic() + (0.0 if full else wait) for wait in waits)])
+        if any(waits) and self._is_full():
+            waits = [0.0]
+        self._kept_until = min([self._kept_until, *(time.monotonic() + wait for wait in waits)])
+
+    def _is_full(self) -> bool:
+        sizes = [len(record.value or b"") for stretch in self._kept for record in stretch.records]
+        return len(sizes) >= MOST_AT_ONCE or sum(sizes) >= _MOST_KEPT_BYTES
 
     def _is_ripe(self) -> bool:
         return time.monotonic() >= self._kept_until
