@@ -179,13 +179,21 @@ def _hosts(names: list[str], ports: list[str], given: Mapping[str, str]) -> tupl
 def _host(name: str, port: str, number: int) -> Host:
     if not name:
         raise InvalidUriError(f"host {number} has no name")
-    if not _NAME.fullmatch(name):
+    if not (_NAME.fullmatch(name) and _can_be_looked_up(name)):
         raise InvalidUriError(f"host {number} is neither a host's name or address nor the folder of a Unix socket")
     if port and not (re.fullmatch(r"[0-9]{1,5}", port) and 0 < int(port) < 65536):
         raise InvalidUriError(
             f"the port of host {number} is not a number from 1 to 65535; in a user or password : / @ are %3A %2F %40"
         )
     return Host(name, int(port or PORT))
+
+
+def _can_be_looked_up(name: str) -> bool:
+    """Return whether a host's name has no label that is empty or too long, for which there is no question of DNS."""
+    try:
+        return name.startswith("/") or bool(name.encode("idna"))
+    except UnicodeError:
+        return False
 
 
 def _parameters(query: str, at: int) -> Iterator[tuple[str, str]]:

@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 
 from orderflow_runtime.settings import MisconfiguredError
 
-_HOST = r"(?:[-._a-zA-Z0-9]{1,253}|\[[0-9a-fA-F:.]{2,45}\])"
+_HOST = r"(?:[-_a-zA-Z0-9]{1,63}(?:\.[-_a-zA-Z0-9]{1,63})*\.?|\[[0-9a-fA-F:.]{2,45}\])"
+"""A name's labels have up to 63 characters and none is empty (RFC 1035, 2.3.4): others end in an error of encoding."""
 _SERVER = re.compile(rf"{_HOST}:([0-9]{{1,5}})")
 _AUTHORITY = re.compile(rf"{_HOST}(?::([0-9]{{1,5}}))?")
 _MOST_PORT = 65_535
@@ -66,7 +67,7 @@ def web_address(env: Mapping[str, str], name: str) -> str | None:
         parts = urlsplit("")
     found = _AUTHORITY.fullmatch(parts.netloc)
     if not (text.isprintable() and " " not in text and parts.scheme in ("http", "https") and found) or (
-        found[1] and int(found[1]) > _MOST_PORT
+        found[1] and not 0 < int(found[1]) <= _MOST_PORT
     ):
         raise MisconfiguredError(f"{name} is not a URL like http://host:8080 or https://host")
     return text
