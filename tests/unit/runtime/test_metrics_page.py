@@ -1,11 +1,13 @@
 """docs/metrics.md against the code: the page lists every metric there is, with its type and labels, and no other."""
 
+import random
 import re
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry
+import pytest
+from prometheus_client import CollectorRegistry, Gauge, ProcessCollector
 
 from orderflow_inventory.__main__ import build as inventory
 from orderflow_model.service_config import ObjectiveConfig
@@ -13,6 +15,7 @@ from orderflow_order.measures import MEASURES
 from orderflow_payment.handlers import payment_service
 from orderflow_runtime.observability.database_gauges import BOOKKEEPING
 from orderflow_runtime.observability.metrics import Metrics
+from orderflow_runtime.observability.metrics_page import render
 from orderflow_runtime.service import Measure
 from orderflow_runtime.settings import Settings
 from orderflow_shipping.__main__ import build as shipping
@@ -54,3 +57,27 @@ def _families(registry: CollectorRegistry) -> Iterator[tuple[str, tuple[str, set
 def _gauges(measures: Iterable[Measure]) -> Iterator[tuple[str, tuple[str, set[str]]]]:
     for measure in measures:
         yield measure.name, ("gauge", set())
+
+
+def test_a_measure_that_is_called_as_if_it_were_the_processes_is_each_services_own() -> None:
+    """Only what the library tells of a process stands once."""
+    registries = {service: CollectorRegistry() for service in ("left", "right")}
+    for number, registry in enumerate(registries.values()):
+        ProcessCollector(registry=registry)
+        Gauge("process_backlog", "An author's", registry=registry).set(number)
+    page = render(registries, "")[0].decode()
+    assert 'process_backlog{service="left"} 0.0' in page
+    assert 'process_backlog{service="right"} 1.0' in page
+    assert len(re.findall("^process_open_fds", page, re.MULTILINE)) == 1
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_whatever_a_client_says_that_it_takes_it_gets_the_page(seed: int) -> None:
+    """What is no version of a format is answered in plain text."""
+    chance, registry = random.Random(seed), CollectorRegistry()
+    Gauge("a", "A gauge", registry=registry)
+    words = ["application/openmetrics-text", "text/plain", "version=", "1.0.0", "abc", '"1"', "1.x", ";", ",", "q="]
+    for accept in ("text/plain;version=abc", *("".join(chance.choices(words, k=6)) for _ in range(200))):
+        body, media_type = render({"one": registry}, accept)
+        assert b"a 0.0" in body
+        assert media_type.startswith(("text/plain", "application/openmetrics-text"))

@@ -3,22 +3,30 @@
 Source: Prometheus's exposition formats: each family stands once, with all its samples.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import cast
 
-from prometheus_client import CollectorRegistry, Metric
+from prometheus_client import CollectorRegistry, Metric, ProcessCollector
 from prometheus_client.exposition import choose_encoder
 
 LABEL = "service"
-_OF_THE_PROCESS = "process_"
+_OF_THE_PROCESS = frozenset(family.name for family in ProcessCollector(registry=None).collect())
 
 
 def render(registries: Mapping[str, CollectorRegistry], accept: str) -> tuple[bytes, str]:
     """Return the exposition and its media type: OpenMetrics, which has exemplars, for those who accept it."""
-    encode, media_type = choose_encoder(accept)
+    encode, media_type = _encoder(accept)
     alone = len(registries) == 1
     registry = next(iter(registries.values())) if alone else cast("CollectorRegistry", _Joined(registries))
     return encode(registry), media_type
+
+
+def _encoder(accept: str) -> tuple[Callable[[CollectorRegistry], bytes], str]:
+    """Return how to write the page; as plain text for a version that is no number, which the library cannot compare."""
+    try:
+        return choose_encoder(accept)
+    except (TypeError, ValueError):
+        return choose_encoder("")
 
 
 class _Joined:
@@ -32,7 +40,7 @@ class _Joined:
         families: dict[str, Metric] = {}
         for service, registry in self._registries.items():
             for found in registry.collect():
-                if found.name.startswith(_OF_THE_PROCESS):
+                if found.name in _OF_THE_PROCESS:
                     families.setdefault(found.name, found)
                 else:
                     _add(families, service, found)
