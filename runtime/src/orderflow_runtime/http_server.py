@@ -17,7 +17,7 @@ from orderflow_runtime.settings import MisconfiguredError
 
 _READ_BYTES = 16_384
 _FIRST_SECONDS = 30.0
-"""For the first request of a connection."""
+"""For the first request of a connection, all of it; later ones have as long as the connection is kept."""
 _MOST_HEAD_BYTES = 1_048_576
 """Of a request, with what proxies and tracers put into its headers."""
 
@@ -104,8 +104,8 @@ class _Conversation:
 
     async def _request(self) -> h11.Request | None:
         """Return the next request, without its body; None when there is none."""
-        while (event := self._http.next_event()) is h11.NEED_DATA:
-            async with asyncio.timeout(self._wait):
+        async with asyncio.timeout(self._wait):
+            while (event := self._http.next_event()) is h11.NEED_DATA:
                 self._http.receive_data(await self._reader.read(_READ_BYTES))
         return event if isinstance(event, h11.Request) else None
 

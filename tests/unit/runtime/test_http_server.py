@@ -8,6 +8,7 @@ from socket import SO_ACCEPTCONN, SOL_SOCKET
 
 import pytest
 
+from orderflow_runtime import http_server
 from orderflow_runtime.ending import Ending
 from orderflow_runtime.endpoints import Endpoints, Probes
 from orderflow_runtime.http_server import listen, serve
@@ -86,6 +87,20 @@ async def test_a_connection_is_kept_as_long_as_is_told_and_never_closed_before_i
     """Not to keep any means one request a connection, not none."""
     async with serving(keep_alive=0) as (port, _):
         assert (await told(port, GET)).endswith("ok")
+
+
+async def test_who_sends_a_request_bit_by_bit_holds_a_connection_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time that is waited for a request is that of all of it."""
+    monkeypatch.setattr(http_server, "_FIRST_SECONDS", 0.2)
+    async with serving() as (port, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for byte in GET[:20]:
+            writer.write(bytes([byte]))
+            await asyncio.sleep(0.05)
+            if reader.at_eof():
+                break
+        assert reader.at_eof()
+        writer.close()
 
 
 async def test_an_end_closes_open_connections_and_leaves_no_port_taken() -> None:
