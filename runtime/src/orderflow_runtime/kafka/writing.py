@@ -151,13 +151,16 @@ class Writer:
         batches = self._batches(partition.topic, group)
         for number, batch in enumerate(batches):
             messages, now = [message for _, message in batch], int(time.time() * 1000)
+            before = _connection(producer, partition)
             try:
                 built = _build(producer, messages, now)
                 written = await (await producer.send_batch(built, partition.topic, partition=partition.number))
             except (KafkaError, OSError) as error:
                 left = [place for later in batches[number:] for place in later]
                 return _Failure(partition, left, batch, error)
-            self._handover.offer(_part(producer, partition, messages, written, now))
+            after = _connection(producer, partition)
+            source = after if after is before else object()
+            self._handover.offer(_part(partition, messages, written, now, source))
         return None
 
     def _sort_out(self, failure: _Failure, refusals: dict[int, Refusal]) -> list[_Place]:
@@ -230,14 +233,20 @@ def _build(producer: AIOKafkaProducer, messages: Sequence[Message], now: int) ->
     return built
 
 
-def _part(
-    producer: AIOKafkaProducer, partition: Partition, messages: Sequence[Message], written: RecordMetadata, now: int
-) -> Part:
+def _connection(producer: AIOKafkaProducer, partition: Partition) -> object:
+    """Return the connection by which a partition is written to now; where there is none, something like no other.
+
+    Who was it that acknowledged, where it is another after the write than before, is not known.
+    """
+    leader = producer.client.cluster.leader_for_partition(TopicPartition(*partition))
+    return connection_to(producer.client, leader) or object()
+
+
+def _part(partition: Partition, messages: Sequence[Message], written: RecordMetadata, now: int, source: object) -> Part:
     """Return the records as Kafka has them now: `now` is what their producer said of the time."""
     begin, timestamp = written.offset, written.timestamp if written.timestamp_type == _BY_BROKER else now
     records = [
         Record(partition, begin + place, message.key, message.headers, message.value, timestamp)
         for place, message in enumerate(messages)
     ]
-    leader = producer.client.cluster.leader_for_partition(TopicPartition(*partition))
-    return Part(partition, begin, begin + len(records), records, "written", connection_to(producer.client, leader))
+    return Part(partition, begin, begin + len(records), records, "written", source)
