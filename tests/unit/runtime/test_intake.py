@@ -224,6 +224,21 @@ async def test_what_another_instance_committed_before_goes_first() -> None:
         await bench.until(lambda: bench.done() == {"k": list(range(20))}, "all results in order")
 
 
+async def test_what_another_instance_committed_after_goes_after() -> None:
+    """While Kafka was away a key's commands came by two instances: what was handed in is not passed by what is read."""
+    bench = Bench()
+    bench.faults.add("publish", *[LogUnavailable("away")] * 2)
+    async with intake(bench, relayed=()) as other, intake(bench) as taking:
+        await taking.submit(Do("k", 0))
+        await asyncio.sleep(0.01)
+        for n in range(1, 3):
+            await taking.submit(Do("k", n))
+        for n in range(3, 5):
+            await other.submit(Do("k", n))
+        await bench.until(lambda: len(bench.done().get("k", ())) == 5, "all results")
+        assert bench.done() == {"k": list(range(5))}
+
+
 async def test_what_was_handed_in_while_kafka_was_away_is_published(monkeypatch: pytest.MonkeyPatch) -> None:
     """The database is asked meanwhile, and gives nothing but what waits here already."""
     monkeypatch.setattr(outbox_relay, "_MAYBE_MORE", 2)

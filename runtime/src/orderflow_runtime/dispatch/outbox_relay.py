@@ -99,15 +99,19 @@ class Relay:
                     await self._woken.wait()
 
     async def _drain(self) -> bool:
-        """Publish what there is; tell whether there was any. The next look deletes it."""
+        """Publish what there is; tell whether there was any. The next look deletes it.
+
+        What is found may come after what was handed in and waits still: both go out in the order of their ids.
+        """
         try:
             while True:
                 self._look = False
                 rows = await self._next()
                 new = [row for row in rows if row.id not in self._known]
                 self._known |= {row.id for row in new}
-                if new:
-                    await self._publications.publish(new)
+                handed, self._handed = self._handed, []
+                if rows := sorted([*handed, *new], key=lambda row: row.id):
+                    await self._publications.publish(rows)
                 if len(new) < _MAYBE_MORE:
                     return bool(new)
         except Retryable as error:
