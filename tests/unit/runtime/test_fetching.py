@@ -5,9 +5,15 @@ import random
 from contextlib import suppress
 
 import pytest
-from aiokafka.errors import CorruptRecordException, KafkaConnectionError, OffsetOutOfRangeError
+from aiokafka.errors import (
+    AuthenticationFailedError,
+    CorruptRecordException,
+    KafkaConnectionError,
+    OffsetOutOfRangeError,
+)
 
 from orderflow_runtime.core.event_log import Partition, Record
+from orderflow_runtime.kafka.clients import heard, hearing, refuses
 from orderflow_runtime.kafka.fetching import Fetcher, read_part
 from orderflow_runtime.kafka.handover import Part
 from support.runtime.leader import Leader, batch
@@ -177,6 +183,25 @@ async def test_each_record_comes_once_and_in_order_whoever_wrote_it(seed: int) -
                 found += [record.value for record in part.records]
     found += (await read(fetcher, 60 - len(found))).get(A, [])
     assert found == [b"%d" % n for n in range(60)]
+    await fetcher.close()
+
+
+async def test_why_a_connection_failed_is_heard_where_the_consumer_was_started() -> None:
+    """A node that does not let this service in is found out by the fetches, which others ask for."""
+
+    class Refusing(Leader):
+        """It is asked for a connection first."""
+
+        async def ready(self, _: int) -> bool:
+            """Refuse, as a connection does."""
+            if (failures := heard.get()) is not None:
+                failures.append(AuthenticationFailedError())
+            return False
+
+    with hearing() as failures:
+        fetcher = begin(Refusing())
+    await asyncio.create_task(fetcher.fetch(10, 0.1))
+    assert refuses(failures)
     await fetcher.close()
 
 

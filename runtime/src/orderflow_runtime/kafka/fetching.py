@@ -12,6 +12,7 @@ import logging
 import time
 from collections import defaultdict, deque
 from collections.abc import Collection, Iterable, Mapping
+from contextvars import copy_context
 from dataclasses import replace
 from typing import Any
 
@@ -44,7 +45,7 @@ _MOST_HANDED_BYTES = 2 * 1024 * 1024
 """With so much not taken yet nothing more is handed in: the log keeps it."""
 _RECORD_BYTES = 500
 """What a record takes beside its value, about."""
-_AGAIN_SECONDS, _LONGEST_AGAIN_SECONDS = 0.1, 1.0
+_AGAIN_SECONDS, _LONGEST_AGAIN_SECONDS = 0.1, 0.5
 _LOOK_EVERY_SECONDS = 0.5
 _ASK_EVERY_SECONDS = 0.05
 """What is handed in without a pause keeps Kafka from being asked for no longer."""
@@ -130,6 +131,8 @@ class Fetcher:
 
     def __init__(self, client: AIOKafkaClient) -> None:
         self._client = client
+        self._context = copy_context()
+        """where the consumer is started: by it is heard why a connection fails"""
         self._next: dict[Partition, int] = {}
         self._sessions: defaultdict[int, Session] = defaultdict(Session)
         self._asking: dict[int, asyncio.Task[None]] = {}
@@ -237,7 +240,8 @@ class Fetcher:
                 self._origins.judge(offsets.keys(), now)
                 session.look_at, wait = now + _LOOK_EVERY_SECONDS, 0 if local else seconds
             if offsets:
-                self._asking[leader] = asyncio.create_task(self._fetch_from(leader, offsets, min(wait, seconds)))
+                fetching = self._fetch_from(leader, offsets, min(wait, seconds))
+                self._asking[leader] = asyncio.create_task(fetching, context=self._context)
 
     def _by_leader(self) -> Mapping[int, dict[Partition, int]]:
         leaders: defaultdict[int, dict[Partition, int]] = defaultdict(dict)
