@@ -203,7 +203,23 @@ class Keyless(Put):
         return self.thing.split("-")[1]
 
 
-@pytest.mark.parametrize(("event", "bad", "good"), [(Old, "bad", "a"), (Exiting, "bad", "a"), (Keyless, "bad", "x-a")])
+class ExitingKey(Put):
+    """An event whose key ends the process."""
+
+    TYPE: ClassVar[str] = "LEAVING"
+
+    @property
+    def key(self) -> str:
+        """Return the thing, in a way that nobody expects where it is bad."""
+        if self.thing == "bad":
+            raise SystemExit(3)
+        return self.thing
+
+
+@pytest.mark.parametrize(
+    ("event", "bad", "good"),
+    [(Old, "bad", "a"), (Exiting, "bad", "a"), (Keyless, "bad", "x-a"), (ExitingKey, "bad", "a")],
+)
 async def test_an_event_whose_own_code_raises_anything_is_a_dead_letter(event: type[Put], bad: str, good: str) -> None:
     """It is not of the form that its topic has, as far as this version can tell; the next event is handled."""
     seen: list[str] = []

@@ -148,7 +148,9 @@ def _own_key(event: Event) -> str:
     """Return what an event says is its key, by its author's code."""
     try:
         return str(event.key)
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise UndecodableError(f"{event.TYPE}: the code of its key raised {type(error).__name__}") from error
 
 
