@@ -251,6 +251,28 @@ async def test_what_was_handed_in_while_kafka_was_away_is_published(monkeypatch:
         await bench.until(lambda: not bench.store.state.outbox, "the outbox is empty")
 
 
+async def test_what_is_handed_in_while_kafka_is_away_does_not_fill_the_memory() -> None:
+    """Commands are taken all the same: their events stand in the database."""
+    bench, at = Bench(), Partition("first", 0)
+    relay = Relay(bench.publications(MemoryLog(bench.cluster, "g", ())), bench.store, lambda: [at])
+    for number in range(1_000):
+        relay.put([OutboxRow(number, b"x" * 100_000, at, frozenset(range(number)))])
+    assert sum(len(row.messages) for row in relay._handed) < 20_000_000
+
+
+async def test_what_there_was_no_room_for_is_read_and_goes_out_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where there is room again for what comes after it."""
+    monkeypatch.setattr(outbox_relay, "_MOST_HANDED_BYTES", 500)
+    bench = Bench()
+    bench.faults.add("publish", *[LogUnavailable("away")] * 2)
+    async with intake(bench) as taking:
+        for n in range(40):
+            await taking.submit(Do("k", n))
+            await asyncio.sleep(0.01)
+        await bench.until(lambda: bench.done() == {"k": list(range(40))}, "all results in order")
+        await bench.until(lambda: not bench.store.state.outbox, "the outbox is empty")
+
+
 async def test_a_relay_lets_go_of_what_was_handed_in_with_its_shard() -> None:
     """A shard that goes to another instance takes along what was committed and is not published yet."""
     bench = Bench()

@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 _SOONEST, _LATEST = 0.02, 0.5
 _MAYBE_MORE = 50
 """With fewer new rows than this found, there is nothing more to find at once."""
+_MOST_HANDED_BYTES = 8 * 1024 * 1024
+"""With so much waiting here, while Kafka is away, what more is committed stays in the database until it is looked for."""
 
 
 class Relay:
@@ -33,6 +35,7 @@ class Relay:
         self._owned = owned
         self._mine: frozenset[Partition] = frozenset()
         self._handed: list[OutboxRow] = []
+        self._handed_bytes = 0
         self._known: set[int] = set()
         """rows that were handed in or read, and are not deleted yet"""
         self._look = False
@@ -63,10 +66,11 @@ class Relay:
         for row in rows:
             if row.shard not in owned:
                 continue
-            if row.behind <= self._known:
+            if row.behind <= self._known and self._handed_bytes < _MOST_HANDED_BYTES:
                 self._mine |= {row.shard}
                 self._known.add(row.id)
                 self._handed.append(row)
+                self._handed_bytes += len(row.messages)
             else:
                 self._look = True
         self._woken.set()
@@ -91,8 +95,7 @@ class Relay:
             self._woken.clear()
             self._follow_owned()
             if self._handed:
-                rows, self._handed = self._handed, []
-                await self._publications.publish(rows)
+                await self._publications.publish(self._take_handed())
                 continue
             with suppress(TimeoutError):
                 async with asyncio.timeout(left):
@@ -109,8 +112,7 @@ class Relay:
                 rows = await self._next()
                 new = [row for row in rows if row.id not in self._known]
                 self._known |= {row.id for row in new}
-                handed, self._handed = self._handed, []
-                if rows := sorted([*handed, *new], key=lambda row: row.id):
+                if rows := sorted([*self._take_handed(), *new], key=lambda row: row.id):
                     await self._publications.publish(rows)
                 if len(new) < _MAYBE_MORE:
                     return bool(new)
@@ -132,12 +134,17 @@ class Relay:
         self._known.difference_update(published)
         return rows
 
+    def _take_handed(self) -> list[OutboxRow]:
+        handed, self._handed, self._handed_bytes = self._handed, [], 0
+        return handed
+
     def _follow_owned(self) -> frozenset[Partition]:
         """Return the shards that are owned; a lost one's rows are left to who has it now."""
         owned = frozenset(self._owned())
         if not owned >= self._mine:
             self._publications.forget()
-            self._handed, self._look = [], True
+            self._take_handed()
+            self._look = True
             self._known.clear()
         self._mine = owned
         return owned
