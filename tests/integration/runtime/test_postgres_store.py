@@ -189,6 +189,21 @@ async def test_a_commands_row_tells_what_of_its_shard_was_there_before(stores: S
     assert [row.behind for row in rows] == [frozenset(), {rows[0].id}, frozenset()]
 
 
+async def test_of_many_rows_before_a_commands_row_the_last_are_told(stores: Stores, site: Site) -> None:
+    """While Kafka is away they pile up: a commit costs no more for it."""
+    one, _ = stores
+    async with schema(site) as connection:
+        await connection.execute(
+            "INSERT INTO outbox (topic, partition, intake, messages)"
+            " SELECT $1, $2, true, '' FROM generate_series(1, 500)",
+            *P,
+        )
+        ids = [row["id"] for row in await connection.fetch("SELECT id FROM outbox ORDER BY id DESC LIMIT 201")]
+    async with one.intake_transaction() as tx:
+        (row,) = await tx.close(BatchWrites(outbox={P: pack([])}, intake=True))
+    assert row.behind == frozenset(ids)
+
+
 async def test_a_deadlock_runs_the_batch_again_and_is_no_attempt(site: Site) -> None:
     """A handler that Postgres picks as a deadlock's victim runs again; its event is neither parked nor doubled."""
     async with schema(site) as connection:

@@ -10,7 +10,7 @@ import pytest
 from orderflow_contracts.event import Event
 from orderflow_runtime.command import Reply, TooLarge, TooManyCommandsError, UnavailableError
 from orderflow_runtime.core.event_log import LogUnavailable, Message, Partition, pack
-from orderflow_runtime.core.store import Conflict, OutboxRow, StoreUnavailable
+from orderflow_runtime.core.store import MOST_BEHIND, Conflict, OutboxRow, StoreUnavailable
 from orderflow_runtime.dispatch import outbox_relay
 from orderflow_runtime.dispatch.commands import MOST_WAITING, CommandBus, shards_of
 from orderflow_runtime.dispatch.effects import Publisher
@@ -258,6 +258,16 @@ async def test_what_is_handed_in_while_kafka_is_away_does_not_fill_the_memory() 
     for number in range(1_000):
         relay.put([OutboxRow(number, b"x" * 100_000, at, frozenset(range(number)))])
     assert sum(len(row.messages) for row in relay._handed) < 20_000_000
+
+
+async def test_where_not_all_that_stands_before_is_told_it_is_looked_for() -> None:
+    """Of very many rows the last are told; one before them may be another instance's."""
+    bench, at = Bench(), Partition("first", 0)
+    relay = Relay(bench.publications(MemoryLog(bench.cluster, "g", ())), bench.store, lambda: [at])
+    for number in range(MOST_BEHIND + 1):
+        relay.put([OutboxRow(number, b"", at, frozenset(range(number)))])
+    relay.put([OutboxRow(1_000, b"", at, frozenset(range(MOST_BEHIND + 1)))])
+    assert [row.id for row in relay._handed] == list(range(MOST_BEHIND + 1))
 
 
 async def test_what_there_was_no_room_for_is_read_and_goes_out_in_order(monkeypatch: pytest.MonkeyPatch) -> None:

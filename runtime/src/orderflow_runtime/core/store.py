@@ -57,11 +57,16 @@ class Lease:
     next: Position
 
 
+MOST_BEHIND = 200
+"""Of the rows before one no more than this and one are told: while Kafka is away there may be any number."""
+
+
 @dataclass(frozen=True, slots=True)
 class OutboxRow:
     """Packed messages of a shard that are committed and not yet known to be published.
 
-    `behind` is told of what commands committed: the rows of the shard that were there before, be they published or not.
+    `behind` is told of what commands committed: the rows of the shard that were there before, be they published or not;
+    the last ones of more than `MOST_BEHIND`.
     """
 
     id: int

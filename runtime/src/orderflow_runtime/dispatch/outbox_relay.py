@@ -14,7 +14,7 @@ from contextlib import suppress
 from orderflow_runtime.backoff import Backoff
 from orderflow_runtime.core.event_log import Partition
 from orderflow_runtime.core.retryable import Retryable
-from orderflow_runtime.core.store import OutboxRow, Store
+from orderflow_runtime.core.store import MOST_BEHIND, OutboxRow, Store
 from orderflow_runtime.dispatch.publications import Publications
 
 logger = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ _SOONEST, _LATEST = 0.02, 0.5
 _MAYBE_MORE = 50
 """With fewer new rows than this found, there is nothing more to find at once."""
 _MOST_HANDED_BYTES = 8 * 1024 * 1024
-"""With so much waiting here, while Kafka is away, what more is committed stays in the database until it is looked for."""
+"""With so much waiting here, while Kafka is away, what more is committed is looked for in the database later."""
 
 
 class Relay:
@@ -66,7 +66,7 @@ class Relay:
         for row in rows:
             if row.shard not in owned:
                 continue
-            if row.behind <= self._known and self._handed_bytes < _MOST_HANDED_BYTES:
+            if self._is_next(row) and self._handed_bytes < _MOST_HANDED_BYTES:
                 self._mine |= {row.shard}
                 self._known.add(row.id)
                 self._handed.append(row)
@@ -74,6 +74,9 @@ class Relay:
             else:
                 self._look = True
         self._woken.set()
+
+    def _is_next(self, row: OutboxRow) -> bool:
+        return len(row.behind) <= MOST_BEHIND and row.behind <= self._known
 
     async def run(self) -> None:
         """Relay for ever."""

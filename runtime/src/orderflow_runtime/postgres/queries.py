@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from orderflow_runtime.core.event_log import Mark, Partition, Position, unpack_headers
-from orderflow_runtime.core.store import CallRow, DeadLetter, JournalRow, ParkedRow, TimerRow, TimerWrite
+from orderflow_runtime.core.store import MOST_BEHIND, CallRow, DeadLetter, JournalRow, ParkedRow, TimerRow, TimerWrite
 from orderflow_runtime.tracing.trace_context import read_trace
 
 _OWNED = "JOIN unnest($1::text[], $2::int[]) AS owned (topic, partition) USING (topic, partition)"
@@ -127,7 +127,11 @@ RETURNING id, NULL::bigint[] AS behind
 
 INTAKE_OUTBOX = f"""
 WITH before AS (
-  SELECT topic, partition, array_agg(id) AS ids FROM outbox {_OWNED} WHERE intake GROUP BY topic, partition
+  SELECT s.topic, s.partition, array(
+    SELECT o.id FROM outbox AS o WHERE o.topic = s.topic AND o.partition = s.partition AND o.intake
+    ORDER BY o.id DESC LIMIT {MOST_BEHIND + 1}
+  ) AS ids
+  FROM unnest($1::text[], $2::int[]) AS s (topic, partition)
 )
 INSERT INTO outbox AS new (topic, partition, intake, messages)
 SELECT o.topic, o.partition, true, o.messages
