@@ -41,6 +41,10 @@ def _find_build(module: str) -> Build:
         raise MisconfiguredError(
             f"it cannot share a process: {error}; {module} needs a function build(settings), which it gives to main"
         ) from error
+    except SystemExit:
+        raise MisconfiguredError(
+            f'it cannot share a process: {module} runs when imported; call main below `if __name__ == "__main__":`'
+        ) from None
     return build
 
 

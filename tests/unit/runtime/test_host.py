@@ -269,6 +269,24 @@ def test_what_cannot_run_in_a_shared_process_is_told_in_one_line(
     assert len(ended.stderr.splitlines()) == 1, ended.stderr
 
 
+def test_a_module_that_runs_when_it_is_imported_is_told_what_to_write(tmp_path: Path) -> None:
+    """It ends at once for want of variables that are there, under its service's name."""
+    (tmp_path / "hasty.py").write_text(
+        "from orderflow_runtime import Service, main\n"
+        "def build(settings):\n    return Service(name='hasty')\n"
+        "main(build)\n"
+    )
+    config = tmp_path / "hasty.json"
+    config.write_text(service_config(load_flow(SHOP), "order").model_dump_json())
+    own = {environment.own_name("hasty", environment.CONFIG): str(config), "PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, "-m", "orderflow_runtime.shared_process", "hasty=hasty"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **own})
+    assert ended.returncode == EX_CONFIG
+    last = ended.stderr.splitlines()[-1]
+    assert "service hasty" in last
+    assert 'if __name__ == "__main__":' in last
+
+
 def test_a_services_own_variables_go_before_everyones_and_are_seen_by_it_alone() -> None:
     """Names with a dot are somebody's; the others are everyone's."""
     shared = {"A": "1", "order.A": "2", "order.B": "3", "payment.B": "4"}
