@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 from orderflow_model import environment
 from orderflow_runtime.backoff import Backoff
 from orderflow_runtime.core.event_log import Consumer, LogUnavailable, Producer
+from orderflow_runtime.core.isolation import containing_tasks
 from orderflow_runtime.core.retryable import Retryable
 from orderflow_runtime.core.store import Store
 from orderflow_runtime.dispatch.commands import CommandBus, shards_of
@@ -192,7 +193,8 @@ class Process:
     def _make_app(self) -> ASGIApp | None:
         if self._service.app is None or self.commands is None:
             return None
-        return TracedApp(self._service.app(self.commands), self._tracer, self._metrics.ignore)
+        app = containing_tasks(self._service.app(self.commands))  # the server calls it in a task of each request
+        return TracedApp(app, self._tracer, self._metrics.ignore)
 
     def _make_intake(self) -> CommandBus | None:
         if not self._service.commands:

@@ -114,6 +114,25 @@ async def test_each_service_has_its_port_and_api_and_does_its_own_work() -> None
         assert (await get(left.port, "/metrics"))[0] == 404
 
 
+async def test_a_request_whose_task_would_end_the_process_ends_nothing() -> None:
+    """It is left behind by the endpoint; the service, and those beside it, are asked on."""
+    left_behind: list[asyncio.Task[None]] = []
+
+    async def end() -> None:
+        raise SystemExit(3)
+
+    async def leave(_: Any) -> Response:
+        left_behind.append(asyncio.create_task(end()))
+        return Response("left")
+
+    left, right = Hosted("left", app=lambda _: Starlette(routes=[Route("/leave", leave)])), Hosted("right")
+    async with running(left, right):
+        assert (await get(left.port, "/leave"))[0] == 200
+        (failed,) = await asyncio.gather(*left_behind, return_exceptions=True)
+        assert "SystemExit" in str(failed)
+        assert (await get(right.port, "/readyz"))[0] == 200
+
+
 async def test_a_process_is_ready_when_all_are_and_tells_of_each() -> None:
     """One whose Kafka is away makes the process not ready and is named; asked for by itself, the other one is ready."""
     left, right = Hosted("left"), Hosted("right")

@@ -32,7 +32,6 @@ async def run_isolated(function: Callable[P, Awaitable[R]], *args: P.args, **kwa
     caller = asyncio.current_task()
     assert caller is not None  # noqa: S101 - a coroutine runs in a task
     asked = caller.cancelling()
-    asyncio.get_running_loop().set_task_factory(_make_task)
     called = asyncio.create_task(_call(function, *args, **kwargs))
     with contextlib.suppress(BaseException):  # the task keeps what it ends with; a cancellation is handed on to it
         await called
@@ -43,8 +42,24 @@ async def run_isolated(function: Callable[P, Awaitable[R]], *args: P.args, **kwa
     return called.result()
 
 
+def containing_tasks(function: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
+    """Return an author's function, for who calls it in a task of its own: the tasks that it makes are contained."""
+
+    async def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        _contain_tasks()
+        return await function(*args, **kwargs)
+
+    return call
+
+
+def _contain_tasks() -> None:
+    """Have the tasks that this one makes from now on, and those they make, contained as an author's."""
+    asyncio.get_running_loop().set_task_factory(_make_task)
+    _is_authored.set(True)
+
+
 async def _call(function: Callable[P, Awaitable[R]], *args: P.args, **kwargs: P.kwargs) -> R:
-    _is_authored.set(True)  # for this task, and those that are made in it
+    _contain_tasks()
     return await _contained(_begun(function, *args, **kwargs))
 
 
