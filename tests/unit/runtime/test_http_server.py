@@ -94,13 +94,15 @@ async def test_who_sends_a_request_bit_by_bit_holds_a_connection_no_longer(monke
     monkeypatch.setattr(http_server, "_FIRST_SECONDS", 0.2)
     async with serving() as (port, _):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        closed = asyncio.create_task(reader.read())
         for byte in GET[:20]:
             writer.write(bytes([byte]))
-            await asyncio.sleep(0.05)
-            if reader.at_eof():
+            await asyncio.wait({closed}, timeout=0.05)
+            if closed.done():
                 break
-        assert reader.at_eof()
         writer.close()
+        assert closed.done()
+        await asyncio.gather(closed, return_exceptions=True)  # it was sent to after its close, or not
 
 
 async def test_an_end_closes_open_connections_and_leaves_no_port_taken() -> None:
