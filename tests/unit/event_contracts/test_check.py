@@ -221,6 +221,8 @@ def test_what_cannot_be_compared_with_is_named(
         ('{"type": "object"}', "does not say of which event"),
         ('{"x-event": "A", "x-version": 1, "x-reads": ["one"]}', "does not say of which event"),
         ("\x1b[31m\xff", "is no JSON"),
+        ("[" * 100_000, "is no JSON that can be read"),
+        ('{"items":' * 900 + "{}" + "}" * 900, "is nested too deeply"),
     ],
 )
 def test_an_export_that_is_none_is_named(tmp_path: Path, text: str, told: str) -> None:

@@ -187,6 +187,48 @@ def test_the_page_has_owner_consumers_retention_and_personal_fields() -> None:
         assert told in section
 
 
+ODD = """topic: {partitions: 12}
+      schema:
+        type: object
+        definitions: {Part: {type: object, properties: {next: {$ref: '#/definitions/Part'}, own: true}}}
+        properties:
+          anything: true
+          list: {type: array, items: true}
+          part: {anyOf: [{$ref: '#/definitions/Part'}, {type: 'null'}]}
+          same: {$ref: '#/properties/part'}
+          either: {anyOf: [true, {type: string, x-personal-data: true}]}
+          kind:
+            discriminator: {propertyName: a, mapping: {}}
+            oneOf: [{type: object, properties: {a: {const: 1}}}, {type: object, properties: {a: {const: 2}}}]
+      personalData: [/part/own]
+"""
+
+
+def references(node: Any) -> Iterator[str]:
+    """Yield every reference of a document."""
+    if isinstance(node, dict):
+        yield from [node["$ref"]] if isinstance(node.get("$ref"), str) else []
+    for below in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        yield from references(below)
+
+
+def test_schemas_of_any_form_become_documents(tmp_path: Path, flow: Path) -> None:
+    """What an author writes inline may use all of JSON Schema; references are found in the AsyncAPI document too."""
+    edited(flow, "topic: {partitions: 12}\n      personalData: [/customer/email, /shipTo]\n", ODD)
+    assert export(flow, tmp_path / "made").exit_code == 0
+    document = yaml.safe_load((tmp_path / "made/asyncapi.yaml").read_text(encoding="utf-8"))
+    for reference in references(document):
+        node = document
+        for part in reference.removeprefix("#/").split("/"):
+            node = node[part]
+    schema = document["components"]["schemas"]["ORDER_CREATED"]
+    assert schema["properties"]["kind"]["discriminator"] == "a"
+    page = (tmp_path / "made/catalogue.html").read_text(encoding="utf-8")
+    assert "<dd>/part/own, /same/own, /either</dd>" in page
+    result = CliRunner().invoke(main, ["contracts", "check", str(flow), "--against", str(tmp_path / "made")])
+    assert (result.exit_code, "nothing breaks" in result.output) == (0, True)
+
+
 def test_a_schema_of_before_stays_and_what_is_gone_goes(tmp_path: Path, flow: Path) -> None:
     """An older version of an event that there is stays; an event that is not leaves no document; others' files stay."""
     export(flow, folder := tmp_path / "made", *MODULE)

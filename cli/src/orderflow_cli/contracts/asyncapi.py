@@ -7,21 +7,22 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from orderflow_cli.contracts.event_contract import EventContract
+from orderflow_cli.contracts.schema import Schema
 from orderflow_model.flow import OrderFlow
 from orderflow_model.names import group_name
 
 _BINDING = "0.5.0"
 _KEPT = ("cleanup.policy", "retention.ms", "retention.bytes", "delete.retention.ms", "max.message.bytes")
 _HEADERS = "CloudEvent"
+_PLACE = "#/components/schemas/"
 
 
 def asyncapi(flow: OrderFlow, contracts: Iterable[EventContract]) -> dict[str, Any]:
     """Return the document as plain data, in the resource's order."""
     contracts = tuple(contracts)
     name = flow.metadata.name
-    schemas = {_HEADERS: _headers()}
-    for contract in contracts:
-        schemas |= dict(_schemas(contract))
+    known = ((contract, contract.schema) for contract in contracts if contract.schema)
+    schemas = {contract.event: _schema(contract, schema) for contract, schema in known}
     return {
         "asyncapi": "3.1.0",
         "info": {"title": name, "version": "1", "description": f"Events of the flow {name} and who exchanges them."},
@@ -30,7 +31,7 @@ def asyncapi(flow: OrderFlow, contracts: Iterable[EventContract]) -> dict[str, A
         "operations": dict(_operations(name, contracts)),
         "components": {
             "messages": {contract.event: _message(contract) for contract in contracts},
-            "schemas": schemas,
+            "schemas": {_HEADERS: _headers(), **schemas},
         },
     }
 
@@ -73,38 +74,31 @@ def _message(contract: EventContract) -> dict[str, Any]:
     own = {"name": contract.event, "contentType": "application/json", "x-version": contract.version}
     if contract.words:
         own["summary"] = contract.words.partition("\n")[0]
-    own["headers"] = {"$ref": f"#/components/schemas/{_HEADERS}"}
+    own["headers"] = {"$ref": _PLACE + _HEADERS}
     if contract.schema:
-        own["payload"] = {"$ref": f"#/components/schemas/{contract.event}"}
+        own["payload"] = {"$ref": _PLACE + contract.event}
     key = {"type": "string", "description": "Events with the same key stay in order."}
     return own | {"bindings": {"kafka": {"key": key, "bindingVersion": _BINDING}}}
 
 
-def _schemas(contract: EventContract) -> Iterator[tuple[str, Any]]:
-    """Yield the schemas of an event under names of the document's own, its parts named after it."""
-    if contract.schema is None:
-        return
-    left_out = ("$schema", "$comment", "$id", "$defs")
-    whole = {name: value for name, value in contract.schema.items() if name not in left_out}
-    yield contract.event, _moved(contract.event, whole)
-    for name, part in contract.schema.get("$defs", {}).items():
-        yield _part(contract.event, name), _moved(contract.event, part)
+def _schema(contract: EventContract, schema: Schema) -> Any:
+    """Return the schema of an event as a part of the document, with what it refers to inside of it."""
+    left_out = ("$schema", "$comment", "$id")
+    whole = {name: value for name, value in schema.items() if name not in left_out}
+    return _moved(f"{_PLACE}{contract.event}", whole)
 
 
-def _part(event: str, name: str) -> str:
-    return f"{event}.{''.join(c if c.isascii() and (c.isalnum() or c in '._-') else '_' for c in name)}"
-
-
-def _moved(event: str, node: Any) -> Any:
+def _moved(place: str, node: Any) -> Any:
     """Return a part of a schema whose references point to where the document has what they mean."""
     if isinstance(node, list):
-        return [_moved(event, one) for one in node]
+        return [_moved(place, one) for one in node]
     if not isinstance(node, dict):
         return node
-    moved = {name: _moved(event, one) for name, one in node.items()}
+    moved = {name: _moved(place, one) for name, one in node.items()}
     if isinstance(reference := node.get("$ref"), str):
-        _, _, name = reference.partition("#/$defs/")
-        moved["$ref"] = f"#/components/schemas/{_part(event, name) if name else event}"
+        moved["$ref"] = place + reference.removeprefix("#")
+    if isinstance(discriminator := node.get("discriminator"), dict) and "propertyName" in discriminator:
+        moved["discriminator"] = discriminator["propertyName"]  # pydantic writes OpenAPI's form
     return moved
 
 

@@ -74,6 +74,8 @@ def checked(schema: Any, where: str) -> Schema:
     except SchemaError as error:
         place = _CONTROL.sub("?", error.json_path)
         raise ContractsError(f"{where} is no JSON Schema: {place}: {error.message[:200]}", "Mend it there") from None
+    except RecursionError:
+        raise ContractsError(f"{where} is nested too deeply", "Give it fewer levels") from None
     if not isinstance(schema, Mapping):
         raise ContractsError(f"{where} is no JSON Schema of an object", "Describe the event's data")
     return schema

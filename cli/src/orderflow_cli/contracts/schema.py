@@ -4,7 +4,7 @@ Source: JSON Schema 2020-12; JSON pointers by RFC 6901, where `*` or a number is
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -82,9 +82,10 @@ def mark(schema: dict[str, Any], pointer: str) -> bool:
             place, key = holder, "items"
         else:
             place = holder.get("properties", {})
-        if not isinstance(place.get(key), Mapping):
+        found = {} if place.get(key) is True else place.get(key)
+        if not isinstance(found, Mapping):
             return False
-        place[key] = node = deepcopy(place[key])
+        place[key] = node = deepcopy(dict(found))
     node[PERSONAL] = True
     return True
 
@@ -105,23 +106,29 @@ def _holder(root: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
         whole = deepcopy(resolved(root, node))
         node.clear()
         node.update(whole)
-    choices = [choice for choice in node.get("anyOf", ()) if choice.get("type") != "null"]
-    return _holder(root, choices[0]) if len(choices) == 1 else node
+    choices = _present(node.get("anyOf", ()))
+    return _holder(root, choices[0]) if len(choices) == 1 and isinstance(choices[0], dict) else node
 
 
-def _field(
-    root: Schema, schema: Schema, place: str, *, required: bool, personal: bool, around: tuple[str, ...]
-) -> Field:
+def _present(choices: Iterable[Any]) -> list[Any]:
+    """Return the choices that are not null."""
+    return [choice for choice in choices if not isinstance(choice, Mapping) or choice.get("type") != "null"]
+
+
+def _field(root: Schema, schema: Any, place: str, *, required: bool, personal: bool, around: tuple[str, ...]) -> Field:
+    if not isinstance(schema, Mapping):  # true or false: nothing is said of it
+        return Field(place, UNION, required, personal, "")
     if (reference := schema.get("$ref")) in around:  # a form that holds itself: told once
         return Field(place, "object", required, personal or bool(schema.get(PERSONAL)), "")
     around = (*around, reference) if reference else around
     found = resolved(root, schema)
     personal = personal or bool(found.get(PERSONAL))
-    present = [choice for choice in found.get("anyOf", found.get("oneOf", ())) if choice.get("type") != "null"]
+    present = _present(found.get("anyOf", found.get("oneOf", ())))
     words = found.get("description", "")
     if len(present) == 1:
         only = _field(root, present[0], place, required=required, personal=personal, around=around)
         return Field(place, only.kind, required, only.personal, words or only.words, only.below)
+    personal = personal or PERSONAL in json.dumps(present)  # what may be personal is
     below = () if present else tuple(_below(root, found, place, personal=personal, around=around))
     return Field(place, UNION if present else _kind(found), required, personal, words, below)
 
