@@ -24,6 +24,7 @@ _ANNOTATIONS = frozenset(
         "contentEncoding",
         "contentMediaType",
         "default",
+        "definitions",
         "deprecated",
         "description",
         "discriminator",
