@@ -195,6 +195,12 @@ async def test_what_is_wrong_with_the_database_is_said_in_a_line(site: Site) -> 
     assert site.rows("raw") == []
 
 
+async def test_a_flow_that_cannot_be_read_is_named(site: Site) -> None:
+    """The line says which file it is about."""
+    site.flow = site.folder / "nowhere.yaml"
+    await says(site, f"{site.flow}: cannot be read")
+
+
 async def test_what_is_stored_is_read_in_pieces_that_rows_and_bytes_bound(site: Site) -> None:
     """Whole batches of one to three events, in order and without a gap, at most one batch over the bound."""
     await site.put(*[[cancelled(f"o{number}-{n}") for n in range(number)] for number in (1, 3, 1, 2)])

@@ -30,8 +30,6 @@ from orderflow_model.postgres_uri import InvalidUriError, PostgresUri
 from orderflow_model.spec.analytics import SINK, Analytics
 from orderflow_runtime.postgres.connecting import connect
 
-_REFUSED = (AnalyticsError, InvalidResourceError, InvalidUriError)
-
 _PAINT = re.compile(r"\x1b\[[0-9;]*m|↳")
 _ODD = re.compile(r"[%\[\]\\^|\x00-\x1f\x7f]")
 
@@ -55,7 +53,10 @@ def _ended(work: Callable[[OrderFlow], None], file: str) -> int:
     except (DeltaError, OSError) as error:  # also CannotConnectError; delta-rs paints its words
         print(f"orderflow analytics: {' '.join(_PAINT.sub('', str(error)).split())}", file=sys.stderr)
         return 1
-    except _REFUSED as error:
+    except InvalidResourceError as error:
+        print(f"orderflow analytics: {file}: {error}", file=sys.stderr)
+        return 1
+    except (AnalyticsError, InvalidUriError) as error:
         print(f"orderflow analytics: {error}", file=sys.stderr)
         return 1
     return 0
