@@ -115,6 +115,24 @@ def test_an_optional_field_that_goes_is_refused_where_there_is_a_lake(check: Che
     assert "its column is filled no more; column curated/order_cancelled.attempt" in refused(check(*gone, *MODELS))[0]
 
 
+@pytest.mark.parametrize(
+    ("new", "broken"),
+    [
+        ("    partial: bool | None\n", {"forward"}),
+        ("    partial: bool | str\n", {"forward", "lake"}),
+        ("    partial: bool = False\n", {"forward"}),
+        ("    partial: bool\n    places: tuple[Address, ...] = ()\n", set()),
+        ("", {"forward", "lake"}),
+    ],
+    ids=["may be null", "a union", "may be missing", "a list is added", "is removed"],
+)
+def test_readers_and_columns_are_judged_each_by_their_rule(check: Check, new: str, broken: set[str]) -> None:
+    """The table of the page on contracts, where a change is one for the lake and another for readers."""
+    result = check("    partial: bool\n", new, *MODELS)
+    assert {line.split(": ")[1] for line in result.stdout.splitlines() if line.startswith("STOCK_")} == broken
+    assert result.exit_code == (BREAKING if broken else 0)
+
+
 def test_a_mark_of_personal_data_does_not_go(check: Check) -> None:
     """Whatever compatibility is asked for, each place where the field stood as personal is named."""
     lines = refused(check("    name: Personal\n\n\nclass Address", "    name: _Words\n\n\nclass Address"))
