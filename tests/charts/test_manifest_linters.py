@@ -20,10 +20,11 @@ _ALL_ON = {
 }
 
 
-def of_operator(file: str) -> list[Json]:
-    """Give all that the operator writes for a sample flow, each of whose processes has had several pods."""
-    flow = yaml.safe_load((ROOT / "manifests/flows" / file).read_text())
-    flow["metadata"] |= {"namespace": "shop", "uid": "00000000-0000-4000-8000-000000000000"}
+def of_operator(name: str, placement: str) -> list[Json]:
+    """Give all that the operator writes for the reference flow, each of whose processes has had several pods."""
+    flow = yaml.safe_load((ROOT / "manifests/flows/shop.yaml").read_text())
+    flow["metadata"] |= {"name": name, "namespace": "shop", "uid": "00000000-0000-4000-8000-000000000000"}
+    flow["spec"]["placement"] = {"mode": placement}
     parsed = parse_flow(flow)
     several = frozenset(process.name for process in processes(parsed))
     return desired(parsed, BuildContext(database=Database(), several=several))
@@ -33,7 +34,7 @@ def of_operator(file: str) -> list[Json]:
 def written(newest_helm: Helm) -> dict[str, list[Json]]:
     """All that is written into a cluster, by who writes it."""
     charts = {chart.name: newest_helm.render(chart, values) for chart, values in _ALL_ON.items()}
-    return charts | {"the operator": of_operator("shop.yaml")}
+    return charts | {"the operator": [*of_operator("shop", "Apart"), *of_operator("shared", "Together")]}
 
 
 def test_nothing_is_found_that_nobody_has_accepted(written: dict[str, list[Json]], scratch: Path) -> None:
