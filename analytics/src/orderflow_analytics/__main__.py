@@ -29,6 +29,7 @@ from orderflow_model.names import schema_name
 from orderflow_model.postgres_uri import InvalidUriError, PostgresUri
 from orderflow_model.spec.analytics import SINK, Analytics
 from orderflow_runtime.postgres.connecting import connect
+from orderflow_runtime.settings import MisconfiguredError, required
 
 _PAINT = re.compile(r"\x1b\[[0-9;]*m|↳")
 _ODD = re.compile(r"[%\[\]\\^|\x00-\x1f\x7f]")
@@ -56,16 +57,16 @@ def _ended(work: Callable[[OrderFlow], None], file: str) -> int:
     except InvalidResourceError as error:
         print(f"orderflow analytics: {file}: {error}", file=sys.stderr)
         return 1
-    except (AnalyticsError, InvalidUriError) as error:
+    except (AnalyticsError, InvalidUriError, MisconfiguredError) as error:
         print(f"orderflow analytics: {error}", file=sys.stderr)
         return 1
     return 0
 
 
 async def _run(flow: OrderFlow, env: Mapping[str, str]) -> None:
-    analytics, lake = _analytics(flow), Lake(_place(_required(env, environment.LAKE)), flow.metadata.name)
+    analytics, lake = _analytics(flow), Lake(_place(required(env, environment.LAKE)), flow.metadata.name)
     contracts = contracts_of(flow)
-    uri = PostgresUri.parse(_required(env, environment.DATABASE_URL))
+    uri = PostgresUri.parse(required(env, environment.DATABASE_URL))
     connection = await connect(uri, {"search_path": schema_name(SINK)})
     try:
         report = await refresh(connection, lake, contracts, _project(analytics))
@@ -115,12 +116,6 @@ def _tell(report: Report, raw_only: list[str]) -> None:
     print(f"marts: {', '.join(report.marts) or 'nothing new'}")
     if raw_only:
         print(f"in the raw zone alone, for want of a contract: {', '.join(raw_only)}")
-
-
-def _required(env: Mapping[str, str], name: str) -> str:
-    if not env.get(name):
-        raise AnalyticsError(f"{name} is not set")
-    return env[name]
 
 
 if __name__ == "__main__":
