@@ -4,7 +4,6 @@ A row is judged by the class that services read by: what is of an older version 
 with the same words.
 """
 
-import importlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +16,7 @@ from pydantic_core import to_json
 from orderflow_analytics.contracts.arrow_types import as_read, columns_of
 from orderflow_analytics.errors import ContractError
 from orderflow_contracts.event import Event, UndecodableError
+from orderflow_contracts.event_classes import load_event_classes
 
 _MIN_BLOCK_BYTES = 1 << 20
 _MOST_WORDS = 500
@@ -107,14 +107,9 @@ def load_contracts(module: str | None, personal: Mapping[str, tuple[str, ...]]) 
     if module is None:
         return ()
     try:
-        found = vars(importlib.import_module(module)).values()
+        kinds = load_event_classes(module)
     except ImportError as error:
         raise ContractError(f"spec.analytics.contracts: {module} cannot be imported ({error})") from error
-    kinds = {kind.TYPE: kind for kind in found if _is_contract(kind)}
     if not kinds:
         raise ContractError(f"spec.analytics.contracts: {module} has no Event class with a TYPE")
     return tuple(Contract(kinds[event], personal.get(event, ())) for event in sorted(kinds))
-
-
-def _is_contract(kind: object) -> bool:
-    return isinstance(kind, type) and issubclass(kind, Event) and hasattr(kind, "TYPE")

@@ -5,18 +5,18 @@ schema carries, beside the standard's words, the event and flow (`x-event`, `x-f
 versions that its readers take (`x-reads`) and `x-personal-data` at personal fields.
 """
 
-import importlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeGuard
+from typing import Any
 
 from pydantic.errors import PydanticUserError
 
 from orderflow_cli.contracts.errors import ContractsError
 from orderflow_cli.contracts.schema import PERSONAL, Field, Schema, field_of, mark
 from orderflow_contracts.event import Event
+from orderflow_contracts.event_classes import load_event_classes
 from orderflow_model.flow import OrderFlow
 from orderflow_model.spec import events
 from orderflow_model.topics import Topic, event_topic
@@ -140,15 +140,10 @@ def _event_classes(module: str | None) -> Mapping[str, type[Event]]:
     if module is None:
         return {}
     try:
-        found: Sequence[object] = list(vars(importlib.import_module(module)).values())
+        kinds = load_event_classes(module)
     except Exception as error:  # whatever a module's own code raises while it is read
         why = f"{type(error).__name__}: {error}"[:300]
         raise ContractsError(f"module {module} cannot be imported ({why})", "Name one that is installed here") from None
-    kinds = {kind.TYPE: kind for kind in found if _is_event(kind)}
     if not kinds:
         raise ContractsError(f"module {module} has no Event class with a TYPE", "Name the module that has the events")
     return kinds
-
-
-def _is_event(kind: object) -> TypeGuard[type[Event]]:
-    return isinstance(kind, type) and issubclass(kind, Event) and hasattr(kind, "TYPE")
