@@ -1,5 +1,8 @@
 """What the charts make of values: over a matrix of them, objects that Kubernetes takes and pods without rights."""
 
+import base64
+import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -200,3 +203,28 @@ def known(objects: list[Json]) -> list[Json]:
             item["data"] = sorted(item.get("data") or item.get("stringData", {}))
             item.pop("stringData", None)
     return sorted(objects, key=lambda item: (item["kind"], item["metadata"]["name"]))
+
+
+def test_each_kafka_has_an_id_of_its_own_and_keeps_it(helm: Helm, tmp_path: Path) -> None:
+    """Two Kafkas of one id would be taken for one; a second start formats nothing."""
+    started = [_started(helm, tmp_path / name) for name in ("one", "other", "one")]
+    ids = [re.findall(r"--cluster-id (\S+)", said) for said in started]
+    assert ids[0] != ids[1]
+    assert [len(found) for found in ids] == [1, 1, 0]
+    assert all(len(base64.urlsafe_b64decode(f"{found}==")) == 16 for found in (*ids[0], *ids[1]))
+
+
+def _started(helm: Helm, root: Path) -> str:
+    """Start the broker below `root` as its pod does, with programs that only say what they are given."""
+    objects = helm.render(PLATFORM, {"kafka": {"type": "Broker"}})
+    script: str = next(one["data"]["start.sh"] for one in objects if "start.sh" in one.get("data", {}))
+    data = root / "var/lib/kafka/data/log"
+    for name, ends in (("storage", f"mkdir -p {data}; echo formatted > {data}/meta.properties"), ("server-start", "")):
+        program = root / f"opt/kafka/bin/kafka-{name}.sh"
+        program.parent.mkdir(parents=True, exist_ok=True)
+        program.write_text(f'#!/bin/sh\necho "$@"\n{ends}\n')
+        program.chmod(0o755)
+    (root / "etc/kafka-admin").mkdir(parents=True, exist_ok=True)
+    (root / "etc/kafka-admin/password").write_text("secret")
+    script = re.sub("/(opt|etc|var)/", rf"{root}/\1/", script)
+    return subprocess.run(["bash", "-c", script], check=True, capture_output=True, text=True).stdout
