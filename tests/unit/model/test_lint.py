@@ -163,7 +163,15 @@ def test_a_compensation_that_never_happens_is_a_warning(edited: Any) -> None:
 def test_an_event_that_is_declared_and_forgotten_says_so(edited: Any) -> None:
     """An event nobody publishes and nobody subscribes is a warning that says both."""
     found = findings(edited({"spec.events[11].name": "PARCEL_LOST"}))
-    assert found["spec.events[11].name"].message.endswith("nobody publishes it")
+    assert found["spec.events[11].name"].message == "nobody subscribes or publishes PARCEL_LOST"
+
+
+def test_what_only_the_lake_hears_is_heard(edited: Any) -> None:
+    """An event that the flow keeps for questions needs no other subscriber, but still somebody who publishes it."""
+    kept = {"spec.analytics": {"image": "shop:1"}, "spec.services[0].subscribes": ["STOCK_RESERVED"]}
+    assert not [place for place in findings(edited(kept)) if place.startswith("spec.events")]
+    found = findings(edited({**kept, "spec.events[11].name": "PARCEL_LOST"}))
+    assert found["spec.events[11].name"].message == "nobody publishes PARCEL_LOST"
 
 
 def test_the_ends_of_a_saga_need_no_subscriber(edited: Any) -> None:

@@ -68,12 +68,14 @@ def _publications(flow: OrderFlow) -> Iterator[Finding]:
 def _silence(flow: OrderFlow) -> Iterator[Finding]:
     published = flow.spec.published
     ends = flow.spec.saga.ends if flow.spec.saga else ()
-    heard = {event for service in flow.spec.services for event in service.subscribes}
+    awaited = {event for service in flow.spec.services for event in service.subscribes}.union(ends)
+    heard = {event for service in flow.services for event in service.subscribes}  # the sink hears what nobody awaits
     for index, event in enumerate(flow.spec.events):
-        if event.name not in heard and event.name not in ends:
-            also = "" if event.name in published else ", and nobody publishes it"
+        missing = [word for word, by in (("subscribes", heard), ("publishes", published)) if event.name not in by]
+        if event.name not in awaited and missing:
             place = path_of(("spec", "events", index, "name"))
-            yield Finding(place, f"nobody subscribes {event.name}{also}", severity=Severity.WARNING)
+            words = f"nobody {' or '.join(missing)} {event.name}"
+            yield Finding(place, words, severity=Severity.WARNING)
 
 
 def _topics(flow: OrderFlow) -> Iterator[Finding]:
