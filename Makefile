@@ -121,16 +121,13 @@ lock: install ## write the hashed locks anew for pyproject.toml; UPGRADE=--upgra
 	@$(BIN)/uv pip compile tests/tools/checkov/requirements.in --universal --python-version 3.11 $(UPGRADE) \
 	  --generate-hashes --no-header --no-annotate --quiet --output-file tests/tools/checkov/requirements.lock
 
-.PHONY: images kind-up kind-ahead e2e e2e-strimzi kind-down
+.PHONY: images kind-up e2e e2e-strimzi kind-down
 images: ## build orderflow/operator:dev and orderflow/services:dev; quick when nothing changed
 	@tools/images
 
 kind-up: ## a kind cluster with our images in it; what is there already stays
 	@tools/kind up
 	@tools/kind load
-
-kind-ahead: ## the same where a cluster can be had, beside tests: who needs it says why there is none
-	@timeout 20m tools/kind up && timeout 15m tools/kind load || echo "no cluster yet"
 
 e2e: install ## install the charts into the cluster of the current context, which has to be kind's, and use them
 	@tools/kind run $(RUN) pytest $(TESTS) -o log_cli=true -o log_cli_level=INFO -o log_cli_format='%(message)s' $(PYTEST_ARGS)
