@@ -35,6 +35,9 @@ async def test_the_resource_takes_the_number_of_pods_back(env: OperatorEnv) -> N
     await env.apply(SCALED)
     said = await env.until("pair", "ServicesReady", "False", "ScalingOut")
     assert "answerer: 1 of at least 3 pods" in said["message"]
+    await env.api.patch("Deployment", env.namespace, "pair-answerer", {"spec": {"replicas": 0}})
+    said = await env.until("pair", "ServicesReady", "False", "ScaledToZero")
+    assert "kubectl scale -n" in said["message"], "an autoscaler leaves alone what somebody set to none"
     await env.api.patch("Deployment", env.namespace, "pair-answerer", {"spec": {"replicas": 5}})
     await env.until_ready("pair")
     await env.apply(FIXED)

@@ -61,7 +61,7 @@ async def turn(flow: dict[str, Any], problem: FlowError | None) -> tuple[Outcome
 
 @pytest.mark.parametrize(
     "problem",
-    [KafkaUnavailableError("kafka:9092", "timed out"), KafkaMovedError("shop.kafka", "kafka:9092", "b", ["a"])],
+    [KafkaUnavailableError("kafka:9092", "timed out"), KafkaMovedError(KEY, "shop.kafka", "kafka:9092", "b", ["a"])],
 )
 async def test_what_only_kafka_can_say_is_asked_again_soon(document: dict[str, Any], problem: FlowError) -> None:
     """No watch tells that brokers answer by now, or that what is at others was given up."""

@@ -6,6 +6,7 @@ Whoever finds one raises it or hands it on; `status.py` turns it into a conditio
 from collections.abc import Iterable
 
 from orderflow_model.conditions import IDENTITIES_READY, TOPICS_READY
+from orderflow_operator.kubernetes.cache import FlowKey
 from orderflow_operator.kubernetes.kinds import KAFKA_TOPIC, Kind, ObjectKey
 
 
@@ -84,12 +85,13 @@ class MarksUnreadableError(FlowError):
 class MarksLostError(FlowError):
     """What was kept of a flow's topics and users at Kafka is gone: whose they are, nobody knows any more."""
 
-    def __init__(self, flow: str, name: str, kafka: str) -> None:
+    def __init__(self, flow: FlowKey, name: str, kafka: str) -> None:
         words = (
             f"ConfigMap {name}, which told what is this flow's at Kafka {kafka}, is gone: nothing there is changed or "
             "deleted. Put it back as it was; or have it begin anew, and then grant the flow its topics "
-            f"(docs/threat-model.md): kubectl create configmap {name}; kubectl label configmap {name} "
-            f"app.kubernetes.io/part-of={flow} app.kubernetes.io/component=marks"
+            f"(docs/threat-model.md): kubectl create -n {flow.namespace} configmap {name}; "
+            f"kubectl label -n {flow.namespace} configmap {name} app.kubernetes.io/part-of={flow.name} "
+            "app.kubernetes.io/component=marks"
         )
         super().__init__(TOPICS_READY, "MarksLost", words)
 
@@ -97,13 +99,13 @@ class MarksLostError(FlowError):
 class KafkaMovedError(FlowError):
     """The flow names another Kafka than that where its topics and users are."""
 
-    def __init__(self, marks: str, bootstrap: str, kafka: str, others: Iterable[str]) -> None:
+    def __init__(self, flow: FlowKey, marks: str, bootstrap: str, kafka: str, others: Iterable[str]) -> None:
         first, *_ = others = sorted(others)
         patch = f'{{"data":{{"{first}":null}}}}'
         words = (
             f"topics and users of this flow are at Kafka {', '.join(others)}, not at {bootstrap}, which is {kafka}: "
             "they would stay behind; give back the brokers, or make a new flow. Who gives up what is there takes it "
-            f"out: kubectl patch configmap {marks} --type merge -p '{patch}'"
+            f"out: kubectl patch -n {flow.namespace} configmap {marks} --type merge -p '{patch}'"
         )
         super().__init__(TOPICS_READY, "KafkaMoved", words)
 
@@ -127,12 +129,13 @@ class KafkaSecretMissingError(FlowError):
 class LoginNotForAddressError(FlowError):
     """The flow's brokers are not among those to which the login's owner lets it go."""
 
-    def __init__(self, name: str, key: str, servers: Iterable[str]) -> None:
+    def __init__(self, flow: FlowKey, name: str, key: str, servers: Iterable[str]) -> None:
         brokers = ",".join(servers)
         patch = f'{{"stringData":{{"{key}":"{brokers}"}}}}'
         words = (
             f"the login in Secret {name} is not sent to {brokers}: its key {key} does not list them; if they are the "
-            f"brokers it is for, its owner says so: kubectl patch secret {name} --type merge -p '{patch}'"
+            "brokers it is for, its owner says so: "
+            f"kubectl patch -n {flow.namespace} secret {name} --type merge -p '{patch}'"
         )
         super().__init__(TOPICS_READY, "LoginNotForAddress", words)
 

@@ -30,6 +30,7 @@ class Health(NamedTuple):
 
 
 NOT_APPLIED, SCALING_OUT, WAITING = "NotApplied", "ScalingOut", "WaitingForStrimzi"
+SCALED_TO_ZERO = "ScaledToZero"
 PASSING = frozenset(
     {
         "",

@@ -126,7 +126,7 @@ class Provisioning:
         if view.mark.topics and not view.mark.holding(view.found):
             others.append(view.kafka)  # Kafkas made by one recipe share an id
         if others:
-            raise KafkaMovedError(marks_name(key), login.bootstrap, view.kafka, others)
+            raise KafkaMovedError(key, marks_name(key), login.bootstrap, view.kafka, others)
 
     async def remove(self, key: FlowKey, flow: OrderFlow, before: FlowStatus) -> None:
         """Remove the flow's users, and its topics and groups if it says so; raise `FlowError`."""
@@ -221,7 +221,7 @@ class Provisioning:
         if connection.mechanism and authentication and authentication.secret_key_ref:
             reference = authentication.secret_key_ref
             values = await self._values(key, reference.name, reference.key)
-            _check_goes_to(flow.spec.kafka.bootstrap_servers, reference.name, values.get(ADDRESSES_KEY, ""))
+            _check_goes_to(key, flow.spec.kafka.bootstrap_servers, reference.name, values.get(ADDRESSES_KEY, ""))
             password, user = values[reference.key].strip(), authentication.username or ""
             login = replace(login, mechanism=connection.mechanism, username=user, password=password)
         return login
@@ -249,11 +249,11 @@ def _is_at(connection: KafkaConnection, flow: OrderFlow, before: FlowStatus) -> 
     return before.kafka.address == connection.address
 
 
-def _check_goes_to(servers: Collection[str], name: str, allowed: str) -> None:
+def _check_goes_to(key: FlowKey, servers: Collection[str], name: str, allowed: str) -> None:
     """Raise `LoginNotForAddressError` unless the login's owner lists all brokers: who answers may pass a login on."""
     listed = {one.lower() for one in allowed.replace(",", " ").split()}
     if not {one.lower() for one in servers} <= listed:
-        raise LoginNotForAddressError(name, ADDRESSES_KEY, servers)
+        raise LoginNotForAddressError(key, name, ADDRESSES_KEY, servers)
 
 
 def _groups(flow: OrderFlow, topics: Iterable[str]) -> list[str]:

@@ -95,7 +95,7 @@ class Marks:
         """
         found = await self._cluster.current(key, ObjectKey(CONFIG_MAP, marks_name(key)))
         if found is None and before.kafka:
-            raise MarksLostError(key.name, marks_name(key), before.kafka.id)
+            raise MarksLostError(key, marks_name(key), before.kafka.id)
         if found is None:
             return None
         labels = found["metadata"].get("labels") or {}

@@ -8,7 +8,7 @@ from orderflow_model.topics import flow_topics
 from orderflow_operator.kafka.admin import Provisioned
 from orderflow_operator.kubernetes.cache import Objects
 from orderflow_operator.kubernetes.cached_object import CachedObject, digest_of, written
-from orderflow_operator.kubernetes.health import NOT_APPLIED, SCALING_OUT, Health, State
+from orderflow_operator.kubernetes.health import NOT_APPLIED, SCALED_TO_ZERO, SCALING_OUT, Health, State
 from orderflow_operator.kubernetes.kinds import (
     DEPLOYMENT,
     HORIZONTAL_POD_AUTOSCALER,
@@ -99,13 +99,16 @@ def _short_of_pods(flow: OrderFlow, found: Mapping[ObjectKey, Health]) -> Iterat
         named = ObjectKey(DEPLOYMENT, deployment.name(flow, process.name))
         health = found[named]
         if health.state is State.READY and health.wanted < process.scale.min:
-            reason, why = _why_not_scaled(named.name, found)
+            reason, why = _why_not_scaled(flow, named.name, health.wanted, found)
             words = f"{health.wanted} of at least {process.scale.min} pods: {why}"
             yield named, health._replace(state=State.PENDING, reason=reason, message=words)
 
 
-def _why_not_scaled(name: str, found: Mapping[ObjectKey, Health]) -> tuple[str, str]:
-    """Return reason and words; an autoscaler needs some seconds."""
+def _why_not_scaled(flow: OrderFlow, name: str, pods: int, found: Mapping[ObjectKey, Health]) -> tuple[str, str]:
+    """Return reason and words; an autoscaler needs some seconds, and never begins where somebody asked for none."""
+    if not pods:
+        command = f"kubectl scale -n {flow.metadata.namespace} deployment {name} --replicas=1"
+        return SCALED_TO_ZERO, f"somebody set it to none, where its autoscaler does not act: {command}"
     for one in (ObjectKey(SCALED_OBJECT, name), ObjectKey(HORIZONTAL_POD_AUTOSCALER, name)):
         health = found.get(one)
         if health and health.state is State.FAILED:
