@@ -1,8 +1,13 @@
-"""The `--database` option of commands that ask a flow's database, a URI; and what asking may end with."""
+"""The `--database` option of commands that ask a flow's database, a URI; how they ask, and what that may end with."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import asyncpg
 import click
 
+from orderflow_console.queries.database import Database, open_database
 from orderflow_model.postgres_uri import InvalidUriError, PostgresUri
 
 FAILURES = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
@@ -25,3 +30,18 @@ class _Uri(click.ParamType[PostgresUri]):
 
 
 DATABASE = _Uri()
+
+T = TypeVar("T")
+
+
+def ask(uri: PostgresUri, question: Callable[[Database], Awaitable[T]]) -> T:
+    """Return what a question of the read model answers about this database; raise `ReadError`."""
+
+    async def answer() -> T:
+        database = await open_database(uri)
+        try:
+            return await question(database)
+        finally:
+            await database.close()
+
+    return asyncio.run(answer())

@@ -12,6 +12,10 @@ class LaptopError(click.ClickException):
         self.remedy = remedy
 
 
+class NotAnsweredError(LaptopError):
+    """What was asked about a flow has no answer; the message says why."""
+
+
 def place_of(error: OSError) -> str:
     """Return what went wrong, and with which file where there is one."""
     words = error.strerror or str(error)

@@ -1,11 +1,26 @@
 """The `orderflow` command: its group, to which each module adds its commands."""
 
+from typing import Any
+
 import click
 
 from orderflow_cli.commands import analytics, contracts, kill, lint, load, redrive, run, trace
+from orderflow_cli.errors import NotAnsweredError
+from orderflow_console.queries.errors import ReadError
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class Commands(click.Group):
+    """All commands; what the read model cannot answer ends each of them alike."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; raise `NotAnsweredError` for a question without an answer."""
+        try:
+            return super().invoke(ctx)
+        except ReadError as error:
+            raise NotAnsweredError(error.problem, error.remedy) from None
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="orderflow")
 def main() -> None:
     """Run an event-driven system from one picture of it: the OrderFlow resource."""

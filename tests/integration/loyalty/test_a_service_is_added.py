@@ -23,7 +23,7 @@ from support.flow.orders import SHOP, open_fleet, order, shop_of, start_all
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
 SUFFIXES = (".py", ".sql", ".yaml")
-SOURCES = ("model/src", "runtime/src", "services/src", "cli/src", "manifests")
+SOURCES = ("model/src", "runtime/src", "services/src", "cli/src", "console/src", "manifests")
 
 ENTRY = yaml.safe_load("""
 name: loyalty

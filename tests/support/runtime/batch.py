@@ -56,15 +56,20 @@ async def handle(connection: asyncpg.Connection, handlers: Mapping[type[Event], 
 
 
 async def make_schema(database: str, service: str) -> None:
-    """Run a service's migrations in a schema of its name."""
-    spec = find_spec(f"orderflow_{service}")
-    assert spec is not None
-    assert spec.origin is not None
+    """Run the runtime's migrations and a service's in a schema of its name."""
+    folders = [_migrations("orderflow_runtime.postgres"), _migrations(f"orderflow_{service}")]
     connection = await connect(database, "public")
     await connection.execute(f'CREATE SCHEMA "{service}"; SET search_path = "{service}"')
-    for migration in sorted((Path(spec.origin).parent / "migrations").glob("*.sql")):
+    for migration in (path for folder in folders for path in sorted(folder.glob("*.sql"))):
         await connection.execute(migration.read_text())
     await connection.close()
+
+
+def _migrations(package: str) -> Path:
+    spec = find_spec(package)
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parent / "migrations"
 
 
 async def connect(database: str, schema: str) -> asyncpg.Connection:

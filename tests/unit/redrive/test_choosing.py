@@ -7,10 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from orderflow_cli.dead_letters.records import DeadRecord, Repair, client_options, export, read_repairs
-from orderflow_cli.dead_letters.rows import Condition, DeadLetter, RedriveError, parse_condition
+from orderflow_cli.dead_letters.records import Repair, export, read_repairs
+from orderflow_cli.dead_letters.rows import RedriveError
 from orderflow_cli.errors import NotRunningError, StateError
 from orderflow_cli.local.running_flow import find_flow
+from orderflow_console.queries.dead_letters import Condition, DeadLetter, parse_condition
+from orderflow_console.queries.errors import ReadError
+from orderflow_console.queries.kafka import client_options
+from orderflow_console.queries.letter_records import DeadRecord
 from orderflow_contracts.dead_letters import MAX_REDRIVES
 from orderflow_model import environment
 
@@ -20,7 +24,7 @@ RECORD = DeadRecord(ID, (0, 7), "shop.order-created", b"k", [("ce_id", b"1"), ("
 
 def letter(redrives: int = 0, kind: str = "ORDER_CREATED") -> DeadLetter:
     """A dead letter."""
-    return DeadLetter(ID, kind, "k", "t", 0, 1, 6, redrives, "Dead", "why", datetime.now(UTC))
+    return DeadLetter("s", ID, kind, "k", "t", 0, 1, 6, redrives, "Dead", "why", datetime.now(UTC))
 
 
 def test_conditions_compare_or_search() -> None:
@@ -113,6 +117,6 @@ def test_a_wrong_variable_is_named(name: str, value: str) -> None:
         environment.KAFKA_PASSWORD: "secret",
     }
     client_options("kafka:9093", right)
-    with pytest.raises(RedriveError, match=name) as refused:
+    with pytest.raises(ReadError, match=name) as refused:
         client_options("kafka:9093", right | {name: value})
     assert "secret" not in str(refused.value)

@@ -14,12 +14,15 @@ from rich.table import Table
 from rich.text import Text
 
 from orderflow_cli.commands.lint import FILE
-from orderflow_cli.database import DATABASE
-from orderflow_cli.dead_letters.records import Publisher, Repair, client_options, export, read_latest, read_repairs
-from orderflow_cli.dead_letters.rows import Condition, DeadLetter, fetch_letters, note_sent, parse_condition
+from orderflow_cli.database import DATABASE, ask
+from orderflow_cli.dead_letters.records import Publisher, Repair, export, read_repairs
+from orderflow_cli.dead_letters.rows import note_sent
 from orderflow_cli.local.running_flow import find_flow
 from orderflow_cli.local.state import DEFAULT_BASE
 from orderflow_cli.terminal import printable
+from orderflow_console.queries.dead_letters import Condition, DeadLetter, get_dead_letters, parse_condition
+from orderflow_console.queries.kafka import client_options
+from orderflow_console.queries.letter_records import read_latest
 from orderflow_model import environment
 from orderflow_model.names import dead_letter_topic_name
 from orderflow_model.postgres_uri import PostgresUri
@@ -76,7 +79,7 @@ def _conditions(context: click.Context, option: click.Parameter, texts: tuple[st
 def dead_letters(where: list[Condition], limit: int | None, file: Path | None, **place: Any) -> None:
     """List the events that SERVICE gave up and that were not put back."""
     at = _place(**place)
-    letters = fetch_letters(at.database, at.service, where, None, limit)
+    letters = ask(at.database, lambda known: get_dead_letters(known, at.service, where, None, limit))
     _show((letter, letter.refusal_reason() or "can be redriven") for letter in letters)
     click.echo(f"{len(letters):,} dead letters")
     if file is not None:
@@ -95,7 +98,7 @@ def redrive(where: list[Condition], limit: int | None, dry_run: bool, repair_wit
     at = _place(**place)
     repairs = None if repair_with is None else read_repairs(repair_with)
     ids = None if repairs is None else list(repairs)
-    letters = fetch_letters(at.database, at.service, where, ids, limit)
+    letters = ask(at.database, lambda known: get_dead_letters(known, at.service, where, ids, limit))
     refused = {letter.id: reason for letter in letters if letter.dead and (reason := letter.refusal_reason())}
     able = {letter.id for letter in letters if letter.dead} - refused.keys()
     refused |= _publish(at, able, repairs or {}, dry_run)

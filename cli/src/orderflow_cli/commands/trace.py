@@ -1,6 +1,7 @@
 """`orderflow trace ORDER`: all that happened to one order, in every service, as Postgres knows it."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -9,11 +10,11 @@ from rich.table import Table
 from rich.text import Text
 
 from orderflow_cli.commands.lint import FILE
-from orderflow_cli.database import DATABASE
+from orderflow_cli.database import DATABASE, ask
 from orderflow_cli.local.running_flow import find_flow
 from orderflow_cli.local.state import DEFAULT_BASE
-from orderflow_cli.shop.order_history import Line, OrderHistory, fetch_order_history
 from orderflow_cli.terminal import printable
+from orderflow_console.queries.timeline import Step, Timeline, get_timeline
 from orderflow_model.postgres_uri import PostgresUri
 
 _STYLES = {"FAILED": "yellow", "WAITS": "yellow", "WAITING": "yellow", "UNKNOWN": "yellow", "DEAD": "red bold"}
@@ -37,39 +38,38 @@ def trace(key: str, flow: str | None, base: Path, database: PostgresUri | None, 
     answers. No tracing backend is asked; where one has the order's trace, its id is told. Of a flow on a cluster give
     the admin's URI of its database, such as through kubectl port-forward.
     """
-    history = fetch_order_history(database or find_flow(base, flow).database_of_all(), key)
+    timeline = ask(database or find_flow(base, flow).database_of_all(), lambda known: get_timeline(known, key))
     if as_json:
-        click.echo(json.dumps(_document(key, history), ensure_ascii=False, default=str))
+        click.echo(json.dumps(_document(timeline), ensure_ascii=False, default=str))
     else:
-        _show(key, history)
+        _show(timeline)
 
 
-def _document(key: str, history: OrderHistory) -> dict[str, object]:
-    lines = [
-        {"at": line.at.isoformat(), **{n: v for n, v in vars(line).items() if n != "at"}} for line in history.lines
-    ]
-    return {"key": key, "state": history.state, "traces": history.traces, "lines": lines}
+def _document(timeline: Timeline) -> dict[str, object]:
+    lines = [asdict(step) | {"at": step.at.isoformat()} for step in timeline.steps]
+    return {"key": timeline.key, "state": timeline.state, "traces": timeline.traces, "lines": lines}
 
 
-def _show(key: str, history: OrderHistory) -> None:
+def _show(timeline: Timeline) -> None:
     """Print a table in a terminal; elsewhere a line each, its fields apart by tabs."""
     console = Console(markup=False)
-    click.echo("\t".join([printable(key), history.state or "", *(f"trace {found}" for found in history.traces)]))
-    begin = history.lines[0].at
+    traces = (f"trace {found}" for found in timeline.traces)
+    click.echo("\t".join([printable(timeline.key), timeline.state or "", *traces]))
+    begin = timeline.steps[0].at
     if not console.is_terminal:
-        for line in history.lines:
-            click.echo("\t".join(_row(line, (line.at - begin).total_seconds())))
+        for step in timeline.steps:
+            click.echo("\t".join(_row(step, (step.at - begin).total_seconds())))
         return
     table = Table(box=None, pad_edge=False, header_style="dim")
     for title in ("time", "after", "service", "what", "event"):
         table.add_column(title, no_wrap=True)
     table.add_column("detail", overflow="fold")
-    for line in history.lines:
-        row = _row(line, (line.at - begin).total_seconds())
-        table.add_row(*(Text(cell, style=_STYLES.get(line.what, "")) for cell in row))
+    for step in timeline.steps:
+        row = _row(step, (step.at - begin).total_seconds())
+        table.add_row(*(Text(cell, style=_STYLES.get(step.what, "")) for cell in row))
     console.print(table)
 
 
-def _row(line: Line, after: float) -> tuple[str, ...]:
-    at = line.at.isoformat(" ", "milliseconds")
-    return at, f"+{after:.3f}", line.service, line.what.lower(), printable(line.type), printable(line.detail, 300)
+def _row(step: Step, after: float) -> tuple[str, ...]:
+    at = step.at.isoformat(" ", "milliseconds")
+    return at, f"+{after:.3f}", step.service, step.what.lower(), printable(step.type), printable(step.detail, 300)

@@ -1,4 +1,5 @@
-"""What a service's role may do: reach the database, and use its own schema's rows, sequences and functions.
+"""What a service's role may do: reach the database, and use its own schema's rows, sequences and functions; and what a
+role may read that only looks at a flow.
 
 Every right is given by name, so that it holds where the rights of PUBLIC have been taken away, as a careful or hosted
 Postgres has it.
@@ -24,6 +25,32 @@ async def grant(connection: asyncpg.Connection, role: Role) -> None:
         await run_quoted(connection, statement, role.schema, role.name)
     await run_quoted(connection, "REVOKE ALL ON %I.schema_version FROM %I", role.schema, role.name)
     await _let_connect(connection, role)
+
+
+_READABLE = {
+    "offsets": "",
+    "inbox": "",
+    "journal": "",
+    "dead_letters": "",
+    "parked": "(id, key, type, topic, partition, record_offset, attempts, reason, parked_at, due_at)",
+    "calls": "(id, kind, key, attempts, reason, created_at)",
+    "timers": "(key, name, due_at)",
+    "saga_instances": "",
+    "saga_open": "",
+    "saga_states": "",
+}
+"""What the read model of a flow asks for, by table or view: of events and calls that wait, nothing that they hold."""
+
+
+async def grant_reading(connection: asyncpg.Connection, schema: str, reader: str) -> None:
+    """Grant a role what the read model asks of one service's schema, in the caller's transaction, and nothing else.
+
+    What a service stores of its own, and what waiting events and calls hold, may be personal and stays closed.
+    """
+    await run_quoted(connection, "GRANT USAGE ON SCHEMA %I TO %I", schema, reader)
+    for table, columns in _READABLE.items():
+        if await connection.fetchval("SELECT to_regclass(format('%I.%I', $1::text, $2::text))", schema, table):
+            await run_quoted(connection, f"GRANT SELECT {columns} ON %I.{table} TO %I", schema, reader)
 
 
 async def _let_connect(connection: asyncpg.Connection, role: Role) -> None:

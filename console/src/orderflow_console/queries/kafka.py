@@ -1,0 +1,69 @@
+"""How the read model reaches the flow's Kafka."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaException
+from confluent_kafka.admin import AdminClient
+
+from orderflow_console.queries.errors import ReadError
+from orderflow_model import environment
+
+GROUP = "orderflow-console"
+"""Named to brokers, and never joined: reading commits nothing."""
+TIMEOUT_SECONDS = 10
+_SECURITY = {
+    environment.KAFKA_SECURITY_PROTOCOL: "security.protocol",
+    environment.KAFKA_SASL_MECHANISM: "sasl.mechanism",
+    environment.KAFKA_USERNAME: "sasl.username",
+    environment.KAFKA_PASSWORD: "sasl.password",
+    environment.KAFKA_CA_FILE: "ssl.ca.location",
+}
+
+Options = Mapping[str, Any]
+
+
+def client_options(bootstrap: str, env: Mapping[str, str]) -> Options:
+    """Return how to reach Kafka: its address, and security from the environment as a service has it.
+
+    Raise `ReadError`, which names the variables, when the client refuses them.
+    """
+    security = {option: env[name] for name, option in _SECURITY.items() if env.get(name)}
+    if security.get("security.protocol", "").startswith("SASL"):
+        security.setdefault("sasl.mechanism", "SCRAM-SHA-512")
+    options = {"bootstrap.servers": bootstrap, "log_level": 3, **security}
+    try:
+        Consumer({**options, "group.id": GROUP, "log_level": 0}).close()
+    except KafkaException as error:
+        words = error.args[0].str()
+        said = [name for name, option in _SECURITY.items() if option in words]
+        names = ", ".join(said or [name for name in _SECURITY if env.get(name)])
+        raise ReadError(f"{names}: {words}", "Set them as the flow's services have them") from None
+    return options
+
+
+@contextmanager
+def reading(options: Options, subject: str) -> Iterator[Consumer]:
+    """Yield a consumer in no group, closed at the end; raise `ReadError` about the subject when Kafka refuses."""
+    own = {"group.id": GROUP, "enable.auto.commit": False, "enable.partition.eof": True}
+    consumer = Consumer({**options, **own, "auto.offset.reset": "earliest"})
+    try:
+        yield consumer
+    except KafkaException as error:
+        raise _unanswered(subject, error) from None
+    finally:
+        consumer.close()
+
+
+@contextmanager
+def asking(options: Options, subject: str) -> Iterator[AdminClient]:
+    """Yield an admin client; raise `ReadError` about the subject when Kafka does not answer it or refuses."""
+    try:
+        yield AdminClient(dict(options))
+    except KafkaException as error:
+        raise _unanswered(subject, error) from None
+
+
+def _unanswered(subject: str, error: KafkaException) -> ReadError:
+    return ReadError(f"{subject}: {error.args[0].str()}", "Is Kafka running, and the flow's name right?")

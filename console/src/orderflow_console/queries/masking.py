@@ -1,0 +1,46 @@
+"""Hides what is personal in an event's data: all values where nobody said which are, for those might be."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+MASK = "•••"
+
+
+def mask(data: Any, personal: Iterable[str] | None) -> Any:
+    """Return the data with what the JSON pointers name masked; None: nobody knows, so every text and number is.
+
+    A pointer's part `*`, and one that meets a list without being a number, stands for all items.
+    """
+    if personal is None:
+        return _masked(data)
+    for pointer in personal:
+        data = _without(data, [_unescaped(part) for part in pointer.split("/")[1:]])
+    return data
+
+
+def _without(data: Any, path: Sequence[str]) -> Any:
+    if not path:
+        return _masked(data)
+    first, rest = path[0], path[1:]
+    if isinstance(data, dict):
+        return {name: _without(value, rest) if first in (name, "*") else value for name, value in data.items()}
+    if isinstance(data, list):
+        if first == "*":
+            return [_without(value, rest) for value in data]
+        if first.isdecimal():
+            return [_without(value, rest) if number == int(first) else value for number, value in enumerate(data)]
+        return [_without(value, path) for value in data]
+    return data
+
+
+def _masked(data: Any) -> Any:
+    """Return the same shape without its values; what is not there, true and false stay."""
+    if isinstance(data, dict):
+        return {name: _masked(value) for name, value in data.items()}
+    if isinstance(data, list):
+        return [_masked(value) for value in data]
+    return data if data is None or isinstance(data, bool) else MASK
+
+
+def _unescaped(part: str) -> str:
+    return part.replace("~1", "/").replace("~0", "~")
