@@ -91,6 +91,7 @@ lint: install ## style, types, the direction of imports, the tree's own rules, a
 	@$(RUN) tools.check_names
 	@$(RUN) tools.check_dialect
 	@$(BIN)/python tools/draw_imports.py --check
+	@$(RUN) tools.draw_commands --check
 	@found=$$($(RUN) pytest --collect-only -q tests --ignore=tests/analytics 2>&1) || { echo "$$found" | grep -v ::; exit 1; }
 
 format: install ## put the code into form

@@ -96,7 +96,7 @@ async def test_a_broken_event_is_repaired_and_redriven(fleet: ShopInCluster, sho
 def _redrive(fleet: ShopInCluster, service: str, value: object, folder: Path) -> None:
     at = [service, "--flow", "shop", "--bootstrap", fleet.bootstrap, "--database", fleet.admin_url]
     exported, repaired = folder / f"{service}.ndjson", folder / f"{service}-repaired.ndjson"
-    listed = orderflow("dead-letters", *at, "--export", str(exported), cwd=folder)
+    listed = orderflow("dead-letters", "list", *at, "--export", str(exported), cwd=folder)
     assert listed.returncode == 0, listed.stdout
     lines = [json.loads(line) for line in exported.read_text().splitlines()]
     repaired.write_text("".join(json.dumps(line | {"value": value}) + "\n" for line in lines))

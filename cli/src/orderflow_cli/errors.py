@@ -2,6 +2,8 @@
 
 import click
 
+from orderflow_cli.exit_codes import ExitCode
+
 
 class LaptopError(click.ClickException):
     """Base of everything this package refuses: `message` says what happened, `remedy` what to do about it."""
@@ -14,6 +16,12 @@ class LaptopError(click.ClickException):
 
 class NotAnsweredError(LaptopError):
     """What was asked about a flow has no answer; the message says why."""
+
+
+class UnknownNameError(LaptopError):
+    """What was asked for by its name is not there."""
+
+    exit_code = ExitCode.UNKNOWN
 
 
 def place_of(error: OSError) -> str:

@@ -4,18 +4,33 @@ from typing import Any
 
 import click
 
-from orderflow_cli.commands import analytics, contracts, kill, lint, load, redrive, run, trace
-from orderflow_cli.errors import NotAnsweredError
-from orderflow_console.queries.errors import ReadError
+from orderflow_cli.commands import (
+    analytics,
+    completion,
+    contracts,
+    dead_letters,
+    kill,
+    lint,
+    orders,
+    redrive,
+    run,
+    status,
+    topics,
+    trace,
+)
+from orderflow_cli.errors import NotAnsweredError, UnknownNameError
+from orderflow_console.queries.errors import ReadError, UnknownError
 
 
 class Commands(click.Group):
     """All commands; what the read model cannot answer ends each of them alike."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; raise `NotAnsweredError` for a question without an answer."""
+        """Run the command; raise `UnknownNameError` or `NotAnsweredError` for a question without one."""
         try:
             return super().invoke(ctx)
+        except UnknownError as error:
+            raise UnknownNameError(error.problem, error.remedy) from None
         except ReadError as error:
             raise NotAnsweredError(error.problem, error.remedy) from None
 
@@ -30,9 +45,12 @@ main.add_command(lint.lint)
 main.add_command(lint.graph)
 main.add_command(run.run)
 main.add_command(kill.kill)
-main.add_command(load.orders)
-main.add_command(redrive.dead_letters)
+main.add_command(orders.orders)
+main.add_command(topics.topics)
+main.add_command(status.status)
+main.add_command(dead_letters.dead_letters)
 main.add_command(redrive.redrive)
 main.add_command(trace.trace)
 main.add_command(analytics.analytics)
 main.add_command(contracts.contracts)
+main.add_command(completion.completion)

@@ -6,8 +6,10 @@ The orders it is given carry an idempotency key each, so a batch whose answer wa
 import asyncio
 import random
 from collections.abc import Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 from pydantic import HttpUrl, TypeAdapter
@@ -82,6 +84,41 @@ class OrderClient:
         return results
 
 
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What became of an order that was to be cancelled or resumed; `problem` says why nothing did."""
+
+    id: str
+    state: str | None = None
+    reason: str | None = None
+    problem: str | None = None
+    unknown: bool = False
+
+
+async def decide(url: str, order_id: str, verb: str) -> Decided:
+    """Ask the order service at `url` to `cancel` or `resume` an order; raise `NoOrderServiceError` or
+    `OrdersNotTakenError`. To ask again is safe.
+    """
+    address = f"{url.rstrip('/')}/orders/{quote(order_id, safe='')}/{verb}"
+    if not _is_address(address):
+        raise NoOrderServiceError(f"{url} is no address", _OTHER)
+    try:
+        async with aiohttp.ClientSession() as session, session.post(address, timeout=_TIMEOUT) as answer:
+            status, text = answer.status, await answer.read()
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise OrdersNotTakenError(f"{url} does not answer: {error or type(error).__name__}", _AGAIN) from None
+    try:
+        told = from_json(text)
+        if status == HTTPStatus.ACCEPTED:
+            return Decided(told["id"], told["state"], told["reason"])
+        problem = str(told["detail"])
+    except (ValueError, KeyError, TypeError):
+        raise NoOrderServiceError(f"{url} answers {status}: {text[:200].decode(errors='replace')}", _OTHER) from None
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        raise OrdersNotTakenError(f"{url} answers {status}: {problem}", _AGAIN)
+    return Decided(order_id, problem=problem, unknown=status == HTTPStatus.NOT_FOUND)
+
+
 def _is_address(url: str) -> bool:
     """Return whether a host can be looked up by it: a name that DNS has no letters for is refused, not waited for."""
     try:
@@ -103,4 +140,5 @@ def _is_result(value: Any) -> bool:
 _HTTP_URL = TypeAdapter(HttpUrl)
 _TAKEN = (HTTPStatus.OK, HTTPStatus.CREATED)
 _OTHER = "Is that the order service's address?"
+_AGAIN = "Try again: it is safe"
 _REPEAT = "Give the command again to go on where it was"

@@ -11,6 +11,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 
 from orderflow_cli.servers.kafka import Kafka
 from orderflow_cli.servers.postgres import Postgres
+from orderflow_console.queries.masking import MASK
 from orderflow_contracts.dead_letters import MAX_REDRIVES
 from orderflow_model import environment
 from orderflow_model.names import topic_name
@@ -43,8 +44,9 @@ async def shop(fleet: Fleet) -> AsyncIterator[Shop]:
 async def test_repaired_events_end_their_orders_once(fleet: Fleet, shop: Shop, tmp_path: Path) -> None:
     """Events broken on their way: repaired and redriven they end their orders, unrepaired they do not loop."""
     orders = await _break_on_the_way(fleet, shop)
-    listed = command(fleet, "dead-letters", "payment", "--export", "letters.ndjson", cwd=tmp_path)
+    listed = command(fleet, "dead-letters list", "payment", "--export", "letters.ndjson", cwd=tmp_path)
     assert "3 dead letters" in listed
+    _look_at_one(fleet, tmp_path)
     repairs = repair(tmp_path / "letters.ndjson", orders)
 
     assert "3 would be redriven" in command(fleet, "redrive", "payment", "--dry-run", cwd=tmp_path)
@@ -63,6 +65,16 @@ async def test_repaired_events_end_their_orders_once(fleet: Fleet, shop: Shop, t
     await _exhaust(fleet, tmp_path)
     await until_at_rest(fleet, ORDERS)
     await judge(fleet, dead_letters=2 * ORDERS)  # the order service's, and as many that notification heard broken
+
+
+def _look_at_one(fleet: Fleet, cwd: Path) -> None:
+    """See one as it came: masked, as nobody said what is personal in it, and as it is when that is asked for."""
+    letter = json.loads((cwd / "letters.ndjson").read_text().splitlines()[0])
+    masked = json.loads(command(fleet, "dead-letters get", "payment", letter["id"], "-o", "json", cwd=cwd))
+    assert (masked["id"], masked["event"]["key"], masked["event"]["text"]) == (letter["id"], letter["key"], MASK)
+    shown = json.loads(command(fleet, "dead-letters get", "payment", letter["id"], "-o", "json", "--unmask", cwd=cwd))
+    assert shown["event"]["text"].encode() == BROKEN
+    assert shown["reason"] == letter["reason"]
 
 
 async def _exhaust(fleet: Fleet, cwd: Path) -> None:
@@ -131,6 +143,6 @@ def command(fleet: Fleet, name: str, service: str, *options: str, cwd: Path, cod
     """Run the command with the service's own rights; gives its output."""
     database = fleet.env(service, f"{service}-0")[environment.DATABASE_URL]
     place = ["--flow", fleet.flow.metadata.name, "--bootstrap", fleet.bootstrap, "--database", database]
-    done = orderflow(name, service, *place, *options, cwd=cwd)
+    done = orderflow(*name.split(), service, *place, *options, cwd=cwd)
     assert done.returncode == code, done.stdout
     return done.stdout

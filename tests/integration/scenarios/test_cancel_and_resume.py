@@ -1,9 +1,14 @@
 """Customers who change their mind while others work, compensations that fail, and a listener nobody waits for."""
 
+import asyncio
+import json
 import signal
+import subprocess
 
 import pytest
 
+from orderflow_cli.exit_codes import ExitCode
+from support.flow.cli_process import invoke
 from support.flow.fleet import Fleet, until
 from support.flow.oracles import judge, until_at_rest
 from support.flow.orders import Shop
@@ -20,6 +25,25 @@ async def test_cancelling_while_the_payment_runs_gives_the_money_back(shop: Shop
     assert (ended["state"], ended["reason"]) == ("CANCELLED", "CUSTOMER")
     assert await _money(shop.fleet, order) == ("REFUNDED", 1000, 1000)
     assert "PAYMENT_PROCESSED" not in await shop.timeline(order)
+
+
+async def test_an_order_is_cancelled_and_resumed_by_command(shop: Shop) -> None:
+    """What the API would say, the command says: done, not possible any more, or not there; so does its exit code."""
+
+    async def ask(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return await asyncio.to_thread(invoke, *arguments, "--url", shop.fleet.url("order-0", ""), "-o", "json")
+
+    await shop.provider(latencyMs=1500)
+    order = await shop.place()
+    cancelled = await ask("orders", "cancel", order)
+    assert (cancelled.returncode, json.loads(cancelled.stdout)["items"][0]["state"]) == (ExitCode.DONE, "CANCELLING")
+    assert (await shop.until(order))["reason"] == "CUSTOMER"
+    refused = await ask("orders", "resume", order)
+    assert refused.returncode == ExitCode.REFUSED
+    assert "only a COMPENSATION_FAILED order" in json.loads(refused.stdout)["items"][0]["problem"]
+    assert (await ask("orders", "cancel", "0" * 36)).returncode == ExitCode.UNKNOWN
+    away = await asyncio.to_thread(invoke, "orders", "cancel", order, "--url", "http://127.0.0.1:1")
+    assert (away.returncode, "does not answer" in away.stderr) == (ExitCode.REFUSED, True)
 
 
 async def test_cancelling_while_a_payment_is_being_declined_charges_nothing(shop: Shop) -> None:

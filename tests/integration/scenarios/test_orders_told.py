@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from orderflow_cli.exit_codes import ExitCode
 from orderflow_shop.events import ShipmentCreated
 from support.flow.cli_process import orderflow
 from support.flow.fleet import Fleet, until
@@ -131,7 +132,7 @@ async def test_an_event_that_comes_through_at_last_is_told(shop: Shop) -> None:
 async def test_an_unknown_order_is_refused_in_words(fleet: Fleet, tmp_path: Path) -> None:
     """Nothing is known of it, and the command says so; a database that is away is said too."""
     ended = await asyncio.to_thread(orderflow, "trace", "nobody", "--database", fleet.admin_url, cwd=tmp_path)
-    assert ended.returncode == 1
+    assert ended.returncode == ExitCode.UNKNOWN
     assert "nothing is known of nobody" in ended.stdout
     ended = await asyncio.to_thread(orderflow, "trace", "x", "--database", "postgresql://127.0.0.1:1/x", cwd=tmp_path)
     assert ended.returncode == 1

@@ -10,7 +10,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import psutil
+from click.testing import CliRunner
 
+from orderflow_cli.main import main
 from orderflow_cli.servers.ports import is_listening
 
 FLOW = Path(__file__).parents[3] / "manifests" / "flows" / "shop.yaml"
@@ -108,3 +110,9 @@ def _runs(process: psutil.Process) -> bool:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def invoke(*arguments: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a command in this process, which takes no second to start; stdout and stderr apart."""
+    result = CliRunner().invoke(main, arguments, env=env, catch_exceptions=False)
+    return subprocess.CompletedProcess(arguments, result.exit_code, result.stdout, result.stderr)

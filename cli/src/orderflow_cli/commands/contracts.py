@@ -10,11 +10,10 @@ from orderflow_cli.contracts.event_contract import EventContract, load_contracts
 from orderflow_cli.contracts.export import documents, write
 from orderflow_cli.contracts.lake import load_models
 from orderflow_cli.contracts.published import read_published
+from orderflow_cli.exit_codes import ExitCode
 from orderflow_cli.terminal import printable
 from orderflow_model.flow import OrderFlow
 
-BREAKING = 3
-"""The exit code that says: something breaks."""
 _ALWAYS = {Direction.LAKE, Direction.PERSONAL}
 _ASKED = {
     "full": _ALWAYS | {Direction.BACKWARD, Direction.FORWARD},
@@ -71,7 +70,7 @@ def check(file: Path, against: str, compatibility: str, models: Path | None, mod
     for one in refused:
         click.echo(printable(str(one), _WIDTH))
     if refused:
-        raise click.exceptions.Exit(BREAKING)
+        raise click.exceptions.Exit(ExitCode.BREAKS)
     click.echo(f"{file}: nothing breaks ({len(found)} events against {against})")
 
 

@@ -28,12 +28,7 @@ _PLAIN_ORDERS = 10_000
 Show = Callable[[Progress], None]
 
 
-@click.group()
-def orders() -> None:
-    """Place orders."""
-
-
-@orders.command("load")
+@click.command("load")
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--url", help="The order service's address; else that of the flow running in this folder.")
 @click.option("--mapping", type=FILE, metavar="FILE.yaml", help="How rows become orders; CSV needs one.")

@@ -34,6 +34,7 @@ from orderflow_runtime.postgres.connecting import create_pool
 
 _ENDLESS_RATE = 20.0
 _REST_SECONDS = 0.5
+_SERVERS = ("kafka", "postgres")
 _ADDRESS = re.compile(r"(\[[0-9a-fA-F:]+\]|[^\s:/,\[\]]+):[0-9]{1,5}")
 
 
@@ -76,6 +77,16 @@ def _address(context: click.Context, option: click.Parameter, text: str | None) 
     return text
 
 
+def _ports(context: click.Context, option: click.Parameter, texts: tuple[str, ...]) -> dict[str, int]:
+    found = {}
+    for text in texts:
+        service, _, number = text.rpartition("=")
+        if not (number.isascii() and number.isdecimal() and 1 <= int(number) <= 65_535):
+            raise click.BadParameter(f"{text!r}: write PORT or SERVICE=PORT, with a port from 1 to 65535")
+        found[service] = int(number)
+    return found
+
+
 @click.command()
 @click.argument("file", type=FILE, metavar="FLOW.yaml")
 @click.option("--orders", type=click.IntRange(min=0), help="Sample orders to place; without it they do not end.")
@@ -88,6 +99,14 @@ def _address(context: click.Context, option: click.Parameter, text: str | None) 
 @click.option("--fail", callback=_rates, default="", help="Shares that fail: payment=5%,shipping=1%,unknown=1%")
 @click.option("--until-done", is_flag=True, help="End when all orders ended; exit with 0 only if all invariants hold.")
 @click.option("--apart", is_flag=True, help="Run each service as a process of its own, whatever the resource says.")
+@click.option(
+    "--port",
+    "ports",
+    multiple=True,
+    metavar="[SERVICE=]PORT",
+    callback=_ports,
+    help="The port of a service, or of the one that takes orders; without it, of the last run or free.",
+)
 @click.option("--kafka", metavar="HOST:PORT", callback=_address, help="Use this Kafka rather than start one.")
 @click.option("--state", "base", type=FILE, default=DEFAULT_BASE, show_default=True, help="Where data and logs are.")
 def run(
@@ -97,6 +116,7 @@ def run(
     fail: FailureRates,
     until_done: bool,
     apart: bool,
+    ports: dict[str, int],
     kafka: str | None,
     base: Path,
 ) -> None:
@@ -111,13 +131,23 @@ def run(
     if until_done and orders is None:
         raise click.UsageError("--until-done needs --orders: without it the orders do not end")
     flow, console = sound_flow(file), Console(markup=False)
+    named = _named(flow, ports)
     load = Load(orders, rate if rate is not None or orders is not None else _ENDLESS_RATE, fail)
     try:
-        holds = asyncio.run(_run(flow, load, until_done, _placement(flow, apart), kafka, base, console))
+        holds = asyncio.run(_run(flow, load, until_done, _placement(flow, apart), named, kafka, base, console))
     except (KeyboardInterrupt, asyncio.CancelledError):
         console.print("stopped; start it again to go on where it was")
         raise click.exceptions.Exit(130 if until_done else 0) from None
     raise click.exceptions.Exit(0 if holds else 1)
+
+
+def _named(flow: OrderFlow, ports: dict[str, int]) -> dict[str, int]:
+    """Return ports by what has them; raise `UsageError` for a name that nothing of the flow has."""
+    named = {name or _entry(flow): port for name, port in ports.items()}
+    known = [*(service.name for service in flow.services), *_SERVERS]
+    if strange := [name for name in named if name not in known]:
+        raise click.UsageError(f"--port: nothing here is called {strange[0]}; say one of {', '.join(known)}")
+    return named
 
 
 def _placement(flow: OrderFlow, apart: bool) -> Placement:
@@ -130,6 +160,7 @@ async def _run(
     load: Load,
     until_done: bool,
     placement: Placement,
+    ports: dict[str, int],
     kafka: str | None,
     base: Path,
     console: Console,
@@ -143,6 +174,8 @@ async def _run(
     with open_state(base, flow.metadata.name) as state:
         echo(f"flow {flow.metadata.name}: {len(flow.services)} services, state and logs in {state.path}")
         check_runnable(flow, os.environ)
+        for name, port in ports.items():
+            state.take_port(name, port)
         async with stack.kafka_broker(kafka, state, echo) as broker, stack.database(flow, state, echo) as admin_url:
             await asyncio.to_thread(broker.make_topics, flow_topics(flow))
             async with (

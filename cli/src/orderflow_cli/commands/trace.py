@@ -2,43 +2,32 @@
 
 import json
 from dataclasses import asdict
-from pathlib import Path
 
 import click
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from orderflow_cli.commands.lint import FILE
-from orderflow_cli.database import DATABASE, ask
-from orderflow_cli.local.running_flow import find_flow
-from orderflow_cli.local.state import DEFAULT_BASE
+from orderflow_cli.commands.place import Place, with_database
+from orderflow_cli.database import ask
 from orderflow_cli.terminal import printable
 from orderflow_console.queries.timeline import Step, Timeline, get_timeline
-from orderflow_model.postgres_uri import PostgresUri
 
 _STYLES = {"FAILED": "yellow", "WAITS": "yellow", "WAITING": "yellow", "UNKNOWN": "yellow", "DEAD": "red bold"}
 
 
 @click.command()
 @click.argument("key", metavar="ORDER")
-@click.option("--flow", help="The flow's name, where several run from the state directory.")
-@click.option("--state", "base", type=FILE, default=DEFAULT_BASE, show_default=True, help="As in orderflow run.")
-@click.option(
-    "--database",
-    type=DATABASE,
-    envvar="ORDERFLOW_ADMIN_URL",
-    help="URI of another database, by a user who may read all its schemas.",
-)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of lines.")
-def trace(key: str, flow: str | None, base: Path, database: PostgresUri | None, as_json: bool) -> None:
+@with_database
+def trace(place: Place, key: str, as_json: bool) -> None:
     """Tell what happened to ORDER (or another key), service by service, in order of time.
 
     Events published and taken in, attempts that failed, what waits, dead letters, calls to the outside and their
     answers. No tracing backend is asked; where one has the order's trace, its id is told. Of a flow on a cluster give
     the admin's URI of its database, such as through kubectl port-forward.
     """
-    timeline = ask(database or find_flow(base, flow).database_of_all(), lambda known: get_timeline(known, key))
+    timeline = ask(place.database, lambda database: get_timeline(database, key))
     if as_json:
         click.echo(json.dumps(_document(timeline), ensure_ascii=False, default=str))
     else:
@@ -51,11 +40,15 @@ def _document(timeline: Timeline) -> dict[str, object]:
 
 
 def _show(timeline: Timeline) -> None:
-    """Print a table in a terminal; elsewhere a line each, its fields apart by tabs."""
-    console = Console(markup=False)
     traces = (f"trace {found}" for found in timeline.traces)
     click.echo("\t".join([printable(timeline.key), timeline.state or "", *traces]))
-    begin = timeline.steps[0].at
+    show_steps(timeline)
+
+
+def show_steps(timeline: Timeline) -> None:
+    """Print a table in a terminal; elsewhere a line each, its fields apart by tabs."""
+    console = Console(markup=False)
+    begin = timeline.begun_at
     if not console.is_terminal:
         for step in timeline.steps:
             click.echo("\t".join(_row(step, (step.at - begin).total_seconds())))

@@ -87,6 +87,13 @@ class State:
             self._write()
         return self._taken[name]
 
+    def take_port(self, name: str, port: int) -> None:
+        """Take this port for the name, in this run and the next ones; raise `StateError` when it is not free."""
+        if not is_free(port):
+            raise StateError(f"port {port} for {name} is taken by another program", "Give another with --port")
+        self._taken[name] = self._content.ports[name] = port
+        self._write()
+
     def password(self, name: str) -> str:
         """Return the password of this name, drawn when first asked for."""
         if name not in self._content.passwords:

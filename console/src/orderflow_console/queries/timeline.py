@@ -34,11 +34,13 @@ class Step:
 class Timeline:
     """Some steps of a key in order of time, behind `start` of `total`; its state if it is a run's, ids of its traces.
 
+    `begun_at` is the time of the first step of all.
     `whole` is False where a service has more steps than are read.
     """
 
     key: str
     state: str | None
+    begun_at: dt.datetime
     traces: tuple[str, ...]
     steps: tuple[Step, ...]
     start: int
@@ -61,6 +63,7 @@ async def get_timeline(database: Database, key: str, start: int = 0, limit: int 
     return Timeline(
         key=key,
         state=None if run is None else run["state"],
+        begun_at=steps[0].at,
         traces=tuple(dict.fromkeys(_traces(told.values()))),
         steps=tuple(steps[start:] if limit is None else steps[start : start + limit]),
         start=start,
