@@ -1,6 +1,6 @@
 # What one does here, each as one command; `make` alone lists them. Needs GNU make, a POSIX shell and Python 3.11.
 .DEFAULT_GOAL := help
-.PHONY: help install install-analytics demo test test-chaos programs test-unit test-integration test-controlplane test-observability test-analytics charts workflows coverage lint format bench bench-operator picture lock clean
+.PHONY: help install install-analytics demo test test-chaos programs test-unit test-integration test-controlplane test-observability test-console test-analytics charts workflows coverage lint format bench bench-operator picture lock clean
 
 BIN := .venv/bin
 RUN := $(BIN)/python -m
@@ -12,7 +12,7 @@ CHAOS ?= tenth
 PYTEST := $(RUN) pytest --chaos=$(CHAOS) --durations=15 --durations-min=5
 WORKERS ?= 2 # of tests that compute
 WAITERS ?= 5 # of tests that mostly wait
-PARTS ?= lint test-unit workflows test-controlplane test-integration charts test-observability analytics-if-installed
+PARTS ?= lint test-unit workflows test-controlplane test-integration charts test-observability test-console analytics-if-installed
 UPGRADE ?=
 QUICK ?=
 AGAINST ?=
@@ -63,6 +63,9 @@ test-controlplane: install ## tests of the operator on a real API server, compil
 
 test-observability: install ## tests of traces, metrics, dashboards and alerts, as their tools would see them
 	@$(PYTEST) -n $(WAITERS) --dist loadscope tests/observability $(PYTEST_ARGS)
+
+test-console: install ## tests of the console on a running flow, in the machine's Chromium; leaves pictures in artifacts/console
+	@$(PYTEST) tests/console $(PYTEST_ARGS)
 
 test-analytics: install-analytics ## tests of the lake and its models, on a real Postgres and Kafka, in an environment of their own
 	@analytics/.venv/bin/python -m pytest --chaos=$(CHAOS) --durations=15 --durations-min=5 tests/analytics $(PYTEST_ARGS)

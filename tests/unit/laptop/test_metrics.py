@@ -10,8 +10,8 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orderflow_cli.local import scrape as metrics
-from orderflow_cli.local.scrape import Counts, scrape
+from orderflow_console.metrics import scrape as metrics
+from orderflow_console.metrics.scrape import Counts, scrape
 
 OURS = b'orderflow_events_processed_total{event="PAID"} 3.0\norderflow_parked 2\norderflow_events_dead_total 1\n'
 

@@ -7,8 +7,9 @@ import pytest
 from rich.console import Console
 
 from orderflow_cli.local import live_view
-from orderflow_cli.local.live_view import Arrow, Rates, Snapshot, show
-from orderflow_cli.local.scrape import Counts
+from orderflow_cli.local.live_view import Snapshot, show
+from orderflow_console.metrics.rates import Arrow, Rates
+from orderflow_console.metrics.scrape import Counts
 from orderflow_model.loading.load import load_flow
 from support.flow.cli_process import FLOW
 

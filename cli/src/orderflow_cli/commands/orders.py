@@ -8,6 +8,7 @@ import click
 
 from orderflow_cli.commands.load import load_command
 from orderflow_cli.commands.place import Place, with_database
+from orderflow_cli.commands.sample import sample
 from orderflow_cli.commands.trace import show_steps
 from orderflow_cli.database import ask
 from orderflow_cli.errors import UnknownNameError
@@ -30,6 +31,7 @@ def orders() -> None:
 
 
 orders.add_command(load_command)
+orders.add_command(sample)
 
 
 @orders.command("list")

@@ -19,13 +19,15 @@ from rich.console import Console
 from orderflow_cli.commands.lint import FILE, sound_flow
 from orderflow_cli.database import FAILURES
 from orderflow_cli.errors import CannotRunHereError
-from orderflow_cli.local import live_view, scrape, stack
+from orderflow_cli.local import live_view, stack
 from orderflow_cli.local.service_programs import check_runnable
 from orderflow_cli.local.state import DEFAULT_BASE, open_state
 from orderflow_cli.local.supervisor import Supervisor
 from orderflow_cli.shop import invariants
 from orderflow_cli.shop.posting import Posted, post_orders
 from orderflow_cli.shop.sample_orders import FailureRates, parse_rates, sample_orders
+from orderflow_console.metrics.rates import Rates
+from orderflow_console.metrics.scrape import scrape
 from orderflow_model.flow import OrderFlow
 from orderflow_model.postgres_uri import PostgresUri
 from orderflow_model.spec.placement import Placement, PlacementMode
@@ -58,7 +60,8 @@ class Parts:
     console: Console
 
 
-def _rates(context: click.Context, option: click.Parameter, text: str) -> FailureRates:
+def failure_rates(context: click.Context, option: click.Parameter, text: str) -> FailureRates:
+    """Read the option that says which orders fail."""
     try:
         return parse_rates(text)
     except ValueError as error:
@@ -96,7 +99,7 @@ def _ports(context: click.Context, option: click.Parameter, texts: tuple[str, ..
     callback=_finite,
     help="Orders a second; without it 20, or with --orders as many as are taken.",
 )
-@click.option("--fail", callback=_rates, default="", help="Shares that fail: payment=5%,shipping=1%,unknown=1%")
+@click.option("--fail", callback=failure_rates, default="", help="Shares that fail: payment=5%,shipping=1%,unknown=1%")
 @click.option("--until-done", is_flag=True, help="End when all orders ended; exit with 0 only if all invariants hold.")
 @click.option("--apart", is_flag=True, help="Run each service as a process of its own, whatever the resource says.")
 @click.option(
@@ -180,6 +183,7 @@ async def _run(
             await asyncio.to_thread(broker.make_topics, flow_topics(flow))
             async with (
                 stack.services(flow, placement, state, broker, echo) as supervisor,
+                stack.console(flow, state, broker, admin_url, echo),
                 await create_pool(PostgresUri.parse(admin_url), max_size=2) as database,
             ):
                 parts = Parts(flow, stack.urls(flow, state), database, supervisor, console)
@@ -272,12 +276,12 @@ class SnapshotReader:
 
     def __init__(self, parts: Parts, posted: Posted, session: aiohttp.ClientSession) -> None:
         self._parts, self._posted, self._session = parts, posted, session
-        self._rates = live_view.Rates(parts.flow)
+        self._rates = Rates(parts.flow)
         self._states: dict[str, int] = {}
 
     async def read(self) -> live_view.Snapshot:
         """Read the services' metrics and the order table."""
-        counts = await scrape.scrape(self._session, self._parts.urls)
+        counts = await scrape(self._session, self._parts.urls)
         with suppress(*FAILURES):
             async with self._parts.database.acquire() as connection:
                 self._states = await invariants.order_states(connection)

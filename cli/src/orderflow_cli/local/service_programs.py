@@ -105,7 +105,7 @@ def _alone(
 ) -> Program:
     container = object_name(flow.metadata.name, service.name)
     command = launch.command(service, container, _config_file(service, state), own)
-    return _program(service.name, command, {**_machine(shell), **own}, state)
+    return _program(service.name, command, {**machine_environment(shell), **own}, state)
 
 
 def _shared(
@@ -116,7 +116,7 @@ def _shared(
     shell: Mapping[str, str],
 ) -> Program:
     """Return the process of several services; each writes its log into its own file all the same."""
-    env = _machine(shell)
+    env = machine_environment(shell)
     for service, variables in own.items():
         told = {**variables, environment.LOG_FILE: str(_log_file(service, state))}
         env |= {environment.own_name(service, variable): value for variable, value in told.items()}
@@ -161,7 +161,7 @@ def _companions(flow: OrderFlow, state: State, addresses: Addresses, shell: Mapp
         "PROVIDER_STATE": str(state.path / "payment-provider.journal"),
     }
     command = launch.Command([sys.executable, "-m", "orderflow_provider"])
-    return [_program(PROVIDER, command, {**_machine(shell), **env}, state)]
+    return [_program(PROVIDER, command, {**machine_environment(shell), **env}, state)]
 
 
 def _provider_url(flow: OrderFlow) -> str | None:
@@ -177,6 +177,7 @@ def _log_file(name: str, state: State) -> Path:
     return state.folder("logs") / f"{name}.log"
 
 
-def _machine(shell: Mapping[str, str]) -> dict[str, str]:
+def machine_environment(shell: Mapping[str, str]) -> dict[str, str]:
+    """Return what any process of a run has of the machine."""
     path = os.pathsep.join([str(Path(sys.executable).parent), shell.get("PATH", os.defpath)])
     return {name: shell[name] for name in _FROM_SHELL if name in shell} | {"PATH": path}

@@ -10,7 +10,7 @@ import aiohttp
 
 from orderflow_cli.database import FAILURES
 from orderflow_cli.errors import LaptopError, StartError, place_of
-from orderflow_cli.local import scrape
+from orderflow_cli.local.console_program import CONSOLE, console_program, console_url
 from orderflow_cli.local.kafka_choice import Broker, choose_broker
 from orderflow_cli.local.restart_delay import RestartDelay
 from orderflow_cli.local.service_programs import Backends, service_programs
@@ -19,6 +19,7 @@ from orderflow_cli.local.supervisor import Program, Supervisor
 from orderflow_cli.servers.ports import HOST
 from orderflow_cli.servers.postgres import Postgres, create_database
 from orderflow_cli.servers.server import Server
+from orderflow_console.metrics.scrape import unready
 from orderflow_model.flow import OrderFlow
 from orderflow_model.spec.placement import Placement
 from orderflow_runtime.postgres.migration_failures import MigrationFailedError
@@ -123,12 +124,34 @@ async def services(
         await asyncio.shield(supervisor.stop())
 
 
+@asynccontextmanager
+async def console(flow: OrderFlow, state: State, broker: Broker, admin_url: str, echo: Echo) -> AsyncIterator[None]:
+    """Run the console beside the flow, which needs nothing of it and does not wait for it."""
+    program = console_program(flow, state, urls(flow, state), admin_url, broker.bootstrap, os.environ)
+    supervisor = Supervisor([program], echo, grace_s=5)
+    announcing = asyncio.create_task(_announce(console_url(state), echo))
+    try:
+        supervisor.start()
+        yield
+    finally:
+        await _cancelled(announcing)
+        await asyncio.shield(supervisor.stop())
+
+
+async def _announce(url: str, echo: Echo) -> None:
+    """Tell where the console is once a browser finds it there."""
+    async with aiohttp.ClientSession() as session:
+        while await unready(session, {CONSOLE: f"{url}/static/icon.svg"}):  # noqa: ASYNC110 - over HTTP
+            await asyncio.sleep(_WATCH_SECONDS)
+    echo(f"console: {url}")
+
+
 async def _until_ready(urls: dict[str, str], state: State) -> None:
     waiting = list(urls)
     async with aiohttp.ClientSession() as session:
         with suppress(TimeoutError):
             async with asyncio.timeout(_READY_SECONDS):
-                while waiting := await scrape.unready(session, urls):  # noqa: ASYNC110 - over HTTP
+                while waiting := await unready(session, urls):  # noqa: ASYNC110 - over HTTP
                     await asyncio.sleep(0.1)
     if waiting:
         logs = ", ".join(str(state.path / "logs" / f"{name}.log") for name in waiting)

@@ -1,0 +1,31 @@
+"""`python -m orderflow_console`: serves the console until it is told to end."""
+
+import os
+import sys
+
+import uvicorn
+
+from orderflow_console.settings import Settings, SettingsError
+from orderflow_console.web.app import build_app
+
+_LAST_REQUESTS_SECONDS = 1
+
+
+def main() -> None:
+    """Serve; end with 78 where the settings are wrong."""
+    try:
+        settings = Settings.read(os.environ)
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(os.EX_CONFIG) from None
+    uvicorn.run(
+        build_app(settings),
+        host=settings.host,
+        port=settings.port,
+        access_log=False,
+        timeout_graceful_shutdown=_LAST_REQUESTS_SECONDS,
+    )
+
+
+if __name__ == "__main__":
+    main()

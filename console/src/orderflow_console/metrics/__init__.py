@@ -1,0 +1,1 @@
+"""What services say of themselves, and what that makes of the flow's arrows."""

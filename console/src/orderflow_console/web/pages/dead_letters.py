@@ -1,0 +1,78 @@
+"""*Dead letters*: what services gave up, by service and reason; one of them with its error and payload side by side."""
+
+import asyncio
+import uuid
+from collections.abc import Mapping
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from orderflow_console.queries.dead_letters import (
+    Condition,
+    DeadLetter,
+    count_dead_letters,
+    get_dead_letters,
+    list_dead_letters,
+)
+from orderflow_console.queries.errors import UnknownError
+from orderflow_console.queries.letter_records import find_record
+from orderflow_console.web.context import Console, console_of
+from orderflow_console.web.payload import payload
+from orderflow_model.names import dead_letter_topic_name, schema_name
+
+_FIELDS = ("service", "type", "reason", "key")
+
+
+async def show_list(request: Request) -> Response:
+    """Show how many there are of each kind, and a page of those that are asked for, the oldest first."""
+    console, asked = console_of(request), _asked(request)
+    found = await list_dead_letters(
+        console.database, asked.get("service"), conditions(asked), request.query_params.get("after")
+    )
+    more = None if found.next is None else f"/dead-letters?{urlencode(asked | {'after': found.next})}"
+    groups = await count_dead_letters(console.database, asked.get("service"))
+    field = dict.fromkeys(_FIELDS, "") | asked
+    return console.render.page(
+        "dead_letters.html", asked=asked, field=field, found=found, groups=groups, more=more, services=console.urls
+    )
+
+
+async def show(request: Request) -> Response:
+    """Show one: why it died, and what it was, without what is personal."""
+    console, service = console_of(request), request.path_params["service"]
+    letter = await _letter(console, service, request.path_params["id"])
+    topic = dead_letter_topic_name(console.flow.metadata.name, _service_of(console, letter.service))
+    record = await asyncio.to_thread(find_record, console.kafka, topic, letter.id, letter.died_at)
+    shown = None if record is None else payload(console.flow, record.topic, record.value)
+    return console.render.page("dead_letter.html", service=service, letter=letter, payload=shown)
+
+
+def conditions(asked: Mapping[str, str]) -> list[Condition]:
+    """Return what of the filter is asked of rows: type and key as they are, of the reason a part."""
+    return [Condition(name, name == "reason", asked[name]) for name in ("type", "reason", "key") if name in asked]
+
+
+async def _letter(console: Console, service: str, letter_id: str) -> DeadLetter:
+    try:
+        ids = [uuid.UUID(letter_id)]
+    except ValueError:
+        raise UnknownError(f"{letter_id} is no dead letter's id", "Choose one from the list") from None
+    found = await get_dead_letters(console.database, service, (), ids, None)
+    if not found:
+        raise UnknownError(f"{service} has no dead letter {letter_id}", "Choose one from the list")
+    return found[0]
+
+
+def _service_of(console: Console, schema: str) -> str:
+    """Return the service of a schema; of one that has left the flow, the schema's own name."""
+    return next((service.name for service in console.flow.services if schema_name(service.name) == schema), schema)
+
+
+def _asked(request: Request) -> dict[str, str]:
+    given = {name: request.query_params.get(name, "").strip() for name in _FIELDS}
+    return {name: text for name, text in given.items() if text}
+
+
+ROUTES = (Route("/dead-letters", show_list), Route("/dead-letters/{service}/{id}", show))

@@ -1,0 +1,68 @@
+"""Renders pages. Whatever comes from an event, an order or a service is text: the templates escape all of it."""
+
+import datetime as dt
+import json
+import shlex
+from http import HTTPStatus
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.responses import HTMLResponse
+
+from orderflow_console.settings import ConsoleConfig
+
+_MINUTE_SECONDS, _HOUR_SECONDS, _DAY_SECONDS = 60, 3_600, 86_400
+
+
+class Renderer:
+    """The templates, with what every page shows: the flow's name, the token of its forms, the command to type."""
+
+    def __init__(self, config: ConsoleConfig, token: str) -> None:
+        self._config = config
+        self._environment = Environment(
+            loader=PackageLoader("orderflow_console.web"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._environment.globals.update(flow=config.flow.metadata.name, token=token, command=self._command)
+        self._environment.filters.update(duration=duration, count=count, when=when, pretty=pretty)
+
+    def page(self, template: str, status: int = HTTPStatus.OK, **values: Any) -> HTMLResponse:
+        """Return a template as an answer."""
+        return HTMLResponse(self.text(template, **values), status)
+
+    def text(self, template: str, **values: Any) -> str:
+        """Return a template as text: a part of a page."""
+        rendered: str = self._environment.get_template(template).render(values)
+        return rendered
+
+    def _command(self, *words: str) -> str:
+        """Return what a person would type for the same."""
+        return shlex.join(["orderflow", *words, "--state", str(self._config.state)])
+
+
+def duration(seconds: float | None) -> str:
+    """Return a time in the largest unit that it fills, as people say it: `3.2 s`, `5 min`, `2 h`, `3 d`."""
+    if seconds is None:
+        return "unknown"
+    for size, unit in ((_DAY_SECONDS, "d"), (_HOUR_SECONDS, "h"), (_MINUTE_SECONDS, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+
+
+def count(number: float) -> str:
+    """Return a number with its thousands apart."""
+    return f"{number:,.0f}"
+
+
+def when(at: dt.datetime | None) -> str:
+    """Return a moment in UTC, to the millisecond."""
+    return "" if at is None else at.astimezone(dt.UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+
+
+def pretty(value: Any) -> str:
+    """Return a value as indented JSON."""
+    return json.dumps(value, indent=2, ensure_ascii=False, default=str)

@@ -1,0 +1,68 @@
+"""What a person does in the console: each action changes the flow, and shows the command that does the same."""
+
+import os
+import signal
+
+from playwright.sync_api import Page, expect
+
+from support.console.stand import Stand
+
+_STATE = 'SELECT 1 FROM "order".orders WHERE order_id = $1 AND state = $2'
+
+
+def test_an_order_is_cancelled(page: Page, stand: Stand) -> None:
+    """An order whose payment has no answer yet is cancelled by its button, and nothing of it is left to undo."""
+    with stand.frozen("payment-provider"):
+        order = stand.place()
+        stand.eventually(_STATE, order, "RESERVED")
+        page.goto(f"/orders/{order}")
+        page.get_by_text("The same as a command").first.click()
+        expect(page.locator("code", has_text=f"orderflow orders cancel {order}")).to_be_visible()
+        page.get_by_role("button", name="Cancel this order").click()
+        expect(page.locator(".facts .phase")).to_have_text("CANCELLING")
+    stand.eventually(_STATE, order, "CANCELLED")
+
+
+def test_what_an_order_refuses_is_told(page: Page, stand: Stand) -> None:
+    """A button of a page that is out of date answers with why nothing was done."""
+    with stand.frozen("payment-provider"):
+        order = stand.place()
+        stand.eventually(_STATE, order, "RESERVED")
+        page.goto(f"/orders/{order}")
+    stand.eventually(_STATE, order, "COMPLETED")
+    page.get_by_role("button", name="Cancel this order").click()
+    expect(page.get_by_role("alert")).to_contain_text("refuses to cancel")
+
+
+def test_sample_orders_are_placed(page: Page, stand: Stand) -> None:
+    """Orders are placed as many as asked for, failing as asked for, by the command that the page shows."""
+    page.goto("/try-it")
+    page.get_by_label("Orders").fill("7")
+    page.get_by_label("Payments declined, %").fill("100")
+    page.get_by_role("button", name="Place them").click()
+    expect(page.get_by_text("7 orders placed")).to_be_visible()
+    page.get_by_text("The same as a command").click()
+    expect(page.locator("code", has_text="orderflow orders sample --orders 7 --fail payment=100%")).to_be_visible()
+    stand.eventually("""SELECT 1 FROM "order".orders WHERE reason = 'PAYMENT_DECLINED' HAVING count(*) >= 7""")
+
+
+def test_a_service_is_killed_and_heals(page: Page, stand: Stand) -> None:
+    """What is killed is started again, and the console shows it well."""
+    page.goto("/try-it")
+    page.get_by_label("What").select_option("payment")
+    page.get_by_role("button", name="Kill it").click()
+    expect(page.get_by_text("killed payment")).to_be_visible()
+    page.goto("/")
+    expect(page.locator("td [data-cell='state:shipping']")).to_have_text("well", timeout=30_000)
+
+
+def test_the_console_dies_and_the_flow_goes_on(page: Page, stand: Stand) -> None:
+    """A console that is killed takes nothing with it, and comes back."""
+    service = stand.pid("order")
+    os.kill(stand.pid("orderflow_console"), signal.SIGKILL)
+    order = stand.place()
+    stand.eventually(_STATE, order, "COMPLETED")
+    assert stand.pid("order") == service
+    stand.until_console_answers()
+    page.goto(f"/orders/{order}")
+    expect(page.locator(".facts .phase")).to_have_text("COMPLETED")

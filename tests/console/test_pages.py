@@ -1,0 +1,108 @@
+"""Every page of the console: it shows what is there, can be read by everyone, and takes no event's text for its own."""
+
+import re
+import time
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from support.console.stand import MARKUP, SCREENSHOTS, Stand
+
+PAGES = ("/", "/orders", "/dead-letters", "/topics", "/catalogue", "/try-it", "/services/payment", "/orders/none")
+
+
+@pytest.mark.parametrize("path", [*PAGES, "ORDER", "LETTER"])
+def test_a_page_breaks_no_rule_of_accessibility(
+    browser: Browser, stand: Stand, axe: str, path: str, order: str, letter: str
+) -> None:
+    """Axe finds nothing on any page, in neither palette, on a screen as wide as a telephone's."""
+    context = browser.new_context(base_url=stand.url, color_scheme="light", viewport={"width": 390, "height": 844})
+    page = context.new_page()
+    page.goto({"ORDER": f"/orders/{order}", "LETTER": letter}.get(path, path))
+    name = path.strip("/").replace("/", "-").lower() or "flow"
+    page.evaluate(axe)
+    found = page.evaluate("axe.run()")["violations"]
+    page.screenshot(path=SCREENSHOTS / f"{name}-light.png", full_page=True)
+    page.emulate_media(color_scheme="dark")
+    found += page.evaluate("axe.run({runOnly: ['color-contrast']})")["violations"]
+    page.screenshot(path=SCREENSHOTS / f"{name}-dark.png", full_page=True)
+    wide = page.evaluate("document.documentElement.scrollWidth > innerWidth")
+    context.close()
+    assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in found] == []
+    assert not wide, "the page scrolls sideways"
+
+
+def test_the_flow_moves_while_it_is_looked_at(page: Page, stand: Stand) -> None:
+    """An order that is placed while the page stands open is counted on its arrows, without another load."""
+    page.goto("/")
+    handled = page.locator("td [data-cell='total:ORDER_CREATED:inventory']")
+    before = int(handled.text_content().replace(",", ""))
+    stand.place(currency="EUR", customer={"id": "moving", "email": "a@example.com", "name": "A"})
+    expect(handled).to_have_text(f"{before + 1}", timeout=10_000)
+    page.screenshot(path=SCREENSHOTS / "flow-wide.png", full_page=True)
+
+
+def test_updates_can_be_paused_and_go_on(page: Page, stand: Stand) -> None:
+    """A paused page stays as it is; it catches up when it goes on."""
+    page.goto("/")
+    handled = page.locator("td [data-cell='total:ORDER_CREATED:inventory']")
+    page.get_by_role("button", name="Pause").click()
+    before = int(handled.text_content().replace(",", ""))
+    stand.place(customer={"id": "paused", "email": "a@example.com", "name": "A"})
+    time.sleep(2.5)
+    expect(handled).to_have_text(f"{before}")
+    page.get_by_role("button", name="Go on").click()
+    expect(handled).to_have_text(f"{before + 1}", timeout=10_000)
+
+
+def test_orders_are_found_by_what_they_are(page: Page, stand: Stand) -> None:
+    """A filter shows the orders that are like it, keeps itself in the address, and says so when there is none."""
+    order = stand.place(customer={"id": "filtered", "email": "f@example.com", "name": "F"})
+    page.goto("/orders")
+    page.get_by_label("Customer").fill("filtered")
+    page.get_by_role("button", name="Find").click()
+    expect(page.locator("tbody tr")).to_have_count(1)
+    expect(page.get_by_role("link", name=order)).to_be_visible()
+    assert "customer=filtered" in page.url
+    page.get_by_label("Customer").fill("nobody")
+    page.get_by_role("button", name="Find").click()
+    expect(page.get_by_text("No order is like that")).to_be_visible()
+
+
+def test_an_order_tells_its_story(page: Page, order: str) -> None:
+    """Its timeline has what each service did, and the command that tells the same."""
+    page.goto(f"/orders/{order}")
+    for event in ("ORDER_CREATED", "STOCK_RESERVED", "PAYMENT_PROCESSED"):
+        expect(page.locator("tbody th", has_text=event).first).to_be_visible()
+    page.get_by_text("The same as a command").last.click()
+    expect(page.locator("code", has_text=f"orderflow trace {order}")).to_be_visible()
+
+
+def test_what_an_event_says_is_text(page: Page, letter: str) -> None:
+    """Markup in a record's key, data and headers is shown as it was written, and none of it is run."""
+    page.goto("/dead-letters")
+    expect(page.locator("td", has_text=MARKUP).first).to_be_visible()
+    page.goto(letter)
+    expect(page.get_by_text(MARKUP).first).to_be_visible()
+    assert page.locator("main img").count() == 0
+    assert page.title() != "taken"
+    page.get_by_role("link", name=re.compile("onerror")).click()
+    assert page.title() != "taken"
+
+
+def test_personal_fields_are_masked(page: Page, stand: Stand) -> None:
+    """An event whose data are personal by the resource is shown without them."""
+    stand.poison("order-created", "masked", {"customer": {"email": "masked@example.com"}})
+    stand.eventually("SELECT 1 FROM inventory.dead_letters WHERE key = 'masked'")
+    page.goto("/dead-letters?service=inventory&type=&reason=&key=masked")
+    page.locator("tbody th a code").first.click()
+    expect(page.get_by_text("what the resource calls personal")).to_be_visible()
+    assert "masked@example.com" not in page.content()
+
+
+def test_a_page_that_is_not_there_says_what_to_do(page: Page) -> None:
+    """An address of nothing answers with what it lacks and a way on."""
+    answer = page.goto("/nothing")
+    assert answer is not None
+    assert answer.status == 404
+    expect(page.get_by_text("There is no page /nothing")).to_be_visible()
