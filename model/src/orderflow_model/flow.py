@@ -18,6 +18,7 @@ from orderflow_model.spec.references import SecretSource
 from orderflow_model.spec.saga import Objective, Saga, Tracing
 from orderflow_model.spec.scalars import FlowName
 from orderflow_model.spec.services import Service
+from orderflow_model.spec.sources import Source, source_service
 
 GROUP = "orderflow.dev"
 VERSION = "v1alpha1"
@@ -58,6 +59,9 @@ class Spec(Part):
     )
     services: Annotated[tuple[Service, ...], Field(min_length=1, max_length=50), UniqueBy("name")] = Field(
         description="The programs of the flow, what each hears and says."
+    )
+    sources: Annotated[tuple[Source, ...], Field(max_length=20), UniqueBy("name")] = Field(
+        (), description="Where messages come from that are no events yet, and the service that takes them in."
     )
     placement: Placement | None = Field(
         None,
@@ -142,6 +146,8 @@ class OrderFlow(Part):
         found = {f"spec.services[{index}]": service for index, service in enumerate(self.spec.services)}
         if self.spec.analytics is not None:
             found[ANALYTICS] = sink(self.spec.analytics, (event.name for event in self.spec.events))
+        for index, source in enumerate(self.spec.sources):
+            found[f"spec.sources[{index}]"] = source_service(self.metadata.name, source)
         return found
 
     def service(self, name: str) -> Service:

@@ -32,7 +32,7 @@ from orderflow_runtime.postgres.lock_membership import LockedShards
 from orderflow_runtime.postgres.postgres_store import PostgresStore
 from orderflow_runtime.service import Service
 from orderflow_runtime.settings import MisconfiguredError, Settings, required
-from orderflow_runtime.variables import certificates, one_of, servers, whole_number
+from orderflow_runtime.variables import certificates, one_of, servers
 
 EX_NOPERM, EX_CONFIG = 77, 78
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
@@ -89,7 +89,7 @@ def host_service(build: Build, env: Mapping[str, str], handover: Handover) -> Ho
     store = _store(service, env)
     log = KafkaLog(kafka_settings(settings), handover)
     consumer = log if settings.config.subscribes else LockedShards(log, store)
-    return HostedService(service, settings, consumer, log, store, http_settings(settings), store.stop)
+    return HostedService(service, settings, consumer, log, store, HttpSettings.read(env), store.stop)
 
 
 def _set_up_logs(hosted: Sequence[HostedService], level: str) -> None:
@@ -125,18 +125,6 @@ def kafka_settings(settings: Settings) -> KafkaSettings:
         password=env.get(environment.KAFKA_PASSWORD),
         ca_file=certificates(env, environment.KAFKA_CA_FILE),
         instance=_instance(env),
-    )
-
-
-def http_settings(settings: Settings) -> HttpSettings:
-    """Return how to listen; raise `MisconfiguredError` when a number is none."""
-    env = settings.env
-    return HttpSettings(
-        host=env.get(environment.HTTP_HOST) or environment.DEFAULT_HTTP_HOST,
-        port=whole_number(env, environment.HTTP_PORT, environment.DEFAULT_HTTP_PORT, 65_535),
-        metrics_port=whole_number(env, environment.METRICS_PORT, 0, 65_535) or None,
-        keep_alive=whole_number(env, environment.HTTP_KEEP_ALIVE, environment.DEFAULT_HTTP_KEEP_ALIVE, 86_400),
-        drain=whole_number(env, environment.HTTP_DRAIN, environment.DEFAULT_HTTP_DRAIN, 3_600),
     )
 
 

@@ -6,14 +6,16 @@ its memory, nor a server that wakes up ten times a second.
 
 import asyncio
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import h11
 
-from orderflow_model.environment import HTTP_HOST
+from orderflow_model import environment
 from orderflow_runtime.ending import Ending
 from orderflow_runtime.endpoints import Answer, Endpoints
 from orderflow_runtime.settings import MisconfiguredError
+from orderflow_runtime.variables import whole_number
 
 _READ_BYTES = 16_384
 _FIRST_SECONDS = 30.0
@@ -35,6 +37,17 @@ class HttpSettings:
     keep_alive: int
     drain: int
 
+    @classmethod
+    def read(cls, env: Mapping[str, str]) -> "HttpSettings":
+        """Return what an environment says; raise `MisconfiguredError` when a number is none."""
+        return cls(
+            host=env.get(environment.HTTP_HOST) or environment.DEFAULT_HTTP_HOST,
+            port=whole_number(env, environment.HTTP_PORT, environment.DEFAULT_HTTP_PORT, 65_535),
+            metrics_port=whole_number(env, environment.METRICS_PORT, 0, 65_535) or None,
+            keep_alive=whole_number(env, environment.HTTP_KEEP_ALIVE, environment.DEFAULT_HTTP_KEEP_ALIVE, 86_400),
+            drain=whole_number(env, environment.HTTP_DRAIN, environment.DEFAULT_HTTP_DRAIN, 3_600),
+        )
+
 
 def listen(host: str, port: int, variable: str) -> socket.socket:
     """Take the address; raise `MisconfiguredError`, with the port's `variable`, when it cannot be had."""
@@ -46,7 +59,9 @@ def listen(host: str, port: int, variable: str) -> socket.socket:
     except (OSError, UnicodeError) as error:  # what is no name of a host at all is no error of the system
         listener.close()
         why = getattr(error, "strerror", "no such host")
-        raise MisconfiguredError(f"{HTTP_HOST} and {variable}: cannot listen on {host}:{port}: {why}") from None
+        raise MisconfiguredError(
+            f"{environment.HTTP_HOST} and {variable}: cannot listen on {host}:{port}: {why}"
+        ) from None
     return listener
 
 

@@ -14,10 +14,11 @@ import uvloop
 
 from orderflow_model import environment
 from orderflow_model.names import schema_name
-from orderflow_runtime.app import http_settings, kafka_settings
+from orderflow_runtime.app import kafka_settings
 from orderflow_runtime.core.event_log import Partition, Position, Stretch
 from orderflow_runtime.dispatch.effects import Clock
 from orderflow_runtime.host import HostedService, run
+from orderflow_runtime.http_server import HttpSettings
 from orderflow_runtime.kafka.handover import Handover
 from orderflow_runtime.kafka.kafka_log import KafkaLog, KafkaSettings
 from orderflow_runtime.observability import logs
@@ -55,7 +56,7 @@ async def work(service: Service, settings: Settings, file: Path) -> None:
     """Run the service until it is told to stop."""
     store = PostgresStore(required(os.environ, environment.DATABASE_URL), schema_name(service.name))
     log = DelayedLog(kafka_settings(settings), file)
-    await run([HostedService(service, settings, log, log, store, http_settings(settings), store.stop)], Clock())
+    await run([HostedService(service, settings, log, log, store, HttpSettings.read(settings.env), store.stop)], Clock())
 
 
 def main(name: str, file: str) -> None:

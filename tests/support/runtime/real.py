@@ -15,11 +15,12 @@ from orderflow_model.flow import OrderFlow
 from orderflow_model.loading.load import parse_flow
 from orderflow_model.service_config import ServiceConfig
 from orderflow_model.service_part import service_config
-from orderflow_runtime.app import http_settings, kafka_settings
+from orderflow_runtime.app import kafka_settings
 from orderflow_runtime.core.event_log import Consumer, Message, Producer
 from orderflow_runtime.core.store import Store
 from orderflow_runtime.dispatch.effects import Clock
 from orderflow_runtime.ending import Ending
+from orderflow_runtime.http_server import HttpSettings
 from orderflow_runtime.kafka.handover import Handover
 from orderflow_runtime.kafka.kafka_log import KafkaLog
 from orderflow_runtime.postgres.lock_membership import LockedShards
@@ -91,7 +92,9 @@ class Site:
         consumer: Consumer = log if settings.config.subscribes else LockedShards(log, store)
         ending = Ending()
         process = Process(service, settings, consumer, wrap_producer(log), wrap_store(store), Clock())
-        task = asyncio.create_task(process.run(http_settings(settings), ending, {service.name: process.probes(ending)}))
+        task = asyncio.create_task(
+            process.run(HttpSettings.read(settings.env), ending, {service.name: process.probes(ending)})
+        )
         try:
             await until(lambda: task.done() or process._worker.ready, f"{instance} is ready")
             yield process

@@ -20,6 +20,7 @@ from orderflow_model.flow import OrderFlow
 from orderflow_model.loading.load import load_flow
 from orderflow_model.spec.placement import Placement, PlacementMode
 from support.flow.cli_process import FLOW
+from support.flow.queue_bench import SOURCE
 
 SHELL = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent/ada", "AWS_SECRET_ACCESS_KEY": "not for services"}
 
@@ -215,3 +216,15 @@ def test_a_configuration_that_cannot_be_written_is_told_with_its_file(state: Sta
     file.mkdir()
     with pytest.raises(StateError, match=f"{file} cannot be written: Is a directory. Give another folder"):
         _programs(_flow(), state)
+
+
+def test_a_source_finds_its_taker_and_takes_its_uri_from_the_shell(state: State) -> None:
+    """On a laptop a source is a program beside all others; without its URI it says which variable to set."""
+    resource = yaml.safe_load(FLOW.read_text())
+    resource["spec"]["sources"] = [SOURCE]
+    flow = load_flow(yaml.safe_dump(resource))
+    with pytest.raises(CannotRunHereError, match="ERP_QUEUE_URI"):
+        check_runnable(flow, SHELL)
+    env = _programs(flow, state, SHELL | {"ERP_QUEUE_URI": "amqp://localhost/"}, TOGETHER)["erp"].env
+    assert env["SOURCE_INTO"] == f"http://127.0.0.1:{state.port('order')}/orders"
+    assert env["ERP_QUEUE_URI"] == "amqp://localhost/"

@@ -19,11 +19,12 @@ from orderflow_cli.servers.ports import free_port
 from orderflow_model import environment
 from orderflow_model.service_config import Channel
 from orderflow_runtime import app, process
-from orderflow_runtime.app import EX_CONFIG, check_matrix, http_settings, main
+from orderflow_runtime.app import EX_CONFIG, check_matrix, main
 from orderflow_runtime.core.event_log import LogUnavailable
 from orderflow_runtime.core.store import Conflict, StoreUnavailable
 from orderflow_runtime.dispatch.effects import Clock
 from orderflow_runtime.host import HostedService, run
+from orderflow_runtime.http_server import HttpSettings
 from orderflow_runtime.settings import MisconfiguredError, Settings
 from orderflow_runtime.testing.memory_log import MemoryLog
 from support.flow.fleet import until
@@ -129,7 +130,7 @@ class Started:
         service = sample_service(bench.script, bench.outside, **parts)
         topics = [channel.topic for channel in told.config.subscribes]
         log = MemoryLog(bench.cluster, "g", topics, bench.faults)
-        hosted = HostedService(service, told, log, log, bench.store, http_settings(told))
+        hosted = HostedService(service, told, log, log, bench.store, HttpSettings.read(told.env))
         self.task = asyncio.create_task(run([hosted], Clock(), told.env.get(environment.LOG_LEVEL, "INFO")))
 
     async def get(self, path: str, port: str = "") -> tuple[int, str]:
@@ -403,4 +404,4 @@ def test_a_number_that_is_none_is_refused_by_name(name: str, text: str) -> None:
     """The variable is named, with what it holds."""
     told = settings()
     with pytest.raises(MisconfiguredError, match=name):
-        http_settings(replace(told, env=told.env | {name: text}))
+        HttpSettings.read(told.env | {name: text})

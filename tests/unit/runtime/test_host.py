@@ -28,10 +28,11 @@ from orderflow_model import environment
 from orderflow_model.loading.load import load_flow
 from orderflow_model.service_part import service_config
 from orderflow_runtime import process
-from orderflow_runtime.app import EX_CONFIG, http_settings
+from orderflow_runtime.app import EX_CONFIG
 from orderflow_runtime.core.event_log import LogRefuses, LogUnavailable
 from orderflow_runtime.dispatch.effects import Clock
 from orderflow_runtime.host import HostedService, run
+from orderflow_runtime.http_server import HttpSettings
 from orderflow_runtime.settings import Settings
 from orderflow_runtime.testing.memory_log import MemoryLog
 from orderflow_runtime.worker import worker
@@ -54,7 +55,7 @@ class Hosted:
         service = replace(sample_service(self.bench.script, self.bench.outside, **parts), name=name)
         topics = [channel.topic for channel in self.bench.config.subscribes]
         log = MemoryLog(self.bench.cluster, self.bench.config.group, topics, self.bench.faults)
-        self.hosted = HostedService(service, settings, log, log, self.bench.store, http_settings(settings))
+        self.hosted = HostedService(service, settings, log, log, self.bench.store, HttpSettings.read(settings.env))
 
 
 async def get(port: int, path: str, seconds: float = 5) -> tuple[int, str]:

@@ -3,7 +3,8 @@
 Called at loading, at admission and by `orderflow lint`. An error refuses the flow, a warning does not:
 
 - errors: a subscription that nobody publishes, an event that is not declared, two events on one topic, a
-  delivery that contradicts itself once the defaults are filled in, a service called as the sink of `spec.analytics`;
+  delivery that contradicts itself once the defaults are filled in, a service called as the sink of `spec.analytics`
+  or as a source, a source of which nobody takes the messages;
 - warnings: an event that nobody subscribes (the ends of the saga aside: the runtime itself waits for them),
   more consumers than partitions;
 - the rules of saga and objectives stand in `saga`, those of Secrets in `secrets`, of topics' settings in
@@ -37,6 +38,7 @@ def lint(flow: OrderFlow) -> tuple[Finding, ...]:
         _topics,
         _services,
         _sink,
+        _sources,
         lint_placement,
         lint_topics,
         lint_secrets,
@@ -106,6 +108,19 @@ def _sink(flow: OrderFlow) -> Iterator[Finding]:
     for index, service in enumerate(flow.spec.services):
         if flow.spec.analytics is not None and service.name == SINK:
             yield Finding(f"spec.services[{index}].name", f"{SINK} is what spec.analytics calls its own service")
+
+
+def _sources(flow: OrderFlow) -> Iterator[Finding]:
+    services = [service.name for service in flow.spec.services]
+    implied = [SINK] if flow.spec.analytics is not None else []
+    for index, source in enumerate(flow.spec.sources):
+        if source.name in (*services, *implied):
+            place = path_of(("spec", "sources", index, "name"))
+            yield Finding(place, f"{source.name} is a service: call the source otherwise")
+        if source.into.service not in services:
+            place = path_of(("spec", "sources", index, "into", "service"))
+            words = f"there is no service {source.into.service}{did_you_mean(source.into.service, services)}"
+            yield Finding(place, words)
 
 
 def _contradicted_delivery(flow: OrderFlow, service: Service, place: str) -> Iterator[Finding]:

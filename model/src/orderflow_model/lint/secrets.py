@@ -60,6 +60,12 @@ def named_secrets(flow: OrderFlow) -> Iterator[NamedSecret]:
             if variable.value_from and variable.value_from.secret_key_ref:
                 place = path_of(("spec", "services", index, "env", position, "valueFrom", "secretKeyRef"))
                 yield NamedSecret(place, variable.value_from.secret_key_ref, service)
+    for index, source in enumerate(spec.sources):
+        service, queue = flow.service(source.name), path_of(("spec", "sources", index, "queue"))
+        yield NamedSecret(f"{queue}.uri.secretKeyRef", source.queue.uri.secret_key_ref, service)
+        if source.queue.tls is not None:
+            authority = source.queue.tls.certificate_authority.secret_key_ref
+            yield NamedSecret(f"{queue}.tls.certificateAuthority.secretKeyRef", authority, service)
 
 
 def foreign_secrets(flow: OrderFlow) -> Iterator[NamedSecret]:

@@ -1,6 +1,6 @@
 """`spec.services`: the programs of the flow, what each hears and says, and how it runs."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
@@ -166,11 +166,16 @@ class Service(Part):
         description="How long a pod that is told to end goes on serving, not ready any more, before it begins to end.",
     )
 
-    rules = (
+    rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
             cel="(has(self.subscribes) && size(self.subscribes) > 0) ||"
             " (has(self.publishes) && size(self.publishes) > 0)",
             message="a service subscribes or publishes at least one event",
-            holds=lambda service: bool(service.subscribes or service.publishes),
+            holds=lambda service: service.uses_kafka,
         ),
     )
+
+    @property
+    def uses_kafka(self) -> bool:
+        """Whether it hears or says anything; only what the resource implies may do neither."""
+        return bool(self.subscribes or self.publishes)

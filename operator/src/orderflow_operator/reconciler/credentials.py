@@ -154,7 +154,7 @@ class Credentials:
         """Return the mark of a Kafka user's Secret: None before there is one, empty where it was taken away."""
         owner = object_name(flow.metadata.name, service)
         name = connection.secret(owner)
-        if connection.mechanism is None:
+        if connection.mechanism is None or not flow.service(service).uses_kafka:
             return ""
         if not connection.strimzi:
             found = await self._kafka_secret(key, flow, name, write=write)

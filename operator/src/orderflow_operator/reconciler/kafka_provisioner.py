@@ -270,6 +270,7 @@ def _identities(flow: OrderFlow, context: BuildContext, connection: KafkaConnect
     found = {
         service_user(flow, one.name): _Identity(object_name(name, one.name), service_acls(flow, one), one.name)
         for one in flow.services
+        if one.uses_kafka
     }
     if scaled := by_lag(flow, context):
         found[autoscaler_user(flow)] = _Identity(autoscaler_user_name(name), autoscaler_acls(flow, scaled), None)

@@ -178,11 +178,15 @@ def _platform_env(
         plain(environment.HTTP_KEEP_ALIVE, str(service.http_keep_alive.seconds)),
         plain(environment.HTTP_DRAIN, str(service.http_drain.seconds)),
         {"name": environment.INSTANCE, "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.name"}}},
-        *_kafka_env(service_user(flow, service.name), connection, object_name(flow.metadata.name, service.name)),
+        *_kafka_env(flow, service, connection),
     ]
 
 
-def _kafka_env(user: str, connection: KafkaConnection, owner: str) -> list[Object]:
+def _kafka_env(flow: OrderFlow, service: Service, connection: KafkaConnection) -> list[Object]:
+    """Return how Kafka is reached; nothing for who has no business there."""
+    if not service.uses_kafka:
+        return []
+    user, owner = service_user(flow, service.name), object_name(flow.metadata.name, service.name)
     variables = [
         plain(environment.KAFKA_BOOTSTRAP, connection.bootstrap),
         plain(environment.KAFKA_SECURITY_PROTOCOL, connection.protocol),

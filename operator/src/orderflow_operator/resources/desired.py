@@ -52,7 +52,7 @@ def _kafka(flow: OrderFlow, context: BuildContext, connection: KafkaConnection) 
     scaled = by_lag(flow, context)
     if strimzi:
         yield from kafkatopic.build(flow)
-        yield from (kafkauser.build(flow, entry) for entry in flow.services)
+        yield from (kafkauser.build(flow, entry) for entry in flow.services if entry.uses_kafka)
     if strimzi and scaled:
         yield kafkauser.build_autoscaler(flow, scaled)
     if scaled and connection.mechanism:

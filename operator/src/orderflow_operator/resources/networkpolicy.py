@@ -1,5 +1,5 @@
 """The NetworkPolicy of a flow: its pods talk to DNS, Kafka, Postgres and the traces' collector, and are talked to on
-their HTTP ports, by pods of the cluster on their metrics ports.
+their HTTP ports, by pods of the cluster on their metrics ports. Those of sources talk to queues and to the services.
 
 What a flow names it can reach in its own namespace alone: whoever may write flows opens no way out. Beyond it leads
 what the administrator says of all flows, and what one service needs besides (a payment provider) is a policy of its
@@ -15,6 +15,9 @@ from orderflow_operator.kubernetes.labels import FLOW_LABEL, Object, flow_labels
 from orderflow_operator.resources.build_context import BuildContext, Port
 from orderflow_operator.resources.kafkatopic import CLUSTER_LABEL
 from orderflow_operator.resources.pod import metrics_port
+
+_QUEUE_PORTS = (5671, 5672)
+"""AMQP's, with TLS and without."""
 
 
 def name(flow: OrderFlow) -> str:
@@ -39,6 +42,7 @@ def build(flow: OrderFlow, context: BuildContext) -> Object:
             {"ports": [rule for port in context.network.dns_ports for rule in (_udp(port), _tcp(port))]},
             *_strimzi(flow),
             *_neighbours(context.ports),
+            *_sources(flow, ports),
             *context.network.egress,
         ],
     }
@@ -50,6 +54,14 @@ def _strimzi(flow: OrderFlow) -> list[Object]:
         return []
     brokers = {"matchLabels": {CLUSTER_LABEL: flow.spec.kafka.cluster, "strimzi.io/kind": "Kafka"}}
     return [{"to": [{"podSelector": brokers}], "ports": [_tcp(STRIMZI_PORT)]}]
+
+
+def _sources(flow: OrderFlow, ports: list[int]) -> list[Object]:
+    """Return the ways of sources: to the services that take their messages, and to brokers of the namespace."""
+    if not flow.spec.sources:
+        return []
+    takers = {"podSelector": {"matchLabels": {FLOW_LABEL: flow.metadata.name}}}
+    return [{"to": [takers], "ports": [_tcp(port) for port in ports]}, *_neighbours(_QUEUE_PORTS)]
 
 
 def _neighbours(ports: tuple[Port, ...]) -> list[Object]:
