@@ -86,3 +86,49 @@ async def test_what_only_lint_sees_is_refused_before_it_is_stored(guarded: Opera
     assert await guarded.flow("other") is None
     await guarded.apply(pair("other"))
     await guarded.until_ready("other")
+
+
+async def test_what_breaks_readers_is_refused_until_it_is_said_to_be_wanted(guarded: OperatorEnv) -> None:
+    """Before it is stored, in the words of the check; with the annotation it is accepted, and an Event keeps it."""
+    whole = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+    text = changed(whole, "properties.n.type", "string")
+    promised = changed(pair(), "spec.events.0.schema", whole)
+    await guarded.apply(promised)
+    await guarded.until_ready("pair")
+    before, broken = await _promises(guarded), changed(promised, "spec.events.0.schema", text)
+    with pytest.raises(
+        ApiError, match=r"BreakingChange: .*ASKED/n: backward: today's readers: takes string, and integer"
+    ):
+        await guarded.apply(broken)
+    await guarded.apply(changed(broken, "metadata.annotations", {"orderflow.dev/allow-breaking": "ASKED"}))
+
+    async def told() -> bool:
+        events = await guarded.api.list("Event", guarded.namespace)
+        return any(one["reason"] == "ContractBroken" and "ASKED/n: backward" in one["message"] for one in events)
+
+    async def remembered() -> bool:
+        return await _promises(guarded) != before
+
+    await until(remembered, "what is promised now is accepted", 60)
+    assert await told(), "an Event says what was broken before"
+    with pytest.raises(ApiError, match="BreakingChange"):
+        await guarded.apply(promised)  # what is promised now is a text
+
+
+async def _promises(env: OperatorEnv) -> str:
+    flow = await env.flow("pair")
+    return str(flow["status"]["promises"]) if flow else ""
+
+
+async def test_without_a_webhook_the_flow_says_that_it_breaks_readers(env: OperatorEnv) -> None:
+    """What runs of it goes on; to take the edit back is no break."""
+    whole = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+    promised = changed(pair(), "spec.events.0.schema", whole)
+    await env.start()
+    await env.apply(promised)
+    await env.until_ready("pair")
+    await env.apply(changed(promised, "spec.events.0.schema.properties.n.type", "string"))
+    valid = await env.until("pair", "Valid", "False", "BreakingChange")
+    assert "ASKED/n: backward" in valid["message"]
+    await env.apply(promised)
+    await env.until("pair", "Valid", "True")

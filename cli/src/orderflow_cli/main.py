@@ -20,10 +20,11 @@ from orderflow_cli.commands import (
 )
 from orderflow_cli.errors import NotAnsweredError, UnknownNameError
 from orderflow_console.queries.errors import ReadError, UnknownError
+from orderflow_model.contracts.errors import ContractsError
 
 
 class Commands(click.Group):
-    """All commands; what the read model cannot answer ends each of them alike."""
+    """All commands; what the read model or the contracts cannot answer ends each of them alike."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; raise `UnknownNameError` or `NotAnsweredError` for a question without one."""
@@ -31,7 +32,7 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except UnknownError as error:
             raise UnknownNameError(error.problem, error.remedy) from None
-        except ReadError as error:
+        except (ContractsError, ReadError) as error:
             raise NotAnsweredError(error.problem, error.remedy) from None
 
 

@@ -12,6 +12,7 @@ from orderflow_model.topic_changes import Ours
 DEGRADED = "Degraded"
 MESSAGE_MAX = 4096
 COUNT_MAX = 1_000_000
+PROMISES_MAX = 262_144
 
 Reason = Annotated[str, Field(pattern=r"^([A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?)?$", max_length=256)]
 Message = Annotated[str, Field(max_length=MESSAGE_MAX)]
@@ -117,6 +118,11 @@ class FlowStatus(_Part):
 
     kafka: KafkaStatus | None = Field(
         None, description="With provisioner Admin, the Kafka at which the flow's topics and users are marked."
+    )
+    promises: Annotated[str, Field(max_length=PROMISES_MAX)] | None = Field(
+        None,
+        description="What the resource promised of its events when it was last accepted, compressed; edits are held "
+        "against it.",
     )
 
     @classmethod

@@ -176,7 +176,7 @@ def test_an_upcaster_that_was_there_stays(check: Check) -> None:
 
 def test_a_version_does_not_go_back(check: Check) -> None:
     """A version that was published means what it meant."""
-    assert "the class has gone back to 1" in refused(check("    VERSION = 2\n", "    VERSION = 1\n"))[0]
+    assert "its contract has gone back to 1" in refused(check("    VERSION = 2\n", "    VERSION = 1\n"))[0]
 
 
 def test_an_event_does_not_go(tmp_path: Path) -> None:

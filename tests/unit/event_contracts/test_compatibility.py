@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from orderflow_cli.contracts.compatibility import unread
-from orderflow_cli.contracts.errors import ContractsError
+from orderflow_model.contracts.compatibility import unread
+from orderflow_model.contracts.errors import ContractsError
 
 TEXT: dict[str, Any] = {"type": "string"}
 WHOLE: dict[str, Any] = {"type": "integer"}

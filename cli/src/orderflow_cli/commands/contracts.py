@@ -5,13 +5,13 @@ from pathlib import Path
 import click
 
 from orderflow_cli.commands.lint import FILE, sound_flow
-from orderflow_cli.contracts.changes import Break, Direction, breaks
 from orderflow_cli.contracts.event_contract import EventContract, load_contracts
 from orderflow_cli.contracts.export import documents, write
 from orderflow_cli.contracts.lake import load_models
 from orderflow_cli.contracts.published import read_published
 from orderflow_cli.exit_codes import ExitCode
 from orderflow_cli.terminal import printable
+from orderflow_model.contracts.changes import Break, Direction, breaks
 from orderflow_model.flow import OrderFlow
 
 _ALWAYS = {Direction.LAKE, Direction.PERSONAL}
@@ -78,7 +78,9 @@ def _breaks(flow: OrderFlow, found: tuple[EventContract, ...], against: str, mod
     analytics = flow.spec.analytics
     named = models or (Path(analytics.models) if analytics and analytics.models else None)
     known = load_models(named) if named else None
-    return breaks(read_published(against), found, known, has_lake=analytics is not None or known is not None)
+    current = {contract.event: contract.schema for contract in found}
+    readers = known.reading if known else None
+    return breaks(read_published(against), current, readers, has_lake=analytics is not None or known is not None)
 
 
 def _tell_missing(found: tuple[EventContract, ...]) -> None:

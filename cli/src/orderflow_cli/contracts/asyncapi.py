@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from orderflow_cli.contracts.event_contract import EventContract
-from orderflow_cli.contracts.schema import Schema
+from orderflow_model.contracts.schema import Schema
 from orderflow_model.flow import OrderFlow
 from orderflow_model.names import group_name
 

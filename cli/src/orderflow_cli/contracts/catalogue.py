@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from html import escape
 
 from orderflow_cli.contracts.event_contract import EventContract
-from orderflow_cli.contracts.schema import Field
+from orderflow_model.contracts.schema import Field
 from orderflow_model.flow import OrderFlow
 
 _HOUR_MS = 3_600_000

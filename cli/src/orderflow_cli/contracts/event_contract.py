@@ -5,7 +5,6 @@ schema carries, beside the standard's words, the event and flow (`x-event`, `x-f
 versions that its readers take (`x-reads`) and `x-personal-data` at personal fields.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,18 +12,17 @@ from typing import Any
 
 from pydantic.errors import PydanticUserError
 
-from orderflow_cli.contracts.errors import ContractsError
-from orderflow_cli.contracts.schema import PERSONAL, Field, Schema, field_of, mark
 from orderflow_contracts.event import Event
 from orderflow_contracts.event_classes import load_event_classes
+from orderflow_model.contracts.errors import ContractsError
+from orderflow_model.contracts.promise import mark_personal, of_resource
+from orderflow_model.contracts.schema import EVENT, FLOW, PERSONAL, READS, VERSION, Field, Schema, field_of
 from orderflow_model.flow import OrderFlow
 from orderflow_model.spec import events
 from orderflow_model.topics import Topic, event_topic
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 MADE = "Made by orderflow contracts export; not to be edited."
-EVENT, FLOW, VERSION, READS = "x-event", "x-flow", "x-version", "x-reads"
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 @dataclass(frozen=True)
@@ -63,24 +61,6 @@ def load_contracts(flow: OrderFlow, module: str | None) -> tuple[EventContract, 
     return tuple(_contract(flow, event, kinds.get(event.name)) for event in flow.spec.events)
 
 
-def checked(schema: Any, where: str) -> Schema:
-    """Return a JSON Schema that came from elsewhere; raise `ContractsError` with the place where it is none."""
-    # not above: it costs each `orderflow` a sixth of a second, and few read a schema
-    from jsonschema import Draft202012Validator
-    from jsonschema.exceptions import SchemaError
-
-    try:
-        Draft202012Validator.check_schema(schema)
-    except SchemaError as error:
-        place = _CONTROL.sub("?", error.json_path)
-        raise ContractsError(f"{where} is no JSON Schema: {place}: {error.message[:200]}", "Mend it there") from None
-    except RecursionError:
-        raise ContractsError(f"{where} is nested too deeply", "Give it fewer levels") from None
-    if not isinstance(schema, Mapping):
-        raise ContractsError(f"{where} is no JSON Schema of an object", "Describe the event's data")
-    return schema
-
-
 def _contract(flow: OrderFlow, event: events.Event, kind: type[Event] | None) -> EventContract:
     services = flow.spec.services
     return EventContract(
@@ -95,16 +75,11 @@ def _contract(flow: OrderFlow, event: events.Event, kind: type[Event] | None) ->
 def _schema(flow: OrderFlow, event: events.Event, kind: type[Event] | None) -> Schema | None:
     if kind is None and event.payload_schema is None:
         return None
-    where = f"spec.events: schema of {event.name}"
-    own = _of_class(kind) if kind else dict(checked(event.payload_schema, where))
-    version, reads = (kind.VERSION, _read_versions(kind)) if kind else (1, [1])
+    own = _of_class(kind) if kind else of_resource(event)
+    version, reads = own.pop(VERSION), own.pop(READS)
     own |= {"$schema": DIALECT, "$comment": MADE, FLOW: flow.metadata.name, EVENT: event.name}
     own |= {VERSION: version, READS: reads}
-    for pointer in event.personal_data:
-        if not mark(own, pointer):
-            what = f"spec.events: personalData {pointer} of {event.name} is not in its contract"
-            raise ContractsError(what, "Point to a field of it")
-    field_of(own)  # references that lead nowhere are told now
+    mark_personal(own, event)
     return own
 
 
@@ -116,7 +91,7 @@ def _of_class(kind: type[Event]) -> dict[str, Any]:
         what = f"{kind.__qualname__} has no JSON Schema: {why}"
         raise ContractsError(what, "Give its fields types of JSON") from None
     _move_marks(found)
-    return found
+    return found | {VERSION: kind.VERSION, READS: _read_versions(kind)}
 
 
 def _move_marks(node: Any) -> None:

@@ -13,10 +13,10 @@ import yaml
 
 from orderflow_cli.contracts.asyncapi import asyncapi
 from orderflow_cli.contracts.catalogue import catalogue
-from orderflow_cli.contracts.errors import ContractsError
 from orderflow_cli.contracts.event_contract import MADE, EventContract
 from orderflow_cli.contracts.odcs import odcs
 from orderflow_cli.errors import place_of
+from orderflow_model.contracts.errors import ContractsError
 from orderflow_model.flow import OrderFlow
 
 SCHEMAS = "schemas"

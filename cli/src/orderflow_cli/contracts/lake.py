@@ -1,4 +1,4 @@
-"""Where the lake has an event's data, and which dbt models read it from there.
+"""Which dbt models read an event's data from the lake.
 
 It is judged by words: a model that names an event's table and the column counts as its reader, and so do the models
 that refer to it. That may name one too many; SQL made by macros of other files is not seen.
@@ -9,35 +9,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic.alias_generators import to_snake
-
-from orderflow_cli.contracts.errors import ContractsError
-from orderflow_cli.contracts.schema import Field, unescaped
 from orderflow_cli.errors import place_of
+from orderflow_model.contracts.columns import column, table_name
+from orderflow_model.contracts.errors import ContractsError
 
 _STAR = re.compile(r"(?:select|distinct|,|\.)\s*\*", re.IGNORECASE)
 _COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/|\{#.*?#\}", re.DOTALL)
-
-
-def table_name(event: str) -> str:
-    """Return the name of an event's curated table."""
-    return event.lower()
-
-
-def column_name(name: str) -> str:
-    """Return the name that a field has in the lake."""
-    return str(to_snake(name))
-
-
-def column(place: str) -> str:
-    """Return where a field stands in its table, by its pointer: `ship_to.country`, `lines.sku`."""
-    parts = (unescaped(part) for part in place.split("/")[1:])
-    return ".".join(column_name(part) for part in parts if part != "*" and not part.isdigit())
-
-
-def columns(data: Field) -> dict[str, str]:
-    """Return the kind of each field that holds a value in the lake, by its pointer; personal ones have none there."""
-    return {field.place: field.kind for field in data.walk() if not field.below and not field.personal}
 
 
 @dataclass(frozen=True)

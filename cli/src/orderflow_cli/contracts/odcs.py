@@ -6,8 +6,8 @@
 from typing import Any
 
 from orderflow_cli.contracts.event_contract import EventContract
-from orderflow_cli.contracts.lake import column_name, table_name
-from orderflow_cli.contracts.schema import UNION, Field
+from orderflow_model.contracts.columns import column_name, table_name
+from orderflow_model.contracts.schema import UNION, Field
 
 _DAY_MS = 86_400_000
 _IDENTITY = ["event_source", "event_id"]

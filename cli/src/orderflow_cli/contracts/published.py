@@ -6,11 +6,10 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from orderflow_cli.contracts.errors import ContractsError
-from orderflow_cli.contracts.event_contract import EVENT, READS, VERSION, checked
 from orderflow_cli.contracts.export import SCHEMAS
-from orderflow_cli.contracts.schema import Schema
 from orderflow_cli.errors import place_of
+from orderflow_model.contracts.errors import ContractsError
+from orderflow_model.contracts.schema import EVENT, READS, VERSION, Schema, checked
 
 _REMEDY = "Name a folder that orderflow contracts export has written, or COMMIT:FOLDER"
 

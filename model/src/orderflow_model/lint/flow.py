@@ -8,7 +8,7 @@ Called at loading, at admission and by `orderflow lint`. An error refuses the fl
 - warnings: an event that nobody subscribes (the ends of the saga aside: the runtime itself waits for them),
   more consumers than partitions;
 - the rules of saga and objectives stand in `saga`, those of Secrets in `secrets`, of topics' settings in
-  `topics`, of who shares a process in `placement`.
+  `topics`, of who shares a process in `placement`, of schemas' size in `contracts.promise`.
 
 Cycles between services are normal in a saga and allowed.
 """
@@ -16,6 +16,7 @@ Cycles between services are normal in a saga and allowed.
 from collections.abc import Iterator
 from itertools import islice
 
+from orderflow_model.contracts.promise import lint_promises
 from orderflow_model.findings import MOST_SHOWN, Finding, Severity, did_you_mean, path_of
 from orderflow_model.flow import OrderFlow
 from orderflow_model.lint.placement import lint_placement
@@ -40,6 +41,7 @@ def lint(flow: OrderFlow) -> tuple[Finding, ...]:
         _sink,
         _sources,
         lint_placement,
+        lint_promises,
         lint_topics,
         lint_secrets,
         lint_saga,

@@ -1,9 +1,11 @@
 """Kubernetes Events: what a person should see of a flow, in `kubectl describe`. Pure; the reconcile posts them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from orderflow_model.conditions import READY, VALID
+from orderflow_model.contracts.changes import Break
+from orderflow_model.contracts.promise import WANTED_ANNOTATION
 from orderflow_model.status import DEGRADED, Condition, FlowStatus, Truth
 from orderflow_model.timestamps import write_time
 from orderflow_operator.kubernetes.client import USER_AGENT
@@ -23,6 +25,15 @@ def condition_events(raw: Object, before: FlowStatus, after: FlowStatus, now: da
     for condition in changed(before, after, (VALID if refused else READY, DEGRADED)):
         if kind := _kind(condition):
             yield event(raw, kind, condition.reason, condition.message, now)
+
+
+def break_events(raw: Object, breaks: Iterable[Break], now: datetime) -> Iterator[Object]:
+    """Yield an Event for each event of which something breaks that the resource says is wanted: who reads may ask."""
+    told: dict[str, list[str]] = {}
+    for one in breaks:
+        told.setdefault(one.event, []).append(str(one))
+    for words in told.values():
+        yield event(raw, "Warning", "ContractBroken", f"as {WANTED_ANNOTATION} says: {'; '.join(words)}", now)
 
 
 def _kind(condition: Condition) -> str | None:

@@ -23,7 +23,7 @@ from orderflow_operator.metrics import ERRORS
 from orderflow_operator.reconciler.apply import ChangeResult, apply_changes
 from orderflow_operator.reconciler.context import Dependencies, ReconcileContext, is_paused
 from orderflow_operator.reconciler.credentials import Admin
-from orderflow_operator.reconciler.events import condition_events
+from orderflow_operator.reconciler.events import break_events, condition_events
 from orderflow_operator.reconciler.finalize import finalize
 from orderflow_operator.reconciler.network import addresses, pod_ports
 from orderflow_operator.reconciler.observe import observe_objects, seen_with_several
@@ -86,7 +86,7 @@ async def reconcile(key: FlowKey, deps: Dependencies) -> Outcome:
         deadline=deps.rollout_deadline,
     )
     deps.credentials.note_turn(key, on_the_way=result.applied and not observation.settled)
-    await _tell(context, result, status_of(looked, context.before, deps.now()), deps)
+    await _tell(context, validation, result, status_of(looked, context.before, deps.now()), deps)
     return _outcome(problems, observation, result)
 
 
@@ -106,8 +106,15 @@ def _places(before: FlowStatus) -> dict[str, tuple[str, ...]]:
     return {service.name: service.databases for service in before.services}
 
 
-async def _tell(context: ReconcileContext, result: ChangeResult, after: FlowStatus, deps: Dependencies) -> None:
-    """Write the status, unless the turn that what was applied just now will have may tell of it too."""
+async def _tell(
+    context: ReconcileContext, validation: Validation, result: ChangeResult, after: FlowStatus, deps: Dependencies
+) -> None:
+    """Write the status, unless the turn that what was applied just now will have may tell of it too.
+
+    What breaks is told first: once the status has the new promises, nobody knows of the old ones.
+    """
+    for event in break_events(context.raw, validation.breaks, deps.now()):
+        await deps.cluster.post_event(event)
     if not (result.applied and may_wait(context.before, after)):
         await _write_status(context.key, context.raw, context.before, after, deps)
 

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from orderflow_model.conditions import IDENTITIES_READY, READY, SERVICES_READY, TOPICS_READY, VALID
+from orderflow_model.contracts.promise import as_text, promises
 from orderflow_model.flow import OrderFlow
 from orderflow_model.spec.services import Service
 from orderflow_model.status import (
@@ -120,6 +121,7 @@ def status_of(observation: Observation, before: FlowStatus, now: datetime) -> Fl
         services=services,
         topics=_ours(observation, topics, before),
         kafka=observation.kafka or before.kafka,
+        promises=as_text(promises(observation.flow)),
     )
 
 

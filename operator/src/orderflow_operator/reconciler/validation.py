@@ -6,6 +6,7 @@ What the API server's own rules refuse is refused here too, so that the operator
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from orderflow_model.contracts.changes import Break
 from orderflow_model.findings import Finding, InvalidResourceError, Severity
 from orderflow_model.flow import OrderFlow
 from orderflow_model.lint.flow import lint
@@ -15,6 +16,7 @@ from orderflow_operator.kubernetes.cache import FlowKey, Objects
 from orderflow_operator.kubernetes.health import Health, State
 from orderflow_operator.kubernetes.kinds import KAFKA_TOPIC, ObjectKey
 from orderflow_operator.kubernetes.labels import Object
+from orderflow_operator.reconciler.contract_changes import BREAKING, advice, breaks_of, idle_wishes, unwanted
 from orderflow_operator.reconciler.ownership import OwnershipIndex
 from orderflow_operator.resources import kafkatopic
 
@@ -25,12 +27,17 @@ _MOST_TOLD = 5
 
 @dataclass(frozen=True)
 class Validation:
-    """`flow` is None when it cannot even be read. `reason` and `findings` say why it is refused; empty if it is not."""
+    """`flow` is None when it cannot even be read. `reason` and `findings` say why it is refused; empty if it is not.
+
+    `breaks` is what it breaks of its promises; of a flow that can be, what is wanted.
+    """
 
     flow: OrderFlow | None
     reason: str = ""
     findings: tuple[Finding, ...] = ()
     warnings: tuple[Finding, ...] = ()
+    advice: str = ""
+    breaks: tuple[Break, ...] = ()
 
     @property
     def valid(self) -> bool:
@@ -42,7 +49,7 @@ class Validation:
         """The first findings, as a person reads them."""
         told = "; ".join(map(str, self.findings[:_MOST_TOLD]))
         more = len(self.findings) - _MOST_TOLD
-        return f"{told}; and {more} more" if more > 0 else told
+        return f"{told}{f'; and {more} more' if more > 0 else ''}{self.advice and f'; {self.advice}'}"
 
 
 def validate(raw: Object, ownership: OwnershipIndex, objects: Objects) -> Validation:
@@ -51,7 +58,8 @@ def validate(raw: Object, ownership: OwnershipIndex, objects: Objects) -> Valida
         flow = parse_flow(_known(raw))
     except InvalidResourceError as refused:
         return Validation(None, INVALID, refused.findings)
-    findings = lint(flow)
+    breaks = breaks_of(raw, flow)
+    findings = (*lint(flow), *idle_wishes(flow, breaks))
     errors = tuple(one for one in (*findings, *_same_objects(flow)) if one.severity is Severity.ERROR)
     warnings = tuple(one for one in findings if one.severity is Severity.WARNING)
     if errors:
@@ -60,11 +68,13 @@ def validate(raw: Object, ownership: OwnershipIndex, objects: Objects) -> Valida
     claimed = tuple(ownership.conflicts(key, flow, made_at(raw), raw.get("status")))
     if claimed:
         return Validation(flow, claimed[0].reason, tuple(one.finding for one in claimed), warnings)
-    fewer = tuple(_fewer_partitions(flow, objects))
-    if fewer:
+    if fewer := tuple(_fewer_partitions(flow, objects)):
         return Validation(flow, "PartitionDecrease", fewer, warnings)
-    other = tuple(_other_replicas(flow, objects))
-    return Validation(flow, "ReplicaChange" if other else "", other, warnings)
+    if other := tuple(_other_replicas(flow, objects)):
+        return Validation(flow, "ReplicaChange", other, warnings)
+    if unread := unwanted(flow, breaks):
+        return Validation(flow, BREAKING, unread, warnings, advice(breaks))
+    return Validation(flow, warnings=warnings, breaks=breaks)
 
 
 def made_at(raw: Object) -> str:

@@ -7,12 +7,12 @@ and by readers is passed over, as `Model` does; `additionalProperties` says othe
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
-from orderflow_cli.contracts.errors import ContractsError
-from orderflow_cli.contracts.schema import Schema, escaped, resolved, target
+from orderflow_model.contracts.errors import ContractsError
+from orderflow_model.contracts.schema import Schema, Steps, escaped, resolved, target
 
 _ANNOTATIONS = frozenset(
     [
@@ -94,6 +94,7 @@ class _Comparison:
 
     reader: Schema
     writer: Schema
+    steps: Steps = field(default_factory=Steps)
 
     def values(self, place: str, reader: Any, writer: Any, around: tuple[str, ...]) -> Iterator[Unread]:
         """Yield what of the writer's values the reader refuses."""
@@ -103,12 +104,13 @@ class _Comparison:
             if pair in around:
                 return
             around = (*around, pair)
-        parts = list(_parts(self.reader, reader))
-        for written in _alternatives(self.writer, writer):
+        parts = list(_parts(self.reader, reader, self.steps))
+        for written in _alternatives(self.writer, writer, self.steps):
             for part in parts:
                 yield from self._part(place, part, written, around)
 
     def _part(self, place: str, reader: Schema, written: Schema, around: tuple[str, ...]) -> Iterator[Unread]:
+        self.steps.take()
         yield from self._choices(place, reader, written, around)
         yield from (Unread(place, why) for why in _own(reader, written))
         kind = written.get("type")
@@ -168,25 +170,26 @@ def _as_object(schema: Any) -> Schema:
     return schema
 
 
-def _parts(root: Schema, schema: Schema, depth: int = 0) -> Iterator[Schema]:
+def _parts(root: Schema, schema: Schema, steps: Steps, depth: int = 0) -> Iterator[Schema]:
     """Yield the schemas that have to hold together: itself, what it refers to, and its `allOf`."""
+    steps.take()
     if depth > _DEPTH:
         raise ContractsError("a $ref of the schema leads back to itself", "Give it a type")
     yield {keyword: value for keyword, value in schema.items() if keyword not in ("$ref", "allOf")}
     if "$ref" in schema:
-        yield from _parts(root, target(root, schema["$ref"]), depth + 1)
+        yield from _parts(root, target(root, schema["$ref"]), steps, depth + 1)
     for part in schema.get("allOf", ()):
-        yield from _parts(root, _as_object(part), depth + 1)
+        yield from _parts(root, _as_object(part), steps, depth + 1)
 
 
-def _alternatives(root: Schema, schema: Schema) -> Iterator[Schema]:
+def _alternatives(root: Schema, schema: Schema, steps: Steps) -> Iterator[Schema]:
     """Yield what may be written as plain schemas, one type each where types are known."""
-    whole = _merged(_parts(root, schema))
+    whole = _merged(_parts(root, schema, steps))
     if "anyOf" in whole or "oneOf" in whole:
         keyword = "anyOf" if "anyOf" in whole else "oneOf"
         rest = {name: value for name, value in whole.items() if name != keyword}
         for choice in whole[keyword]:
-            yield from _alternatives(root, {**rest, "allOf": [_as_object(choice)]})
+            yield from _alternatives(root, {**rest, "allOf": [_as_object(choice)]}, steps)
     elif isinstance(whole.get("type"), list):
         yield from ({**whole, "type": kind} for kind in whole["type"])
     elif "type" not in whole and (values := _values(whole)) is not None:

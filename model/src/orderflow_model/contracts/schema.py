@@ -4,19 +4,24 @@ Source: JSON Schema 2020-12; JSON pointers by RFC 6901, where `*` or a number is
 """
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
-from orderflow_cli.contracts.errors import ContractsError
+from orderflow_model.contracts.errors import ContractsError
 
 Schema = Mapping[str, Any]
 PERSONAL = "x-personal-data"
 """Marks a field as personal data, in every document that is made of contracts."""
+EVENT, FLOW, VERSION, READS = "x-event", "x-flow", "x-version", "x-reads"
+"""What a schema says of itself: whose it is, the version of its data, and the versions that its readers take."""
 UNION = "union"
 """The kind of a field that may have several types, and so no column in the lake."""
 _DEPTH = 100
+_MOST_STEPS = 50_000
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _TIMES = {"date-time": "timestamp", "date": "date"}
 
 
@@ -47,9 +52,43 @@ class Field:
             yield from field.walk()
 
 
+class Steps:
+    """How far schemas are walked: a few references that lead to each other can mean millions of fields."""
+
+    def __init__(self) -> None:
+        self._left = _MOST_STEPS
+
+    def take(self) -> None:
+        """Count a step; raise `ContractsError` when there were too many."""
+        self._left -= 1
+        if self._left < 0:
+            raise ContractsError("the schema is too large once its references are followed", "Describe less of it")
+
+
 def field_of(schema: Schema) -> Field:
     """Return the data of an event as one field, whose fields are below it; raise `ContractsError`."""
-    return _field(schema, schema, "", required=True, personal=False, around=())
+    try:
+        return _Fields(schema).field(schema, "", required=True, personal=False, around=())
+    except RecursionError:
+        raise ContractsError("the schema is nested too deeply", "Give it fewer levels") from None
+
+
+def checked(schema: Any, where: str) -> Schema:
+    """Return a JSON Schema that came from elsewhere; raise `ContractsError` with the place where it is none."""
+    # not above: it costs each program a sixth of a second, and few read a schema
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import SchemaError
+
+    try:
+        Draft202012Validator.check_schema(schema)
+    except SchemaError as error:
+        place = _CONTROL.sub("?", error.json_path)
+        raise ContractsError(f"{where} is no JSON Schema: {place}: {error.message[:200]}", "Mend it there") from None
+    except RecursionError:
+        raise ContractsError(f"{where} is nested too deeply", "Give it fewer levels") from None
+    if not isinstance(schema, Mapping):
+        raise ContractsError(f"{where} is no JSON Schema of an object", "Describe the event's data")
+    return schema
 
 
 def resolved(root: Schema, schema: Schema) -> dict[str, Any]:
@@ -74,6 +113,13 @@ def target(root: Schema, reference: str) -> dict[str, Any]:
 
 def mark(schema: dict[str, Any], pointer: str) -> bool:
     """Mark a field as personal; return False where the pointer points to none. A shared part is copied first."""
+    try:
+        return _mark(schema, pointer)
+    except RecursionError:
+        raise ContractsError("the schema leads back to itself", "Give it a type") from None
+
+
+def _mark(schema: dict[str, Any], pointer: str) -> bool:
     node: dict[str, Any] = schema
     for part in pointer.split("/")[1:]:
         holder = _holder(schema, node)
@@ -115,31 +161,39 @@ def _present(choices: Iterable[Any]) -> list[Any]:
     return [choice for choice in choices if not isinstance(choice, Mapping) or choice.get("type") != "null"]
 
 
-def _field(root: Schema, schema: Any, place: str, *, required: bool, personal: bool, around: tuple[str, ...]) -> Field:
-    if not isinstance(schema, Mapping):  # true or false: nothing is said of it
-        return Field(place, UNION, required, personal, "")
-    if (reference := schema.get("$ref")) in around:  # a form that holds itself: told once
-        return Field(place, "object", required, personal or bool(schema.get(PERSONAL)), "")
-    around = (*around, reference) if reference else around
-    found = resolved(root, schema)
-    personal = personal or bool(found.get(PERSONAL))
-    present = _present(found.get("anyOf", found.get("oneOf", ())))
-    words = found.get("description", "")
-    if len(present) == 1:
-        only = _field(root, present[0], place, required=required, personal=personal, around=around)
-        return Field(place, only.kind, required, only.personal, words or only.words, only.below)
-    personal = personal or PERSONAL in json.dumps(present)  # what may be personal is
-    below = () if present else tuple(_below(root, found, place, personal=personal, around=around))
-    return Field(place, UNION if present else _kind(found), required, personal, words, below)
+class _Fields:
+    """A walk through one schema."""
 
+    def __init__(self, root: Schema) -> None:
+        self._root = root
+        self._steps = Steps()
 
-def _below(root: Schema, found: Schema, place: str, *, personal: bool, around: tuple[str, ...]) -> Iterator[Field]:
-    needed = found.get("required", ())
-    for name, given in found.get("properties", {}).items():
-        there = f"{place}/{escaped(name)}"
-        yield _field(root, given, there, required=name in needed, personal=personal, around=around)
-    if isinstance(found.get("items"), Mapping):
-        yield _field(root, found["items"], f"{place}/*", required=True, personal=personal, around=around)
+    def field(self, schema: Any, place: str, *, required: bool, personal: bool, around: tuple[str, ...]) -> Field:
+        """Return what a part of the schema describes; `around` are the references that it is inside of."""
+        self._steps.take()
+        if not isinstance(schema, Mapping):  # true or false: nothing is said of it
+            return Field(place, UNION, required, personal, "")
+        if (reference := schema.get("$ref")) in around:  # a form that holds itself: told once
+            return Field(place, "object", required, personal or bool(schema.get(PERSONAL)), "")
+        around = (*around, reference) if reference else around
+        found = resolved(self._root, schema)
+        personal = personal or bool(found.get(PERSONAL))
+        present = _present(found.get("anyOf", found.get("oneOf", ())))
+        words = found.get("description", "")
+        if len(present) == 1:
+            only = self.field(present[0], place, required=required, personal=personal, around=around)
+            return Field(place, only.kind, required, only.personal, words or only.words, only.below)
+        personal = personal or PERSONAL in json.dumps(present)  # what may be personal is
+        below = () if present else tuple(self._below(found, place, personal=personal, around=around))
+        return Field(place, UNION if present else _kind(found), required, personal, words, below)
+
+    def _below(self, found: Schema, place: str, *, personal: bool, around: tuple[str, ...]) -> Iterator[Field]:
+        needed = found.get("required", ())
+        for name, given in found.get("properties", {}).items():
+            there = f"{place}/{escaped(name)}"
+            yield self.field(given, there, required=name in needed, personal=personal, around=around)
+        if isinstance(found.get("items"), Mapping):
+            yield self.field(found["items"], f"{place}/*", required=True, personal=personal, around=around)
 
 
 def _kind(schema: Schema) -> str:
