@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from orderflow_cli.dead_letters.records import Repair, export, read_repairs
-from orderflow_cli.dead_letters.rows import RedriveError
+from orderflow_cli.dead_letters.records import export, read_repairs
 from orderflow_cli.errors import NotRunningError, StateError
 from orderflow_cli.local.running_flow import find_flow
+from orderflow_console.actions.redrive import RedriveError, Repair
 from orderflow_console.queries.dead_letters import Condition, DeadLetter, parse_condition
 from orderflow_console.queries.errors import ReadError
 from orderflow_console.queries.kafka import client_options

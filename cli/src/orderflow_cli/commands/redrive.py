@@ -1,6 +1,6 @@
 """`orderflow redrive`: events that a service gave up, put back; `dead_letters.py` looks at them."""
 
-import uuid
+from itertools import chain
 from pathlib import Path
 
 import click
@@ -9,14 +9,10 @@ from orderflow_cli.commands.dead_letters import conditions, show_letters
 from orderflow_cli.commands.lint import FILE
 from orderflow_cli.commands.place import Place, with_kafka
 from orderflow_cli.database import ask
-from orderflow_cli.dead_letters.records import Publisher, Repair, read_repairs
-from orderflow_cli.dead_letters.rows import note_sent
+from orderflow_cli.dead_letters.records import read_repairs
 from orderflow_cli.exit_codes import ExitCode
+from orderflow_console.actions.redrive import NOTHING, DeadLetters
 from orderflow_console.queries.dead_letters import Condition, get_dead_letters
-from orderflow_console.queries.letter_records import read_latest
-from orderflow_model.names import dead_letter_topic_name
-
-_GONE = "not in the dead-letter topic any more"
 
 
 @click.command()
@@ -38,7 +34,10 @@ def redrive(
     letters = ask(place.database, lambda database: get_dead_letters(database, service, where, ids, limit))
     refused = {letter.id: reason for letter in letters if letter.dead and (reason := letter.refusal_reason())}
     able = {letter.id for letter in letters if letter.dead} - refused.keys()
-    refused |= _publish(place, service, able, repairs or {}, dry_run)
+    if able:
+        at = DeadLetters(place.name, service, place.kafka, place.database)
+        outcomes = chain.from_iterable(at.redrive(able, repairs or NOTHING, dry=dry_run))
+        refused |= {one.id: one.refused for one in outcomes if one.refused}
     done = "would be redriven" if dry_run else "redriven"
     show_letters([(letter, refused.get(letter.id, done if letter.dead else "redriven before")) for letter in letters])
     unknown = [] if ids is None or where or limit else sorted(set(ids) - {letter.id for letter in letters}, key=str)
@@ -47,24 +46,3 @@ def redrive(
     click.echo(f"{len(able - refused.keys()):,} {done}, {len(refused) + len(unknown):,} refused")
     if refused or unknown:
         raise click.exceptions.Exit(ExitCode.REFUSED)
-
-
-def _publish(
-    place: Place, service: str, ids: set[uuid.UUID], repairs: dict[uuid.UUID, Repair], dry_run: bool
-) -> dict[uuid.UUID, str]:
-    """Put the letters back; return those that were not, with the reason."""
-    if not ids:
-        return {}
-    refused = dict.fromkeys(ids, _GONE)
-    options = place.kafka
-    failed: dict[uuid.UUID, str] = {}
-    publisher = Publisher(options, failed.__setitem__)
-    for record in read_latest(options, dead_letter_topic_name(place.name, service), ids):
-        del refused[record.id]
-        if not dry_run:
-            repair = repairs.get(record.id)
-            publisher.publish(record if repair is None else repair.apply(record))
-    publisher.flush()
-    if publisher.sent:
-        note_sent(place.database, service, publisher.sent)
-    return refused | failed
