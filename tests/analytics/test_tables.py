@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
 
@@ -156,6 +157,65 @@ def test_files_of_which_no_commit_tells_go_after_a_week(tmp_path: Path) -> None:
     os.utime(old, (old.stat().st_mtime - week,) * 2)
     lake.raw().tidy()
     assert (old.exists(), young.exists()) == (False, True)
+
+
+def test_each_event_is_taken_once_wherever_it_is_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In its own batch, in another chunk, in another window, in a later run; also where the first did not fit."""
+    monkeypatch.setattr(curating, "MOST_ROWS", 2)
+    monkeypatch.setattr(curating, "CHUNKS_AT_ONCE", 2)
+    lake, contract = Lake(str(tmp_path), "shop"), Contract(Asked)
+    sound, unfit = b'{"question":"why"}', b"{}"
+    batches = [["a", "b", "a"], ["c", "d"], ["a", "x"], ["e", "b"], ["f", "g"], ["x", "c"]]
+    for number, ids in enumerate(batches, start=1):
+        put(lake, number, *(unfit if name == "x" else sound for name in ids), ids=ids)
+    assert curate(lake, contract) == curating.Curated(taken=7, refused=1, repeated=5)
+    put(lake, 9, sound, unfit, sound, ids=["a", "x", "h"])
+    assert curate(lake, contract) == curating.Curated(taken=1, refused=0, repeated=2)
+    for table, ids in ((lake.curated(contract), list("abcdefgh")), (lake.quarantine(), ["x"])):
+        assert sorted(table.rows(pc.scalar(True), ["event_id"]).to_table()["event_id"].to_pylist()) == ids
+
+
+def test_known_events_are_looked_for_once_for_many_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each look reads the days of the events: by the chunk it would cost a day of n events the square of n."""
+    monkeypatch.setattr(curating, "MOST_ROWS", 1)
+    lake, contract = Lake(str(tmp_path), "shop"), Contract(Asked)
+    for batch in range(1, 16):
+        put(lake, batch, b'{"question":"why"}')
+    looks, rows = [], LakeTable.rows
+
+    def counted(table: LakeTable, *given: object, **more: object) -> object:
+        looks.append(table.uri)
+        return rows(table, *given, **more)
+
+    monkeypatch.setattr(LakeTable, "rows", counted)
+    assert curate(lake, contract).taken == 15
+    assert [uri.rpartition("/")[2] for uri in looks if not uri.endswith("raw")] == ["quarantine", "asked"]
+
+
+def test_many_days_with_few_files_each_become_one_file_a_day(tmp_path: Path) -> None:
+    """No day has so many that it alone would be looked at; but each is read three times as slowly."""
+    lake, days = Lake(str(tmp_path), "shop"), [NOON - timedelta(days=day) for day in range(25)]
+    contract = Contract(Asked)
+    for batch in range(1, 4):
+        put(lake, batch, *[b'{"question":"why"}'] * len(days), times=days)
+        curate(lake, contract)
+    lake.tidy([contract])
+    table = DeltaTable(lake.curated_uri(contract))
+    assert (len(table.file_uris()), table.to_pyarrow_table().num_rows) == (25, 75)
+    lake.tidy([contract])
+    assert DeltaTable(lake.curated_uri(contract)).version() == table.version()
+
+
+def test_what_a_reader_has_to_hold_is_bounded_by_bytes_also_in_a_file_made_of_many(tmp_path: Path) -> None:
+    """Row groups of large events have few rows, after a commit and after files were put together."""
+    lake = Lake(str(tmp_path), "shop")
+    for batch in range(1, 25):
+        put(lake, batch, *(os.urandom(50_000) for _ in range(10)))
+    lake.raw().tidy()
+    (file,) = DeltaTable(f"{lake.uri}/raw").file_uris()
+    foot = pq.read_metadata(file)
+    sizes = [foot.row_group(number).total_byte_size for number in range(foot.num_row_groups)]
+    assert (foot.num_rows, max(sizes) <= 2.5 * 2**20) == (240, True), sizes
 
 
 def test_many_small_files_become_few_and_nothing_else_changes(tmp_path: Path) -> None:

@@ -140,10 +140,11 @@ def ids(rows: Iterable[dict[str, Any]]) -> list[str]:
     return sorted(row["event_id"] for row in rows)
 
 
-def put(lake: Lake, batch: int, *data: bytes, times: Sequence[datetime] = ()) -> None:
-    """Add one batch of ASKED to the raw zone, of these times or all of noon."""
-    told = zip(data, times or [NOON] * len(data), strict=True)
-    events = [Stored("ASKED", "/s", f"e{batch}-{n}", 1, "k", time, body) for n, (body, time) in enumerate(told)]
+def put(lake: Lake, batch: int, *data: bytes, times: Sequence[datetime] = (), ids: Sequence[str] = ()) -> None:
+    """Add one batch of ASKED to the raw zone, of these times or all of noon, with these ids or new ones."""
+    names = ids or [f"e{batch}-{number}" for number in range(len(data))]
+    told = zip(names, data, times or [NOON] * len(data), strict=True)
+    events = [Stored("ASKED", "/s", name, 1, "k", time, body) for name, body, time in told]
     more = {"stored_at": NOON, "stored_date": NOON.date(), "batch": batch}
     rows = [one._asdict() | more | {"size": len(one.data)} for one in events]
     lake.raw().append(stored_events._table(rows), position=batch)

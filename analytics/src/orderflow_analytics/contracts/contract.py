@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.json as pa_json
 from pydantic_core import to_json
 
-from orderflow_analytics.contracts.arrow_types import as_read, columns_of
+from orderflow_analytics.contracts.arrow_types import Columns, as_read, columns_of
+from orderflow_analytics.contracts.json_texts import with_texts
 from orderflow_analytics.errors import ContractError
 from orderflow_contracts.event import Event, UndecodableError
 from orderflow_contracts.event_classes import load_event_classes
@@ -42,15 +43,20 @@ class Contract:
         """Return the name of its curated table: `order_created` for ORDER_CREATED."""
         return self.event.lower()
 
-    @cached_property
+    @property
     def columns(self) -> pa.Schema:
         """Return the columns of its data."""
+        return self._columns.schema
+
+    @cached_property
+    def _columns(self) -> Columns:
         schema = self.kind.model_json_schema(by_alias=False, mode="serialization")
         return columns_of(schema, self.event, self.personal)
 
     def read(self, data: bytes, version: int) -> bytes:
         """Return the data in today's form, as JSON by columns' names; raise `UndecodableError` with the reason."""
-        return to_json(self.kind.decode(data, version), by_alias=False)
+        read = to_json(self.kind.decode(data, version), by_alias=False)
+        return with_texts(read, self._columns.texts) if self._columns.texts else read
 
     def typed(self, read: Sequence[bytes]) -> pa.Table:
         """Return what was read as columns, a row each; what has no column is left out."""

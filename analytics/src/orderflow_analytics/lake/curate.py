@@ -7,6 +7,7 @@ perhaps by another version of the contract. So each event is in one of the two, 
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,13 +16,13 @@ import pyarrow.dataset as ds
 from orderflow_analytics.contracts.contract import Contract, judge
 from orderflow_analytics.errors import OtherTableError
 from orderflow_analytics.lake.export import MOST_BYTES, MOST_ROWS
+from orderflow_analytics.lake.repeats import Repeats
 from orderflow_analytics.lake.table import LakeTable, Partitions
 from orderflow_analytics.lake.zones import EVENT, EVENT_DATE, TYPE, Lake
 
 _AT_ONCE = 1_000
-_IDENTITY = ["event_source", "event_id"]
 MOST_DAYS = 30
-Identity = tuple[str, str]
+CHUNKS_AT_ONCE = 20
 
 
 @dataclass
@@ -39,22 +40,32 @@ def curate(lake: Lake, contract: Contract) -> Curated:
     of_event = TYPE.name, [contract.event]
     if table.position > raw.position:
         raise OtherTableError(f"{table.uri} has come further than {raw.uri}: one of them is of another lake")
-    for first, last in chunks(raw, of_event, table.position):
-        chunk = (pc.field("batch") >= first) & (pc.field("batch") <= last)
-        rows = raw.rows(chunk, [*EVENT.names, "data"], of_event).to_table().sort_by("batch")
-        on_days = EVENT_DATE.name, [day.isoformat() for day in pc.unique(_dates(rows)).to_pylist()]
-        fresh = _fresh(table, _fresh(quarantine, rows, of_event), on_days)
-        fitting, refused = _judge_all(contract, fresh)
-        if refused.num_rows:
-            quarantine.append(refused)
-        *others, rest = _by_days(fitting)
-        for part in others:
-            table.append(part)
-        table.append(rest, position=last)
-        count.taken += fitting.num_rows
-        count.refused += refused.num_rows
-        count.repeated += rows.num_rows - fresh.num_rows
+    for window in windows(raw, of_event, table.position):
+        repeats = Repeats(raw.rows(_between(window[0][0], window[-1][1]), ["event_id", "event_time"], of_event))
+        repeats.look(quarantine, of_event)
+        repeats.look(table, (EVENT_DATE.name, [day.isoformat() for day in repeats.days]))
+        for first, last in window:
+            rows = raw.rows(_between(first, last), [*EVENT.names, "data"], of_event).to_table().sort_by("batch")
+            fresh = repeats.left_out(rows)
+            fitting, refused = _judge_all(contract, fresh)
+            _commit(table, quarantine, fitting, refused, last)
+            count.taken += fitting.num_rows
+            count.refused += refused.num_rows
+            count.repeated += rows.num_rows - fresh.num_rows
     return count
+
+
+def _between(first: int, last: int) -> ds.Expression:
+    return (pc.field("batch") >= first) & (pc.field("batch") <= last)
+
+
+def _commit(table: LakeTable, quarantine: LakeTable, fitting: pa.Table, refused: pa.Table, position: int) -> None:
+    if refused.num_rows:
+        quarantine.append(refused)
+    *others, rest = _by_days(fitting)
+    for part in others:
+        table.append(part)
+    table.append(rest, position=position)
 
 
 def _dates(rows: pa.Table) -> pa.ChunkedArray:
@@ -80,6 +91,13 @@ def chunks(raw: LakeTable, of_event: Partitions, position: int) -> Iterator[tupl
         rows, size = rows + given_rows, size + given_size
     if rows:
         yield first, last
+
+
+def windows(raw: LakeTable, of_event: Partitions, position: int) -> Iterator[list[tuple[int, int]]]:
+    """Yield the chunks after a position, so many at a time as are looked for among known events together."""
+    coming = chunks(raw, of_event, position)
+    while window := list(islice(coming, CHUNKS_AT_ONCE)):
+        yield window
 
 
 def _totals(sizes: ds.Scanner) -> Iterator[tuple[int, int, int]]:
@@ -114,23 +132,3 @@ def _judge(contract: Contract, rows: pa.Table) -> tuple[pa.Table, pa.Table]:
     refused = refused.append_column("reason", pa.array([one.reason for one in judged if one.reason], pa.string()))
     named = refused.append_column("event_type", pa.array([contract.event] * refused.num_rows, pa.string()))
     return fitting, named
-
-
-def _fresh(table: LakeTable, rows: pa.Table, within: Partitions) -> pa.Table:
-    """Return the rows whose event is not in this part of the table yet, the first of each event.
-
-    Of a curated table only the days of these events are looked at: a repeat has the time of the first.
-    """
-    seen: set[Identity] = set()
-    same = pc.field("event_id").isin(pc.unique(rows["event_id"]))
-    for batch in table.rows(same, _IDENTITY, within).to_batches():
-        seen |= set(_pairs(batch))
-    kept = []
-    for pair in _pairs(rows):
-        kept.append(pair not in seen)
-        seen.add(pair)
-    return rows.filter(pa.array(kept, pa.bool_()))
-
-
-def _pairs(rows: pa.Table | pa.RecordBatch) -> Iterator[Identity]:
-    return zip(rows["event_source"].to_pylist(), rows["event_id"].to_pylist(), strict=True)

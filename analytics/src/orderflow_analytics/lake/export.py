@@ -3,7 +3,7 @@
 from orderflow_analytics.lake.stored_events import StoredEvents
 from orderflow_analytics.lake.table import LakeTable
 
-MOST_ROWS, MOST_BYTES = 5_000, 4 * 1024 * 1024
+MOST_ROWS, MOST_BYTES = 5_000, 2 * 1024 * 1024
 """Where a commit ends, give or take one batch: what a run holds in memory does not grow with what there is to do."""
 
 

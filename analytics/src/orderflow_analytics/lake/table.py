@@ -7,7 +7,7 @@ between, a second exporter or a frozen one that wakes, makes it fail, and a new 
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,15 +15,14 @@ from datetime import datetime, timedelta
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
-from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
+from deltalake import ColumnProperties, CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError
 
 from orderflow_analytics.errors import LakeBusyError, OtherTableError
 
 SOURCE = "orderflow"
 """The application that transactions are told of."""
-WRITER = WriterProperties(compression="ZSTD", max_row_group_size=10_000)
-"""How files of the lake are written. A row group is what a reader has to hold, and what it can pass over."""
+_GROUP_ROWS, _GROUP_BYTES = 10_000, 2 * 1024 * 1024
 _MANY_FILES = 20
 _FILE_BYTES = 64 * 1024 * 1024
 KEPT_HOURS = 168
@@ -80,33 +79,51 @@ class LakeTable:
                 rows.select(self.schema.names).cast(self.schema),
                 mode="append",
                 schema_mode="merge",  # a contract that has grown adds its column
-                writer_properties=WRITER,
+                writer_properties=writer(rows.nbytes, rows.num_rows),
                 commit_properties=CommitProperties(app_transactions=told, max_commit_retries=0),
             )
         pa.default_memory_pool().release_unused()  # or what each chunk leaves adds up to 100 MB
 
     def tidy(self) -> None:
-        """Make few files of many, where a partition has many, and remove what no reader of the last week needs."""
-        if self._most_files() <= _MANY_FILES:
-            return
+        """Make few files of many, and remove what no reader of the last week needs.
+
+        A partition has many where it has more than 20, and any that has several where the table has more than twice as
+        many as it has partitions, and 20.
+        """
+        files = self._files()
+        many = len(files) > 2 * len(by_partition := Counter(files)) + _MANY_FILES
+        crowded = [part for part, count in by_partition.items() if count > (1 if many else _MANY_FILES)]
+        for partition in crowded:
+            self._compact(dict(zip(self.partition_by, partition, strict=True)))
+        if crowded:
+            self.remove_unread()
+
+    def _compact(self, partition: Mapping[str, str]) -> None:
+        """Make few files of those of a partition."""
+        within = [(column, "=", value) for column, value in partition.items()]
+        groups = [
+            group
+            for file in self._delta.to_pyarrow_dataset(file_pruning_predicate=within).get_fragments()
+            for group in file.row_groups
+        ]
+        size, rows = sum(group.total_byte_size for group in groups), sum(group.num_rows for group in groups)
         with self._as_next_version():
             self._delta.optimize.compact(
+                within,
                 target_size=_FILE_BYTES,
                 max_concurrent_tasks=1,  # what a run holds in memory
-                writer_properties=WRITER,
+                writer_properties=writer(size, rows),
                 commit_properties=CommitProperties(max_commit_retries=0),
             )
-        self.remove_unread()
 
     def remove_unread(self) -> None:
         """Remove files that no reader of the last week needs, also those that a run which was killed never told of."""
         self._delta.vacuum(KEPT_HOURS, dry_run=False, full=True)
 
-    def _most_files(self) -> int:
-        """Return how many files the partition has that has most."""
+    def _files(self) -> list[tuple[str, ...]]:
+        """Return of each file the partition that it is of."""
         files = pa.table(self._delta.get_add_actions(flatten=True))
-        columns = [files[f"partition.{name}"].to_pylist() for name in self.partition_by]
-        return max(Counter(zip(*columns, strict=True)).values(), default=0)
+        return list(zip(*(map(str, files[f"partition.{name}"].to_pylist()) for name in self.partition_by), strict=True))
 
     @contextmanager
     def _as_next_version(self) -> Iterator[None]:
@@ -119,7 +136,20 @@ class LakeTable:
         """Return a scan of the rows that are wanted, not read far ahead; what is not `within` costs nothing."""
         only = None if within is None else [(within[0], "in", list(within[1]))]
         dataset = self._delta.to_pyarrow_dataset(file_pruning_predicate=only)
-        return dataset.scanner(columns, wanted, batch_readahead=1, fragment_readahead=1)
+        return dataset.scanner(columns, wanted, batch_readahead=1, fragment_readahead=1, use_threads=False)
+
+
+def writer(size: int = 0, rows: int = 0) -> WriterProperties:
+    """Return how files of the lake are written, for so many bytes in so many rows; for narrow ones where none are told.
+
+    A row group is what a reader has to hold, and what it can pass over. Without dictionaries its size in the file's
+    foot is what it takes in memory.
+    """
+    fitting = _GROUP_BYTES * rows // size if size else _GROUP_ROWS
+    plain = ColumnProperties(dictionary_enabled=False)
+    return WriterProperties(
+        compression="ZSTD", max_row_group_size=min(max(fitting, 1), _GROUP_ROWS), default_column_properties=plain
+    )
 
 
 def _fit(kept: pa.Field, given: pa.Field) -> bool:

@@ -23,7 +23,7 @@ from deltalake import CommitProperties, DeltaTable, write_deltalake
 
 from orderflow_analytics.contracts.contract import Contract
 from orderflow_analytics.errors import ModelsError
-from orderflow_analytics.lake.table import KEPT_HOURS, WRITER
+from orderflow_analytics.lake.table import KEPT_HOURS, writer
 from orderflow_analytics.lake.zones import Lake
 from orderflow_model import environment
 
@@ -105,7 +105,7 @@ def _publish(made: duckdb.DuckDBPyConnection, mart: str, uri: str, inputs: str) 
     try:
         rows: pa.RecordBatchReader = made.sql(f'SELECT * FROM {SCHEMA}."{mart}"').to_arrow_reader()  # noqa: S608 - dbt's names
         write_deltalake(
-            uri, rows, mode="overwrite", schema_mode="overwrite", writer_properties=WRITER, commit_properties=told
+            uri, rows, mode="overwrite", schema_mode="overwrite", writer_properties=writer(), commit_properties=told
         )
     except Exception as error:  # DuckDB and Arrow raise types of their own, delta-rs bare ones too
         words = str(error).partition("\n")[0]

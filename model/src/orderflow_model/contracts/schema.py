@@ -5,7 +5,7 @@ Source: JSON Schema 2020-12; JSON pointers by RFC 6901, where `*` or a number is
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +18,7 @@ PERSONAL = "x-personal-data"
 EVENT, FLOW, VERSION, READS = "x-event", "x-flow", "x-version", "x-reads"
 """What a schema says of itself: whose it is, the version of its data, and the versions that its readers take."""
 UNION = "union"
-"""The kind of a field that may have several types, and so no column in the lake."""
+"""The kind of a field that may have several types; its column in the lake has JSON text."""
 _DEPTH = 100
 _MOST_STEPS = 50_000
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -29,8 +29,7 @@ _TIMES = {"date-time": "timestamp", "date": "date"}
 class Field:
     """A field of an event's data, and what stands below it; the items of a list stand below it under `*`.
 
-    `place` is its JSON pointer, `kind` a logical type of ODCS (`string`, `integer`, `timestamp`, ...) or `union`;
-    `column` is its place in the lake, None where all of it is personal or a type has none.
+    `place` is its JSON pointer, `kind` a logical type of ODCS (`string`, `integer`, `timestamp`, ...) or `union`.
     """
 
     place: str
@@ -146,6 +145,28 @@ def escaped(name: str) -> str:
     return name.replace("~", "~0").replace("/", "~1")
 
 
+def marked_definitions(mark: str, definitions: Mapping[str, Any]) -> frozenset[str]:
+    """Return the definitions of a schema in which a mark is set, or that refer to one in which it is."""
+    found: frozenset[str] = frozenset()
+    while more := {name for name in definitions.keys() - found if has_mark(mark, definitions[name], found)}:
+        found |= more
+    return found
+
+
+def has_mark(mark: str, part: Any, marked: Collection[str]) -> bool:
+    """Return whether a mark is set anywhere in a part of a schema, or it refers to a definition that is `marked`."""
+    left = [part]
+    while left:
+        node = left.pop()
+        if isinstance(node, Mapping):
+            if node.get(mark) is True or str(node.get("$ref", "")).rpartition("/")[2] in marked:
+                return True
+            left.extend(node.values())
+        elif isinstance(node, list):
+            left.extend(node)
+    return False
+
+
 def _holder(root: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
     """Return the object or list that a node describes, made the node's own: null beside it does not hide it."""
     if "$ref" in node:
@@ -167,6 +188,7 @@ class _Fields:
     def __init__(self, root: Schema) -> None:
         self._root = root
         self._steps = Steps()
+        self._marked = marked_definitions(PERSONAL, root.get("$defs", {}))
 
     def field(self, schema: Any, place: str, *, required: bool, personal: bool, around: tuple[str, ...]) -> Field:
         """Return what a part of the schema describes; `around` are the references that it is inside of."""
@@ -174,7 +196,7 @@ class _Fields:
         if not isinstance(schema, Mapping):  # true or false: nothing is said of it
             return Field(place, UNION, required, personal, "")
         if (reference := schema.get("$ref")) in around:  # a form that holds itself: told once
-            return Field(place, "object", required, personal or bool(schema.get(PERSONAL)), "")
+            return Field(place, "object", required, personal or self._may_be_personal(schema), "")
         around = (*around, reference) if reference else around
         found = resolved(self._root, schema)
         personal = personal or bool(found.get(PERSONAL))
@@ -183,9 +205,12 @@ class _Fields:
         if len(present) == 1:
             only = self.field(present[0], place, required=required, personal=personal, around=around)
             return Field(place, only.kind, required, only.personal, words or only.words, only.below)
-        personal = personal or PERSONAL in json.dumps(present)  # what may be personal is
         below = () if present else tuple(self._below(found, place, personal=personal, around=around))
+        personal = personal or (not below and self._may_be_personal(found))
         return Field(place, UNION if present else _kind(found), required, personal, words, below)
+
+    def _may_be_personal(self, part: Schema) -> bool:
+        return has_mark(PERSONAL, part, self._marked)
 
     def _below(self, found: Schema, place: str, *, personal: bool, around: tuple[str, ...]) -> Iterator[Field]:
         needed = found.get("required", ())
