@@ -9,9 +9,11 @@ from orderflow_cli.commands import (
     completion,
     contracts,
     dead_letters,
+    doctor,
     kill,
     lint,
     orders,
+    plan,
     redrive,
     run,
     status,
@@ -44,6 +46,7 @@ def main() -> None:
 
 main.add_command(lint.lint)
 main.add_command(lint.graph)
+main.add_command(plan.plan)
 main.add_command(run.run)
 main.add_command(kill.kill)
 main.add_command(orders.orders)
@@ -54,4 +57,5 @@ main.add_command(redrive.redrive)
 main.add_command(trace.trace)
 main.add_command(analytics.analytics)
 main.add_command(contracts.contracts)
+main.add_command(doctor.doctor)
 main.add_command(completion.completion)

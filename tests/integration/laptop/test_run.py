@@ -11,6 +11,7 @@ import yaml
 
 from orderflow_cli.local.running_flow import find_flow
 from orderflow_cli.servers.kafka import Kafka
+from orderflow_cli.servers.ports import free_port
 from support.flow.cli_process import FLOW, OrderFlowProcess, all_gone, orderflow, ports_of
 from support.tools.scratch import scratch_directory
 from support.tools.servers import kafka_program
@@ -65,10 +66,17 @@ def _state(folder: Path) -> Path:
 
 
 def test_orders_end_with_money_and_stock_conserved(folder: Path) -> None:
-    """Five hundred orders, some failing in each way, all end, and exit code 0 says that every invariant holds."""
-    ended = orderflow("run", str(FLOW), "--orders", "500", "--fail", FAILURES, "--until-done", cwd=folder)
+    """Five hundred orders, some failing in each way, all end, and exit code 0 says that every invariant holds.
+
+    The order service is at the port that was asked for, and a plan compares with what was run.
+    """
+    port = str(free_port())
+    options = ("--orders", "500", "--fail", FAILURES, "--until-done", "--port", port)
+    ended = orderflow("run", str(FLOW), *options, cwd=folder)
     assert (ended.returncode, ended.stdout.count("✓"), ended.stdout.count("✗")) == (0, 5, 0), ended.stdout
     assert "500 orders placed" in ended.stdout
+    assert f"POST http://127.0.0.1:{port}/orders" in ended.stdout
+    assert orderflow("plan", str(FLOW), cwd=folder).stdout == "nothing changes\n"
 
 
 def test_ctrl_c_leaves_nothing_and_a_second_start_goes_on(start: Starter, folder: Path) -> None:

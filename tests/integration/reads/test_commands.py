@@ -11,7 +11,7 @@ import yaml
 
 from orderflow_cli.exit_codes import ExitCode
 from orderflow_cli.servers.kafka import Kafka
-from support.flow.cli_process import invoke
+from support.flow.cli_process import FLOW, invoke
 from support.records.stored_orders import bury, order_id, park, set_state, store_orders
 
 
@@ -92,6 +92,26 @@ async def test_status_tells_where_it_hurts(admin: asyncpg.Connection, shop_datab
     assert [one["reason"] for one in status["retrying"]] == ["provider: refused"]
     assert [one["letters"] for one in status["deadLetters"]] == [2]
     assert "no such street" in (await ask(shop_database, "status", *at)).stdout
+
+
+async def test_a_plan_names_what_is_in_flight(admin: asyncpg.Connection, shop_database: str, tmp_path: Path) -> None:
+    """Of what a service that goes has parked and given up, and of which orders; of runs that have not ended."""
+    await store_orders(admin, 3)
+    await set_state(admin, order_id(1), "PAID", deadline=True)
+    await park(admin, order_id(1), "away")
+    await bury(admin, "payment", 2, "no such card")
+    await bury(admin, "shipping", 1, "of another event")
+    data = yaml.safe_load(FLOW.read_text())
+    payment = next(one for one in data["spec"]["services"] if one["name"] == "payment")
+    payment["delivery"] = {"retries": 9}
+    (tmp_path / "new.yaml").write_text(yaml.safe_dump(data))
+    new = str(tmp_path / "new.yaml")
+    touched = json.loads((await ask(shop_database, "plan", str(FLOW), new, "-o", "json")).stdout)["touched"]
+    assert touched["openRuns"]["PAID"] == 1
+    assert touched["inFlight"] == [
+        {"service": "payment", "parked": 1, "timers": 0, "calls": 0, "deadLetters": 2, "keys": [order_id(1)]}
+    ]
+    assert "payment: touched: parked 1, dead letters 2" in (await ask(shop_database, "plan", str(FLOW), new)).stdout
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -181,6 +181,7 @@ async def _run(
             state.take_port(name, port)
         async with stack.kafka_broker(kafka, state, echo) as broker, stack.database(flow, state, echo) as admin_url:
             await asyncio.to_thread(broker.make_topics, flow_topics(flow))
+            state.keep_flow(flow.model_dump_json(by_alias=True, exclude_none=True))
             async with (
                 stack.services(flow, placement, state, broker, echo) as supervisor,
                 stack.console(flow, state, broker, admin_url, echo),

@@ -3,10 +3,13 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from orderflow_cli.errors import NotRunningError
 from orderflow_cli.local.kafka_choice import MOCK, REAL
-from orderflow_cli.local.state import StateFile, read_state_file
+from orderflow_cli.local.state import FLOW_FILE, StateFile, read_state_file
 from orderflow_cli.servers.ports import HOST
+from orderflow_model.flow import OrderFlow
 from orderflow_model.names import role_name
 from orderflow_model.postgres_uri import Host, PostgresUri
 
@@ -24,6 +27,13 @@ class RunningFlow:
     def url(self, service: str) -> str:
         """Return the base URL of a service; raise `NotRunningError` when the flow has none of this name."""
         return f"http://{HOST}:{self._port(service)}"
+
+    def flow(self) -> OrderFlow:
+        """Return the resource that its last run was started with; raise `NotRunningError` where none is kept."""
+        try:
+            return OrderFlow.model_validate_json((self.path / FLOW_FILE).read_bytes())
+        except (OSError, ValidationError):
+            raise NotRunningError(f"flow {self.name} was not started here by this version", _START) from None
 
     def database(self, service: str) -> PostgresUri:
         """Return the flow's database, as the service's own role."""

@@ -20,6 +20,7 @@ from orderflow_cli.servers.ports import free_port, is_free
 from orderflow_model.topic_changes import Ours
 
 DEFAULT_BASE = Path(".orderflow")
+FLOW_FILE = "flow.json"
 
 
 Port = Annotated[int, Field(ge=1, le=65_535)]
@@ -71,6 +72,13 @@ class State:
         told = ((name, TopicEntry(made=one.made, settings=sorted(one.settings))) for name, one in ours.items())
         self._content.topics = dict(told)
         self._write()
+
+    def keep_flow(self, resource: str) -> None:
+        """Keep the resource that runs, as JSON: `orderflow plan` compares with it."""
+        try:
+            (self.path / FLOW_FILE).write_text(resource, encoding="utf-8")
+        except OSError as error:
+            raise StateError(f"{self.path / FLOW_FILE} cannot be written: {error.strerror}", _ANOTHER) from None
 
     def next_run(self) -> int:
         """Return the number of this run, from 1."""

@@ -1,0 +1,1 @@
+"""What an apply of a changed resource would change, and which work in flight that touches."""

@@ -1,0 +1,81 @@
+"""The difference of two flows, object by object. Pure."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from orderflow_cli.plan.objects import SCHEMA, SERVICE, TOPIC, Facts, flow_objects
+from orderflow_model.findings import Finding
+from orderflow_model.flow import DeletionPolicy, OrderFlow
+from orderflow_model.lint.transitions import lint_change
+
+
+class Action(StrEnum):
+    """What becomes of an object."""
+
+    ADD = "Add"
+    CHANGE = "Change"
+    REMOVE = "Remove"
+
+
+@dataclass(frozen=True, slots=True)
+class FactChange:
+    """One fact of an object; None where it has none."""
+
+    fact: str
+    before: str | None
+    after: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What becomes of one object; `kept`: the flow lets go of it, and it stays with all that is in it."""
+
+    action: Action
+    kind: str
+    name: str
+    facts: tuple[FactChange, ...] = ()
+    kept: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """All of it, and why the edit would be refused, where it would."""
+
+    objects: tuple[Change, ...]
+    refused: tuple[Finding, ...]
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        """Names of the services that go, or that are told something else."""
+        return tuple(one.name for one in self.objects if one.kind == SERVICE and one.action is not Action.ADD)
+
+    @property
+    def removed_services(self) -> frozenset[str]:
+        """Names of the services that go."""
+        return frozenset(one.name for one in self.objects if one.kind == SERVICE and one.action is Action.REMOVE)
+
+    @property
+    def removed_events(self) -> tuple[str, ...]:
+        """Names of the events that go."""
+        return tuple(one.name for one in self.objects if one.kind == "Event" and one.action is Action.REMOVE)
+
+
+def find_changes(old: OrderFlow, new: OrderFlow) -> Changes:
+    """Return what an apply of the new flow over the old one changes."""
+    before, after = flow_objects(old), flow_objects(new)
+    retained = new.spec.deletion_policy is DeletionPolicy.RETAIN
+    found = []
+    for key in sorted(before.keys() | after.keys()):
+        if key not in after:
+            found.append(Change(Action.REMOVE, *key, kept=retained and key[0] in (TOPIC, SCHEMA)))
+        elif key not in before:
+            found.append(Change(Action.ADD, *key, _changed({}, after[key])))
+        elif facts := _changed(before[key], after[key]):
+            found.append(Change(Action.CHANGE, *key, facts))
+    return Changes(tuple(found), lint_change(old, new))
+
+
+def _changed(before: Facts, after: Facts) -> tuple[FactChange, ...]:
+    names = [*after, *(name for name in before if name not in after)]
+    pairs = (FactChange(name, before.get(name), after.get(name)) for name in names)
+    return tuple(pair for pair in pairs if pair.before != pair.after)
