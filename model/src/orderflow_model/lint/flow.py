@@ -8,7 +8,8 @@ Called at loading, at admission and by `orderflow lint`. An error refuses the fl
 - warnings: an event that nobody subscribes (the ends of the saga aside: the runtime itself waits for them),
   more consumers than partitions;
 - the rules of saga and objectives stand in `saga`, those of Secrets in `secrets`, of topics' settings in
-  `topics`, of who shares a process in `placement`, of schemas' size in `contracts.promise`.
+  `topics`, of who shares a process in `placement`, of schemas' size in `contracts.promise`,
+  of `spec.analytics` in `analytics`.
 
 Cycles between services are normal in a saga and allowed.
 """
@@ -19,6 +20,7 @@ from itertools import islice
 from orderflow_model.contracts.promise import lint_promises
 from orderflow_model.findings import MOST_SHOWN, Finding, Severity, did_you_mean, path_of
 from orderflow_model.flow import OrderFlow
+from orderflow_model.lint.analytics import lint_analytics
 from orderflow_model.lint.placement import lint_placement
 from orderflow_model.lint.saga import lint_objectives, lint_saga
 from orderflow_model.lint.secrets import lint_secrets
@@ -38,7 +40,7 @@ def lint(flow: OrderFlow) -> tuple[Finding, ...]:
         _silence,
         _topics,
         _services,
-        _sink,
+        lint_analytics,
         _sources,
         lint_placement,
         lint_promises,
@@ -104,12 +106,6 @@ def _services(flow: OrderFlow) -> Iterator[Finding]:
         yield from _contradicted_delivery(flow, service, place)
         yield from _pace_of_others(service, place)
         yield from _idle_consumers(flow, service, place)
-
-
-def _sink(flow: OrderFlow) -> Iterator[Finding]:
-    for index, service in enumerate(flow.spec.services):
-        if flow.spec.analytics is not None and service.name == SINK:
-            yield Finding(f"spec.services[{index}].name", f"{SINK} is what spec.analytics calls its own service")
 
 
 def _sources(flow: OrderFlow) -> Iterator[Finding]:
