@@ -119,6 +119,16 @@ class Transaction(Protocol):
         """
         ...
 
+    async def copy(self, table: str, columns: Sequence[str], rows: Sequence[tuple[object, ...]]) -> None:
+        """Add rows to a table by COPY: of many it takes half the time that INSERT takes, and none may be there already.
+
+        Args:
+            table: The table's name, in the service's schema.
+            columns: The columns that are given; the others get their defaults.
+            rows: A value for each of these columns, of the type that asyncpg has for the column's.
+        """
+        ...
+
     def set_timer(self, name: str, key: str, after: timedelta, payload: Mapping[str, Any] | None = None) -> None:
         """Let a timer fall due once; set again, it moves.
 

@@ -19,7 +19,7 @@ from deltalake import DeltaTable
 
 from orderflow_analytics.lake import stored_events
 from orderflow_analytics.lake.zones import Lake
-from orderflow_analytics.sink.handlers import INSERT
+from orderflow_analytics.sink.handlers import COLUMNS, TABLE
 from orderflow_contracts.event import Event
 from orderflow_model import environment
 from orderflow_model.loading.load import load_flow
@@ -32,7 +32,7 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 class Stored(NamedTuple):
-    """One event, as the sink's INSERT takes it."""
+    """One event, as the sink writes it."""
 
     type: str
     source: str
@@ -93,7 +93,7 @@ class Site:
         connection = await asyncpg.connect(self.admin_url, server_settings={"search_path": "raw"})
         try:
             for batch in batches:
-                await connection.execute(INSERT, *map(list, zip(*batch, strict=True)))
+                await connection.copy_records_to_table(TABLE, records=batch, columns=COLUMNS)
         finally:
             await connection.close()
 

@@ -30,6 +30,10 @@ class Batch:
         """Run a statement."""
         await self._connection.execute(query, *args)
 
+    async def copy(self, table: str, columns: Sequence[str], rows: Sequence[tuple[object, ...]]) -> None:
+        """Add rows to a table."""
+        await self._connection.copy_records_to_table(table, records=rows, columns=columns)
+
     def set_timer(self, name: str, key: str, after: timedelta, payload: Mapping[str, Any] | None = None) -> None:
         """Refuse: these handlers have no timers."""
         raise NotImplementedError

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 
-from orderflow_analytics.sink.handlers import ADD_DAYS, INSERT, sink_service
+from orderflow_analytics.sink.handlers import ADD_DAYS, TABLE, sink_service
 from orderflow_contracts.envelope import Envelope
 from orderflow_runtime import RawEvent
 from orderflow_runtime.core.event_log import Message
@@ -34,7 +34,7 @@ async def test_an_event_is_kept_byte_for_byte_and_once() -> None:
         put(harness, "ASKED", 1, b'{"torn":', version=9)
         put(harness, "ANSWERED", 2, b"{}")
         await harness.settle()
-        rows = {tuple(column[0] for column in given) for query, given in harness.statements if query == INSERT}
+        rows = {row for query, given in harness.statements if query == TABLE for row in given}
     assert rows == {
         ("ASKED", "/shop/x", "e1", 9, "k1", NOON, b'{"torn":'),
         ("ANSWERED", "/shop/x", "e2", 1, "k2", NOON, b"{}"),

@@ -5,10 +5,7 @@ from datetime import date, timedelta
 
 from orderflow_runtime import Event, RawEvent, Received, Service, Transaction
 
-INSERT = """
-INSERT INTO events (type, source, id, version, key, time, data)
-SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::text[], $6::timestamptz[], $7::bytea[])
-"""
+TABLE, COLUMNS = "events", ("type", "source", "id", "version", "key", "time", "data")
 ADD_DAYS = "SELECT add_days()"
 _DAYS_BETWEEN = timedelta(days=1)
 
@@ -31,7 +28,7 @@ class Keeper:
         if (today := self._today()) >= self._add_at:
             await tx.execute(ADD_DAYS)
             self._add_at = today + _DAYS_BETWEEN
-        await tx.execute(INSERT, *(list(column) for column in zip(*map(_row, events), strict=True)))
+        await tx.copy(TABLE, COLUMNS, [_row(received) for received in events])
         return []
 
 

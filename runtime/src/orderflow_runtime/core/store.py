@@ -217,6 +217,10 @@ class BatchTransaction(Protocol):
         """Run a statement."""
         ...
 
+    async def copy(self, table: str, columns: Sequence[str], rows: Sequence[tuple[object, ...]]) -> None:
+        """Add rows to a table."""
+        ...
+
     async def open(self, claim: BatchClaim) -> ClaimResult:
         """Check leases, store offsets, fill the inbox, delete published outbox rows; raise `Fenced`."""
         ...

@@ -63,6 +63,11 @@ class Effects:
         with self._statement():
             await self._tx.execute(query, *args)
 
+    async def copy(self, table: str, columns: Sequence[str], rows: Sequence[tuple[object, ...]]) -> None:
+        """Add rows to a table in the batch's transaction."""
+        with self._statement():
+            await self._tx.copy(table, columns, rows)
+
     @contextmanager
     def _statement(self) -> Iterator[None]:
         self.in_statement = True

@@ -33,6 +33,11 @@ class PostgresTransaction:
         with self._translating():
             await self._connection.execute(query, *args)
 
+    async def copy(self, table: str, columns: Sequence[str], rows: Sequence[tuple[object, ...]]) -> None:
+        """Add rows to a table."""
+        with self._translating():
+            await self._connection.copy_records_to_table(table, records=rows, columns=columns)
+
     async def open(self, claim: BatchClaim) -> ClaimResult:
         """Claim the batch in one statement; raise `Fenced` when a lease is not ours any more."""
         inbox_rows = zip(*claim.inbox, strict=True) if claim.inbox else ((),) * 5

@@ -120,6 +120,10 @@ class MemoryTransaction:
         await asyncio.sleep(0)
         self.state.statements.append((query, args))
 
+    async def copy(self, table: str, columns: Sequence[str], rows: Sequence[tuple[object, ...]]) -> None:
+        """Note the table, as a statement whose arguments are the rows."""
+        await self.execute(table, *rows)
+
     async def open(self, claim: BatchClaim) -> ClaimResult:
         """Claim the batch."""
         self._faults.at("open")
