@@ -26,8 +26,10 @@ _NOT_OURS = {
     "CONFIGURATION.md": "librdkafka's",
     "aiokafka/protocol/transaction.py": "aiokafka's",
     "NNNN_name.sql": "the form of a name",
-    "services/src/orderflow_loyalty/__main__.py": "a reader's service, in an example",
-    "services/src/orderflow_loyalty/migrations/0001_points.sql": "a reader's service, in an example",
+    "services/src/shop_loyalty/__main__.py": "a reader's service, in an example",
+    "services/src/shop_loyalty/migrations/0001_points.sql": "a reader's service, in an example",
+    "tests/test_shop_loyalty.py": "a reader's service, in an example",
+    "0001_seen.sql": "a reader's service, in an example",
     "services/loyalty.py": "a reader's service, in an example",
 }
 

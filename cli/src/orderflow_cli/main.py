@@ -16,6 +16,7 @@ from orderflow_cli.commands import (
     plan,
     redrive,
     run,
+    service,
     status,
     topics,
     trace,
@@ -47,6 +48,7 @@ def main() -> None:
 main.add_command(lint.lint)
 main.add_command(lint.graph)
 main.add_command(plan.plan)
+main.add_command(service.service)
 main.add_command(run.run)
 main.add_command(kill.kill)
 main.add_command(orders.orders)
