@@ -13,6 +13,7 @@ import pytest
 
 from orderflow_runtime import UnavailableError
 from support.flow.queue_bench import Bench, order
+from support.tools.certificates import certificates
 from support.tools.portion import Portion
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -127,6 +128,59 @@ async def test_a_queue_that_is_not_there_is_waited_for_and_named(bench: Bench) -
     assert made != bench.queue
 
 
+async def test_over_tls_only_the_broker_that_the_authority_signs_is_believed(bench: Bench) -> None:
+    """By another authority it is not reached, and that is said; by the right one messages are taken."""
+    await bench.publish(order("t1"))
+    bench.start(bench.broker.secure_uri, certificates()[0])
+    await bench.until(lambda: bench_says(bench, "cannot be reached"), "it says so")
+    bench.kill()
+    assert bench.server.desk.orders == {}
+    bench.start(bench.broker.secure_uri, bench.broker.authority)
+    await bench.until(lambda: len(bench.server.desk.orders) == 1, "taken")
+
+
+async def test_a_header_may_name_the_message(bench: Bench) -> None:
+    """Two messages of one number are one order, whatever their ids; without the header it is kept as refused."""
+    numbered = [order("a", message_id=f"id-{number}", headers={"order-no": 7}) for number in range(2)]
+    await bench.publish(*numbered, order("b"))
+    bench.start(keyHeader="order-no")
+    await bench.until(lambda: is_empty(bench), "all settled")
+    assert len(bench.server.desk.orders) == 1
+    (kept,) = await bench.refusals()
+    assert "order-no is missing" in str(kept.headers["orderflow-reason"])
+
+
+async def test_killed_between_keeping_a_refused_message_and_its_acknowledgement_none_is_lost(bench: Bench) -> None:
+    """SIGKILL again and again while messages are refused: each id is kept, at most once more a kill."""
+    ids = {f"bad-{number}" for number in range(60)}
+    await bench.publish(*(aio_pika.Message(b"{", message_id=one, delivery_mode=2) for one in sorted(ids)))
+    kills = 0
+    while await bench.left() or not kills:
+        bench.start()
+        await bench.until(lambda: bench_says(bench, "ok"), "it takes messages")
+        await asyncio.sleep(0.005)
+        bench.kill()
+        kills += 1
+    bench.start()
+    await bench.until(lambda: is_settled(bench), "all settled")
+    kept = [str(message.message_id) for message in await bench.refusals()]
+    assert set(kept) == ids
+    assert len(kept) - len(ids) <= kills * 20, "as many as were in hand"
+
+
+async def test_a_broker_that_freezes_and_goes_on_loses_and_doubles_nothing(bench: Bench) -> None:
+    """Stopped in the middle for two seconds: acknowledgements arrive late, and the count is exact."""
+    ids = [f"f{number}" for number in range(200)]
+    await bench.publish(*map(order, ids))
+    bench.start()
+    await bench.until(lambda: len(bench.server.desk.orders) > 20, "some placed")
+    bench.broker.freeze()
+    await asyncio.sleep(2)
+    bench.broker.thaw()
+    await bench.until(lambda: is_empty(bench), "all settled")
+    assert len(bench.server.desk.orders) == len(ids)
+
+
 @pytest.mark.chaos
 async def test_a_wrong_password_ends_the_source_with_its_code(bench: Bench) -> None:
     """After 30 s the process ends, so that the next reads the Secret anew; its last line shows no password."""
@@ -152,6 +206,12 @@ async def is_empty(bench: Bench) -> bool:
     _, page = await bench.asked("/metrics")
     settled = sum([await bench.counted(outcome) for outcome in ("accepted", "repeated", "refused")])
     return "orderflow_source_in_hand 0.0" in page and settled > 0 and await bench.left() == 0
+
+
+async def is_settled(bench: Bench) -> bool:
+    """Whether the source is there, has nothing in hand, and nothing waits."""
+    _, page = await bench.asked("/metrics")
+    return "orderflow_source_in_hand 0.0" in page and await bench_says(bench, "ok") and await bench.left() == 0
 
 
 async def bench_says(bench: Bench, words: str) -> bool:

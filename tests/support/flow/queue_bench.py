@@ -53,10 +53,11 @@ class Bench:
         """The queue for refused messages."""
         return f"{self.queue}.refused"
 
-    def start(self, **into: str) -> None:
-        """Start the source."""
+    def start(self, uri: str = "", authority: str = "", **into: str) -> None:
+        """Start the source, over TLS by an authority."""
         document = shop()
-        queue = QUEUE | {"name": self.queue}
+        tls = {"certificateAuthority": {"secretKeyRef": {"name": "erp", "key": "ca.crt"}}}
+        queue = QUEUE | {"name": self.queue} | ({"tls": tls} if authority else {})
         document["spec"]["sources"] = [SOURCE | {"queue": queue, "into": SOURCE["into"] | into}]
         flow = parse_flow(document)
         (self.folder / "config.json").write_text(service_config(flow, "erp").model_dump_json())
@@ -64,7 +65,8 @@ class Bench:
         env = {
             **{name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
             **told,
-            "ERP_QUEUE_URI": self.broker.uri,
+            "ERP_QUEUE_URI": uri or self.broker.uri,
+            "ERP_QUEUE_CA": authority,
             "SOURCE_INTO": f"{self.server.url}/orders",
             "ORDERFLOW_CONFIG": str(self.folder / "config.json"),
             "ORDERFLOW_HTTP_PORT": str(self.port),

@@ -11,11 +11,16 @@ import pytest
 
 from orderflow_cli.servers.child_process import kill_tree, spawn, wait_until
 from orderflow_cli.servers.ports import HOST, free_port
+from support.tools.certificates import certificates
 from support.tools.names import unique_name
 
 _HOMES = Path("/usr/lib/rabbitmq/lib")
 _CONFIG = """
 listeners.tcp.default = {host}:{port}
+listeners.ssl.default = {host}:{tls}
+ssl_options.certfile = {folder}/tls.crt
+ssl_options.keyfile = {folder}/tls.key
+ssl_options.verify = verify_none
 loopback_users = none
 log.console = true
 log.file = false
@@ -23,17 +28,21 @@ log.file = false
 
 
 class RabbitMQ:
-    """A broker below a folder, whose data outlive `kill` and `start`."""
+    """A broker below a folder, whose data outlive `kill` and `start`; `authority` signs what it is at `secure_uri`."""
 
     def __init__(self, folder: Path) -> None:
-        self.port = free_port()
+        self.port, tls = free_port(), free_port()
         self.uri = f"amqp://guest:guest@{HOST}:{self.port}/"
+        self.secure_uri = f"amqps://guest:guest@{HOST}:{tls}/"
+        self.authority, key, certificate = certificates()
         self._program = _find_program()
         self._mapper = free_port()
         self._folder, self._log = folder, folder / "log"
         self._name = f"{unique_name('r')}@localhost"
         folder.mkdir(exist_ok=True)
-        (folder / "rabbitmq.conf").write_text(_CONFIG.format(host=HOST, port=self.port))
+        (folder / "tls.key").write_text(key)
+        (folder / "tls.crt").write_text(certificate)
+        (folder / "rabbitmq.conf").write_text(_CONFIG.format(host=HOST, port=self.port, tls=tls, folder=folder))
         (folder / "plugins").write_text("[].\n")
         self._processes: list[subprocess.Popen[bytes]] = []
 
