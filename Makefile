@@ -31,7 +31,7 @@ $(STAMP): requirements.lock requirements-bootstrap.lock pyproject.toml tools/ins
 
 ANALYTICS := analytics/.venv/.installed
 
-install-analytics: $(ANALYTICS) ## make analytics/.venv with what the lake and its models need besides, by hashes (about 1 GB)
+install-analytics: $(ANALYTICS) ## make analytics/.venv with what the lake and its models need besides, by hashes (about 1.5 GB)
 
 $(ANALYTICS): $(STAMP) analytics/requirements.lock tools/install-analytics
 	@tools/install-analytics

@@ -145,6 +145,11 @@ def put(lake: Lake, batch: int, *data: bytes, times: Sequence[datetime] = (), id
     names = ids or [f"e{batch}-{number}" for number in range(len(data))]
     told = zip(names, data, times or [NOON] * len(data), strict=True)
     events = [Stored("ASKED", "/s", name, 1, "k", time, body) for name, body, time in told]
+    put_events(lake, batch, events)
+
+
+def put_events(lake: Lake, batch: int, events: Sequence[Stored]) -> None:
+    """Add one batch of events to the raw zone, stored at noon."""
     more = {"stored_at": NOON, "stored_date": NOON.date(), "batch": batch}
     rows = [one._asdict() | more | {"size": len(one.data)} for one in events]
     lake.raw().append(stored_events._table(rows), position=batch)
