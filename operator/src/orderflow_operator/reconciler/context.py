@@ -1,7 +1,7 @@
 """One reconcile's parts and what it knows; `reconcile` fills it, `apply` and `observe` work on it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from orderflow_model.flow import OrderFlow
@@ -14,6 +14,7 @@ from orderflow_operator.reconciler.credentials import Admin, Credentials
 from orderflow_operator.reconciler.kafka_provisioner import Provisioning
 from orderflow_operator.reconciler.ownership import OwnershipIndex
 from orderflow_operator.reconciler.status import PAUSED_ANNOTATION
+from orderflow_operator.reconciler.wanted import WantedObjects
 from orderflow_operator.resources.build_context import BuildContext, Network
 
 
@@ -31,6 +32,7 @@ class Dependencies:
     rollout_deadline: int
     monitoring: Monitoring
     network: Network
+    wanted: WantedObjects = field(default_factory=WantedObjects)
 
 
 @dataclass(frozen=True)

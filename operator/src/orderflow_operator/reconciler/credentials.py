@@ -35,7 +35,7 @@ from orderflow_operator.resources import secret
 from orderflow_operator.resources.build_context import Database, Proofs
 
 VERIFIED_SECONDS = 60.0
-_SEEN_SECONDS = 10.0
+_SEEN_SECONDS = 20.0
 """Turns that follow each other closely share a look; those of a flow that is on its way share one for longer."""
 
 _PASSWORD_BYTES = 24

@@ -34,7 +34,6 @@ from orderflow_operator.reconciler.rights import permitted
 from orderflow_operator.reconciler.status import Observation, may_wait, refused, status_of
 from orderflow_operator.reconciler.validation import INVALID, Validation, made_at, validate
 from orderflow_operator.resources.build_context import BuildContext, Port, Proofs
-from orderflow_operator.resources.desired import desired
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +65,7 @@ async def reconcile(key: FlowKey, deps: Dependencies) -> Outcome:
     build = replace(_build_context(admin, proofs, ports, several, deps), places=_places(before))
 
     # 3 desired
-    wanted = desired(validation.flow, build)
+    wanted = deps.wanted.of(key, validation.flow, build)
     context = ReconcileContext(key, raw, validation.flow, admin, build, wanted, before)
 
     # 4 apply, 5 prune
