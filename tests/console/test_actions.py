@@ -66,3 +66,48 @@ def test_the_console_dies_and_the_flow_goes_on(page: Page, stand: Stand) -> None
     stand.until_console_answers()
     page.goto(f"/orders/{order}")
     expect(page.locator(".facts .phase")).to_have_text("COMPLETED")
+
+
+def test_all_that_a_filter_finds_is_put_back(page: Page, stand: Stand) -> None:
+    """A bulk redrive tells its number first, does it to all letters and not to a page of them, and keeps the result."""
+    for number in range(60):  # more than a page
+        stand.poison("inventory-updated", f"bulk-{number}", {"orderId": "bulk"})
+    stand.eventually("SELECT 1 FROM shipping.dead_letters HAVING count(*) = 60")
+    page.goto("/dead-letters?service=shipping")
+    expect(page.locator("table").last.locator("tbody tr")).to_have_count(50)
+    page.get_by_role("button", name="Put all of these back").click()
+    expect(page.get_by_text("60 of 60")).to_be_visible()
+    page.get_by_text("The same as a command").click()
+    expect(page.locator("code", has_text="orderflow redrive shipping")).to_be_visible()
+    page.get_by_role("button", name="Do it to 60").click()
+    expect(page.locator("[data-cell=state]")).to_contain_text("Done", timeout=30_000)
+    expect(page.locator("[data-cell=done]")).to_have_text("60")
+    stand.eventually("SELECT 1 FROM shipping.dead_letters WHERE redrives = 1 HAVING count(*) = 60")
+    page.goto("/jobs")
+    expect(page.get_by_role("link", name="redrive").first).to_be_visible()
+
+
+def test_one_dead_letter_is_put_back(page: Page, stand: Stand) -> None:
+    """A letter's button puts it back, and the job keeps what became of it."""
+    stand.poison("order-cancelled", "single", {})
+    found = stand.eventually("SELECT id FROM shipping.dead_letters WHERE key = 'single'")
+    page.goto(f"/dead-letters/shipping/{found}")
+    page.get_by_role("button", name="Put it back").click()
+    expect(page.locator("[data-cell=state]")).to_contain_text("Done", timeout=30_000)
+    stand.eventually("SELECT 1 FROM shipping.dead_letters WHERE id = $1 AND redrives = 1", found)
+
+
+def test_all_orders_of_a_customer_are_cancelled(page: Page, stand: Stand) -> None:
+    """A bulk cancel takes the open orders that the filter finds, and no others."""
+    with stand.frozen("payment-provider"):
+        wanted = [stand.place(customer={"id": "bulk", "email": "b@example.com", "name": "B"}) for _ in range(3)]
+        other = stand.place()
+        for order in (*wanted, other):
+            stand.eventually(_STATE, order, "RESERVED")
+        page.goto("/orders?customer=bulk")
+        page.get_by_role("button", name="Cancel all open ones").click()
+        page.get_by_role("button", name="Do it to 3").click()
+        expect(page.locator("[data-cell=state]")).to_contain_text("Done", timeout=30_000)
+    for order in wanted:
+        stand.eventually(_STATE, order, "CANCELLED")
+    stand.eventually(_STATE, other, "COMPLETED")

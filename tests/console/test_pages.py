@@ -8,7 +8,19 @@ from playwright.sync_api import Browser, Page, expect
 
 from support.console.stand import MARKUP, SCREENSHOTS, Stand
 
-PAGES = ("/", "/orders", "/dead-letters", "/topics", "/catalogue", "/try-it", "/services/payment", "/orders/none")
+PAGES = (
+    "/",
+    "/orders",
+    "/dead-letters",
+    "/jobs",
+    "/jobs/new?kind=redrive&service=payment",
+    "/topics",
+    "/topics/shop.order-created",
+    "/catalogue",
+    "/try-it",
+    "/services/payment",
+    "/orders/none",
+)
 
 
 @pytest.mark.parametrize("path", [*PAGES, "ORDER", "LETTER"])
@@ -19,7 +31,7 @@ def test_a_page_breaks_no_rule_of_accessibility(
     context = browser.new_context(base_url=stand.url, color_scheme="light", viewport={"width": 390, "height": 844})
     page = context.new_page()
     page.goto({"ORDER": f"/orders/{order}", "LETTER": letter}.get(path, path))
-    name = path.strip("/").replace("/", "-").lower() or "flow"
+    name = re.sub(r"\W+", "-", path.lower()).strip("-") or "flow"
     page.evaluate(axe)
     found = page.evaluate("axe.run()")["violations"]
     page.screenshot(path=SCREENSHOTS / f"{name}-light.png", full_page=True)
@@ -80,7 +92,7 @@ def test_an_order_tells_its_story(page: Page, order: str) -> None:
 
 def test_what_an_event_says_is_text(page: Page, letter: str) -> None:
     """Markup in a record's key, data and headers is shown as it was written, and none of it is run."""
-    page.goto("/dead-letters")
+    page.goto("/dead-letters?service=payment")
     expect(page.locator("td", has_text=MARKUP).first).to_be_visible()
     page.goto(letter)
     expect(page.get_by_text(MARKUP).first).to_be_visible()

@@ -5,7 +5,7 @@ To redrive twice is safe: a record that came from its topic is marked for the le
 
 import asyncio
 import uuid
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from types import MappingProxyType
@@ -79,7 +79,7 @@ class DeadLetters:
         repairs: Mapping[uuid.UUID, Repair] = NOTHING,
         *,
         dry: bool = False,
-    ) -> Iterator[list[Outcome]]:
+    ) -> Generator[list[Outcome], None, None]:
         """Yield what became of these letters, some at a time; whoever stops taking outcomes stops the redrive.
 
         `dry`: nothing is written. Raise `RedriveError`, or `ReadError`, when Kafka or Postgres does not answer.

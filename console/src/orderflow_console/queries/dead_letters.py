@@ -44,11 +44,16 @@ class DeadLetter:
 
     def refusal_reason(self) -> str | None:
         """Return why it cannot be redriven, as far as its row tells; None when it can."""
-        if self.redrives >= MAX_REDRIVES:
-            return f"redriven {self.redrives} times and dead again: that is the limit, it stays where it is"
-        if self.type.startswith((TIMER, CALL)):
-            return "no event: it came from no topic that it could go back to"
-        return None
+        return refusal(self.type, self.redrives)
+
+
+def refusal(kind: str, redrives: int) -> str | None:
+    """Return why a letter of this type, which was redriven so often, cannot be; None when it can."""
+    if redrives >= MAX_REDRIVES:
+        return f"redriven {redrives} times and dead again: that is the limit, it stays where it is"
+    if kind.startswith((TIMER, CALL)):
+        return "no event: it came from no topic that it could go back to"
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +120,28 @@ async def get_dead_letters(
     async with snapshot(database) as connection:
         query = _union(await _schemas(connection, service), tests, limit)
         return [DeadLetter(**row) for row in await connection.fetch(query, *values)]
+
+
+async def get_letter_ids(
+    database: Database, service: str, where: Sequence[Condition]
+) -> tuple[list[uuid.UUID], dict[uuid.UUID, str]]:
+    """Return the ids of all that is dead and can be put back, and why others cannot; raise `ReadError`.
+
+    For a hundred thousand letters: of each no more than that is held.
+    """
+    tests, values = _tests(where)
+    able: list[uuid.UUID] = []
+    refused: dict[uuid.UUID, str] = {}
+    async with snapshot(database) as connection:
+        (schema,) = await _schemas(connection, service)
+        query = f"""SELECT id, type, redrives FROM {quoted(schema)}.dead_letters
+          WHERE {" AND ".join([*tests, "state = 'Dead'"])} ORDER BY died_at, id"""  # noqa: S608 - only fixed names are put in
+        async for row in connection.cursor(query, *values, prefetch=1_000):
+            if reason := refusal(row["type"], row["redrives"]):
+                refused[row["id"]] = reason
+            else:
+                able.append(row["id"])
+    return able, refused
 
 
 async def count_dead_letters(database: Database, service: str | None = None) -> tuple[LetterGroup, ...]:

@@ -18,7 +18,7 @@ from orderflow_console.queries.errors import ReadError, UnknownError
 from orderflow_console.settings import Settings
 from orderflow_console.web.context import console_of, open_console
 from orderflow_console.web.guard import Guard
-from orderflow_console.web.pages import catalogue, dead_letters, flow, orders, topics, try_it
+from orderflow_console.web.pages import catalogue, dead_letters, flow, jobs, orders, topics, try_it
 
 _log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ def build_app(settings: Settings) -> Starlette:
             yield
 
     pages: list[BaseRoute] = [
-        route for page in (flow, orders, dead_letters, topics, catalogue, try_it) for route in page.ROUTES
+        route for page in (flow, orders, dead_letters, jobs, topics, catalogue, try_it) for route in page.ROUTES
     ]
     hosts = [f"{name}:{settings.port}" for name in (settings.host, "localhost")]
     return Starlette(

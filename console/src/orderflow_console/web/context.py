@@ -1,14 +1,19 @@
 """What every page works with: made when the console starts, closed when it ends."""
 
+import getpass
 import secrets
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import aiohttp
 from starlette.requests import Request
 
+from orderflow_console.actions.jobs import works
+from orderflow_console.actions.jobs.runner import JobRunner, Work
+from orderflow_console.actions.jobs.store import JobStore
 from orderflow_console.queries.database import Database, open_database
+from orderflow_console.queries.errors import ReadError
 from orderflow_console.queries.kafka import Options, client_options
 from orderflow_console.settings import Settings
 from orderflow_console.web.flow_reading import FlowReader
@@ -30,6 +35,8 @@ class Console:
     kafka: Options
     http: aiohttp.ClientSession
     watch: FlowWatch
+    jobs: JobRunner
+    person: str
 
     @property
     def flow(self) -> OrderFlow:
@@ -40,6 +47,13 @@ class Console:
     def urls(self) -> Mapping[str, str]:
         """The base URL of each service."""
         return self.settings.config.urls
+
+    @property
+    def entry(self) -> str:
+        """The base URL of the service that begins runs; raise `ReadError` where there is none."""
+        if (url := entry(self.settings)) is None:
+            raise ReadError("No service of this flow begins runs", "Give the flow a saga: docs/services.md")
+        return url
 
 
 @asynccontextmanager
@@ -52,9 +66,34 @@ async def open_console(settings: Settings, env: Mapping[str, str]) -> AsyncItera
         async with aiohttp.ClientSession(timeout=_TIMEOUT) as http:
             reader = FlowReader(settings.config, database, kafka, http)
             render = Renderer(settings.config, token)
-            yield Console(settings, token, render, database, kafka, http, FlowWatch(reader.read))
+            jobs = _jobs(settings, kafka, http)
+            try:
+                with suppress(ReadError):  # Postgres is being started again: these jobs are shown as running, and stand
+                    await jobs.resume_all()
+                yield Console(
+                    settings, token, render, database, kafka, http, FlowWatch(reader.read), jobs, getpass.getuser()
+                )
+            finally:
+                await jobs.stop()
+                await jobs.store.close()
     finally:
         database.terminate()
+
+
+def _jobs(settings: Settings, kafka: Options, http: aiohttp.ClientSession) -> JobRunner:
+    known: dict[str, Work] = {"redrive": works.redrive(settings.config.flow.metadata.name, kafka, settings.database)}
+    if (url := entry(settings)) is not None:
+        known |= {verb: works.decide(http, url, verb) for verb in ("cancel", "resume")}
+    return JobRunner(JobStore(settings.database), known)
+
+
+def entry(settings: Settings) -> str | None:
+    """Return the base URL of the service that begins runs, None where there is none."""
+    flow, saga = settings.config.flow, settings.config.flow.spec.saga
+    for service in flow.services:
+        if saga is not None and saga.begins in service.publishes:
+            return settings.config.urls[service.name]
+    return None
 
 
 def console_of(request: Request) -> Console:

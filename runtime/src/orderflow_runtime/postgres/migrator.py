@@ -67,6 +67,18 @@ async def carry_out(admin_uri: str, tasks: Sequence[Task]) -> None:
             await migrate_service(connection, task)
 
 
+async def migrate_schema(uri: PostgresUri, schema: str, folder: Path) -> None:
+    """Bring a schema that belongs to no service up to date, made where it is not there, by the files of a folder."""
+    connection = await connect(uri)
+    try:
+        async with connection.transaction():
+            await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
+            await _open_schema(connection, schema)
+            await _apply(connection, schema, folder)
+    finally:
+        await connection.close()
+
+
 @asynccontextmanager
 async def _admin(uri: PostgresUri) -> AsyncIterator[asyncpg.Connection]:
     """Yield a connection; a pooler that a service could not use is refused here, before there is a service."""
@@ -98,10 +110,15 @@ async def _prepare(connection: asyncpg.Connection, role: Role) -> None:
     exists = await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", role.name)
     verb = "ALTER" if exists else "CREATE"
     await run_quoted(connection, f"{verb} ROLE %I LOGIN PASSWORD %L", role.name, role.password)
-    if not await connection.fetchval("SELECT 1 FROM pg_namespace WHERE nspname = $1", role.schema):
-        await run_quoted(connection, "CREATE SCHEMA %I", role.schema)
+    await _open_schema(connection, role.schema)
     await mark_owner(connection, role)
-    await run_quoted(connection, "SET LOCAL search_path = %I", role.schema)
+
+
+async def _open_schema(connection: asyncpg.Connection, schema: str) -> None:
+    """Make the schema and its table of versions where they are not there, and work in it for this transaction."""
+    if not await connection.fetchval("SELECT 1 FROM pg_namespace WHERE nspname = $1", schema):
+        await run_quoted(connection, "CREATE SCHEMA %I", schema)
+    await run_quoted(connection, "SET LOCAL search_path = %I", schema)
     await connection.execute(
         "CREATE TABLE IF NOT EXISTS schema_version (component text, file text, checksum text NOT NULL,"
         " applied_at timestamptz NOT NULL DEFAULT now(), PRIMARY KEY (component, file))"

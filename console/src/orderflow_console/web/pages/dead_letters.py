@@ -3,12 +3,14 @@
 import asyncio
 import uuid
 from collections.abc import Mapping
+from http import HTTPStatus
 from urllib.parse import urlencode
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from orderflow_console.actions.jobs.store import Result
 from orderflow_console.queries.dead_letters import (
     Condition,
     DeadLetter,
@@ -19,6 +21,7 @@ from orderflow_console.queries.dead_letters import (
 from orderflow_console.queries.errors import UnknownError
 from orderflow_console.queries.letter_records import find_record
 from orderflow_console.web.context import Console, console_of
+from orderflow_console.web.guard import action
 from orderflow_console.web.payload import payload
 from orderflow_model.names import dead_letter_topic_name, schema_name
 
@@ -27,7 +30,7 @@ _FIELDS = ("service", "type", "reason", "key")
 
 async def show_list(request: Request) -> Response:
     """Show how many there are of each kind, and a page of those that are asked for, the oldest first."""
-    console, asked = console_of(request), _asked(request)
+    console, asked = console_of(request), asked_for(request.query_params)
     found = await list_dead_letters(
         console.database, asked.get("service"), conditions(asked), request.query_params.get("after")
     )
@@ -47,6 +50,16 @@ async def show(request: Request) -> Response:
     record = await asyncio.to_thread(find_record, console.kafka, topic, letter.id, letter.died_at)
     shown = None if record is None else payload(console.flow, record.topic, record.value)
     return console.render.page("dead_letter.html", service=service, letter=letter, payload=shown)
+
+
+async def redrive(request: Request, form: Mapping[str, str]) -> Response:
+    """Put one back, as a job of its own."""
+    console, service = console_of(request), request.path_params["service"]
+    letter = await _letter(console, service, request.path_params["id"])
+    asked = {"service": service, "id": str(letter.id)}
+    item = Result(str(letter.id), letter.refusal_reason() or (None if letter.dead else "its service has taken it back"))
+    number = await console.jobs.start("redrive", service, asked, console.person, [item])
+    return RedirectResponse(f"/jobs/{number}", HTTPStatus.SEE_OTHER)
 
 
 def conditions(asked: Mapping[str, str]) -> list[Condition]:
@@ -70,9 +83,13 @@ def _service_of(console: Console, schema: str) -> str:
     return next((service.name for service in console.flow.services if schema_name(service.name) == schema), schema)
 
 
-def _asked(request: Request) -> dict[str, str]:
-    given = {name: request.query_params.get(name, "").strip() for name in _FIELDS}
-    return {name: text for name, text in given.items() if text}
+def asked_for(given: Mapping[str, str]) -> dict[str, str]:
+    """Return the fields of a filter that say something."""
+    return {name: text for name in _FIELDS if (text := given.get(name, "").strip())}
 
 
-ROUTES = (Route("/dead-letters", show_list), Route("/dead-letters/{service}/{id}", show))
+ROUTES = (
+    Route("/dead-letters", show_list),
+    Route("/dead-letters/{service}/{id}", show),
+    action("/dead-letters/{service}/{id}/redrive", redrive),
+)

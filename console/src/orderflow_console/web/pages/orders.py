@@ -1,31 +1,32 @@
 """*Orders*, the runs of the saga: found by what people ask for, one order's story, and what a person may do to one."""
 
 import datetime as dt
+import logging
 from collections.abc import Mapping
 from http import HTTPStatus
 from urllib.parse import quote, urlencode
 
-import aiohttp
-from pydantic_core import from_json
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from orderflow_console.actions.jobs.works import decide_one
 from orderflow_console.queries.errors import ReadError
 from orderflow_console.queries.instances import InstanceFilter, Phase, get_instance, list_instances, states
 from orderflow_console.queries.timeline import get_timeline
-from orderflow_console.web.context import Console, console_of
+from orderflow_console.web.context import console_of
 from orderflow_console.web.guard import action
 from orderflow_console.web.paging import page_number
 
 _STEPS = 200
+_log = logging.getLogger(__name__)
 _FIELDS = ("state", "phase", "customer", "reason", "since", "until", "retrying", "because")
 
 
 async def show_list(request: Request) -> Response:
     """Show a page of orders, the newest first."""
-    console, asked = console_of(request), _asked(request)
-    found = await list_instances(console.database, _filter(asked), request.query_params.get("after"))
+    console, asked = console_of(request), asked_for(request.query_params)
+    found = await list_instances(console.database, order_filter(asked), request.query_params.get("after"))
     more = None if found.next is None else f"/orders?{urlencode(asked | {'after': found.next})}"
     return console.render.page(
         "orders.html",
@@ -62,43 +63,18 @@ async def resume(request: Request, form: Mapping[str, str]) -> Response:
 async def _decide(request: Request, verb: str) -> Response:
     """Ask the service that begins runs, and show the order as it is then; raise `ReadError` with what it refuses."""
     console, order_id = console_of(request), request.path_params["id"]
-    path = f"/orders/{quote(order_id, safe='')}"
-    try:
-        async with console.http.post(f"{_entry(console)}{path}/{verb}") as answer:
-            body, status = await answer.read(), answer.status
-    except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise ReadError(
-            f"The order service does not answer: {error or type(error).__name__}", "Try again: it is safe"
-        ) from None
-    if status != HTTPStatus.ACCEPTED:
-        raise ReadError(f"The order service refuses to {verb} {order_id}: {_detail(body)}", "Look at its state first")
-    return RedirectResponse(path, HTTPStatus.SEE_OTHER)
+    if why := await decide_one(console.http, console.entry, verb, order_id):
+        raise ReadError(f"The order service refuses to {verb} {order_id}: {why}", "Look at its state first")
+    _log.info("%s: %s %s", console.person, verb, order_id)
+    return RedirectResponse(f"/orders/{quote(order_id, safe='')}", HTTPStatus.SEE_OTHER)
 
 
-def _detail(body: bytes) -> str:
-    """Return why a service refused: the detail of a problem document, or the beginning of any other answer."""
-    try:
-        return str(from_json(body)["detail"])
-    except (ValueError, KeyError, TypeError):
-        return body[:200].decode(errors="replace")
+def asked_for(given: Mapping[str, str]) -> dict[str, str]:
+    """Return the fields of a filter that say something."""
+    return {name: text for name in _FIELDS if (text := given.get(name, "").strip())}
 
 
-def _entry(console: Console) -> str:
-    """Return the base URL of the service that begins runs; raise `ReadError` where there is none."""
-    saga = console.flow.spec.saga
-    for service in console.flow.services:
-        if saga is not None and saga.begins in service.publishes:
-            return console.urls[service.name]
-    raise ReadError("No service of this flow begins runs", "Give the flow a saga: docs/services.md")
-
-
-def _asked(request: Request) -> dict[str, str]:
-    """Return the filter's fields as they were given, those that say something."""
-    given = {name: request.query_params.get(name, "").strip() for name in _FIELDS}
-    return {name: text for name, text in given.items() if text}
-
-
-def _filter(asked: Mapping[str, str]) -> InstanceFilter:
+def order_filter(asked: Mapping[str, str]) -> InstanceFilter:
     """Read the filter; raise `ReadError` about a field that cannot be read."""
     try:
         phases = frozenset({Phase(asked["phase"])} if "phase" in asked else ())

@@ -1,0 +1,148 @@
+"""Jobs and their items, in a schema of the console's own in the flow's database."""
+
+import datetime as dt
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import asyncpg
+
+from orderflow_console.queries.errors import ReadError, UnknownError
+from orderflow_model.postgres_uri import PostgresUri
+from orderflow_runtime.postgres.connecting import create_pool
+from orderflow_runtime.postgres.migrator import migrate_schema
+
+SCHEMA = "orderflow.console"
+"""No service's schema has a dot in its name."""
+_MIGRATIONS = Path(__file__).parent / "migrations"
+_FAILURES = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+_MOST_JOBS = 100
+_CREATE = """INSERT INTO jobs (kind, target, asked, person, state, total, tried, refused)
+  VALUES ($1, $2, $3, $4, 'Running', $5, $6, $6) RETURNING id"""
+_NOTE = """WITH noted AS (
+    UPDATE job_items SET done_at = now(), refused = given.refused
+    FROM unnest($2::text[], $3::text[]) AS given (item, refused)
+    WHERE job = $1 AND job_items.item = given.item AND done_at IS NULL RETURNING job_items.refused)
+  UPDATE jobs SET tried = tried + (SELECT count(*) FROM noted), refused = refused + (SELECT count(refused) FROM noted)
+  WHERE id = $1"""
+
+
+class JobState(StrEnum):
+    """How a job is: it goes on, stands until somebody lets it go on, or has tried all items."""
+
+    RUNNING = "Running"
+    PAUSED = "Paused"
+    DONE = "Done"
+
+
+class Result(NamedTuple):
+    """What became of an item; `refused` says why it was not done."""
+
+    item: str
+    refused: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job; `asked` is the filter that its items were found by, `tried` of `total` items are done or `refused`."""
+
+    id: int
+    kind: str
+    target: str
+    asked: Mapping[str, str]
+    person: str
+    state: JobState
+    problem: str | None
+    begun_at: dt.datetime
+    ended_at: dt.datetime | None
+    total: int
+    tried: int
+    refused: int
+
+
+class JobStore:
+    """All jobs; every method raises `ReadError` when the database does not answer."""
+
+    def __init__(self, uri: PostgresUri) -> None:
+        self._uri = uri
+        self._pool: asyncpg.Pool | None = None
+
+    async def create(
+        self, kind: str, target: str, asked: Mapping[str, str], person: str, items: Sequence[Result]
+    ) -> int:
+        """Write a job with all of its items, those that are refused already too; return its number."""
+        async with self._connection() as connection, connection.transaction():
+            refused = sum(one.refused is not None for one in items)
+            values = (kind, target, json.dumps(asked), person, len(items), refused)
+            job: int = await connection.fetchval(_CREATE, *values)
+            now = dt.datetime.now(dt.UTC)
+            rows = [(job, one.item, now if one.refused else None, one.refused) for one in items]
+            await connection.copy_records_to_table("job_items", records=rows, schema_name=SCHEMA)
+            return job
+
+    async def latest(self) -> tuple[Job, ...]:
+        """Return the latest jobs, the newest first."""
+        async with self._connection() as connection:
+            rows = await connection.fetch("SELECT * FROM jobs ORDER BY id DESC LIMIT $1", _MOST_JOBS)
+        return tuple(map(_job, rows))
+
+    async def get(self, job: int) -> Job:
+        """Return a job; raise `UnknownError` when there is none of this number."""
+        async with self._connection() as connection:
+            row = await connection.fetchrow("SELECT * FROM jobs WHERE id = $1", job)
+        if row is None:
+            raise UnknownError(f"There is no job {job}", "Choose one from the list")
+        return _job(row)
+
+    async def left(self, job: int) -> list[str]:
+        """Return the items that were not tried yet."""
+        async with self._connection() as connection:
+            query = "SELECT item FROM job_items WHERE job = $1 AND done_at IS NULL ORDER BY item"
+            return [row["item"] for row in await connection.fetch(query, job)]
+
+    async def refusals(self, job: int, after: str, limit: int) -> list[Result]:
+        """Return items that were refused, behind one, and why."""
+        async with self._connection() as connection:
+            query = """SELECT item, refused FROM job_items WHERE job = $1 AND refused IS NOT NULL AND item > $2
+              ORDER BY item LIMIT $3"""
+            return [Result(**row) for row in await connection.fetch(query, job, after, limit)]
+
+    async def note(self, job: int, results: Sequence[Result]) -> None:
+        """Write what became of some items."""
+        async with self._connection() as connection:
+            await connection.execute(_NOTE, job, [one.item for one in results], [one.refused for one in results])
+
+    async def set_state(self, job: int, state: JobState, problem: str | None = None) -> None:
+        """Write how a job is; one that is done stays so."""
+        async with self._connection() as connection:
+            query = """UPDATE jobs SET state = $2, problem = $3, ended_at = CASE WHEN $2 = 'Done' THEN now() END
+              WHERE id = $1 AND state <> 'Done'"""
+            await connection.execute(query, job, state, problem)
+
+    async def close(self) -> None:
+        """Let the database go."""
+        if self._pool is not None:
+            self._pool.terminate()
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Any]:
+        try:
+            if self._pool is None:
+                self._pool = await self._opened()
+            async with self._pool.acquire() as connection:
+                yield connection
+        except _FAILURES as error:
+            raise ReadError(f"the database cannot be asked: {error}", "Is the flow running?") from None
+
+    async def _opened(self) -> asyncpg.Pool:
+        """Bring the schema up to date; return a pool that works in it."""
+        await migrate_schema(self._uri, SCHEMA, _MIGRATIONS)
+        return await create_pool(self._uri, {"search_path": f'"{SCHEMA}"'}, max_size=2)
+
+
+def _job(row: Any) -> Job:
+    return Job(**{**row, "asked": json.loads(row["asked"]), "state": JobState(row["state"])})

@@ -1,0 +1,71 @@
+"""What jobs do: put dead letters back, cancel orders, resume them."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from http import HTTPStatus
+from urllib.parse import quote
+
+import aiohttp
+from pydantic_core import from_json
+
+from orderflow_console.actions.jobs.runner import Work
+from orderflow_console.actions.jobs.store import Job, Result
+from orderflow_console.actions.redrive import DeadLetters, Outcome
+from orderflow_console.queries.errors import ReadError
+from orderflow_console.queries.kafka import Options
+from orderflow_model.postgres_uri import PostgresUri
+
+_AT_ONCE = 8
+
+
+def redrive(flow: str, kafka: Options, database: PostgresUri) -> Work:
+    """Return the work that puts letters of a job's target back; items are their ids."""
+
+    async def work(job: Job, items: Sequence[str]) -> AsyncGenerator[list[Result], None]:
+        outcomes = DeadLetters(flow, job.target, kafka, database).redrive({uuid.UUID(item) for item in items})
+        try:
+            while (some := await asyncio.to_thread(_next, outcomes)) is not None:
+                yield [Result(str(one.id), one.refused) for one in some]
+        finally:
+            outcomes.close()
+
+    return work
+
+
+def decide(http: aiohttp.ClientSession, url: str, verb: str) -> Work:
+    """Return the work that cancels or resumes orders by the API at `url`; items are their ids."""
+
+    async def work(job: Job, items: Sequence[str]) -> AsyncGenerator[list[Result], None]:
+        for at in range(0, len(items), _AT_ONCE):
+            some = items[at : at + _AT_ONCE]
+            refused = await asyncio.gather(*(decide_one(http, url, verb, item) for item in some))
+            yield [Result(item, why) for item, why in zip(some, refused, strict=True)]
+
+    return work
+
+
+async def decide_one(http: aiohttp.ClientSession, url: str, verb: str, order: str) -> str | None:
+    """Cancel or resume an order; return why that was refused, or raise `ReadError` when nobody answers."""
+    try:
+        async with http.post(f"{url}/orders/{quote(order, safe='')}/{verb}") as answer:
+            body, status = await answer.read(), answer.status
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        raise ReadError(
+            f"The order service does not answer: {error or type(error).__name__}", "Try again: it is safe"
+        ) from None
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        raise ReadError(f"The order service answers {status}: {_detail(body)}", "Try again: it is safe")
+    return None if status == HTTPStatus.ACCEPTED else _detail(body)
+
+
+def _detail(body: bytes) -> str:
+    """Return why a service refused: the detail of a problem document, or the beginning of any other answer."""
+    try:
+        return str(from_json(body)["detail"])
+    except (ValueError, KeyError, TypeError):
+        return body[:200].decode(errors="replace")
+
+
+def _next(outcomes: Iterator[list[Outcome]]) -> list[Outcome] | None:
+    return next(outcomes, None)

@@ -1,0 +1,145 @@
+"""*Jobs*: what is done to all that a filter finds: counted first, begun by a second click, paused and gone on with.
+
+A redrive takes dead letters of one service, cancel takes orders that are open, resume those that are stuck.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from http import HTTPStatus
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from orderflow_console.actions.jobs.store import Job, JobState, Result
+from orderflow_console.queries.dead_letters import get_letter_ids
+from orderflow_console.queries.errors import ReadError
+from orderflow_console.queries.instances import Phase, list_instances
+from orderflow_console.queries.paging import MOST
+from orderflow_console.web.context import Console, console_of
+from orderflow_console.web.flow_cells import Cell
+from orderflow_console.web.guard import action
+from orderflow_console.web.pages import dead_letters, orders
+from orderflow_console.web.rendering import count
+
+_SECONDS = 1.0
+_REFUSALS = 200
+_PHASES = {"cancel": Phase.OPEN, "resume": Phase.STUCK}
+KINDS = ("redrive", *_PHASES)
+
+
+async def show_list(request: Request) -> Response:
+    """Show the latest jobs."""
+    console = console_of(request)
+    return console.render.page("jobs.html", jobs=await console.jobs.store.latest())
+
+
+async def preview(request: Request) -> Response:
+    """Say what a job would be about, and change nothing."""
+    console, given = console_of(request), request.query_params
+    kind = given.get("kind", "")
+    asked, items = await _found(console, kind, given)
+    able = sum(one.refused is None for one in items)
+    return console.render.page("job_preview.html", kind=kind, asked=asked, able=able, refused=len(items) - able)
+
+
+async def begin(request: Request, form: Mapping[str, str]) -> Response:
+    """Begin a job over all that the filter finds now."""
+    console, kind = console_of(request), form.get("kind", "")
+    asked, items = await _found(console, kind, form)
+    number = await console.jobs.start(kind, asked.get("service", ""), asked, console.person, items)
+    return _to(number)
+
+
+async def show(request: Request) -> Response:
+    """Show how far a job is, and what was refused."""
+    console, job = console_of(request), await _job(request)
+    after = request.query_params.get("after", "")
+    refusals = await console.jobs.store.refusals(job.id, after, _REFUSALS)
+    more = f"?{urlencode({'after': refusals[-1].item})}" if len(refusals) == _REFUSALS else None
+    return console.render.page("job.html", job=job, refusals=refusals, more=more, cells=_cells(job))
+
+
+async def stream(request: Request) -> Response:
+    """Send how far a job is, every second until it is done, as server-sent events."""
+
+    async def events() -> AsyncIterator[str]:
+        while True:
+            job = await _job(request)
+            yield f"data: {json.dumps(_cells(job))}\n\n"
+            await asyncio.sleep(_SECONDS)
+
+    return StreamingResponse(events(), media_type="text/event-stream")
+
+
+async def pause(request: Request, form: Mapping[str, str]) -> Response:
+    """Let a job stand."""
+    job = await _job(request)
+    await console_of(request).jobs.pause(job.id)
+    return _to(job.id)
+
+
+async def go_on(request: Request, form: Mapping[str, str]) -> Response:
+    """Go on with a job that stands."""
+    job = await _job(request)
+    await console_of(request).jobs.go_on(job.id)
+    return _to(job.id)
+
+
+async def _found(console: Console, kind: str, given: Mapping[str, str]) -> tuple[dict[str, str], list[Result]]:
+    """Return the filter and all that it finds; raise `ReadError` where it is none of a job's."""
+    if kind == "redrive":
+        asked = dead_letters.asked_for(given)
+        if "service" not in asked:
+            raise ReadError("Dead letters are put back service by service", "Choose one in the filter")
+        able, refused = await get_letter_ids(console.database, asked["service"], dead_letters.conditions(asked))
+        return asked, [*(Result(str(one)) for one in able), *(Result(str(one), why) for one, why in refused.items())]
+    if kind in _PHASES:
+        asked = orders.asked_for(given) | {"phase": _PHASES[kind]}
+        return asked, [Result(one) async for one in _orders(console, asked)]
+    raise ReadError(f"There is no job of the kind {kind!r}", f"Jobs are {', '.join(KINDS)}")
+
+
+async def _orders(console: Console, asked: Mapping[str, str]) -> AsyncIterator[str]:
+    """Yield the ids of all orders that a filter finds, page by page."""
+    where, after = orders.order_filter(asked), None
+    while True:
+        page = await list_instances(console.database, where, after, MOST)
+        for one in page.items:
+            yield one.id
+        if (after := page.next) is None:
+            return
+
+
+async def _job(request: Request) -> Job:
+    return await console_of(request).jobs.store.get(request.path_params["number"])
+
+
+def _cells(job: Job) -> dict[str, Cell]:
+    """Return the texts of a job's page that change while it runs."""
+    kind = {JobState.RUNNING: "waiting", JobState.PAUSED: "dead", JobState.DONE: "good"}[job.state]
+    shape = {JobState.RUNNING: "▲", JobState.PAUSED: "◆", JobState.DONE: "●"}[job.state]
+    return {
+        "state": Cell(f"{shape} {job.state}", kind),
+        "done": Cell(count(job.tried - job.refused), ""),
+        "refused": Cell(count(job.refused), ""),
+        "left": Cell(count(job.total - job.tried), ""),
+        "problem": Cell(job.problem or "", "problem" if job.problem else ""),
+    }
+
+
+def _to(number: int) -> Response:
+    return RedirectResponse(f"/jobs/{number}", HTTPStatus.SEE_OTHER)
+
+
+ROUTES = (
+    Route("/jobs", show_list),
+    Route("/jobs/new", preview),
+    action("/jobs/begin", begin),
+    Route("/jobs/{number:int}", show),
+    Route("/jobs/{number:int}/stream", stream),
+    action("/jobs/{number:int}/pause", pause),
+    action("/jobs/{number:int}/go-on", go_on),
+)
