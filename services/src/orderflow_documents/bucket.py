@@ -1,12 +1,16 @@
 """Where the bytes of documents are: a bucket of S3, or a folder on a laptop, by obstore."""
 
 from collections.abc import Mapping
-from typing import Any
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, S3Store
 
 from orderflow_runtime import MisconfiguredError, OutcomeUnknownError, Settings, required
+
+if TYPE_CHECKING:  # obstore has it for type checkers alone
+    from obstore.store import RetryConfig
 
 PLACE = "DOCUMENTS_STORE"
 _S3 = "s3://"
@@ -17,7 +21,7 @@ _AWS = (
     "AWS_REGION",
     "AWS_ENDPOINT_URL",
 )
-_RETRIES: Any = {"max_retries": 2, "retry_timeout": 10}
+_RETRIES: "RetryConfig" = {"max_retries": 2, "retry_timeout": timedelta(seconds=10)}
 
 
 class BucketError(Exception):
