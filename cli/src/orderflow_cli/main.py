@@ -10,6 +10,7 @@ from orderflow_cli.commands import (
     contracts,
     dead_letters,
     doctor,
+    events,
     kill,
     lint,
     orders,
@@ -53,6 +54,7 @@ main.add_command(run.run)
 main.add_command(kill.kill)
 main.add_command(orders.orders)
 main.add_command(topics.topics)
+main.add_command(events.events)
 main.add_command(status.status)
 main.add_command(dead_letters.dead_letters)
 main.add_command(redrive.redrive)

@@ -18,6 +18,8 @@ from rich.text import Text
 from orderflow_cli.terminal import printable
 from orderflow_console.queries.paging import Page
 
+TIME = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"])
+"""The type of options that take a time, UTC."""
 _CELL_CHARACTERS = 300
 C = TypeVar("C", bound=Callable[..., Any])
 

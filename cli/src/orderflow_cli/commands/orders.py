@@ -14,7 +14,7 @@ from orderflow_cli.database import ask
 from orderflow_cli.errors import UnknownNameError
 from orderflow_cli.exit_codes import ExitCode
 from orderflow_cli.order_client import decide
-from orderflow_cli.output import Form, cell, document, output_option, show_document, show_list, show_table
+from orderflow_cli.output import TIME, Form, cell, document, output_option, show_document, show_list, show_table
 from orderflow_console.queries.database import Database
 from orderflow_console.queries.errors import UnknownError
 from orderflow_console.queries.instances import Instance, InstanceFilter, Phase, get_instance, list_instances
@@ -22,7 +22,6 @@ from orderflow_console.queries.timeline import Timeline, get_timeline
 
 ORDER_SERVICE = "order"
 _COLUMNS = ("id", "begun_at", "state", "phase", "reason", "customer")
-_TIME = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"])
 
 
 @click.group()
@@ -40,8 +39,8 @@ orders.add_command(sample)
 @click.option("--stuck", "phases", flag_value=Phase.STUCK, multiple=True, help="Waiting for a person.")
 @click.option("--reason", help="Ended for this reason, such as CUSTOMER.")
 @click.option("--customer", metavar="ID", help="Of this customer.")
-@click.option("--since", type=_TIME, help="Begun at this time (UTC) or later.")
-@click.option("--until", type=_TIME, help="Begun before this time (UTC).")
+@click.option("--since", type=TIME, help="Begun at this time (UTC) or later.")
+@click.option("--until", type=TIME, help="Begun before this time (UTC).")
 @click.option("--retrying", is_flag=True, help="With an event or call that is tried again now, in any service.")
 @click.option("--because", metavar="PART", help="Retrying, and this is part of the reason.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="At most so many.")

@@ -7,6 +7,8 @@
 - `timeline`: all that happened to one key, in every service.
 - `waiting`: events and calls that are being retried now, and why.
 - `dead_letters`: what services gave up; `letter_records`: the records of it in Kafka; `masking` hides what is personal.
+- `events`: the records of a topic, browsed, with how far was looked.
+- `in_flight`: what services have begun and not ended, for a plan.
 - `topics`, `lag`: partitions and leaders; how far each subscription is behind, in time.
 
 Raise `errors.ReadError`, whose `problem` and `remedy` are for the person who asked.

@@ -38,7 +38,7 @@ class Trend(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Lag:
-    """One service's lag on one topic; `seconds` is None where the oldest record did not come in time.
+    """One service's lag on one topic; `seconds` is None where a partition has no leader, or no record came in time.
 
     `service` is called as its schema is; `behind` of `partitions` have something to do, `records` in all.
     """
@@ -63,7 +63,8 @@ class LagReader:
         """Return the lag of every subscription, by service and topic; raise `ReadError`."""
         stored = await self._stored()
         places = {place for found in stored.values() for place in found}
-        ends = await asyncio.to_thread(self._ends, places)
+        known, ends = await asyncio.to_thread(self._ends, places)
+        stored = {key: kept for key, found in stored.items() if (kept := _of(found, known))}
         wanted = {key: _behind(found, ends) for key, found in stored.items()}
         oldest = {}
         for service in {
@@ -90,11 +91,12 @@ class LagReader:
                 found[(row["service"], row["topic"])][(row["topic"], row["partition"])] = row["next_offset"]
         return dict(found)
 
-    def _ends(self, places: Collection[Place]) -> dict[Place, int]:
+    def _ends(self, places: Collection[Place]) -> tuple[set[Place], dict[Place, int]]:
+        """Return which partitions there are, and where each ends that has a leader."""
         with asking(self._options, "lag") as admin:
             there = admin.list_topics(timeout=TIMEOUT_SECONDS).topics
-            known = [(topic, n) for topic, n in places if topic in there and n in there[topic].partitions]
-            return offsets(admin, known, LATEST)
+            known = {(topic, n) for topic, n in places if topic in there and n in there[topic].partitions}
+            return known, offsets(admin, known, LATEST)
 
     def _times(self, starts: Mapping[Place, int]) -> dict[Place, float | None]:
         """Return the Unix time of the record at each place, None where none is there any more; not what is slow."""
@@ -130,9 +132,13 @@ class LagReader:
         service, topic = key
         told = [oldest[(service, *place)] for place in behind if (service, *place) in oldest]
         ages = [max(self._seconds() - at, 0.0) for at in told if at is not None]
-        seconds = max(ages, default=0.0 if told or not behind else None)
+        seconds = max(ages, default=0.0 if told or not behind else None) if _of(stored, ends) == stored else None
         trend = _trend(self._before[key], seconds) if key in self._before else Trend.UNKNOWN
         return Lag(service, topic, seconds, trend, sum(behind.values()), len(behind), len(stored))
+
+
+def _of(stored: Mapping[Place, int], places: Collection[Place]) -> dict[Place, int]:
+    return {place: offset for place, offset in stored.items() if place in places}
 
 
 def _behind(stored: Mapping[Place, int], ends: Mapping[Place, int]) -> dict[Place, int]:
