@@ -31,7 +31,7 @@ $(STAMP): requirements.lock requirements-bootstrap.lock pyproject.toml tools/ins
 
 ANALYTICS := analytics/.venv/.installed
 
-install-analytics: $(ANALYTICS) ## make analytics/.venv with what the lake and its models need besides, by hashes (about 1.5 GB)
+install-analytics: $(ANALYTICS) ## make analytics/.venv with what the lake and its models need besides, by hashes (about 1 GB)
 
 $(ANALYTICS): $(STAMP) analytics/requirements.lock tools/install-analytics
 	@tools/install-analytics
@@ -122,8 +122,9 @@ lock: install ## write the hashed locks anew for pyproject.toml; UPGRADE=--upgra
 	@$(BIN)/uv pip compile pyproject.toml analytics/requirements.in --all-extras --universal --python-version 3.11 $(UPGRADE) \
 	  --no-emit-package dbt-core-experimental-parser --generate-hashes --no-header --quiet \
 	  --output-file analytics/requirements.lock
-	@$(BIN)/uv pip compile tests/tools/checkov/requirements.in --universal --python-version 3.11 $(UPGRADE) \
-	  --generate-hashes --no-header --no-annotate --quiet --output-file tests/tools/checkov/requirements.lock
+	@for tool in checkov readers; do $(BIN)/uv pip compile tests/tools/$$tool/requirements.in --universal \
+	  --python-version 3.11 $(UPGRADE) --generate-hashes --no-header --no-annotate --quiet \
+	  --output-file tests/tools/$$tool/requirements.lock; done
 
 .PHONY: images kind-up e2e e2e-strimzi kind-down
 images: ## build orderflow/operator:dev and orderflow/services:dev; quick when nothing changed

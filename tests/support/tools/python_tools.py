@@ -12,7 +12,7 @@ from orderflow_cli.servers.kafka_jars import cache_directory
 from support.tools.build_lock import build_lock
 
 TOOLS = Path(__file__).parents[2] / "tools"
-_UV = Path(sys.executable).with_name("uv")
+_UV = TOOLS.parents[1] / ".venv" / "bin" / "uv"  # also for tests that run in another environment
 
 
 def python_program(name: str) -> Path:

@@ -36,6 +36,9 @@ _WORKSPACE = "orderflow-marts-"
 _INPUT_FILES = (".sql", ".yml", ".yaml", ".csv", ".py")
 _DBT = ("-c", "from dbt.cli.main import cli; cli()", "--no-version-check", "--no-use-colors", "--quiet", "build")
 _LAST_LINES = 15
+_AT_ONCE = 10_000
+"""Rows of a mart that are held while it is written; DuckDB by itself takes a million."""
+_LITTLE: dict[str, str | bool | int | float | list[str]] = {"threads": 1, "memory_limit": "64MB"}
 
 
 def build_marts(project: Path, lake: Lake, contracts: Sequence[Contract]) -> list[str]:
@@ -49,7 +52,7 @@ def build_marts(project: Path, lake: Lake, contracts: Sequence[Contract]) -> lis
     with _workspace() as folder:
         file = folder / "marts.duckdb"
         _run_dbt(project, lake, file)
-        with duckdb.connect(str(file), read_only=True) as made:
+        with duckdb.connect(str(file), read_only=True, config=_LITTLE) as made:
             for mart in old:
                 _publish(made, mart, lake.mart_uri(mart), inputs)
     return old
@@ -103,7 +106,7 @@ def _publish(made: duckdb.DuckDBPyConnection, mart: str, uri: str, inputs: str) 
     """Write a mart in one commit that says what it was made from, and remove what it was long before."""
     told = CommitProperties(custom_metadata={_INPUTS: inputs})
     try:
-        rows: pa.RecordBatchReader = made.sql(f'SELECT * FROM {SCHEMA}."{mart}"').to_arrow_reader()  # noqa: S608 - dbt's names
+        rows: pa.RecordBatchReader = made.sql(f'SELECT * FROM {SCHEMA}."{mart}"').to_arrow_reader(_AT_ONCE)  # noqa: S608 - dbt's names
         write_deltalake(
             uri, rows, mode="overwrite", schema_mode="overwrite", writer_properties=writer(), commit_properties=told
         )
