@@ -15,6 +15,7 @@ from orderflow_cli.commands import (
     lint,
     orders,
     plan,
+    privacy,
     redrive,
     run,
     service,
@@ -63,3 +64,4 @@ main.add_command(analytics.analytics)
 main.add_command(contracts.contracts)
 main.add_command(doctor.doctor)
 main.add_command(completion.completion)
+main.add_command(privacy.privacy)

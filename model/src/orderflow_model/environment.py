@@ -37,6 +37,9 @@ PASSWORDS = "ORDERFLOW_PASSWORDS"
 REMOVAL = "ORDERFLOW_REMOVAL"
 """What the removal job is to remove, and what not, as JSON."""
 
+PRIVACY_KEY = "ORDERFLOW_PRIVACY_KEY"
+"""The flow's secret, by which each person's key is wrapped; of services that read what is personal."""
+
 LAKE = "ORDERFLOW_LAKE"
 """Where the lake is: a folder, or a URL such as s3://bucket/path, with the store's own variables beside it."""
 

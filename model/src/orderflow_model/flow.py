@@ -9,11 +9,12 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, JsonValue
 
 from orderflow_model.spec.analytics import ANALYTICS, Analytics, sink
-from orderflow_model.spec.base import Part, UniqueBy
+from orderflow_model.spec.base import Part, Transition, UniqueBy
 from orderflow_model.spec.delivery import Delivery
 from orderflow_model.spec.events import Event, TopicDefaults
 from orderflow_model.spec.kafka import Kafka
 from orderflow_model.spec.placement import Placement
+from orderflow_model.spec.privacy import Privacy
 from orderflow_model.spec.references import SecretSource
 from orderflow_model.spec.saga import Objective, Saga, Tracing
 from orderflow_model.spec.scalars import FlowName
@@ -73,12 +74,25 @@ class Spec(Part):
     )
     tracing: Tracing = Field(default_factory=Tracing, description="How runs of the flow are traced.")
     analytics: Analytics | None = Field(None, description="Keeps the flow's events for questions; not, when left out.")
+    privacy: Privacy | None = Field(
+        None, description="Seals what is personal, so that people can be erased; not, when left out."
+    )
     deletion_policy: DeletionPolicy = Field(
         DeletionPolicy.RETAIN,
         description="What becomes of events and data when the resource is deleted; for those of one service, when it "
         "leaves the flow. Retain: topics, dead letters, consumer groups, database schemas and roles stay. Delete: they "
         "go, as far as they are marked as the flow's; what has to be left is told by an Event. Users at Kafka go "
         "always.",
+    )
+
+    transitions = (
+        Transition(
+            cel="!has(oldSelf.privacy) || (has(self.privacy) && self.privacy.secret == oldSelf.privacy.secret)",
+            message="privacy stays, with the same secret: what it has sealed would not open any more",
+            allows=lambda old, new: (
+                old.privacy is None or (new.privacy is not None and new.privacy.secret == old.privacy.secret)
+            ),
+        ),
     )
 
     @property

@@ -4,6 +4,8 @@
 `orderflow run`; the runtime reads it, and stays without the model of the whole resource.
 """
 
+from enum import StrEnum
+
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
@@ -20,6 +22,13 @@ class _Config(BaseModel):
         validate_by_alias=True,
         serialize_by_alias=True,
     )
+
+
+class PrivacyRole(StrEnum):
+    """What a service sees of people, in a flow that seals what is personal."""
+
+    READER = "Reader"
+    MASKED = "Masked"
 
 
 class Channel(_Config):
@@ -84,3 +93,5 @@ class ServiceConfig(_Config):
     """Only for a service that begins or ends runs; no other need restart when a deadline changes."""
     objectives: tuple[ObjectiveConfig, ...] = ()
     """Only for a service that ends runs: it measures them, and no other need restart when a promise changes."""
+    privacy: PrivacyRole | None = Field(None, exclude_if=lambda role: role is None)
+    """None where the flow seals nothing, and for the sink, which keeps events as they are."""

@@ -9,10 +9,12 @@ from orderflow_model.service_config import (
     Channel,
     DeliveryConfig,
     ObjectiveConfig,
+    PrivacyRole,
     SagaConfig,
     ServiceConfig,
     TracingConfig,
 )
+from orderflow_model.spec.analytics import SINK
 from orderflow_model.spec.delivery import Delivery
 from orderflow_model.spec.saga import Tracing
 from orderflow_model.spec.services import Service
@@ -34,6 +36,7 @@ def service_config(flow: OrderFlow, service: str) -> ServiceConfig:
         tracing=_tracing(flow.spec.tracing),
         saga=_saga(flow, entry),
         objectives=_objectives(flow, entry),
+        privacy=_privacy(flow, service),
     )
 
 
@@ -80,6 +83,12 @@ def _objectives(flow: OrderFlow, service: Service) -> tuple[ObjectiveConfig, ...
         ObjectiveConfig(name=objective.name, within_ms=objective.within.milliseconds)
         for objective in flow.spec.objectives
     )
+
+
+def _privacy(flow: OrderFlow, service: str) -> PrivacyRole | None:
+    if flow.spec.privacy is None or (flow.spec.analytics is not None and service == SINK):
+        return None
+    return PrivacyRole.READER if service in flow.spec.privacy.readers else PrivacyRole.MASKED
 
 
 def _inbox_days(flow: OrderFlow, service: Service) -> int:

@@ -28,6 +28,8 @@ _MOST_DIGITS = 30
 
 PERSONAL = {"personal": True}
 """Marks a field as personal data: `Annotated[str, Field(json_schema_extra=PERSONAL)]`."""
+SUBJECT = {"subject": True}
+"""Marks the id of the person whom the personal data of an event are about."""
 
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 

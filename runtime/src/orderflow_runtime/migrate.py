@@ -2,7 +2,7 @@
 
 ORDERFLOW_MIGRATION names a JSON file `{"flow": ..., "owner": NAMESPACE/FLOW, "services": {service: command},
 "migrations": {service: folder, where the resource names it}, "moved": [service whose data was made in another
-database]}`, ORDERFLOW_PASSWORDS a folder with a file per service,
+database], "readers": [service that may ask for people's keys]}`, ORDERFLOW_PASSWORDS a folder with a file per service,
 ORDERFLOW_DATABASE_URL is the admin's. On a laptop `orderflow run` does the same by itself.
 """
 
@@ -28,6 +28,7 @@ class Given(msgspec.Struct):
     owner: str | None = None
     migrations: dict[str, str] = {}
     moved: list[str] = []
+    readers: list[str] = []
 
 
 def tasks(env: Mapping[str, str]) -> list[Task]:
@@ -39,6 +40,7 @@ def tasks(env: Mapping[str, str]) -> list[Task]:
             Role(given.flow, name, _read(environment.PASSWORDS, passwords / name), given.owner),
             migration_folder(name, command, given.migrations.get(name)),
             moved=name in given.moved,
+            reads_people=name in given.readers,
         )
         for name, command in given.services.items()
     ]

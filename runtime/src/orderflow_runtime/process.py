@@ -14,7 +14,9 @@ from collections.abc import Coroutine, Iterable, Mapping
 from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp
 
+from orderflow_contracts.personal import is_personal
 from orderflow_model import environment
+from orderflow_model.service_config import PrivacyRole
 from orderflow_runtime.backoff import Backoff
 from orderflow_runtime.core.event_log import Consumer, LogUnavailable, Producer
 from orderflow_runtime.core.isolation import containing_tasks
@@ -23,6 +25,7 @@ from orderflow_runtime.core.store import Store
 from orderflow_runtime.dispatch.commands import CommandBus, shards_of
 from orderflow_runtime.dispatch.effects import Clock, Publisher
 from orderflow_runtime.dispatch.execution import HandlerPolicy, handler_table
+from orderflow_runtime.dispatch.masking import Masking
 from orderflow_runtime.dispatch.outbound_calls import OutboundCalls
 from orderflow_runtime.dispatch.outbox_relay import Relay
 from orderflow_runtime.dispatch.publications import Publications
@@ -39,7 +42,7 @@ from orderflow_runtime.observability.traced_messages import TracedDispatcher, Tr
 from orderflow_runtime.observability.traced_requests import TracedApp, traced_calls
 from orderflow_runtime.postgres.lock_membership import LockedShards
 from orderflow_runtime.service import Service
-from orderflow_runtime.settings import Settings
+from orderflow_runtime.settings import MisconfiguredError, Settings, required
 from orderflow_runtime.tracing.span_queue import SpanQueue
 from orderflow_runtime.tracing.tracer import Tracer
 from orderflow_runtime.variables import web_address
@@ -71,12 +74,35 @@ def _collector(settings: Settings) -> SpanQueue | None:
     return collector(settings.config, endpoint, settings.env)
 
 
+def _privacy(service: Service, settings: Settings) -> Masking | None:
+    """Return what the service sees of people; None where the flow seals nothing. Raise `MisconfiguredError`."""
+    config = settings.config
+    if config.privacy is None:
+        return None
+    personal = sorted(event.TYPE for event in service.publishes if is_personal(event))
+    if config.privacy is PrivacyRole.MASKED:
+        if personal:
+            raise MisconfiguredError(
+                f"service {service.name} publishes personal data ({', '.join(personal)}), and is none of the "
+                "resource's spec.privacy.readers: name it there"
+            )
+        return Masking()
+    from orderflow_contracts.flow_key import MIN_SECRET, FlowKey
+    from orderflow_runtime.dispatch.keyring import Keyring
+
+    secret = required(settings.env, environment.PRIVACY_KEY)
+    if len(secret) < MIN_SECRET:
+        raise MisconfiguredError(f"{environment.PRIVACY_KEY} has fewer than {MIN_SECRET} letters")
+    return Keyring(FlowKey(config.flow, secret))
+
+
 class Process:
     """One service in a process. `commands` is where its endpoints hand in commands, if it has any."""
 
     def __init__(
         self, service: Service, settings: Settings, consumer: Consumer, producer: Producer, store: Store, clock: Clock
     ) -> None:
+        privacy = _privacy(service, settings)
         config = settings.config
         self._spans = _collector(settings)
         self._tracer = tracer = Tracer(config.flow, config.tracing, self._spans)
@@ -94,13 +120,16 @@ class Process:
             clock,
             tracer,
             {channel.topic: limit for channel in config.publishes if (limit := channel.max_message_bytes)},
+            privacy,
         )
         retry = RetryPolicy(config.delivery)
         events = {event.TYPE: event for event in service.handlers}
         pace = _PACE if service.publishes else _PACE_AT_THE_END
         within = {channel.topic: channel.within_ms / 1000 for channel in config.subscribes if channel.within_ms}
-        self._source = BatchSource(consumer, store, {c.topic: events[c.event] for c in config.subscribes}, pace, within)
-        policy = HandlerPolicy(service.name, config.dead_letter_topic, handler_table(service), self._publisher, retry)
+        by_topic = {channel.topic: events[channel.event] for channel in config.subscribes}
+        self._source = BatchSource(consumer, store, by_topic, pace, within, privacy)
+        handlers = handler_table(service)
+        policy = HandlerPolicy(service.name, config.dead_letter_topic, handlers, self._publisher, retry, privacy)
         self._worker = Worker(
             Parts(
                 consumer=consumer,

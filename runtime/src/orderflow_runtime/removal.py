@@ -14,6 +14,7 @@ import msgspec
 from orderflow_model import environment
 from orderflow_model.names import role_name, schema_name
 from orderflow_model.postgres_uri import PostgresUri
+from orderflow_model.spec.privacy import PRIVACY
 from orderflow_runtime.database_job import read_json, run_job
 from orderflow_runtime.postgres.connecting import connect
 from orderflow_runtime.postgres.migration_failures import StillUsedError
@@ -55,6 +56,7 @@ async def remove(admin_uri: str, owner: str, keep: Sequence[str]) -> list[str]:
     """
     flow = owner.rpartition("/")[2]
     schemas, roles = {schema_name(name) for name in keep}, {role_name(flow, name) for name in keep}
+    schemas |= {PRIVACY} if keep else set()  # what is sealed by its keys is in the topics of those that stay
     connection = await connect(PostgresUri.parse(admin_uri))
     try:
         going = [

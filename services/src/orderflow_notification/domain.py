@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orderflow_contracts.event import Event
+from orderflow_contracts.sealed import MASK
 from orderflow_shop.events import (
     CancelReason,
     Customer,
@@ -78,6 +79,11 @@ def notice(event: Event) -> Notice | None:
 def address(notice: Notice, to: Contact) -> Message:
     """Make the notice a message."""
     return Message(f"{notice.order_id}:{notice.kind}", to.email, to.name, notice.subject, notice.text)
+
+
+def is_erased(message: Message) -> bool:
+    """Return whether its customer was erased, so that there is nobody to tell."""
+    return message.to == MASK
 
 
 def told(message: str) -> tuple[str, str]:

@@ -54,6 +54,7 @@ class Handlers:
         return []
 
     def _send(self, messages: Sequence[Message], tx: Transaction) -> None:
+        messages = [message for message in messages if not domain.is_erased(message)]
         for start in range(0, len(messages), self.at_once):
             together = messages[start : start + self.at_once]
             first = together[0].id

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
-from orderflow_contracts.event import LINES, ONE_LINE, PERSONAL, Event, ForeignId, Identifier, Model
+from orderflow_contracts.event import LINES, ONE_LINE, PERSONAL, SUBJECT, Event, ForeignId, Identifier, Model
 
 MAX_AMOUNT = 10**12
 Minor = Annotated[int, Field(ge=0, le=MAX_AMOUNT, description="an amount in minor units of the currency")]
@@ -50,7 +50,7 @@ class ShipmentFailure(StrEnum):
 class Customer(Model):
     """Who ordered."""
 
-    id: ForeignId
+    id: Annotated[ForeignId, Field(json_schema_extra=SUBJECT)]
     email: Email
     name: Personal
 

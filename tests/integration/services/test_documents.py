@@ -179,6 +179,19 @@ async def test_a_removed_document_is_gone_with_object_words_and_row(office: Offi
     assert len(office.kept()) == 1
 
 
+async def test_documents_of_an_erased_person_leave_with_object_and_words(office: Office) -> None:
+    """By the service's function for `orderflow privacy erase`: his are gone and told of, another's stay."""
+    _, his = await office.note("his", DELIVERY)
+    _, other = await office.note("other", DELIVERY, "k2")
+    erase = "SELECT documents.erase_person('c1', ARRAY['his'], 'p', 'm') AS count"
+    assert [row["count"] for row in await office.fleet.fetch(erase)] == [1]
+    assert await office.found("q=garage") == [other["id"]]
+    await until(lambda: row_is_gone(office, his["id"]), "its row is gone")
+    await until(lambda: told(office, DocumentRemoved, 1), "it is told of")
+    assert len(office.kept()) == 1
+    assert [row["count"] for row in await office.fleet.fetch(erase)] == [0]
+
+
 async def told(office: Office, kind: type[Any], number: int) -> bool:
     """Whether so many events of a type were said."""
     return len(await office.said(kind)) == number

@@ -37,14 +37,16 @@ def shop_flow(
     delivery: Json | None = None,
     tracing: Json | None = None,
     analytics: Json | None = None,
+    privacy: Json | None = None,
 ) -> OrderFlow:
-    """Give the reference flow under another name, with another deadline, other retries, other tracing or analytics."""
+    """Give the reference flow under another name, and with other parts of its spec."""
     data = yaml.safe_load(SHOP.read_text())
     data["metadata"]["name"] = name
     data["spec"]["saga"]["deadline"] = deadline
     data["spec"]["defaults"]["delivery"] |= delivery or {}
     data["spec"]["tracing"] |= tracing or {}
     data["spec"] |= {"analytics": analytics} if analytics else {}
+    data["spec"] |= {"privacy": privacy} if privacy else {}
     return parse_flow(data)
 
 

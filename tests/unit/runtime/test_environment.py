@@ -12,6 +12,7 @@ import pytest
 
 from orderflow_cli.servers.ports import free_port
 from orderflow_model import environment
+from orderflow_model.service_config import PrivacyRole
 from orderflow_model.spec.saga import TraceProtocol
 from orderflow_runtime import app, main
 from orderflow_runtime.database_job import run_job
@@ -47,6 +48,7 @@ WRONG = {
     environment.LOG_LEVEL: ["LOUD", "10", "debug ", "NOTSET"],
     environment.LOG_FILE: ["/", "/no/such/folder/log"],
     environment.INSTANCE: ["a b", "a/b", "é", "x" * 250],
+    environment.PRIVACY_KEY: ["", "short", "k" * 31],
     environment.OTLP_ENDPOINT: [
         "collector:4317",
         "http://",
@@ -78,7 +80,8 @@ def test_the_table_has_every_variable() -> None:
 def told(folder: Path, **variables: str) -> Iterator[dict[str, str]]:
     """Yield an environment that a service starts with; TAKEN becomes a port that is taken, EMPTY an empty file."""
     config, empty = folder / "service.json", folder / "empty"
-    config.write_text(sample_config().model_dump_json(by_alias=True))
+    reader = sample_config().model_copy(update={"privacy": PrivacyRole.READER})
+    config.write_text(reader.model_dump_json(by_alias=True))
     empty.touch()
     taken = socket.create_server(("127.0.0.1", 0))
     known = {"EMPTY": str(empty), "TAKEN": str(taken.getsockname()[1])}
@@ -90,6 +93,7 @@ def told(folder: Path, **variables: str) -> Iterator[dict[str, str]]:
         environment.KAFKA_USERNAME: "sample",
         environment.KAFKA_PASSWORD: "secret",
         environment.HTTP_PORT: str(free_port()),
+        environment.PRIVACY_KEY: "k" * 32,
         environment.OTLP_ENDPOINT: "https://127.0.0.1:4317",
     }
     with taken:
@@ -195,7 +199,8 @@ def test_a_wrong_value_ends_the_process_with_the_name_of_its_variable(
     """Code 78, one line, no traceback; neither a password nor a header's value is quoted."""
     with told(tmp_path, **{name: value}) as env:
         config = sample_config()
-        config = config.model_copy(update={"tracing": config.tracing.model_copy(update={"protocol": protocol})})
+        tracing = config.tracing.model_copy(update={"protocol": protocol})
+        config = config.model_copy(update={"tracing": tracing, "privacy": PrivacyRole.READER})
         Path(tmp_path / "service.json").write_text(config.model_dump_json(by_alias=True))
         use(monkeypatch, env)
         with pytest.raises(SystemExit) as ended:

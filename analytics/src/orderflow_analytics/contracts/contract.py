@@ -18,6 +18,7 @@ from orderflow_analytics.contracts.json_texts import with_texts
 from orderflow_analytics.errors import ContractError
 from orderflow_contracts.event import Event, UndecodableError
 from orderflow_contracts.event_classes import load_event_classes
+from orderflow_contracts.sealed import masked
 
 _MIN_BLOCK_BYTES = 1 << 20
 _MOST_WORDS = 500
@@ -55,7 +56,7 @@ class Contract:
 
     def read(self, data: bytes, version: int) -> bytes:
         """Return the data in today's form, as JSON by columns' names; raise `UndecodableError` with the reason."""
-        read = to_json(self.kind.decode(data, version), by_alias=False)
+        read = to_json(self.kind.decode(masked(data), version), by_alias=False)
         return with_texts(read, self._columns.texts) if self._columns.texts else read
 
     def typed(self, read: Sequence[bytes]) -> pa.Table:

@@ -16,7 +16,7 @@ from orderflow_contracts.event import Event
 from orderflow_contracts.event_classes import load_event_classes
 from orderflow_model.contracts.errors import ContractsError
 from orderflow_model.contracts.promise import mark_personal, of_resource
-from orderflow_model.contracts.schema import EVENT, FLOW, PERSONAL, READS, VERSION, Field, Schema, field_of
+from orderflow_model.contracts.schema import EVENT, FLOW, PERSONAL, READS, SUBJECT, VERSION, Field, Schema, field_of
 from orderflow_model.flow import OrderFlow
 from orderflow_model.spec import events
 from orderflow_model.topics import Topic, event_topic
@@ -99,6 +99,9 @@ def _move_marks(node: Any) -> None:
     if isinstance(node, dict) and node.get("personal") is True:
         del node["personal"]
         node[PERSONAL] = True
+    if isinstance(node, dict) and node.get("subject") is True:
+        del node["subject"]
+        node[SUBJECT] = True
     for below in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
         _move_marks(below)
 

@@ -23,6 +23,7 @@ from orderflow_model.placement import processes
 from orderflow_model.postgres_uri import Host, PostgresUri
 from orderflow_model.service_part import service_config
 from orderflow_model.spec.placement import Placement
+from orderflow_model.spec.privacy import PRIVACY
 from orderflow_model.spec.services import EnvVar, Service
 
 PROVIDER_VARIABLE = "PAYMENT_PROVIDER_URL"
@@ -127,7 +128,8 @@ def _platform(flow: OrderFlow, service: Service, state: State, backends: Backend
     """Return the variables that the platform sets, in a pod as here; nobody stands before a process that is to end."""
     name = flow.metadata.name
     database = PostgresUri((Host(HOST, backends.database_port),), name)
-    return {
+    secret = flow.spec.privacy is not None and service.name in flow.spec.privacy.readers
+    return ({environment.PRIVACY_KEY: state.password(PRIVACY)} if secret else {}) | {
         environment.DATABASE_URL: database.for_role(
             role_name(name, service.name), state.password(service.name)
         ).render(),

@@ -15,6 +15,8 @@ from orderflow_model.contracts.errors import ContractsError
 Schema = Mapping[str, Any]
 PERSONAL = "x-personal-data"
 """Marks a field as personal data, in every document that is made of contracts."""
+SUBJECT = "x-data-subject"
+"""Marks the id of the person whom personal data are about."""
 EVENT, FLOW, VERSION, READS = "x-event", "x-flow", "x-version", "x-reads"
 """What a schema says of itself: whose it is, the version of its data, and the versions that its readers take."""
 UNION = "union"

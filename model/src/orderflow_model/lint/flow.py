@@ -28,6 +28,7 @@ from orderflow_model.lint.topics import lint_topics
 from orderflow_model.names import dead_letter_topic_name
 from orderflow_model.spec.analytics import SINK
 from orderflow_model.spec.delivery import DELAY_WITHIN_MAX
+from orderflow_model.spec.privacy import PRIVACY
 from orderflow_model.spec.services import Service
 from orderflow_model.topics import event_topic
 
@@ -42,6 +43,7 @@ def lint(flow: OrderFlow) -> tuple[Finding, ...]:
         _services,
         lint_analytics,
         _sources,
+        _privacy,
         lint_placement,
         lint_promises,
         lint_topics,
@@ -119,6 +121,17 @@ def _sources(flow: OrderFlow) -> Iterator[Finding]:
             place = path_of(("spec", "sources", index, "into", "service"))
             words = f"there is no service {source.into.service}{did_you_mean(source.into.service, services)}"
             yield Finding(place, words)
+
+
+def _privacy(flow: OrderFlow) -> Iterator[Finding]:
+    if flow.spec.privacy is None:
+        return
+    names = [service.name for service in flow.spec.services]
+    if PRIVACY in names:
+        yield Finding(f"spec.services[{names.index(PRIVACY)}].name", f"{PRIVACY} is what spec.privacy calls its schema")
+    for index, reader in enumerate(flow.spec.privacy.readers):
+        if reader not in names:
+            yield Finding(f"spec.privacy.readers[{index}]", f"the flow has no service {reader}")
 
 
 def _contradicted_delivery(flow: OrderFlow, service: Service, place: str) -> Iterator[Finding]:

@@ -28,6 +28,7 @@ ADDRESSES_KEY = "bootstrap-servers"
 
 LOGIN_PLACE = "spec.kafka.authentication.secretKeyRef"
 DATABASE_PLACE = "spec.database.secretKeyRef"
+_PRIVACY_PLACE = "spec.privacy.secret.secretKeyRef"
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,8 @@ def named_secrets(flow: OrderFlow) -> Iterator[NamedSecret]:
     if spec.kafka.tls and spec.kafka.tls.certificate_authority:
         place = "spec.kafka.tls.certificateAuthority.secretKeyRef"
         yield NamedSecret(place, spec.kafka.tls.certificate_authority.secret_key_ref)
+    if spec.privacy is not None:
+        yield NamedSecret(_PRIVACY_PLACE, spec.privacy.secret.secret_key_ref)
     for index, service in enumerate(spec.services):
         for position, variable in enumerate(service.env):
             if variable.value_from and variable.value_from.secret_key_ref:
@@ -77,12 +80,12 @@ def foreign_secrets(flow: OrderFlow) -> Iterator[NamedSecret]:
 
 def _why_not(flow: OrderFlow, named: NamedSecret) -> str:
     name, authentication = named.reference.name, flow.spec.kafka.authentication
-    if named.service is not None:
+    if named.service is not None or named.place == _PRIVACY_PLACE:  # it reaches pods
         if name == flow.spec.database.secret_key_ref.name:
             return "the database's admin secret is the migration job's alone; a service has a role of its own"
         if authentication and authentication.secret_key_ref and name == authentication.secret_key_ref.name:
             return "with this Secret the operator rules over Kafka; a service has a user of its own"
-        if name in _secrets_of(flow, named.service):
+        if named.service is not None and name in _secrets_of(flow, named.service):
             return ""
     for other in flow.services:
         if name in _secrets_of(flow, other):

@@ -9,8 +9,12 @@ from orderflow_model.topics import event_topic
 
 
 def lint_change(old: OrderFlow, new: OrderFlow) -> tuple[Finding, ...]:
-    """Return what an edit asks for that cannot be done: fewer partitions, another topic name or Kafka."""
-    return (*_forbidden("spec.kafka", old.spec.kafka, new.spec.kafka), *_changed_events(old, new))
+    """Return what an edit asks for that cannot be done: fewer partitions, another topic name or Kafka, no privacy."""
+    return (
+        *_forbidden("spec.privacy", old.spec, new.spec),
+        *_forbidden("spec.kafka", old.spec.kafka, new.spec.kafka),
+        *_changed_events(old, new),
+    )
 
 
 def _forbidden(place: str, old: Part, new: Part) -> list[Finding]:

@@ -179,7 +179,16 @@ def _platform_env(
         plain(environment.HTTP_DRAIN, str(service.http_drain.seconds)),
         {"name": environment.INSTANCE, "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.name"}}},
         *_kafka_env(flow, service, connection),
+        *_privacy_env(flow, service),
     ]
+
+
+def _privacy_env(flow: OrderFlow, service: Service) -> list[Object]:
+    privacy = flow.spec.privacy
+    if privacy is None or service.name not in privacy.readers:
+        return []
+    secret_key = privacy.secret.secret_key_ref
+    return [from_secret(environment.PRIVACY_KEY, secret_key.name, secret_key.key)]
 
 
 def _kafka_env(flow: OrderFlow, service: Service, connection: KafkaConnection) -> list[Object]:

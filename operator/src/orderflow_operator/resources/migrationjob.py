@@ -64,6 +64,8 @@ def _task(flow: OrderFlow, service: Service, context: BuildContext) -> Object:
     owner = f"{flow.metadata.namespace}/{flow.metadata.name}"
     services = {service.name: list(service.command)}
     task = {"flow": flow.metadata.name, "owner": owner, "services": services, "migrations": declared}
+    if flow.spec.privacy is not None and service.name in flow.spec.privacy.readers:
+        task["readers"] = [service.name]
     return task | ({"moved": [service.name]} if context.is_moving(service.name) else {})
 
 

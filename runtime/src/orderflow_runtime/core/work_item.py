@@ -6,7 +6,7 @@ so that retry, order by key and dead letters are the same for all.
 
 import hashlib
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
@@ -23,6 +23,13 @@ from orderflow_runtime.service import CallOutcome, Fired, Received
 from orderflow_runtime.tracing.trace_context import NONE, Trace, trace_of
 
 MAX_KEY = 256
+Reveal = Callable[[str, bytes], bytes]
+"""Gives an event's data (its type, its data) as the service may see them, where a flow seals what is personal."""
+
+
+def as_it_is(_: str, data: bytes) -> bytes:
+    """Reveal the data of a flow that seals nothing."""
+    return data
 
 
 class Identity(NamedTuple):
@@ -91,7 +98,7 @@ class Poison:
     ignored: Sequence[str] = ()
 
 
-def read_item(record: Record, event: type[Event]) -> WorkItem | Poison:
+def read_item(record: Record, event: type[Event], reveal: Reveal = as_it_is) -> WorkItem | Poison:
     """Decode a record of the topic that carries `event`."""
     redrive_of = None
     headers, ignored = keep(record.headers, (REDRIVE_OF,))
@@ -99,20 +106,21 @@ def read_item(record: Record, event: type[Event]) -> WorkItem | Poison:
         record = replace(record, headers=headers)
     try:
         redrive_of = _redrive_of(headers)
-        item = _decode(record, event, redrive_of)
+        item = _decode(record, event, redrive_of, reveal)
     except UndecodableError as error:
         return Poison(record, event.TYPE, str(error), redrive_of, ignored)
     item.ignored = [*ignored, *item.ignored]
     return item
 
 
-def _decode(record: Record, event: type[Event], redrive_of: uuid.UUID | None) -> WorkItem:
+def _decode(record: Record, event: type[Event], redrive_of: uuid.UUID | None, reveal: Reveal) -> WorkItem:
     content = read_content(record.headers, record.value, record.timestamp)
     envelope = content.envelope
     if envelope.type != event.TYPE:
         raise UndecodableError(f"type {envelope.type[:100]} on the topic of {event.TYPE}")
     key = _key(record)
-    received = Received(event.received(content.data, envelope, key), envelope.id, envelope.time)
+    data = reveal(event.TYPE, content.data)
+    received = Received(event.received(data, envelope, key), envelope.id, envelope.time)
     if (own_key := _own_key(received.event)) != key:
         raise UndecodableError(f"the record's key is {key[:100]}, the event's {own_key[:100]}")
     return WorkItem(
@@ -204,7 +212,7 @@ def outcome_item(shard: Partition, call_id: str, outcome: CallOutcome, trace: Tr
     )
 
 
-def decode_parked(item: WorkItem, event: type[Event] | None) -> None:
+def decode_parked(item: WorkItem, event: type[Event] | None, reveal: Reveal = as_it_is) -> None:
     """Give a parked item its payload again; raise `UndecodableError` when today's code cannot read it."""
     item.trace = trace_of(item.headers)
     if item.type.startswith(TIMER):
@@ -216,6 +224,7 @@ def decode_parked(item: WorkItem, event: type[Event] | None) -> None:
         raise UndecodableError(f"this version has no handler for {item.type}")
     else:
         envelope, data, *_ = read_content(item.headers, item.value)
+        data = reveal(event.TYPE, data)
         item.payload = Received(event.received(data, envelope, item.key), envelope.id, envelope.time)
         item.trace = Trace(envelope.traceparent, envelope.tracestate)
         item.event_id, item.redrive_of = envelope.id, _redrive_of(item.headers)

@@ -15,7 +15,7 @@ from orderflow_contracts.event import Event
 from orderflow_runtime.command import Command, R, Reply, Submitted, TooLarge, TooManyCommandsError, UnavailableError
 from orderflow_runtime.core.event_log import Partition, partition_of
 from orderflow_runtime.core.retryable import Retryable
-from orderflow_runtime.core.store import Conflict, OutboxRow, Store, StoreUnavailable
+from orderflow_runtime.core.store import BatchTransaction, Conflict, OutboxRow, Store, StoreUnavailable
 from orderflow_runtime.dispatch.effects import Effects, Publisher
 from orderflow_runtime.dispatch.handler_call import call_handler
 from orderflow_runtime.dispatch.propagation import CommandTrace, Propagation
@@ -147,18 +147,22 @@ class CommandBus:
                 commands = [group[i].command for i in turn]
                 answers = await call_handler(self._handlers[kind], commands, effects, self._timeout)
                 replies |= zip(turn, answers, strict=True)
-            for index, reply in replies.items():
-                self._send(group[index], reply, effects)
+            await self._send([(group[index], reply) for index, reply in replies.items()], effects, tx)
             rows = await tx.close(effects.writes(intake=True))
         self._hand_on(rows)
         self._observe([event for reply in replies.values() for event in reply.publish])
         return [replies[i] for i in range(len(group))]
 
-    def _send(self, one: _Pending, reply: Reply[Any], effects: Effects) -> None:
-        if reply.trace:
-            effects.carry_on(one.key, one.place.join(read_trace(reply.trace).told()))
-        for event in reply.publish:
-            effects.send(self._publisher.message(event, one.place.trace), event.key)
+    async def _send(
+        self, replies: Sequence[tuple[_Pending, Reply[Any]]], effects: Effects, tx: BatchTransaction
+    ) -> None:
+        for one, reply in replies:
+            if reply.trace:
+                effects.carry_on(one.key, one.place.join(read_trace(reply.trace).told()))
+        caused = [(event, one.place.trace) for one, reply in replies for event in reply.publish]
+        messages = await self._publisher.messages(tx, [event for event, _ in caused], [cause for _, cause in caused])
+        for (event, _), message in zip(caused, messages, strict=True):
+            effects.send(message, event.key)
 
 
 def shards_of(topic: str, count: int) -> ShardOf:

@@ -96,6 +96,8 @@ class Dispatcher:
         first = next(iter(claim.leases))
         async with self._store.transaction() as tx:
             result = await tx.open(claim)
+            if self._policy.privacy is not None:
+                await self._policy.privacy.hold(tx.fetch, [item.value for item in batch.items])
             execution = BatchExecution(self._policy, tx, Effects(tx, lambda _: first))
             await execution.run(await _claim(tx, batch.items, result.new_ids), result.blocked_keys, careful)
             execution.dead_letter_poison(await _claim_poison(tx, batch.poison))

@@ -15,6 +15,7 @@ from orderflow_contracts.envelope import Envelope
 from orderflow_contracts.event import Event
 from orderflow_runtime.core.event_log import Message, Partition, batch_bytes, pack
 from orderflow_runtime.core.store import BatchTransaction, BatchWrites, CallRow, TimerWrite
+from orderflow_runtime.dispatch.masking import Masking
 from orderflow_runtime.dispatch.propagation import Propagation
 from orderflow_runtime.event_ids import new_event_id
 from orderflow_runtime.service import EventTooLargeError
@@ -149,21 +150,30 @@ class Publisher:
         clock: Clock,
         propagation: Propagation,
         limits: Mapping[str, int] = MappingProxyType({}),
+        privacy: Masking | None = None,
     ) -> None:
         self._source = source
         self._topics = topics
         self._limits = limits
         self._clock = clock
         self._propagation = propagation
+        self._privacy = privacy
 
-    def message(self, event: Event, cause: Trace = NONE) -> Message:
-        """Wrap an event; `cause` is the trace that it carries on.
+    async def messages(self, tx: BatchTransaction, events: Sequence[Event], causes: Sequence[Trace]) -> list[Message]:
+        """Wrap events, each with the trace that it carries on; what is personal is sealed where the flow says so."""
+        if self._privacy is None:
+            return [self.message(event, cause) for event, cause in zip(events, causes, strict=True)]
+        values = await self._privacy.encode(tx.fetch, events)
+        return [self.message(*one) for one in zip(events, causes, values, strict=True)]
+
+    def message(self, event: Event, cause: Trace = NONE, value: bytes | None = None) -> Message:
+        """Wrap an event; `cause` is the trace that it carries on, `value` its JSON where that is not its own.
 
         Raise `EventTooLargeError`, or `LookupError` when the service does not say that it publishes such events.
         """
         if (topic := self._topics.get(type(event))) is None:
             raise LookupError(f"{event.TYPE} is none of the service's `publishes`: add it there and in the resource")
-        value = event.encode()
+        value = event.encode() if value is None else value
         if len(value) > MAX_EVENT_BYTES:
             raise EventTooLargeError(f"{event.TYPE} of {len(value)} bytes; at most {MAX_EVENT_BYTES} are published")
         trace = self._propagation.sending(event.key, cause)

@@ -17,6 +17,7 @@ from orderflow_runtime.core.work_item import Poison, WorkItem
 from orderflow_runtime.dispatch.dead_letters import dead_letter_message, dead_letter_of_item, dead_letter_of_poison
 from orderflow_runtime.dispatch.effects import Effects, Publisher
 from orderflow_runtime.dispatch.handler_call import call_handler
+from orderflow_runtime.dispatch.masking import Masking
 from orderflow_runtime.dispatch.retry import RetryPolicy
 from orderflow_runtime.redaction import redacted_reason
 from orderflow_runtime.service import Service
@@ -35,6 +36,8 @@ class HandlerPolicy:
     handlers: Mapping[str, Handler]
     publisher: Publisher
     retry: RetryPolicy
+    privacy: Masking | None = None
+    """What the service sees of people, where the flow seals that."""
 
 
 def handler_table(service: Service) -> dict[str, Handler]:
@@ -94,8 +97,8 @@ class BatchExecution:
         self.effects.shards |= {item.key: item.shard for item in items}
         payloads = [item.payload for item in items]
         events = await call_handler(handler, payloads, self.effects, self.policy.retry.timeout)
-        for event in events:
-            message = self.policy.publisher.message(event, self.effects.cause(event.key))
+        causes = [self.effects.cause(event.key) for event in events]
+        for event, message in zip(events, await self.policy.publisher.messages(self.tx, events, causes), strict=True):
             self.effects.send(message, event.key)
         return events
 
@@ -149,7 +152,10 @@ class BatchExecution:
         if item.parked_id is not None:
             self.unparked.append(item.parked_id)
         letter = dead_letter_of_item(item, self.policy.service, attempts, reason)
-        self._dead_letter(letter, item.key.encode(), item.headers, item.value)
+        is_call = item.type.startswith(CALL)
+        # a call's request is not sealed, and it is not redriven: of people, nothing of it goes into the log
+        value = b"{}" if is_call and self.policy.privacy is not None else item.value
+        self._dead_letter(letter, item.key.encode(), item.headers, value)
 
     def _dead_letter(
         self, letter: DeadLetter, key: bytes | None, headers: Iterable[Header], value: bytes | None

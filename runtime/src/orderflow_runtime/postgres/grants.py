@@ -27,6 +27,22 @@ async def grant(connection: asyncpg.Connection, role: Role) -> None:
     await _let_connect(connection, role)
 
 
+_KEYS = "FUNCTION privacy.open_keys(uuid[]), privacy.seal_keys(text[], bytea[], uuid[], bytea[])"
+
+
+async def grant_keys(connection: asyncpg.Connection, role: Role) -> None:
+    """Let a service ask for people's keys, by the functions alone, in the caller's transaction."""
+    await run_quoted(connection, "GRANT USAGE ON SCHEMA privacy TO %I", role.name)
+    await run_quoted(connection, f"GRANT EXECUTE ON {_KEYS} TO %I", role.name)
+
+
+async def revoke_keys(connection: asyncpg.Connection, role: Role) -> None:
+    """Take that right from a service which has it no more."""
+    if await connection.fetchval("SELECT to_regprocedure('privacy.open_keys(uuid[])')") is not None:
+        await run_quoted(connection, f"REVOKE EXECUTE ON {_KEYS} FROM %I", role.name)
+        await run_quoted(connection, "REVOKE USAGE ON SCHEMA privacy FROM %I", role.name)
+
+
 _READABLE = {
     "offsets": "",
     "inbox": "",

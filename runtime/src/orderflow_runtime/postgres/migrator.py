@@ -16,15 +16,17 @@ import asyncpg
 
 from orderflow_model.flow import OrderFlow
 from orderflow_model.postgres_uri import PostgresUri
+from orderflow_model.spec.privacy import PRIVACY
 from orderflow_runtime.postgres.connecting import connect
-from orderflow_runtime.postgres.grants import grant
+from orderflow_runtime.postgres.grants import grant, grant_keys, revoke_keys
 from orderflow_runtime.postgres.migration_failures import MigrationChangedError, MigrationRefusedError
 from orderflow_runtime.postgres.migration_folder import migration_folder
-from orderflow_runtime.postgres.ownership import Role, check_moved, check_owner, mark_owner
+from orderflow_runtime.postgres.ownership import Role, check_moved, check_owner, mark_owner, mark_schema
 from orderflow_runtime.postgres.pooling import check_session
 from orderflow_runtime.postgres.quoting import run_quoted
 
 _RUNTIME = Path(__file__).parent / "migrations"
+_PRIVACY = Path(__file__).parent / "privacy"
 _LOCK = 0x0F10
 
 
@@ -38,6 +40,8 @@ class Task:
     role: Role
     folder: Path | None
     moved: bool = False
+    reads_people: bool = False
+    """It may ask for people's keys, which are then there."""
 
 
 async def migrate(admin_uri: str, flow: OrderFlow, passwords: Mapping[str, str]) -> None:
@@ -50,6 +54,7 @@ async def migrate(admin_uri: str, flow: OrderFlow, passwords: Mapping[str, str])
         Task(
             Role(name, service.name, passwords[service.name], owner=name),
             migration_folder(service.name, service.command, service.migrations),
+            reads_people=flow.spec.privacy is not None and service.name in flow.spec.privacy.readers,
         )
         for service in flow.services
     ]
@@ -104,6 +109,20 @@ async def migrate_service(connection: asyncpg.Connection, task: Task) -> None:
         if task.folder is not None:
             await _apply(connection, "service", task.folder)
         await grant(connection, task.role)
+        if task.reads_people:
+            await _keep_keys(connection, task.role)
+        else:
+            await revoke_keys(connection, task.role)
+
+
+async def _keep_keys(connection: asyncpg.Connection, reader: Role) -> None:
+    """Make the schema of the people's keys, which is the flow's as those of its services, and let a service ask."""
+    home = Role(reader.flow, PRIVACY, "", reader.owner)
+    await check_owner(connection, home)
+    await _open_schema(connection, home.schema)
+    await mark_schema(connection, home)
+    await _apply(connection, PRIVACY, _PRIVACY)
+    await grant_keys(connection, reader)
 
 
 async def _prepare(connection: asyncpg.Connection, role: Role) -> None:

@@ -97,9 +97,15 @@ async def check_moved(connection: asyncpg.Connection, role: Role) -> None:
 
 async def mark_owner(connection: asyncpg.Connection, role: Role) -> None:
     """Write the owner down, in the caller's transaction; schema and role exist."""
+    await mark_schema(connection, role)
+    if role.owner is not None:
+        await run_quoted(connection, "COMMENT ON ROLE %I IS %L", role.name, _MARK + role.owner)
+
+
+async def mark_schema(connection: asyncpg.Connection, role: Role) -> None:
+    """Write down whose the schema is, in the caller's transaction; it exists."""
     if role.owner is not None:
         await run_quoted(connection, "COMMENT ON SCHEMA %I IS %L", role.schema, _MARK + role.owner)
-        await run_quoted(connection, "COMMENT ON ROLE %I IS %L", role.name, _MARK + role.owner)
 
 
 async def owned_schemas(connection: asyncpg.Connection, owner: str) -> list[str]:

@@ -9,8 +9,9 @@ from orderflow_contracts.event import Event, UndecodableError
 from orderflow_runtime.backoff import Backoff
 from orderflow_runtime.core.event_log import Consumer, Partition, Position, Record, Stretch
 from orderflow_runtime.core.store import Due, Lease, ParkedRow, Store
-from orderflow_runtime.core.work_item import Poison, WorkItem, decode_parked, read_item, timer_item
+from orderflow_runtime.core.work_item import Poison, WorkItem, as_it_is, decode_parked, read_item, timer_item
 from orderflow_runtime.dispatch.dispatcher import Batch
+from orderflow_runtime.dispatch.masking import Masking
 from orderflow_runtime.dispatch.outbound_calls import OutboundCalls
 
 MOST_AT_ONCE = 500
@@ -31,7 +32,7 @@ class BatchSource:
     Batches begin at least `pace` seconds apart: when events come closer than that, a batch holds several, and when
     nothing came for so long, the next event is taken at once. `within` names topics that nobody waits for: what they
     carry waits for so many seconds, or until an event comes that is waited for. Outcomes of calls take nothing along:
-    they may follow from just such events.
+    they may follow from just such events. `privacy` says what the service sees of people, where the flow seals that.
     """
 
     def __init__(
@@ -41,12 +42,15 @@ class BatchSource:
         events: Mapping[str, type[Event]],
         pace: float = 0,
         within: Mapping[str, float] = MappingProxyType({}),
+        privacy: Masking | None = None,
     ) -> None:
         self._consumer = consumer
         self._store = store
         self._events = events
         self._pace = pace
         self._within = within
+        self._privacy = privacy
+        self._reveal = privacy.reveal if privacy else as_it_is
         self._not_before = 0.0
         self._kept: list[Stretch] = []
         self._kept_until = _EVER
@@ -74,13 +78,20 @@ class BatchSource:
         await self._gather(outbound_calls.waiting < MOST_CALLS)
         batch.items += outbound_calls.take(MOST_AT_ONCE)
         if leases and time.monotonic() >= self._check_at:
-            self._add_due(await self._store.due(leases.keys(), MOST_AT_ONCE), batch)
+            due = await self._store.due(leases.keys(), MOST_AT_ONCE)
+            await self._learn([row.value for row in due.parked])
+            self._add_due(due, batch)
         if self._is_ripe():
+            await self._learn([record.value or b"" for stretch in self._kept for record in stretch.records])
             self._read(leases, batch)
         self._not_before = time.monotonic() + self._pace
         if batch:
             self._rest.reset()
         return batch
+
+    async def _learn(self, data: Sequence[bytes]) -> None:
+        if self._privacy is not None:
+            await self._privacy.learn(self._store.read, data)
 
     async def reset(self) -> None:
         """Drop what was fetched and not yet taken."""
@@ -145,7 +156,7 @@ class BatchSource:
                     self._decode(record, batch)
 
     def _decode(self, record: Record, batch: Batch) -> None:
-        found = read_item(record, self._events[record.partition.topic])
+        found = read_item(record, self._events[record.partition.topic], self._reveal)
         batch.ignored += found.ignored
         if isinstance(found, Poison):
             batch.poison.append(found)
@@ -162,7 +173,7 @@ class BatchSource:
         item = WorkItem(row.shard, row.key, row.type, row.headers, row.value, None, row.offset)
         item.parked_id, item.attempts = row.id, row.attempts
         try:
-            decode_parked(item, self._by_type.get(row.type))
+            decode_parked(item, self._by_type.get(row.type), self._reveal)
         except UndecodableError as error:
             item.payload = error
         return item

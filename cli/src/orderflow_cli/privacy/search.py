@@ -1,0 +1,220 @@
+"""Looks for a person wherever a flow keeps anything: every table of every schema, topic and file of the lake.
+
+What is looked for is texts: the person's id, and all that their key opens in the topics while it is there. A text may
+be another's too, as the name of a town is. So what stands in a row that has one of the person's ids is theirs (`own`);
+anything else that is found is told beside it, for a person to judge.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+from pyarrow import ArrowException
+from pyarrow.parquet import ParquetFile
+
+from orderflow_console.queries.errors import ReadError
+from orderflow_console.queries.kafka import TIMEOUT_SECONDS, Options, reading
+from orderflow_contracts.flow_key import FlowKey, PersonKey, SealBrokenError
+from orderflow_contracts.sealed import Sealed, people_in, replaced
+
+_SHORTEST = 3
+"""Letters of a text that can be looked for: of shorter ones everything is full."""
+SUBJECT = "the person's id"
+_WORD = rb"A-Za-z0-9_.:-"
+_TABLES = """
+SELECT n.nspname AS schema, c.relname AS name, array_agg(a.attname::text ORDER BY a.attnum) AS columns,
+  array_agg(a.atttypid::regtype::text ORDER BY a.attnum) AS types
+FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace JOIN pg_attribute AS a ON a.attrelid = c.oid
+WHERE n.nspname = ANY($1::text[]) AND c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped
+GROUP BY 1, 2 ORDER BY 1, 2
+"""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What to look for: the person's id in events, texts of theirs by what they are (text → `/customer/email`), and the
+    ids by which a row is known as theirs. A text counts where it stands by itself, not as a part of a longer word.
+    """
+
+    subject: str
+    texts: Mapping[str, str]
+    ids: Sequence[str]
+
+    @cached_property
+    def forms(self) -> Mapping[str, str]:
+        """The texts as they are and as JSON writes them, with what each is."""
+        all_texts = {**self.texts, self.subject: SUBJECT}
+        return {form: what for text, what in all_texts.items() for form in (text, _in_json(text))}
+
+    @cached_property
+    def pattern(self) -> re.Pattern[bytes]:
+        """What finds any of them."""
+        longest_first = sorted((form.encode() for form in self.forms), key=len, reverse=True)
+        return re.compile(rb"(?<![%s])(?:%s)(?![%s])" % (_WORD, b"|".join(map(re.escape, longest_first)), _WORD))
+
+
+@dataclass
+class Place:
+    """What was found in one place: how much was read, what of it is sealed by the person's key, and texts by what."""
+
+    name: str
+    read: int = 0
+    sealed: int = 0
+    own: Counter[str] = field(default_factory=Counter)
+    others: Counter[str] = field(default_factory=Counter)
+
+    def count(self, data: bytes, wanted: Wanted) -> None:
+        """Look into one row, record or line."""
+        found = {wanted.forms[one.decode()] for one in wanted.pattern.findall(data)}
+        is_own = found and any(one.encode() in data for one in wanted.ids)
+        for what in found:
+            (self.own if is_own or what == SUBJECT else self.others)[what] += 1
+
+    def plain(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        return {"place": self.name, "read": self.read, "sealed": self.sealed} | {
+            "own": dict(self.own),
+            "others": dict(self.others),
+        }
+
+
+def _in_json(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)[1:-1]
+
+
+def _in_bytea(text: str) -> str:
+    """Return a text as Postgres writes bytes in its form `escape`."""
+    return "".join(f"\\{byte:03o}" if byte > 126 else chr(byte).replace("\\", "\\\\") for byte in text.encode())
+
+
+async def search_tables(connection: asyncpg.Connection, schemas: Sequence[str], wanted: Wanted) -> list[Place]:
+    """Look into each row of each table; what is stored as bytes is looked into as such."""
+    return [await _search_table(connection, row, wanted) for row in await connection.fetch(_TABLES, list(schemas))]
+
+
+async def _search_table(connection: asyncpg.Connection, table: Mapping[str, Any], wanted: Wanted) -> Place:
+    forms = {form: what for text, what in wanted.forms.items() for form in (text, _in_bytea(text))}
+    patterns = [f"(^|[^{_WORD.decode()}]){re.escape(form)}($|[^{_WORD.decode()}])" for form in forms]
+    whole = f"{_quoted(table['schema'])}.{_quoted(table['name'])}"
+    said = ", ".join(map(_as_text, table["columns"], table["types"]))
+    query = f"""
+        WITH line AS (SELECT concat_ws(E'\\n', {said}) AS said FROM {whole})
+        SELECT n.place, EXISTS (SELECT FROM unnest($2::text[]) AS i WHERE strpos(said, i) > 0) AS own, count(*) AS rows
+        FROM line JOIN unnest($1::text[]) WITH ORDINALITY AS n (pattern, place) ON said ~ n.pattern GROUP BY 1, 2
+    """  # noqa: S608 - names of the catalogue, quoted
+    place = Place(f"table {table['schema']}.{table['name']}")
+    place.read = await connection.fetchval(f"SELECT count(*) FROM {whole}")  # noqa: S608 - the same
+    for row in await connection.fetch(query, patterns, list(wanted.ids)):
+        what = list(forms.values())[row["place"] - 1]
+        (place.own if row["own"] or what == SUBJECT else place.others)[what] += row["rows"]
+    return place
+
+
+def _as_text(column: str, of_type: str) -> str:
+    return f"encode({_quoted(column)}, 'escape')" if of_type == "bytea" else f"{_quoted(column)}::text"
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def search_topic(options: Options, topic: str, wanted: Wanted, person: PersonKey | None) -> Place:
+    """Look into each record that the topic has now; raise `ReadError`."""
+    place = Place(f"topic {topic}")
+    for _, data in read_topic(options, topic):
+        place.read += 1
+        place.sealed += person is not None and person.person in people_in(data)
+        place.count(data, wanted)
+    return place
+
+
+def read_topic(options: Options, topic: str) -> Iterator[tuple[str, bytes]]:
+    """Yield what the topic has now: the event's name, and key, headers and value of each record as one text."""
+    with reading(options, topic) as consumer:
+        found = consumer.list_topics(topic, timeout=TIMEOUT_SECONDS).topics[topic].partitions
+        consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in found])
+        yield from _until_end(consumer, set(found))
+
+
+def _until_end(consumer: Consumer, left: set[int]) -> Iterator[tuple[str, bytes]]:
+    while left:
+        message = consumer.poll(TIMEOUT_SECONDS)
+        if message is None:
+            raise ReadError(f"Kafka gave nothing for {TIMEOUT_SECONDS} s", "Try again")
+        error = message.error()
+        if error is None:
+            headers: Any = message.headers() or ()
+            parts: list[Any] = [message.value(), message.key(), *(value for _, value in headers)]
+            event = (dict(headers).get("ce_type") or b"").decode(errors="replace")
+            yield event, b"\n".join(part for part in parts if isinstance(part, bytes))
+        elif error.code() == KafkaError._PARTITION_EOF:
+            left.discard(message.partition() or 0)
+        else:
+            raise KafkaException(error)
+
+
+def opened_texts(options: Options, topics: Sequence[str], flow_key: FlowKey, key: PersonKey) -> dict[str, str]:
+    """Return what a person's key opens in the topics, text → where it stands in its event."""
+    found: dict[str, str] = {}
+    for topic in topics:
+        for event, data in read_topic(options, topic):
+            if key.person in people_in(data):
+                found |= _opened(event, data.partition(b"\n")[0], flow_key, key)
+    return {text: what for text, what in found.items() if len(text) >= _SHORTEST}
+
+
+def _opened(event: str, data: bytes, flow_key: FlowKey, key: PersonKey) -> dict[str, str]:
+    found: dict[str, str] = {}
+
+    def note(sealed: Sealed, path: str) -> Any:
+        if sealed.person == key.person:
+            with suppress(SealBrokenError):  # moved there by somebody else; what it holds stands where it was sealed
+                found[str(json.loads(flow_key.open(key, sealed.content, event, path)))] = path
+        return None
+
+    replaced(data, note)
+    return found
+
+
+def search_lake(folder: Path, wanted: Wanted, person: PersonKey | None) -> Iterator[Place]:
+    """Look into each file below a lake's folder, also those that no table reads any more; a place a table."""
+    places: dict[str, Place] = {}
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        name = file.relative_to(folder).as_posix().split("/_delta_log/")[0].split("/part-")[0]
+        place = places.setdefault(name, Place(f"lake {name}"))
+        for data in _rows(file):
+            place.read += 1
+            place.sealed += person is not None and person.person in people_in(data)
+            place.count(data, wanted)
+    yield from places.values()
+
+
+def _rows(file: Path) -> Iterator[bytes]:
+    if file.suffix != ".parquet":
+        yield from file.read_bytes().splitlines()
+        return
+    try:
+        with ParquetFile(file) as parquet:
+            for batch in parquet.iter_batches(1_000):
+                yield from (b"\n".join(_texts(row)) for row in batch.to_pylist())
+    except ArrowException as error:
+        raise ReadError(f"{file}: {error}", "Is it a lake's file?") from None
+
+
+def _texts(value: Any) -> Iterator[bytes]:
+    if isinstance(value, dict):
+        for below in value.values():
+            yield from _texts(below)
+    elif isinstance(value, list):
+        for below in value:
+            yield from _texts(below)
+    elif value is not None:
+        yield value if isinstance(value, bytes) else str(value).encode()

@@ -1,0 +1,42 @@
+"""What is sealed of people in the lake: kept as it came, counted by a random id, found by nobody."""
+
+import uuid
+
+from orderflow_cli.privacy.search import Wanted, search_lake
+from orderflow_contracts.flow_key import FlowKey
+from orderflow_contracts.sealing import encode_sealed
+from orderflow_shop.events import CancelReason, Customer, OrderCancelled
+from support.analytics.stored import Site, ran, told
+
+FLOW_KEY = FlowKey("shop", "a secret of the tests, of forty letters..")
+ANN, BOB = uuid.UUID(int=1), uuid.UUID(int=2)
+
+
+def cancelled(order: str, name: str, person: uuid.UUID) -> bytes:
+    """Seal an event of a person."""
+    customer = Customer(id=f"cust-{name}", email=f"{name}@example.org", name=f"Mx {name}")
+    event = OrderCancelled(order_id=order, reason=CancelReason.CUSTOMER, customer=customer)
+    return encode_sealed(event, FLOW_KEY, FLOW_KEY.unwrap(person, FLOW_KEY.new_key(person)))
+
+
+async def test_people_are_counted_in_the_curated_zone_and_named_nowhere(site: Site) -> None:
+    """Two orders of one person are two of one id; raw keeps what is sealed; not a text of theirs is in any file."""
+    plain = told(OrderCancelled.decode(b'{"orderId":"o9","reason":"CUSTOMER","customer":'
+                                       b'{"id":"cust-zoe","email":"zoe@example.org","name":"Mx zoe"}}', 1))  # fmt: skip
+    made = [("o1", "ann", ANN), ("o2", "ann", ANN), ("o3", "bob", BOB)]
+    sealed = [plain._replace(id=uuid.uuid4().hex, key=one[0], data=cancelled(*one)) for one in made]
+    await site.put([*sealed, plain])
+    await ran(site)
+    taken = {row["event_key"]: row["customer"]["id"] for row in site.rows("curated/order_cancelled")}
+    assert taken == {"o1": str(ANN), "o2": str(ANN), "o3": str(BOB), "o9": "cust-zoe"}
+    assert {row["event_key"]: row["data"] for row in site.rows("raw")}["o1"] == sealed[0].data
+    assert site.rows("quarantine") == []
+
+    ann = FLOW_KEY.unwrap(ANN, FLOW_KEY.new_key(ANN))
+    of_ann = Wanted("cust-ann", {"ann@example.org": "/customer/email", "Mx ann": "/customer/name"}, [str(ANN), ANN.hex])
+    places = {place.name: place for place in search_lake(site.lake, of_ann, ann)}
+    assert not any(place.own or place.others for place in places.values())
+    assert sum(place.sealed for name, place in places.items() if name.startswith("lake raw")) == 2
+    of_zoe = Wanted("cust-zoe", {"zoe@example.org": "/customer/email"}, ["o9"])
+    found = [place.name for place in search_lake(site.lake, of_zoe, None) if place.own]
+    assert {name.split("/")[0] for name in found} == {"lake raw", "lake curated"}

@@ -1,0 +1,76 @@
+"""Who comes by people's keys in the database: readers by two functions, nobody by the tables."""
+
+import uuid
+from dataclasses import replace
+
+import asyncpg
+import pytest
+
+from orderflow_model.postgres_uri import PostgresUri
+from orderflow_runtime.postgres.migrator import Task, carry_out
+from orderflow_runtime.postgres.ownership import Role
+from orderflow_runtime.removal import remove
+from support.flow.fleet import PASSWORD
+
+SEAL = "SELECT * FROM privacy.seal_keys($1, $2, $3, $4)"
+PERSON = uuid.UUID(int=1)
+GIVEN = (["o1"], [b"hash"], [PERSON], [b"wrapped"])
+
+
+def task(flow: str, service: str, *, reader: bool) -> Task:
+    """Give a service's migration."""
+    return Task(Role(flow, service, PASSWORD, f"here/{flow}"), None, reads_people=reader)
+
+
+async def as_service(uri: str, flow: str, service: str) -> asyncpg.Connection:
+    """Connect as a service does."""
+    return await asyncpg.connect(PostgresUri.parse(uri).for_role(f"{flow}_{service}", PASSWORD).render())
+
+
+async def test_readers_ask_by_functions_and_nobody_sees_a_table(database: str, flow_name: str) -> None:
+    """Who is no reader, or no more, is refused; a temporary table of a reader's own is not taken for ours."""
+    tasks = [task(flow_name, "order", reader=True), task(flow_name, "stock", reader=False)]
+    await carry_out(database, tasks)
+    order, stock = await as_service(database, flow_name, "order"), await as_service(database, flow_name, "stock")
+    try:
+        await order.execute("CREATE TEMP TABLE keys (person uuid, subject bytea, wrapped bytea)")
+        (made,) = await order.fetch(SEAL, *GIVEN)
+        assert (made["number"], made["person"], made["wrapped"]) == (1, PERSON, b"wrapped")
+        again = (GIVEN[0], GIVEN[1], [uuid.UUID(int=2)], [b"other"])
+        assert [row["person"] for row in await order.fetch(SEAL, *again)] == [PERSON], "a person has one key"
+        assert await order.fetch("SELECT * FROM keys") == []
+        for table in ("keys", "records", "audit"):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await order.fetch(f"SELECT * FROM privacy.{table}")  # noqa: S608 - one of three names
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await stock.fetch("SELECT * FROM privacy.open_keys($1)", [PERSON])
+        await carry_out(database, [replace(one, reads_people=False) for one in tasks])
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await order.fetch(SEAL, *GIVEN)
+    finally:
+        await order.close()
+        await stock.close()
+    await remove(database, f"here/{flow_name}", [])
+
+
+async def test_keys_stay_as_long_as_a_service_does(database: str, flow_name: str) -> None:
+    """One service leaves the flow, and what is sealed still opens; the keys go with the last."""
+    await carry_out(database, [task(flow_name, "order", reader=True), task(flow_name, "stock", reader=True)])
+    assert "schema privacy" not in await remove(database, f"here/{flow_name}", ["order"])
+    assert "schema privacy" in await remove(database, f"here/{flow_name}", [])
+
+
+async def test_who_erases_waits_for_all_who_have_asked(database: str, flow_name: str) -> None:
+    """The lock that the functions share is held to the end of the transaction, and taken alone by who erases."""
+    await carry_out(database, [task(flow_name, "order", reader=True)])
+    order, admin = await as_service(database, flow_name, "order"), await asyncpg.connect(database)
+    alone = "SELECT pg_try_advisory_xact_lock(hashtext('orderflow privacy'))"
+    try:
+        async with order.transaction():
+            await order.fetch("SELECT * FROM privacy.open_keys($1)", [PERSON])
+            assert not await admin.fetchval(alone)
+        assert await admin.fetchval(alone)
+    finally:
+        await order.close()
+        await admin.close()
+    await remove(database, f"here/{flow_name}", [])
