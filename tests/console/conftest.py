@@ -28,7 +28,7 @@ def stand() -> Iterator[Stand]:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """The machine's Chromium."""
-    chromium = shutil.which("chromium")
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if chromium is None:
         pytest.skip("no chromium on this machine (Debian: apt-get install chromium)")
     with sync_playwright() as playwright:
