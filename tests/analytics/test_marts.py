@@ -5,19 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from orderflow_shop.events import (
-    Address,
-    Customer,
-    Line,
-    OrderCompleted,
-    OrderCreated,
-    PaymentMethod,
-    PaymentProcessed,
-)
-from support.analytics.stored import Site, Stored, ran, told
-
-PROJECT = Path(__file__).parents[2] / "analytics" / "shop"
-ANN = Customer(id="c1", email="ann@example.org", name="Ann")
+from support.analytics.orders import PROJECT, completed, paid, placed
+from support.analytics.stored import Site, ran, refunded
 
 
 @pytest.fixture
@@ -26,36 +15,6 @@ async def site(database: str, tmp_path: Path) -> Site:
     site = Site(database, tmp_path, {"models": str(PROJECT)})
     await site.prepare()
     return site
-
-
-def placed(order_id: str) -> Stored:
-    """Return an ORDER_CREATED of two pieces at 5.00."""
-    lines, home = (
-        (Line(sku="SKU-0001", quantity=2, unit_price=500),),
-        Address(name="A", street="s", city="c", country="DE"),
-    )
-    method = PaymentMethod(token="tok_ok")  # noqa: S106 - the provider's word for a card that works
-    return told(
-        OrderCreated(
-            order_id=order_id,
-            customer=ANN,
-            lines=lines,
-            currency="EUR",
-            payment=method,
-            ship_to=home,
-            allow_partial=False,
-        )
-    )
-
-
-def paid(order_id: str) -> Stored:
-    """Return its PAYMENT_PROCESSED."""
-    return told(PaymentProcessed(order_id=order_id, amount=1000, currency="EUR", reference="r"))
-
-
-def completed(order_id: str) -> Stored:
-    """Return its ORDER_COMPLETED."""
-    return told(OrderCompleted(order_id=order_id, customer=ANN, amount=1000, currency="EUR"))
 
 
 async def test_marts_are_published_whole_and_only_when_they_hold(site: Site) -> None:
@@ -73,3 +32,12 @@ async def test_marts_are_published_whole_and_only_when_they_hold(site: Site) -> 
     assert refused.returncode == 1
     assert "money_is_conserved" in refused.stderr
     assert {table: site.versions()[table] for table in published} == published
+
+
+async def test_a_days_revenue_is_one_row_whatever_its_orders_were_worth(site: Site) -> None:
+    """Orders of which one was given back in part count together: taken, given back, and what is left."""
+    await site.put([placed("o1"), paid("o1"), refunded("o1", 400), placed("o2"), paid("o2")])
+    await ran(site)
+    (row,) = site.rows("serving/revenue")
+    assert (row["captured"], row["refunded"], row["net"]) == (2000, 400, 1600)
+    assert (row["payments"], row["refunds"]) == (2, 1)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from orderflow_analytics.__main__ import contracts_of
+from orderflow_analytics.configuration import contracts_of
 from orderflow_analytics.marts.sources import FILE, sources
 from orderflow_cli.servers.kafka import Kafka
 from orderflow_cli.servers.postgres import Postgres

@@ -1,8 +1,7 @@
 """`python -m orderflow_analytics run FLOW.yaml` brings lake and marts up to what is stored, once; `sources FLOW.yaml`
 writes the sources of the flow's dbt project anew.
 
-Environment of a run: ORDERFLOW_DATABASE_URL, the flow's database as a role that may read `raw.events`; ORDERFLOW_LAKE,
-where the lake is. Exits with 1, and words that say why, when it could not end.
+`configuration` says what stands in the environment. Exits with 1, and words that say why, when it could not end.
 """
 
 import asyncio
@@ -16,23 +15,18 @@ from pathlib import Path
 import pyarrow as pa
 from deltalake.exceptions import DeltaError
 
-from orderflow_analytics.contracts.contract import Contract, load_contracts
+from orderflow_analytics.configuration import connected, contracts_of, pipeline_of, project_of
 from orderflow_analytics.errors import AnalyticsError
-from orderflow_analytics.lake.zones import Lake, missing
+from orderflow_analytics.lake.zones import missing
 from orderflow_analytics.marts.sources import FILE, sources
 from orderflow_analytics.pipeline import Report, refresh
-from orderflow_model import environment
 from orderflow_model.findings import InvalidResourceError
 from orderflow_model.flow import OrderFlow
 from orderflow_model.loading.load import load_flow
-from orderflow_model.names import schema_name
-from orderflow_model.postgres_uri import InvalidUriError, PostgresUri
-from orderflow_model.spec.analytics import SINK, Analytics
-from orderflow_runtime.postgres.connecting import connect
-from orderflow_runtime.settings import MisconfiguredError, required
+from orderflow_model.postgres_uri import InvalidUriError
+from orderflow_runtime.settings import MisconfiguredError
 
 _PAINT = re.compile(r"\x1b\[[0-9;]*m|↳")
-_ODD = re.compile(r"[%\[\]\\^|\x00-\x1f\x7f]")
 
 
 def main(arguments: list[str]) -> int:
@@ -64,49 +58,17 @@ def _ended(work: Callable[[OrderFlow], None], file: str) -> int:
 
 
 async def _run(flow: OrderFlow, env: Mapping[str, str]) -> None:
-    analytics, lake = _analytics(flow), Lake(_place(required(env, environment.LAKE)), flow.metadata.name)
-    contracts = contracts_of(flow)
-    uri = PostgresUri.parse(required(env, environment.DATABASE_URL))
-    connection = await connect(uri, {"search_path": schema_name(SINK)})
-    try:
-        report = await refresh(connection, lake, contracts, _project(analytics))
-    finally:
-        await connection.close()
-    _tell(report, missing((event.name for event in flow.spec.events), contracts))
-
-
-def contracts_of(flow: OrderFlow) -> tuple[Contract, ...]:
-    """Return the contracts of a flow's events, with what its resource calls personal; raise `ContractError`."""
-    personal = {event.name: event.personal_data for event in flow.spec.events}
-    return load_contracts(_analytics(flow).contracts, personal)
-
-
-def _place(given: str) -> str:
-    """Return a URL as it is, and a folder seen from the root, since dbt looks from a folder of its own."""
-    if "://" in given:
-        return given
-    folder = str(Path(given).absolute())
-    if odd := _ODD.search(folder):
-        raise AnalyticsError(f"{environment.LAKE}: {folder} has {odd[0]!r} in it, with which Delta finds no folder")
-    return folder
+    pipeline = pipeline_of(flow, env)
+    async with connected(env) as connection:
+        report = await refresh(connection, pipeline)
+    _tell(report, missing((event.name for event in flow.spec.events), pipeline.contracts))
 
 
 def _write_sources(flow: OrderFlow) -> None:
-    analytics = _analytics(flow)
-    project = _project(analytics)
+    project = project_of(flow)
     if project is None:
         raise AnalyticsError(f"flow {flow.metadata.name} has no spec.analytics.models to write sources for")
     (project / FILE).write_text(sources(contracts_of(flow)), encoding="utf-8")
-
-
-def _project(analytics: Analytics) -> Path | None:
-    return None if analytics.models is None else Path(analytics.models)
-
-
-def _analytics(flow: OrderFlow) -> Analytics:
-    if flow.spec.analytics is None:
-        raise AnalyticsError(f"flow {flow.metadata.name} keeps no events; say so in its spec.analytics")
-    return flow.spec.analytics
 
 
 def _tell(report: Report, raw_only: list[str]) -> None:

@@ -1,8 +1,14 @@
-"""One run from what the sink stored to what can be asked, step by step; each goes on where its last run ended."""
+"""One run from what the sink stored to what can be asked, step by step; each goes on where its last run ended.
 
-from collections.abc import Mapping, Sequence
+`orderflow analytics run` does all steps in their order, the graph of assets each by itself. A step that wrote something
+tells where that came from.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import asyncpg
 
@@ -11,6 +17,12 @@ from orderflow_analytics.lake.curate import Curated, curate
 from orderflow_analytics.lake.export import export
 from orderflow_analytics.lake.stored_events import StoredEvents
 from orderflow_analytics.lake.zones import Lake
+from orderflow_analytics.lineage.datasets import Dataset
+from orderflow_analytics.lineage.steps import Step, curate_step, export_step, sink_step
+from orderflow_analytics.lineage.telling import Lineage
+
+if TYPE_CHECKING:
+    from orderflow_analytics.marts.build import Built
 
 
 @dataclass
@@ -23,19 +35,78 @@ class Report:
     marts: Sequence[str] = ()
 
 
-async def refresh(
-    connection: asyncpg.Connection, lake: Lake, contracts: Sequence[Contract], project: Path | None
-) -> Report:
+@dataclass(frozen=True)
+class Pipeline:
+    """The steps of a flow's lake. `table` and `topics` are what lineage calls the sink's table and what it hears."""
+
+    lake: Lake
+    contracts: Sequence[Contract]
+    project: Path | None
+    lineage: Lineage
+    table: Dataset
+    topics: Sequence[Dataset] = ()
+
+    async def export(self, stored: StoredEvents) -> int:
+        """Add to the raw zone what was stored since; return how many events."""
+        with self._step(export_step(self.table, self.lake)) as step:
+            raw = self.lake.raw()
+            exported = await export(stored, raw)
+            raw.tidy()  # before it is read by many chunks, each of which looks at every file
+            step.wrote = exported > 0
+        if exported and self.topics:
+            with self._step(sink_step(self.topics, self.table)) as step:
+                step.wrote = True
+        return exported
+
+    def curate(self, contract: Contract) -> Curated:
+        """Take an event's new rows into its table, or into the quarantine; say what became of them."""
+        with self._step(curate_step(self.lake, contract)) as step:
+            count = curate(self.lake, contract)
+            step.wrote = count.taken + count.refused > 0
+        return count
+
+    def tidy(self) -> None:
+        """Make few files of many in every table behind the raw one; what a table has stays."""
+        self.lake.tidy(self.contracts)
+
+    def build(self) -> "Built":
+        """Bring the marts up to the curated zone and say what was done; raise `ModelsError`."""
+        from orderflow_analytics.lineage.models import mart_steps
+        from orderflow_analytics.marts.build import Built, build_marts  # 25 MB of DuckDB, which no other step needs
+
+        if self.project is None:
+            return Built()
+        began = self.lineage.now()
+        with self._step(Step("dbt", (), ())):
+            built = build_marts(self.project, self.lake, self.contracts)
+        for step in mart_steps(self.lake, self.contracts, built.made, built.marts):
+            self.lineage.note(step, began)
+        return built
+
+    @contextmanager
+    def _step(self, step: Step) -> Iterator["_Running"]:
+        """Note a step at its end, where it has failed or has written something."""
+        began, running = self.lineage.now(), _Running()
+        try:
+            yield running
+        except Exception as error:
+            self.lineage.note(step, began, str(error))
+            raise
+        if running.wrote:
+            self.lineage.note(step, began)
+
+
+@dataclass
+class _Running:
+    wrote: bool = False
+
+
+async def refresh(connection: asyncpg.Connection, pipeline: Pipeline) -> Report:
     """Bring the lake and its marts up to what is stored; raise `AnalyticsError`. The lease lasts as the connection."""
     stored = StoredEvents(connection)
     await stored.lease()
-    raw = lake.raw()
-    exported = await export(stored, raw)
-    raw.tidy()  # before it is read by many chunks, each of which looks at every file
-    curated = {contract.event: curate(lake, contract) for contract in contracts}
-    lake.tidy(contracts)
-    if project is None:
-        return Report(exported, curated)
-    from orderflow_analytics.marts.build import build_marts  # 25 MB of DuckDB, which no other step needs
-
-    return Report(exported, curated, build_marts(project, lake, contracts))
+    with pipeline.lineage.telling():
+        exported = await pipeline.export(stored)
+        curated = {contract.event: pipeline.curate(contract) for contract in pipeline.contracts}
+        pipeline.tidy()
+        return Report(exported, curated, tuple(pipeline.build().marts))

@@ -31,7 +31,7 @@ SELECT type, source, id, version, key, time, stored_at, batch, data, octet_lengt
   (stored_at AT TIME ZONE 'UTC')::date AS stored_date
 FROM events WHERE batch > $1 AND batch <= $2 ORDER BY batch
 """
-_COLUMNS = {
+COLUMNS = {
     "event_type": "type",
     "stored_date": "stored_date",
     "event_source": "source",
@@ -44,6 +44,7 @@ _COLUMNS = {
     "size": "size",
     "data": "data",
 }
+"""The columns of the raw zone, each with what it is called in the stored rows."""
 
 
 class StoredEvents:
@@ -96,5 +97,5 @@ def _translating() -> Iterator[None]:
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
-    columns = {name: [row[column] for row in rows] for name, column in _COLUMNS.items()}
+    columns = {name: [row[column] for row in rows] for name, column in COLUMNS.items()}
     return pa.Table.from_pydict(columns, schema=RAW)

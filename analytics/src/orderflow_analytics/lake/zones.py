@@ -48,13 +48,23 @@ class Lake:
     uri: str
     flow: str
 
+    @property
+    def raw_uri(self) -> str:
+        """Return where the table of all events is."""
+        return f"{self.uri}/raw"
+
+    @property
+    def quarantine_uri(self) -> str:
+        """Return where the table of events that do not fit is."""
+        return f"{self.uri}/quarantine"
+
     def raw(self) -> LakeTable:
         """Return the table of all events as they came."""
-        return LakeTable(f"{self.uri}/raw", RAW, ["event_type", "stored_date"], self.flow)
+        return LakeTable(self.raw_uri, RAW, ["event_type", "stored_date"], self.flow)
 
     def quarantine(self) -> LakeTable:
         """Return the table of events that do not fit their contract."""
-        return LakeTable(f"{self.uri}/quarantine", QUARANTINE, ["event_type"], self.flow)
+        return LakeTable(self.quarantine_uri, QUARANTINE, ["event_type"], self.flow)
 
     def curated(self, contract: Contract) -> LakeTable:
         """Return the table of one event."""

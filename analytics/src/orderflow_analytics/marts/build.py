@@ -12,8 +12,9 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 
@@ -25,6 +26,7 @@ from orderflow_analytics.contracts.contract import Contract
 from orderflow_analytics.errors import ModelsError
 from orderflow_analytics.lake.table import KEPT_HOURS, writer
 from orderflow_analytics.lake.zones import Lake
+from orderflow_analytics.marts.artifacts import Artifacts, read_artifacts
 from orderflow_model import environment
 
 MARTS_FILE = "ORDERFLOW_MARTS_FILE"
@@ -39,23 +41,41 @@ _LAST_LINES = 15
 _AT_ONCE = 10_000
 """Rows of a mart that are held while it is written; DuckDB by itself takes a million."""
 _LITTLE: dict[str, str | bool | int | float | list[str]] = {"threads": 1, "memory_limit": "64MB"}
+TARGET = "target"
 
 
-def build_marts(project: Path, lake: Lake, contracts: Sequence[Contract]) -> list[str]:
-    """Bring the marts up to the curated zone and return those that were written; raise `ModelsError`."""
+class ModelsFailError(ModelsError):
+    """A model does not build, or a test does not hold; `made` is what dbt left."""
+
+    def __init__(self, why: str, made: Artifacts) -> None:
+        super().__init__(why)
+        self.made = made
+
+
+@dataclass(frozen=True)
+class Built:
+    """What a build did: the marts that it wrote, with their columns, and what dbt left; nothing where all was there."""
+
+    marts: Mapping[str, pa.Schema] = field(default_factory=dict)
+    made: Artifacts = field(default_factory=Artifacts)
+
+
+def build_marts(project: Path, lake: Lake, contracts: Sequence[Contract]) -> Built:
+    """Bring the marts up to the curated zone and say what was done; raise `ModelsError`."""
     if not (project / "dbt_project.yml").is_file():
         raise ModelsError(f"spec.analytics.models: {project} has no dbt_project.yml")
     inputs = _digest(project, {one.event: lake.curated(one).position for one in contracts})
     old = [mart for mart in _marts(project) if _inputs_of(lake.mart_uri(mart)) != inputs]
     if not old:
-        return []
+        return Built()
     with _workspace() as folder:
         file = folder / "marts.duckdb"
         _run_dbt(project, lake, file)
         with duckdb.connect(str(file), read_only=True, config=_LITTLE) as made:
             for mart in old:
                 _publish(made, mart, lake.mart_uri(mart), inputs)
-    return old
+        columns = {mart: pa.schema(DeltaTable(lake.mart_uri(mart)).schema().to_arrow()) for mart in old}
+        return Built(columns, read_artifacts(folder / TARGET))
 
 
 @contextmanager
@@ -95,11 +115,12 @@ def _run_dbt(project: Path, lake: Lake, file: Path) -> None:
     env = os.environ | {environment.LAKE: lake.uri, MARTS_FILE: str(file), "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"}
     beside = file.parent
     places = [f"--project-dir={project}", f"--profiles-dir={project}"]
-    places += [f"--target-path={beside / 'target'}", f"--log-path={beside / 'logs'}"]
+    places += [f"--target-path={beside / TARGET}", f"--log-path={beside / 'logs'}"]
     done = subprocess.run([sys.executable, *_DBT, *places], env=env, capture_output=True, text=True, check=False)  # noqa: S603 - dbt of this environment
     if done.returncode:
         words = "\n".join((done.stdout + done.stderr).strip().splitlines()[-_LAST_LINES:])
-        raise ModelsError(f"the models of {project} do not hold; the marts stay as they were:\n{words}")
+        why = f"the models of {project} do not hold; the marts stay as they were:\n{words}"
+        raise ModelsFailError(why, read_artifacts(beside / TARGET))
 
 
 def _publish(made: duckdb.DuckDBPyConnection, mart: str, uri: str, inputs: str) -> None:

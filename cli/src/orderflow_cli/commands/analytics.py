@@ -39,6 +39,7 @@ def run(file: Path, base: Path, lake: str | None) -> None:
     told = {
         environment.DATABASE_URL: running.database(SINK).render(),
         environment.LAKE: lake or str(running.path / "lake"),
+        environment.KAFKA_BOOTSTRAP: running.bootstrap(),
     }
     command = [_python(), "-m", _MODULE, "run", str(file)]
     raise click.exceptions.Exit(subprocess.run(command, env=os.environ | told, check=False).returncode)  # noqa: S603 - ours

@@ -1,0 +1,123 @@
+"""What a run tells of where data came from: from topics to the columns of marts, to a file or to an endpoint."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from orderflow_model import environment
+from support.analytics.orders import PROJECT, completed, paid, placed
+from support.analytics.stored import Site, cancelled, ran
+
+SHOP_STEPS = {"sink", "export", "curate.ORDER_CREATED", "curate.PAYMENT_PROCESSED", "curate.ORDER_COMPLETED"}
+Columns = dict[str, set[tuple[str, str]]]
+
+
+@pytest.fixture
+async def site(database: str, tmp_path: Path) -> Site:
+    """A sink's table with one completed order, an empty lake, and the shop's models."""
+    site = Site(database, tmp_path, {"models": str(PROJECT)})
+    await site.prepare()
+    await site.put([placed("o1"), paid("o1"), completed("o1")])
+    return site
+
+
+def told(site: Site) -> list[dict[str, Any]]:
+    """Return the events in the lake's file."""
+    file = site.lake / "lineage.jsonl"
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+
+def columns(events: list[dict[str, Any]], job: str) -> Columns:
+    """Return of a job that is complete each column that it wrote, with the datasets and columns it was made from."""
+    (event,) = [one for one in events if one["job"]["name"] == job and one["eventType"] == "COMPLETE"]
+    found: Columns = {}
+    for output in event["outputs"]:
+        for name, field in output["facets"].get("columnLineage", {"fields": {}})["fields"].items():
+            found[name] = {(one["name"].rpartition("/")[2], one["field"]) for one in field["inputFields"]}
+    return found
+
+
+async def test_columns_are_followed_from_topics_to_marts(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each step begins and completes under one run's id, and each step's inputs are the outputs of one before."""
+    monkeypatch.setenv(environment.KAFKA_BOOTSTRAP, "127.0.0.1:9092")
+    await ran(site)
+    events = told(site)
+    assert SHOP_STEPS | {"dbt.orders", "dbt.revenue"} <= {event["job"]["name"] for event in events}
+    began, ended = (
+        sorted(one["run"]["runId"] for one in events if one["eventType"] == state) for state in ("START", "COMPLETE")
+    )
+    assert began == ended
+    assert len(set(began)) == len(began)
+    outputs = {(one["namespace"], one["name"]) for event in events for one in event["outputs"]}
+    inputs = {(one["namespace"], one["name"]) for event in events for one in event["inputs"]}
+    empty = {("file", str(place)) for place in (site.lake / "curated").iterdir()}
+    empty.add(("file", str(site.lake / "quarantine")))
+    assert {namespace for namespace, _ in inputs - outputs - empty} == {"kafka://127.0.0.1:9092"}
+    assert columns(events, "sink")["data"] >= {("shop.order-created", "data"), ("shop.order-completed", "data")}
+    assert {one[1] for one in columns(events, "export")["stored_date"]} == {"stored_at"}
+    assert columns(events, "curate.ORDER_CREATED")["lines"] == {("raw", "data")}
+    mart = columns(events, "dbt.orders")
+    assert mart["ordered_amount"] == {("order_created", "lines")}
+    assert ("payment_processed", "amount") in mart["captured"]
+    assert columns(events, "dbt.revenue")["currency"] == {("orders", "currency")}
+    assert "only-for-tests" not in (site.lake / "lineage.jsonl").read_text()
+
+
+async def test_what_wrote_nothing_tells_nothing_and_what_failed_says_why(site: Site) -> None:
+    """A second run adds no line; one whose models contradict the data tells of the step that failed."""
+    await ran(site)
+    before = told(site)
+    await ran(site)
+    assert told(site) == before
+    await site.put([placed("o2"), completed("o2")])
+    refused = await asyncio.to_thread(site.run)
+    assert refused.returncode == 1
+    (failed,) = [event for event in told(site) if event["eventType"] == "FAIL"]
+    assert failed["job"]["name"] == "dbt"
+    assert "money_is_conserved" in failed["run"]["facets"]["errorMessage"]["message"]
+
+
+@pytest.fixture
+def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[list[int], list[dict[str, Any]]]]:
+    """An endpoint that answers what the first list says, then 200; the second has what it was sent."""
+    answers: list[int] = []
+    heard: list[dict[str, Any]] = []
+
+    class Endpoint(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            heard.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(answers.pop(0) if answers else 200)
+            self.end_headers()
+
+        def log_message(self, *args: Any) -> None:
+            """Say nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Endpoint) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("OPENLINEAGE_URL", f"http://127.0.0.1:{server.server_port}")
+        yield answers, heard
+        server.shutdown()
+
+
+async def test_an_endpoint_that_fails_fails_no_run(
+    database: str, tmp_path: Path, endpoint: tuple[list[int], list[dict[str, Any]]]
+) -> None:
+    """It is not asked again in that run, and one line says so; the next run's events are sent to it."""
+    site = Site(database, tmp_path)
+    await site.prepare()
+    answers, heard = endpoint
+    await site.put([cancelled("o1")])
+    answers.append(500)
+    done = await asyncio.to_thread(site.run)
+    assert (done.returncode, done.stderr.count("\n"), len(heard)) == (0, 1, 1)
+    assert "lineage was not told" in done.stderr
+    await site.put([cancelled("o2")])
+    await ran(site)
+    assert [event["job"]["name"] for event in heard[1:]] == ["export"] * 2 + ["curate.ORDER_CANCELLED"] * 2
+    assert told(site) == []
