@@ -1,6 +1,6 @@
 # What one does here, each as one command; `make` alone lists them. Needs GNU make, a POSIX shell and Python 3.11.
 .DEFAULT_GOAL := help
-.PHONY: help install install-analytics demo test test-chaos programs test-unit test-integration test-controlplane test-observability test-console test-analytics charts workflows coverage lint format bench bench-operator picture lock clean
+.PHONY: help install install-analytics demo test test-chaos programs test-unit test-integration test-controlplane test-observability test-console test-analytics charts workflows coverage lint format bench bench-operator bench-analytics picture lock clean
 
 BIN := .venv/bin
 RUN := $(BIN)/python -m
@@ -106,6 +106,9 @@ bench: install ## measure against the limits of Kafka and Postgres, or with AGAI
 
 bench-operator: install ## measure the operator with 100 and 1,000 flows; writes artifacts/bench-operator.json
 	@$(BIN)/python tests/bench/bench_operator.py
+
+bench-analytics: install-analytics ## measure sink, export and marts against COPY and plain writing, EVENTS=1000000; writes artifacts/bench-analytics.json
+	@analytics/.venv/bin/python tests/bench/bench_analytics.py $(if $(EVENTS),--events $(EVENTS))
 
 picture: install ## draw docs/dashboard.png of the flow that runs here (make demo), after some minutes, by a real Prometheus
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --target artifacts/matplotlib matplotlib==$(MATPLOTLIB)

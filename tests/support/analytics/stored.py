@@ -103,10 +103,10 @@ class Site:
         out, err = run.communicate(timeout=240)
         return subprocess.CompletedProcess(run.args, run.returncode, out, err)
 
-    def start(self, *program: str) -> subprocess.Popen[str]:
-        """Start a run of the analytics, or of a program that makes one."""
+    def start(self, *program: str, by: Sequence[str] = ()) -> subprocess.Popen[str]:
+        """Start a run of the analytics, or of a program that makes one; `by` is a command that is given its command."""
         env = os.environ | {environment.LAKE: self.place, environment.DATABASE_URL: self.admin_url}
-        command = [sys.executable, *(program or ["-m", "orderflow_analytics"]), "run", str(self.flow)]
+        command = [*by, sys.executable, *(program or ["-m", "orderflow_analytics"]), "run", str(self.flow)]
         return subprocess.Popen(
             command, env=env, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )

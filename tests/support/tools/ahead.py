@@ -8,6 +8,7 @@ from functools import partial
 
 import pytest
 
+from support.analytics.toxiproxy import toxiproxy_program
 from support.cluster.crds import certificate_crds, keda_crds, prometheus_crds, strimzi_crds
 from support.cluster.helm import MAJORS, helm_program
 from support.cluster.manifest_linters import checkov, kube_score
@@ -20,7 +21,7 @@ def main() -> None:
     """Make one after the other, in the order in which `make test` needs them."""
     helms = [partial(helm_program, major) for major in MAJORS]
     crds = (strimzi_crds, keda_crds, prometheus_crds, certificate_crds)
-    for make in (actionlint, programs, *crds, control_plane_programs, checkov, kube_score, *helms):
+    for make in (actionlint, programs, *crds, control_plane_programs, checkov, kube_score, *helms, toxiproxy_program):
         with suppress(pytest.skip.Exception, pytest.fail.Exception):
             make()
 
