@@ -11,7 +11,8 @@ from itertools import cycle
 from random import Random
 from urllib.parse import urlsplit
 
-_COMMIT = b"Q\x00\x00\x00\x0bCOMMIT\x00"
+_COMMIT, _END = b"\x00COMMIT\x00", 64
+"""COMMIT is the last statement of what is sent with it, in so many bytes of its end."""
 _DONE = b"COMMIT\x00"
 _CHUNK = 65_536
 
@@ -57,7 +58,7 @@ class LosingProxy:
     async def _forward(self, client: asyncio.StreamReader, server: asyncio.StreamWriter, drop: asyncio.Event) -> None:
         with suppress(OSError):
             while chunk := await client.read(_CHUNK):
-                if chunk.endswith(_COMMIT) and self._random.random() < self.share:
+                if _COMMIT in chunk[-_END:] and self._random.random() < self.share:
                     lost = next(self._which)
                     self.lost[lost] += 1
                     if lost == "command":

@@ -242,7 +242,7 @@ class BatchTransaction(Protocol):
         ...
 
     async def close(self, writes: BatchWrites) -> Sequence[OutboxRow]:
-        """Write all that the batch owes; gives the outbox rows."""
+        """Write all that the batch owes, and perhaps commit; gives the outbox rows. Nothing comes after it."""
         ...
 
     def savepoint(self) -> AbstractAsyncContextManager[None]:

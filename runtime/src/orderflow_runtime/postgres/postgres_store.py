@@ -27,6 +27,7 @@ from orderflow_runtime.core.store import (
 from orderflow_runtime.postgres import queries as sql
 from orderflow_runtime.postgres.connecting import connect, create_pool
 from orderflow_runtime.postgres.connection_failures import CannotConnectError
+from orderflow_runtime.postgres.pipeline import install, pipeline_of
 from orderflow_runtime.postgres.pooling import SharedSessionError, check_session
 from orderflow_runtime.postgres.sqlstates import Fault, advice, fault
 from orderflow_runtime.postgres.transaction import PostgresTransaction
@@ -112,7 +113,10 @@ class _Line:
     async def roll_back(self) -> None:
         """Leave no transaction behind; a connection that cannot is dropped."""
         connection = self._connection
-        if connection is None or connection.is_closed() or not connection.is_in_transaction():
+        if connection is None or connection.is_closed():
+            return
+        pipeline_of(connection).discard()
+        if not connection.is_in_transaction():
             return
         try:
             await connection.execute("ROLLBACK", timeout=5)
@@ -129,6 +133,7 @@ class PostgresStore:
     """A `Store` in one schema; `uri` is of the service's own role. Raises `InvalidUriError`."""
 
     def __init__(self, uri: str, schema: str) -> None:
+        install()
         self._uri = PostgresUri.parse(uri)
         self._session_is_ours = False
         self._schema = schema
@@ -242,11 +247,12 @@ class PostgresStore:
     async def _transaction(self, line: _Line) -> AsyncIterator[PostgresTransaction]:
         with translating():
             connection = await line.get()
-            await connection.execute("BEGIN")
+            pipeline_of(connection).begin()
+        transaction = PostgresTransaction(connection, translating)
         try:
-            yield PostgresTransaction(connection, translating)
-            with translating():
-                await connection.execute("COMMIT")
+            yield transaction
+            if connection.is_in_transaction():  # `close` has not committed
+                await transaction.commit()
         except StoreUnavailable:
             line.drop()
             raise

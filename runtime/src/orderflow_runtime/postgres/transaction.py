@@ -13,6 +13,10 @@ from orderflow_runtime.core.event_log import pack_headers
 from orderflow_runtime.core.store import BatchClaim, BatchWrites, ClaimResult, Fenced, OutboxRow, Park
 from orderflow_runtime.core.work_item import Identity, InboxRow
 from orderflow_runtime.postgres import queries as sql
+from orderflow_runtime.postgres.pipeline import pipeline_of
+
+_NOTHING = "SELECT 1"
+"""Is sent where nothing else is, for what was held back to go with it."""
 
 
 class PostgresTransaction:
@@ -29,9 +33,24 @@ class PostgresTransaction:
             return rows
 
     async def execute(self, query: str, *args: object) -> None:
-        """Run a statement."""
+        """Run a statement; one with arguments goes out with the next query, at the latest with COMMIT.
+
+        What is wrong with it is raised there.
+        """
         with self._translating():
-            await self._connection.execute(query, *args)
+            pipeline = pipeline_of(self._connection)
+            if args:
+                with pipeline.deferring():
+                    await self._connection.execute(query, *args)
+                return
+            if pipeline.holds:
+                await self._connection.fetch(_NOTHING)
+            await self._connection.execute(query)
+
+    async def commit(self, query: str = _NOTHING, *args: object) -> list[Any]:
+        """Commit, and return the rows of a last query that goes with it; it fails where a statement before has."""
+        with pipeline_of(self._connection).committing():
+            return await self.fetch(query, *args)
 
     async def copy(self, table: str, columns: Sequence[str], rows: Sequence[tuple[object, ...]]) -> None:
         """Add rows to a table."""
@@ -79,7 +98,7 @@ class PostgresTransaction:
         return {row["id"]: row["event_id"] for row in rows}
 
     async def close(self, writes: BatchWrites) -> list[OutboxRow]:
-        """Write what is owed; a batch that owes nothing writes nothing."""
+        """Write what is owed, and commit; a batch that owes nothing writes nothing."""
         if writes.cancelled_timers:
             await self.execute(sql.CANCEL_TIMERS, *zip(*writes.cancelled_timers, strict=True))
         if writes.timers:
@@ -88,10 +107,11 @@ class PostgresTransaction:
             await self.execute(sql.CALLS, *zip(*map(sql.call_values, writes.calls), strict=True))
         await self._settle(writes)
         if not writes.outbox:
+            await self.commit()
             return []
         topics, numbers = zip(*writes.outbox, strict=True)
         statement = sql.INTAKE_OUTBOX if writes.intake else sql.OUTBOX
-        rows = await self.fetch(statement, topics, numbers, list(writes.outbox.values()))
+        rows = await self.commit(statement, topics, numbers, list(writes.outbox.values()))
         return [
             OutboxRow(row["id"], messages, shard, frozenset(row["behind"] or ()))
             for row, (shard, messages) in zip(rows, writes.outbox.items(), strict=True)
@@ -113,8 +133,9 @@ class PostgresTransaction:
         await self.execute("SAVEPOINT attempt")
         try:
             yield
-            await self.execute("SET CONSTRAINTS ALL IMMEDIATE")
+            await self.fetch("SET CONSTRAINTS ALL IMMEDIATE")
         except Exception:
+            pipeline_of(self._connection).discard()
             await self.execute("ROLLBACK TO SAVEPOINT attempt")
             raise
         finally:
