@@ -111,7 +111,9 @@ class Transaction(Protocol):
         ...
 
     async def execute(self, query: str, *args: object) -> None:
-        """Run a statement in the transaction.
+        """Run a statement in the transaction. With arguments it goes to Postgres with the next query, or with COMMIT.
+
+        What Postgres finds wrong with it is raised then, and is the batch's failure all the same.
 
         Args:
             query: SQL, with `$1` for the first argument.
