@@ -88,6 +88,19 @@ async def test_acquire_waits_for_the_batch_of_the_former_owner(stores: Stores) -
     assert (await taking)[P].next == Position(42)
 
 
+async def test_statements_of_batches_are_planned_once(stores: Stores) -> None:
+    """Planning costs more than a small batch's statements do, and each finds its rows by key whatever it is given."""
+    one, _ = stores
+    epoch = (await one.acquire([P], "one"))[P].epoch
+    for at in range(8):
+        async with one.transaction() as tx:
+            await tx.open(BatchClaim({P: (epoch, Position(at))}, inbox=[arrived()] * (at + 1)))
+            counted = await tx.fetch(
+                "SELECT sum(custom_plans) AS anew, max(generic_plans) AS kept FROM pg_prepared_statements"
+            )
+    assert (counted[0]["anew"], counted[0]["kept"]) == (0, 8)
+
+
 async def test_a_frozen_owner_loses_its_session_and_then_its_lease(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """An owner that stands still in its transaction is cut off by Postgres, and what it did is undone."""
     monkeypatch.setitem(_SESSION, _IDLE, "1s")

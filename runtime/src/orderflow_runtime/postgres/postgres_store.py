@@ -46,6 +46,8 @@ _SESSION = {
     # every statement of a batch finds its rows by key; a plan made while a table was small must not scan it for ever
     "enable_seqscan": "off",
 }
+_GENERIC = {"plan_cache_mode": "force_generic_plan"}
+"""Else a small batch's statements are planned each time: arrays of one event look cheaper than those of any length."""
 
 
 def translate(error: BaseException) -> Exception | None:
@@ -279,7 +281,7 @@ class PostgresStore:
         self._session_is_ours = True
 
     async def _open(self) -> asyncpg.Connection:
-        return await connect(self._uri, self._settings(), command_timeout=60, statement_cache_size=200)
+        return await connect(self._uri, self._settings() | _GENERIC, command_timeout=60, statement_cache_size=200)
 
     def _settings(self) -> dict[str, str]:
         return _SESSION | {"search_path": self._schema}
