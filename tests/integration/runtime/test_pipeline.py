@@ -177,6 +177,26 @@ async def test_more_than_is_held_back_goes_out_at_once(store: PostgresStore, adm
     assert await admin.fetchval("SELECT count(*) FROM timers WHERE name = 'seen' AND partition = 1") == 9
 
 
+async def test_a_copy_comes_after_what_was_held_back(store: PostgresStore, admin: asyncpg.Connection) -> None:
+    """Rows that are copied stand behind those written before, and what is wrong with these is raised at once."""
+    await prepare(store)
+
+    async def copying(*timers: tuple[str, str]) -> None:
+        async with store.transaction() as tx:
+            await tx.open(claim(9))
+            for key, name in timers:
+                await tx.execute(_INSERT, key, name)
+            await tx.copy("journal", ("key", "what", "type"), [("copied", "FIRED", "t")])
+            await tx.close(BatchWrites(outbox={P: pack([])}))
+
+    await copying(("k", "one"), ("k", "two"))
+    async with asyncio.timeout(10):
+        with pytest.raises(asyncpg.UniqueViolationError):
+            await copying(("k", "three"), ("k", "two"))
+    assert await admin.fetchval("SELECT count(*) FROM timers") == 3
+    assert await admin.fetchval("SELECT count(*) FROM journal WHERE key = 'copied'") == 1
+
+
 @asynccontextmanager
 async def watched(database: str, forward: Callable[[bytes], list[bytes]], sent: list[bytes]) -> AsyncIterator[str]:
     """Run a proxy that notes what is sent and forwards answers in the pieces that `forward` makes; give the URL."""

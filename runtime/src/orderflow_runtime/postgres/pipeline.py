@@ -13,7 +13,7 @@ is one write of Bind, Execute and Sync. `install` refuses a version that is not 
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -167,6 +167,10 @@ class _Transport:
         """Send what is to be sent now."""
         if sent := self._pipeline.outgoing(bytes(data)):
             self._transport.write(sent)
+
+    def writelines(self, buffers: Iterable[bytes]) -> None:
+        """Send all of them."""
+        self.write(b"".join(buffers))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)

@@ -38,14 +38,12 @@ class PostgresTransaction:
         What is wrong with it is raised there.
         """
         with self._translating():
-            pipeline = pipeline_of(self._connection)
             if args:
-                with pipeline.deferring():
+                with pipeline_of(self._connection).deferring():
                     await self._connection.execute(query, *args)
-                return
-            if pipeline.holds:
-                await self._connection.fetch(_NOTHING)
-            await self._connection.execute(query)
+            else:
+                await self._flush()
+                await self._connection.execute(query)
 
     async def commit(self, query: str = _NOTHING, *args: object) -> list[Any]:
         """Commit, and return the rows of a last query that goes with it; it fails where a statement before has."""
@@ -55,7 +53,13 @@ class PostgresTransaction:
     async def copy(self, table: str, columns: Sequence[str], rows: Sequence[tuple[object, ...]]) -> None:
         """Add rows to a table."""
         with self._translating():
+            await self._flush()
             await self._connection.copy_records_to_table(table, records=rows, columns=columns)
+
+    async def _flush(self) -> None:
+        """Send what is held back, ahead of what asyncpg says in other words than Bind and Execute."""
+        if pipeline_of(self._connection).holds:
+            await self._connection.fetch(_NOTHING)
 
     async def open(self, claim: BatchClaim) -> ClaimResult:
         """Claim the batch in one statement; raise `Fenced` when a lease is not ours any more."""
