@@ -14,6 +14,8 @@ PAGES = (
     "/dead-letters",
     "/jobs",
     "/jobs/new?kind=redrive&service=payment",
+    "/events",
+    "/events/shop.order-created",
     "/topics",
     "/topics/shop.order-created",
     "/catalogue",
@@ -118,3 +120,55 @@ def test_a_page_that_is_not_there_says_what_to_do(page: Page) -> None:
     assert answer is not None
     assert answer.status == 404
     expect(page.get_by_text("There is no page /nothing")).to_be_visible()
+
+
+def test_events_are_looked_through_from_the_newest(page: Page, stand: Stand) -> None:
+    """A topic's events are found by key, and the page says how many it looked at."""
+    order = stand.place()
+    stand.eventually("SELECT 1 FROM inventory.inbox WHERE type = 'ORDER_CREATED'")
+    page.goto("/events")
+    page.get_by_role("link", name="ORDER_CREATED").click()
+    expect(page.get_by_text("There are no others")).to_be_visible()
+    page.get_by_label("Key").fill(order)
+    page.get_by_role("button", name="Find").click()
+    expect(page.get_by_role("link", name=order)).to_be_visible()
+    expect(page.locator("tbody tr")).to_have_count(1)
+    page.locator("tbody summary").click()
+    expect(page.locator("pre")).to_contain_text("SKU-0001")
+    assert "ada@example.com" not in page.content()
+
+
+def test_what_is_masked_is_not_found_by_asking(page: Page, stand: Stand) -> None:
+    """A search for a personal value finds nothing: it looks at what is shown."""
+    stand.place()
+    page.goto("/events/shop.order-created?part=SKU-0001")
+    expect(page.locator("tbody tr").first).to_be_visible()
+    page.goto("/events/shop.order-created?part=ada@example.com")
+    expect(page.get_by_text("None of these is like that")).to_be_visible()
+
+
+def test_a_wrong_address_says_what_is_wrong(page: Page) -> None:
+    """Whatever an address has wrong is answered by a sentence, never by a fault of the console."""
+    for path in (
+        "/orders?since=yesterday",
+        "/orders?after=nowhere",
+        "/orders?phase=Lost",
+        "/orders?state=LOST",
+        "/orders/x?from=-1",
+        "/dead-letters/payment/no-id",
+        "/dead-letters?service=nobody",
+        "/events/shop.order-created?partition=x",
+        "/events/shop.order-created?partition=999",
+        "/events/shop.order-created?after=here",
+        f"/events/shop.order-created?partition={10**30}",
+        "/events/nothing",
+        "/topics/nothing",
+        "/jobs/999",
+        f"/jobs/{10**30}",
+        "/jobs/new?kind=wash",
+        "/services/nothing",
+    ):
+        answer = page.goto(path)
+        assert answer is not None
+        assert 400 <= answer.status < 500, f"{path}: {answer.status}"
+        expect(page.get_by_role("alert")).to_be_visible()

@@ -12,3 +12,7 @@ class ReadError(Exception):
 
 class UnknownError(ReadError):
     """What was asked for by its name is not there."""
+
+
+class InvalidQuestionError(ReadError):
+    """What was asked cannot be read, or cannot be asked so."""

@@ -10,14 +10,14 @@ import datetime as dt
 import heapq
 import json
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
-from orderflow_console.queries.errors import ReadError, UnknownError
+from orderflow_console.queries.errors import InvalidQuestionError, ReadError, UnknownError
 from orderflow_console.queries.kafka import TIMEOUT_SECONDS, Options, asking, reading
 from orderflow_console.queries.masking import mask
 from orderflow_console.queries.topics import EARLIEST, LATEST, offsets
@@ -35,7 +35,8 @@ Ranked = tuple[int, int, int, Message]
 
 @dataclass(frozen=True, slots=True)
 class EventFilter:
-    """What is asked for; all that is given has to hold. `contains` is looked for in the data as it stands.
+    """What is asked for; all that is given has to hold. `contains` is looked for in the data as it stands, but for what
+    is masked: nobody finds by asking what is not shown.
 
     With `since` the oldest come first, from that time on; without, the newest.
     """
@@ -46,11 +47,11 @@ class EventFilter:
     contains: str | None = None
     since: dt.datetime | None = None
 
-    def fits(self, message: Message) -> bool:
+    def fits(self, message: Message, personal: Collection[str] | None) -> bool:
         """Return whether a record is one of those asked for."""
         return (
             (self.key is None or message.key() == self.key.encode())
-            and (self.contains is None or self.contains.encode() in (message.value() or b""))
+            and (self.contains is None or _holds(_bytes(message.value()) or b"", self.contains.encode(), personal))
             and (self.type is None or dict(message.headers() or ()).get(_TYPE) == self.type.encode())
         )
 
@@ -138,7 +139,7 @@ def browse_events(
         left = _read_place(after) if after else log if newest else _since(consumer, topic, log, where)
         left = {n: (max(start, log[n][0]), min(end, log[n][1])) for n, (start, end) in left.items() if n in log}
         windows = _windows(left, newest)
-        _look(consumer, topic, windows, where, looked)
+        _look(consumer, topic, windows, lambda message: where.fits(message, personal), looked)
     looked.prune()
     rest = {n: _rest(bounds, windows.get(n, bounds), looked, n) for n, bounds in left.items()}
     return EventPage(
@@ -183,7 +184,7 @@ def _windows(left: Ranges, newest: bool) -> Ranges:
     }
 
 
-def _look(consumer: Consumer, topic: str, windows: Ranges, where: EventFilter, looked: _Looked) -> None:
+def _look(consumer: Consumer, topic: str, windows: Ranges, fits: Callable[[Message], bool], looked: _Looked) -> None:
     """Read the windows from beginning to end; raise `ReadError` when Kafka is too slow."""
     consumer.assign([TopicPartition(topic, n, start) for n, (start, _) in windows.items()])
     open_ones, deadline = set(windows), time.monotonic() + _SECONDS
@@ -196,7 +197,7 @@ def _look(consumer: Consumer, topic: str, windows: Ranges, where: EventFilter, l
             raise KafkaException(error)
         offset, end = message.offset() or 0, windows[number][1]
         if error is None and offset < end and number in open_ones:
-            looked.take(message, fits=where.fits(message))
+            looked.take(message, fits=fits(message))
         if (error is not None or offset >= end - 1) and number in open_ones:
             open_ones.discard(number)
             consumer.incremental_unassign([TopicPartition(topic, number)])
@@ -210,6 +211,17 @@ def _rest(left: tuple[int, int], window: tuple[int, int], looked: _Looked, parti
         return left[0], end
     start = window[1] if partition not in looked.cut else max(shown, default=window[0] - 1) + 1
     return start, left[1]
+
+
+def _holds(value: bytes, part: bytes, personal: Collection[str] | None) -> bool:
+    """Return whether the value has the part, elsewhere than in what is masked."""
+    if part not in value or not personal:
+        return part in value
+    try:
+        data = from_json(value, allow_inf_nan=False)
+    except ValueError:
+        return False
+    return part in to_json(mask(data, personal)) or part not in to_json(data)
 
 
 def _browsed(message: Message, personal: Collection[str] | None) -> BrowsedEvent:
@@ -248,4 +260,6 @@ def _read_place(text: str) -> Ranges:
         found = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
         return {int(n): (int(start), int(end)) for n, (start, end) in found.items()}
     except (binascii.Error, ValueError, TypeError, AttributeError):
-        raise ReadError(f"{text[:100]!r} is no place in this list", "Give what the page before called next") from None
+        raise InvalidQuestionError(
+            f"{text[:100]!r} is no place in this list", "Give what the page before called next"
+        ) from None

@@ -20,7 +20,7 @@ from orderflow_console.queries.database import (
     service_schemas,
     snapshot,
 )
-from orderflow_console.queries.errors import ReadError, UnknownError
+from orderflow_console.queries.errors import InvalidQuestionError, ReadError, UnknownError
 from orderflow_console.queries.paging import Page, checked_limit, read_cursor, write_cursor
 
 LOOKED_AT_ONCE = 10_000
@@ -162,7 +162,7 @@ class _Query:
 
     def _only_states(self, where: InstanceFilter) -> None:
         if where.state is not None and where.state not in self._phases:
-            raise ReadError(f"there is no state {where.state}", f"Say one of {', '.join(self._phases)}")
+            raise InvalidQuestionError(f"there is no state {where.state}", f"Say one of {', '.join(self._phases)}")
         if where.state is None and not where.phases:
             return
         wanted = [

@@ -6,7 +6,7 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from orderflow_console.queries.errors import ReadError
+from orderflow_console.queries.errors import InvalidQuestionError
 
 MOST = 1_000
 """The longest page."""
@@ -33,19 +33,21 @@ def write_cursor(at: dt.datetime, name: str) -> str:
 
 
 def read_cursor(text: str | None, start: dt.datetime = LAST) -> tuple[dt.datetime, str]:
-    """Return time and name of a place, those of the list's start for None; raise `ReadError` for another text."""
+    """Return time and name of a place, the list's start for None; raise `InvalidQuestionError` for another text."""
     if text is None:
         return start, ""
     try:
         at, _, name = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode().partition(" ")
         time = dt.datetime.fromisoformat(at)
     except (binascii.Error, ValueError):
-        raise ReadError(f"{text[:100]!r} is no place in this list", "Give what the page before called next") from None
+        raise InvalidQuestionError(
+            f"{text[:100]!r} is no place in this list", "Give what the page before called next"
+        ) from None
     return (time if time.tzinfo else time.replace(tzinfo=dt.UTC)), name
 
 
 def checked_limit(limit: int) -> int:
-    """Return the length of a page; raise `ReadError` when there is none so long."""
+    """Return the length of a page; raise `InvalidQuestionError` when there is none so long."""
     if not 1 <= limit <= MOST:
-        raise ReadError(f"a page has 1 to {MOST} items, not {limit}", "Ask for fewer, and go on with next")
+        raise InvalidQuestionError(f"a page has 1 to {MOST} items, not {limit}", "Ask for fewer, and go on with next")
     return limit

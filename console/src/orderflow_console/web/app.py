@@ -1,6 +1,5 @@
 """The console as an application: its pages, behind the guard."""
 
-import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,13 +13,13 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount
 from starlette.staticfiles import StaticFiles
 
-from orderflow_console.queries.errors import ReadError, UnknownError
+from orderflow_console.queries.errors import InvalidQuestionError, ReadError, UnknownError
 from orderflow_console.settings import Settings
 from orderflow_console.web.context import console_of, open_console
 from orderflow_console.web.guard import Guard
-from orderflow_console.web.pages import catalogue, dead_letters, flow, jobs, orders, topics, try_it
+from orderflow_console.web.pages import catalogue, dead_letters, events, flow, jobs, orders, topics, try_it
 
-_log = logging.getLogger(__name__)
+_STATUS = {UnknownError: HTTPStatus.NOT_FOUND, InvalidQuestionError: HTTPStatus.BAD_REQUEST}
 
 
 def build_app(settings: Settings) -> Starlette:
@@ -33,7 +32,7 @@ def build_app(settings: Settings) -> Starlette:
             yield
 
     pages: list[BaseRoute] = [
-        route for page in (flow, orders, dead_letters, jobs, topics, catalogue, try_it) for route in page.ROUTES
+        route for page in (flow, orders, dead_letters, jobs, events, topics, catalogue, try_it) for route in page.ROUTES
     ]
     hosts = [f"{name}:{settings.port}" for name in (settings.host, "localhost")]
     return Starlette(
@@ -46,8 +45,7 @@ def build_app(settings: Settings) -> Starlette:
 
 async def _no_answer(request: Request, error: Exception) -> Response:
     assert isinstance(error, ReadError)  # noqa: S101 - Starlette's signature is wider than its registry
-    status = HTTPStatus.NOT_FOUND if isinstance(error, UnknownError) else HTTPStatus.SERVICE_UNAVAILABLE
-    return _page(request, status, error.problem, error.remedy)
+    return _page(request, _STATUS.get(type(error), HTTPStatus.SERVICE_UNAVAILABLE), error.problem, error.remedy)
 
 
 async def _refused(request: Request, error: Exception) -> Response:

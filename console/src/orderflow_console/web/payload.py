@@ -21,7 +21,7 @@ class Payload(NamedTuple):
 
 def payload(flow: OrderFlow, topic: str, value: bytes) -> Payload:
     """Return the data of a record that belongs to a topic of the flow; of another topic every value is masked."""
-    personal = _personal(flow).get(topic)
+    personal = personal_fields(flow).get(topic)
     try:
         data = from_json(value, allow_inf_nan=False)
     except ValueError:
@@ -45,6 +45,6 @@ def _cut(text: str, note: str) -> Payload:
     return Payload(text[:_MOST_CHARACTERS], f"{note} Only the beginning is shown.".strip())
 
 
-def _personal(flow: OrderFlow) -> dict[str, tuple[str, ...]]:
+def personal_fields(flow: OrderFlow) -> dict[str, tuple[str, ...]]:
     """Return the pointers to what is personal, by topic."""
     return {event_topic(flow, event).name: event.personal_data for event in flow.spec.events}

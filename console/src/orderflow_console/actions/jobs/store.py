@@ -21,6 +21,7 @@ SCHEMA = "orderflow.console"
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _FAILURES = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 _MOST_JOBS = 100
+_ID_BITS = 64
 _CREATE = """INSERT INTO jobs (kind, target, asked, person, state, total, tried, refused)
   VALUES ($1, $2, $3, $4, 'Running', $5, $6, $6) RETURNING id"""
 _NOTE = """WITH noted AS (
@@ -92,8 +93,10 @@ class JobStore:
 
     async def get(self, job: int) -> Job:
         """Return a job; raise `UnknownError` when there is none of this number."""
-        async with self._connection() as connection:
-            row = await connection.fetchrow("SELECT * FROM jobs WHERE id = $1", job)
+        row = None
+        if job.bit_length() < _ID_BITS:
+            async with self._connection() as connection:
+                row = await connection.fetchrow("SELECT * FROM jobs WHERE id = $1", job)
         if row is None:
             raise UnknownError(f"There is no job {job}", "Choose one from the list")
         return _job(row)

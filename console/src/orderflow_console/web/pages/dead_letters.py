@@ -21,6 +21,7 @@ from orderflow_console.queries.dead_letters import (
 from orderflow_console.queries.errors import UnknownError
 from orderflow_console.queries.letter_records import find_record
 from orderflow_console.web.context import Console, console_of
+from orderflow_console.web.fields import fields
 from orderflow_console.web.guard import action
 from orderflow_console.web.payload import payload
 from orderflow_model.names import dead_letter_topic_name, schema_name
@@ -85,7 +86,7 @@ def _service_of(console: Console, schema: str) -> str:
 
 def asked_for(given: Mapping[str, str]) -> dict[str, str]:
     """Return the fields of a filter that say something."""
-    return {name: text for name in _FIELDS if (text := given.get(name, "").strip())}
+    return fields(given, _FIELDS)
 
 
 ROUTES = (

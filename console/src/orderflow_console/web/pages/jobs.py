@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from orderflow_console.actions.jobs.store import Job, JobState, Result
 from orderflow_console.queries.dead_letters import get_letter_ids
-from orderflow_console.queries.errors import ReadError
+from orderflow_console.queries.errors import InvalidQuestionError
 from orderflow_console.queries.instances import Phase, list_instances
 from orderflow_console.queries.paging import MOST
 from orderflow_console.web.context import Console, console_of
@@ -89,17 +89,17 @@ async def go_on(request: Request, form: Mapping[str, str]) -> Response:
 
 
 async def _found(console: Console, kind: str, given: Mapping[str, str]) -> tuple[dict[str, str], list[Result]]:
-    """Return the filter and all that it finds; raise `ReadError` where it is none of a job's."""
+    """Return the filter and all that it finds; raise `InvalidQuestionError` where it is none of a job's."""
     if kind == "redrive":
         asked = dead_letters.asked_for(given)
         if "service" not in asked:
-            raise ReadError("Dead letters are put back service by service", "Choose one in the filter")
+            raise InvalidQuestionError("Dead letters are put back service by service", "Choose one in the filter")
         able, refused = await get_letter_ids(console.database, asked["service"], dead_letters.conditions(asked))
         return asked, [*(Result(str(one)) for one in able), *(Result(str(one), why) for one, why in refused.items())]
     if kind in _PHASES:
         asked = orders.asked_for(given) | {"phase": _PHASES[kind]}
         return asked, [Result(one) async for one in _orders(console, asked)]
-    raise ReadError(f"There is no job of the kind {kind!r}", f"Jobs are {', '.join(KINDS)}")
+    raise InvalidQuestionError(f"There is no job of the kind {kind!r}", f"Jobs are {', '.join(KINDS)}")
 
 
 async def _orders(console: Console, asked: Mapping[str, str]) -> AsyncIterator[str]:

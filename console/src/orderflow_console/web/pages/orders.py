@@ -1,6 +1,5 @@
 """*Orders*, the runs of the saga: found by what people ask for, one order's story, and what a person may do to one."""
 
-import datetime as dt
 import logging
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -11,12 +10,12 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from orderflow_console.actions.jobs.works import decide_one
-from orderflow_console.queries.errors import ReadError
+from orderflow_console.queries.errors import InvalidQuestionError, ReadError
 from orderflow_console.queries.instances import InstanceFilter, Phase, get_instance, list_instances, states
 from orderflow_console.queries.timeline import get_timeline
 from orderflow_console.web.context import console_of
+from orderflow_console.web.fields import fields, moment, number
 from orderflow_console.web.guard import action
-from orderflow_console.web.paging import page_number
 
 _STEPS = 200
 _log = logging.getLogger(__name__)
@@ -42,7 +41,7 @@ async def show_list(request: Request) -> Response:
 async def show(request: Request) -> Response:
     """Show one order: its state, what can be done, and its timeline, so many steps at a time."""
     console, order_id = console_of(request), request.path_params["id"]
-    start = page_number(request, "from")
+    start = number(request.query_params, "from")
     timeline = await get_timeline(console.database, order_id, start, _STEPS)
     instance = None if timeline.state is None else await get_instance(console.database, order_id)
     return console.render.page(
@@ -71,7 +70,7 @@ async def _decide(request: Request, verb: str) -> Response:
 
 def asked_for(given: Mapping[str, str]) -> dict[str, str]:
     """Return the fields of a filter that say something."""
-    return {name: text for name in _FIELDS if (text := given.get(name, "").strip())}
+    return fields(given, _FIELDS)
 
 
 def order_filter(asked: Mapping[str, str]) -> InstanceFilter:
@@ -79,28 +78,17 @@ def order_filter(asked: Mapping[str, str]) -> InstanceFilter:
     try:
         phases = frozenset({Phase(asked["phase"])} if "phase" in asked else ())
     except ValueError:
-        raise ReadError(f"there is no phase {asked['phase']}", f"Say one of {', '.join(Phase)}") from None
+        raise InvalidQuestionError(f"there is no phase {asked['phase']}", f"Say one of {', '.join(Phase)}") from None
     return InstanceFilter(
         state=asked.get("state"),
         phases=phases,
         reason=asked.get("reason"),
         customer=asked.get("customer"),
-        since=_time(asked, "since"),
-        until=_time(asked, "until"),
+        since=moment(asked, "since"),
+        until=moment(asked, "until"),
         retrying="retrying" in asked,
         retrying_because=asked.get("because"),
     )
-
-
-def _time(asked: Mapping[str, str], name: str) -> dt.datetime | None:
-    """Return a time, UTC where it says no zone; raise `ReadError` for what is none."""
-    if name not in asked:
-        return None
-    try:
-        time = dt.datetime.fromisoformat(asked[name])
-    except ValueError:
-        raise ReadError(f"{name}: {asked[name]!r} is no time", "Write it as 2026-11-28T22:30, in UTC") from None
-    return time if time.tzinfo else time.replace(tzinfo=dt.UTC)
 
 
 ROUTES = (

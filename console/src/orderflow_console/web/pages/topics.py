@@ -8,7 +8,7 @@ from starlette.routing import Route
 
 from orderflow_console.queries import topics
 from orderflow_console.web.context import console_of
-from orderflow_console.web.paging import page_number
+from orderflow_console.web.fields import number
 from orderflow_model.topics import flow_topics
 
 _TOPICS, _PARTITIONS = 200, 500
@@ -21,7 +21,7 @@ async def show_list(request: Request) -> Response:
     found = await asyncio.to_thread(topics.list_topics, console.kafka, console.flow.metadata.name, others)
     part = request.query_params.get("name", "").strip()
     chosen = sorted((one for one in found if part in one.name), key=lambda one: (not one.leaderless, one.name))
-    start = page_number(request, "from")
+    start = number(request.query_params, "from")
     return console.render.page(
         "topics.html", topics=chosen[start : start + _TOPICS], total=len(chosen), start=start, step=_TOPICS, part=part
     )
@@ -31,7 +31,7 @@ async def show(request: Request) -> Response:
     """Show one topic."""
     console = console_of(request)
     found = await asyncio.to_thread(topics.get_topic, console.kafka, request.path_params["name"])
-    start = page_number(request, "from")
+    start = number(request.query_params, "from")
     shown = found.partitions[start : start + _PARTITIONS]
     return console.render.page("topic.html", topic=found, partitions=shown, start=start, step=_PARTITIONS)
 

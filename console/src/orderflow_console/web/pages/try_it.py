@@ -11,8 +11,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from orderflow_console.queries.errors import ReadError
+from orderflow_console.queries.errors import InvalidQuestionError, ReadError
 from orderflow_console.web.context import Console, console_of
+from orderflow_console.web.fields import number
 from orderflow_console.web.guard import action
 
 _COMMAND_SECONDS = 60
@@ -28,8 +29,8 @@ async def show(request: Request) -> Response:
 
 async def place(request: Request, form: Mapping[str, str]) -> Response:
     """Place sample orders, with the shares that are asked for failing."""
-    orders = _number(form, "orders", _ORDERS)
-    fail = ",".join(f"{fate}={share}%" for fate in _FATES if (share := _number(form, fate, 100)))
+    orders = number(form, "orders", _ORDERS)
+    fail = ",".join(f"{fate}={share}%" for fate in _FATES if (share := number(form, fate, 100)))
     words = ("orders", "sample", "--orders", str(orders), *(("--fail", fail) if fail else ()))
     return await _done(request, *words, "--flow", console_of(request).flow.metadata.name)
 
@@ -38,7 +39,7 @@ async def kill(request: Request, form: Mapping[str, str]) -> Response:
     """Kill a service, or Kafka or Postgres, of this run."""
     console, name = console_of(request), form.get("name", "")
     if name not in (*console.urls, *_SERVERS):
-        raise ReadError(f"Nothing of this flow is called {name}", "Choose from the list")
+        raise InvalidQuestionError(f"Nothing of this flow is called {name}", "Choose from the list")
     return await _done(request, "kill", name)
 
 
@@ -64,13 +65,6 @@ async def _done(request: Request, *words: str) -> Response:
 
 def _page(console: Console, done: str | None = None, words: tuple[str, ...] = ()) -> Response:
     return console.render.page("try_it.html", names=(*console.urls, *_SERVERS), done=done, words=words, most=_ORDERS)
-
-
-def _number(form: Mapping[str, str], name: str, most: int) -> int:
-    text = form.get(name, "")
-    if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text) <= most):
-        raise ReadError(f"{name}: {text[:50]!r} is no number from 0 to {most}", "Correct it")
-    return int(text)
 
 
 ROUTES = (
