@@ -15,15 +15,20 @@ from orderflow_operator.monitoring.alerts.rules import all_alerts
 from orderflow_operator.monitoring.settings import Monitoring
 from orderflow_operator.resources import prometheusrule
 from support.flow.flows import changed, service, shop
+from support.flow.queue_bench import SOURCE
 from support.records.prometheus import promtool
 
 pytestmark = pytest.mark.timeout(1200)  # the first run on a machine compiles Prometheus
 
 FLOW = parse_flow(
     changed(
-        changed(shop(), "metadata.namespace", "team-a"),
-        "spec.services.5",
-        service("source", publishes=["ORDER_CREATED"]),
+        changed(
+            changed(shop(), "metadata.namespace", "team-a"),
+            "spec.services.5",
+            service("source", publishes=["ORDER_CREATED"]),
+        ),
+        "spec.sources",
+        [SOURCE],
     )
 )
 INVENTORY, PAYMENT = {"service": "inventory"}, {"service": "payment"}
@@ -42,6 +47,10 @@ FAILED = 'orderflow_saga_runs{service="order",state="COMPENSATION_FAILED",pod="o
 COMPLETED = 'orderflow_saga_runs{service="order",state="COMPLETED",pod="o1"}'
 MET = 'orderflow_objective_runs_total{service="order",objective="completion",met="true",pod="o1"}'
 MISSED = 'orderflow_objective_runs_total{service="order",objective="completion",met="false",pod="o1"}'
+REFUSED = 'orderflow_source_messages_total{service="erp",outcome="refused",pod="e1"}'
+OLDEST = 'orderflow_source_oldest_seconds{service="erp",pod="e1"}'
+CONNECTED = 'orderflow_source_connected{service="erp",pod="e1"}'
+ERP = {"service": "erp"}
 UNREAD_LABELS = INVENTORY | {"topic": "shop.order-created"}
 DEAD_LABELS = PAYMENT | {"event": "STOCK_RESERVED"}
 LOOP_LABELS = PAYMENT | {"pod": "p1", "reason": "StoreUnavailable"}
@@ -128,6 +137,11 @@ CASES = [
         {STUCK: "1x9", STUCK_2: "1x9", FAILED: "1x9"},
     ),
     Case("OrderFlowRunsStuck", "it is being taken back", 8, False, {STUCK: "0x6 1x1 0x9", FAILED: "0x20"}),
+    Case("OrderFlowMessagesRefused", "one", 12, True, {REFUSED: "0x10 1x20"}, ERP),
+    Case("OrderFlowMessagesRefused", "the last is hours old", 100, False, {REFUSED: "0x10 1x150"}, ERP),
+    Case("OrderFlowSourceStalled", "one waits on and on", 20, True, {OLDEST: "0+60x30"}, ERP, "critical"),
+    Case("OrderFlowSourceStalled", "its broker is away", 8, True, {CONNECTED: "1x1 0x20"}, ERP, "critical"),
+    Case("OrderFlowSourceStalled", "it connects anew", 8, False, {CONNECTED: "0x3 1x20", OLDEST: "2x23"}, ERP),
     Case("OrderFlowCompensationFailed", "one", 3, True, {FAILED: "0x2 1x9", COMPLETED: "9x9"}, {}, "critical"),
     Case("OrderFlowCompensationFailed", "it was resumed", 8, False, {FAILED: "1x4 0x9", COMPLETED: "9x9"}),
     Case("OrderFlowCompensationFailed", "none", 8, False, {COMPLETED: "9x9"}),
@@ -147,9 +161,12 @@ CASES = [
 ]
 
 HEALTHY = {
-    **{f'up{{service="{one.name}",pod="a"}}': "1x600" for one in FLOW.spec.services},
+    **{f'up{{service="{one.name}",pod="a"}}': "1x600" for one in FLOW.services},
     **{f'orderflow_consumer_lag{{service="{one.name}",pod="a"}}': "0 40 3x598" for one in FLOW.spec.services},
     **{f'orderflow_batch_size_count{{service="{one.name}",pod="a"}}': "0+9x600" for one in FLOW.spec.services},
+    REFUSED: "0x600",
+    OLDEST: "0 2x599",
+    CONNECTED: "1x600",
     PARKED: "0x300 30x1 0x299",
     OUTBOX: "1x600",
     RECOVERIES: "1x600",

@@ -23,6 +23,9 @@ class Measures:
         self.away = Counter(
             "orderflow_source_waits", "Times that the service did not take a message yet", registry=self.registry
         )
+        self.connected = Gauge(
+            "orderflow_source_connected", "Whether messages of the queue are taken: 1, or 0", registry=self.registry
+        )
         self.settled = 0
         self._begun: dict[object, float] = {}
         in_hand = Gauge("orderflow_source_in_hand", "Messages neither accepted nor refused", registry=self.registry)

@@ -64,12 +64,14 @@ class Source:
             try:
                 await session.consume(lambda session, delivery: self._take(session, delivery, lanes))
                 self.obstacle = ""
+                self._measures.connected.set(1)
                 logger.info("taking messages of queue %s", self._settings.queue)
                 if why := await _until_lost(session.lost, ending):
                     raise LostError(f"queue {self._settings.queue}: {why}")
                 await session.stop()
                 await lanes.rest(_LAST_MESSAGES_SECONDS)
             finally:
+                self._measures.connected.set(0)
                 await lanes.clear()
                 if self._measures.settled > settled:  # else one message may end each connection: do not hurry
                     waits.reset()

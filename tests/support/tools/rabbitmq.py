@@ -25,6 +25,7 @@ loopback_users = none
 log.console = true
 log.file = false
 """
+_ARGUMENTS = "-start_epmd false -kernel inet_dist_use_interface {127,0,0,1} +S 1:1 +sbwt none"
 
 
 class RabbitMQ:
@@ -72,6 +73,7 @@ class RabbitMQ:
         folder = str(self._folder)
         return dict(os.environ) | {
             "HOME": folder,  # of the cookie
+            "RUNNING_UNDER_SYSTEMD": "true",  # its script becomes the broker, which so dies with the test
             "ERL_EPMD_PORT": str(self._mapper),
             "ERL_EPMD_ADDRESS": HOST,
             "RABBITMQ_NODENAME": self._name,
@@ -81,7 +83,7 @@ class RabbitMQ:
             "RABBITMQ_MNESIA_BASE": folder,
             "RABBITMQ_LOG_BASE": folder,
             "RABBITMQ_PID_FILE": str(self._folder / "pid"),
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1} +S 1:1 +sbwt none",
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": _ARGUMENTS,
         }
 
     def _listens(self) -> bool:

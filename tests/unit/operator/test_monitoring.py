@@ -13,6 +13,7 @@ from orderflow_model.loading.load import parse_flow
 from orderflow_operator.monitoring.settings import Monitoring
 from orderflow_operator.resources.build_context import BuildContext, Database
 from orderflow_operator.resources.desired import desired
+from support.flow.queue_bench import SOURCE
 
 RUNBOOKS = Path(__file__).parents[3] / "docs" / "runbooks"
 GOLDEN = Path(__file__).parent / "golden"
@@ -74,6 +75,7 @@ def test_labels_and_address_of_the_options_are_on_the_objects(document: Json) ->
 
 def test_every_alert_has_its_page_and_every_page_its_alert(document: Json, monitored: BuildContext) -> None:
     """The pages that alerts lead to are those that exist; each names its alert."""
+    document["spec"]["sources"] = [SOURCE]
     groups = made(document, monitored, "PrometheusRule")["spec"]["groups"]
     alerts = {rule["alert"]: rule for group in groups for rule in group["rules"] if "alert" in rule}
     pages = {Path(rule["annotations"]["runbook_url"]).name: name for name, rule in alerts.items()}
