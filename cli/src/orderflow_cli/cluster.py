@@ -7,6 +7,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from orderflow_cli.errors import LaptopError, UnknownNameError
+from orderflow_model.findings import InvalidResourceError
 from orderflow_model.flow import GROUP, PLURAL, VERSION, OrderFlow
 from orderflow_model.loading.load import parse_flow
 
@@ -30,11 +31,11 @@ class Cluster:
         try:
             config.load_kube_config(file, client_configuration=settings)  # type: ignore[no-untyped-call]  # has no types
             _, context = config.list_kube_config_contexts(file)  # type: ignore[no-untyped-call]  # has no types
-        except (config.ConfigException, OSError) as error:
+            self.namespace: str = context["context"].get("namespace", "default")
+            self._client = client.ApiClient(settings)
+        except Exception as error:  # the client breaks over an odd file in ways of its own
             raise ClusterError(f"no cluster is known: {error}", "Set KUBECONFIG, or log in to the cluster") from None
-        self.namespace: str = context["context"].get("namespace", "default")
         self.host: str = settings.host
-        self._client = client.ApiClient(settings)
         token = settings.get_api_key_with_prefix("BearerToken")
         self._headers = {"Accept": "application/json", "Content-Type": "application/json"}
         self._headers |= {"Authorization": token} if token else {}
@@ -57,7 +58,10 @@ class Cluster:
     def flow(self, name: str, namespace: str | None) -> OrderFlow:
         """Return a flow as the cluster has it; raise `UnknownNameError` or `ClusterError`."""
         place = f"/apis/{GROUP}/{VERSION}/namespaces/{namespace or self.namespace}/{PLURAL}/{name}"
-        return parse_flow(self.get(place))
+        try:
+            return parse_flow(self.get(place))
+        except InvalidResourceError as error:
+            raise ClusterError(f"{self.host} has a flow of another form: {error}", "Is the operator as new?") from None
 
     def _call(self, verb: str, path: str, body: Any = None) -> Any:
         from kubernetes.client import ApiException  # as above

@@ -109,4 +109,6 @@ def cell(value: Any) -> str:
         return f"{value:.1f}"
     if isinstance(value, tuple | list):
         return " ".join(map(cell, value))
+    if isinstance(value, dict):
+        value = json.dumps(value, ensure_ascii=False)
     return printable(str(value), _CELL_CHARACTERS)

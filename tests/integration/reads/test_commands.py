@@ -11,7 +11,7 @@ import yaml
 
 from orderflow_cli.exit_codes import ExitCode
 from orderflow_cli.servers.kafka import Kafka
-from support.flow.cli_process import FLOW, invoke
+from support.flow.cli_process import FLOW, OrderFlowProcess, invoke
 from support.records.stored_orders import bury, order_id, park, set_state, store_orders
 
 
@@ -92,6 +92,18 @@ async def test_status_tells_where_it_hurts(admin: asyncpg.Connection, shop_datab
     assert [one["reason"] for one in status["retrying"]] == ["provider: refused"]
     assert [one["letters"] for one in status["deadLetters"]] == [2]
     assert "no such street" in (await ask(shop_database, "status", *at)).stdout
+
+
+async def test_status_goes_on_until_ctrl_c(shop_database: str, kafka: Kafka, tmp_path: Path) -> None:
+    """It looks again and again, and its end is no fault."""
+    at = ("--bootstrap", kafka.bootstrap, "--flow", "none", "--database", shop_database)
+    watching = OrderFlowProcess("status", "--watch", *at, cwd=tmp_path)
+    try:
+        await asyncio.to_thread(watching.wait_for, "runs not ended")
+        ended = await asyncio.to_thread(watching.interrupt)
+    finally:
+        watching.interrupt_hard()
+    assert (ended.returncode, "Traceback" in ended.stdout, "Aborted" in ended.stdout) == (0, False, False)
 
 
 async def test_a_plan_names_what_is_in_flight(admin: asyncpg.Connection, shop_database: str, tmp_path: Path) -> None:

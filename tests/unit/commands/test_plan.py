@@ -93,6 +93,20 @@ def test_an_edit_that_would_be_refused_has_its_own_exit_code(shop: Json, tmp_pat
     assert "spec.events[0].topic" in refused[0]
 
 
+def test_a_schema_that_breaks_its_readers_is_refused_unless_it_is_wanted(shop: Json, tmp_path: Path) -> None:
+    """The same verdict as in admission: a type that changes breaks, an annotation says that it may."""
+    event = shop["spec"]["events"][1]
+    event["schema"] = {"type": "object", "properties": {"points": {"type": "integer"}}, "required": ["points"]}
+    (old := tmp_path / "old.yaml").write_text(yaml.safe_dump(shop))
+    event["schema"]["properties"]["points"]["type"] = "string"
+    (new := tmp_path / "new.yaml").write_text(yaml.safe_dump(shop))
+    refused = invoke("plan", str(old), str(new), "--state", str(tmp_path))
+    assert (refused.returncode, "refused: ORDER_COMPLETED/points" in refused.stdout) == (ExitCode.BREAKS, True)
+    shop["metadata"]["annotations"] = {"orderflow.dev/allow-breaking": "ORDER_COMPLETED"}
+    new.write_text(yaml.safe_dump(shop))
+    assert invoke("plan", str(old), str(new), "--state", str(tmp_path)).returncode == ExitCode.DONE
+
+
 def test_without_anything_to_compare_with_it_says_what_to_do(tmp_path: Path) -> None:
     """No flow runs here, and no cluster is known: both are said, and three files are a wrong command line."""
     alone = invoke("plan", str(FLOW), "--state", str(tmp_path))
@@ -100,3 +114,11 @@ def test_without_anything_to_compare_with_it_says_what_to_do(tmp_path: Path) -> 
     away = invoke("plan", str(FLOW), "--cluster", env={"KUBECONFIG": str(tmp_path / "none")})
     assert (away.returncode, "KUBECONFIG" in away.stderr) == (ExitCode.REFUSED, True)
     assert invoke("plan", *[str(FLOW)] * 3).returncode == ExitCode.USAGE
+
+
+def test_a_cluster_whose_kubeconfig_or_flow_is_odd_is_told_in_words(tmp_path: Path) -> None:
+    """No text in KUBECONFIG ends in a traceback."""
+    for text in ("", "[]", "{", "current-context: c", "a: b", "contexts: 3\ncurrent-context: c\nclusters: []\n"):
+        (file := tmp_path / "kubeconfig").write_text(text)
+        odd = invoke("plan", str(FLOW), "--cluster", env={"KUBECONFIG": str(file)})
+        assert (odd.returncode, "no cluster is known" in odd.stderr) == (ExitCode.REFUSED, True), text

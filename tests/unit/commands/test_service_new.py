@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -109,6 +110,28 @@ def test_what_would_be_no_sound_flow_is_refused_and_nothing_made(
     before = flow.read_text()
     assert says in new(flow, *options, name=name, code=ExitCode.REFUSED)
     assert (flow.read_text(), made(flow.parent)) == (before, [])
+
+
+def test_line_ends_stay_as_they_are(flow: Path) -> None:
+    """A file of Windows keeps its line ends, and its new lines have them too."""
+    flow.write_bytes(before := flow.read_bytes().replace(b"\n", b"\r\n"))
+    new(flow, "--on", "ORDER_COMPLETED")
+    after = flow.read_bytes()
+    assert after.count(b"\r\n") == after.count(b"\n") == before.count(b"\n") + 4
+
+
+def test_a_resource_that_cannot_be_written_leaves_nothing_behind(flow: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was made is taken back when the entry cannot be written."""
+    begun = Path.open
+
+    def full(self: Path, mode: str = "r", *args: Any, **kwargs: Any) -> Any:
+        if self == flow and "w" in mode:
+            raise OSError(28, "No space left on device", str(self))
+        return begun(self, mode, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "open", full)
+    assert "No space left" in new(flow, "--on", "ORDER_COMPLETED", code=ExitCode.REFUSED)
+    assert made(flow.parent) == []
 
 
 def test_nothing_that_is_there_is_overwritten(flow: Path) -> None:

@@ -8,10 +8,11 @@ from typing import Any
 import click
 from pydantic_core import to_json
 
-from orderflow_cli.commands.lint import FILE, sound_flow
+from orderflow_cli.commands.lint import FILE
 from orderflow_cli.commands.place import Place, with_kafka
 from orderflow_cli.database import ask
 from orderflow_cli.dead_letters.records import export
+from orderflow_cli.errors import StateError, place_of
 from orderflow_cli.output import Form, cell, document, output_option, show_document, show_list, show_onward, show_table
 from orderflow_console.queries.dead_letters import (
     Condition,
@@ -101,14 +102,15 @@ def list_command(
 def get_command(place: Place, service: str, letter_id: uuid.UUID, file: Path | None, unmask: bool, form: Form) -> None:
     """Tell of one dead letter: why it died, and the event as it came.
 
-    What the flow's resource calls personal is masked; without --file nobody knows what is, so all values are.
+    What the flow's resource calls personal is masked; where neither --file nor a flow that runs here says what is, all
+    values are.
     """
     found = ask(place.database, lambda database: get_dead_letters(database, service, (), [letter_id], None))
     if not found:
         raise UnknownError(f"{service} has no dead letter {letter_id}", "See orderflow dead-letters list")
     letter = found[0]
     record = find_record(place.kafka, dead_letter_topic_name(place.name, service), letter.id, letter.died_at)
-    event = None if record is None else _shown(record, letter.type, file, unmask)
+    event = None if record is None else _shown(place, record, letter.type, file, unmask)
     if form is Form.TABLE:
         names = ("service", *_COLUMNS, "topic", "partition", "record_offset", "state", "reason")
         show_table(("", ""), ([name.replace("_", " "), cell(getattr(letter, name))] for name in names))
@@ -120,12 +122,13 @@ def get_command(place: Place, service: str, letter_id: uuid.UUID, file: Path | N
     show_document(document(letter) | {"event": event}, form)
 
 
-def _shown(record: DeadRecord, kind: str, file: Path | None, unmask: bool) -> dict[str, Any]:
+def _shown(place: Place, record: DeadRecord, kind: str, file: Path | None, unmask: bool) -> dict[str, Any]:
     """Return the event's key, headers and data, what is personal masked."""
     shown = export(record)
     del shown["id"]
     if not unmask:
-        events = {} if file is None else {event.name: event.personal_data for event in sound_flow(file).spec.events}
+        flow = place.resource(file)
+        events = {} if flow is None else {event.name: event.personal_data for event in flow.spec.events}
         shown["value"] = mask(shown["value"], events.get(kind))
         if "text" in shown:  # no JSON: nothing can be told apart in it
             shown["text"] = mask(shown["text"], None)
@@ -135,6 +138,10 @@ def _shown(record: DeadRecord, kind: str, file: Path | None, unmask: bool) -> di
 def _export(place: Place, service: str, where: list[Condition], file: Path) -> None:
     letters = ask(place.database, lambda database: get_dead_letters(database, service, where, None, None))
     reasons = {letter.id: letter.reason for letter in letters}
-    with file.open("wb") as out:
-        for record in read_latest(place.kafka, dead_letter_topic_name(place.name, service), reasons.keys()):
-            out.write(to_json(export(record) | {"reason": reasons[record.id]}) + b"\n")
+    topic = dead_letter_topic_name(place.name, service)
+    try:
+        with file.open("wb") as out:
+            for record in read_latest(place.kafka, topic, reasons.keys()):
+                out.write(to_json(export(record) | {"reason": reasons[record.id]}) + b"\n")
+    except OSError as error:
+        raise StateError(f"{file} cannot be written: {place_of(error)}", "Give another file with --export") from None

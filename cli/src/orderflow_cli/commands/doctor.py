@@ -9,9 +9,10 @@ from orderflow_cli.doctor.check import Check, State
 from orderflow_cli.doctor.in_cluster import check_cluster
 from orderflow_cli.doctor.machine import check_machine
 from orderflow_cli.doctor.running import check_database, check_kafka
-from orderflow_cli.errors import NotRunningError
+from orderflow_cli.errors import LaptopError, NotRunningError
 from orderflow_cli.exit_codes import ExitCode
 from orderflow_cli.output import Form, cell, output_option, show_document, show_table
+from orderflow_console.queries.errors import ReadError
 
 _SIGNS = {State.OK: "✓", State.WARNING: "!", State.FAILED: "✗"}
 
@@ -42,6 +43,8 @@ def _checks(place: Place, cluster: bool, namespace: str | None) -> Iterator[Chec
         database, kafka, name = place.database, place.kafka, place.name
     except NotRunningError as error:
         yield Check("flow", State.WARNING, error.problem, error.remedy)
+    except (LaptopError, ReadError) as error:
+        yield Check("flow", State.FAILED, error.problem, error.remedy)
     else:
         yield from check_database(database)
         yield from check_kafka(kafka, name)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from orderflow_cli.commands.lint import FILE, sound_flow
+from orderflow_cli.commands.lint import FILE
 from orderflow_cli.commands.place import Place, with_kafka
 from orderflow_cli.output import TIME, Form, cell, output_option, show_document, show_table
 from orderflow_console.queries.events import EventFilter, EventPage, browse_events
@@ -45,7 +45,8 @@ def list_command(
 ) -> None:
     """List records of EVENT's topic, or of a topic by its own name, and say how far was looked for them.
 
-    What the flow's resource calls personal is masked; without --file nobody knows what is, so all values are.
+    What the flow's resource calls personal is masked; where neither --file nor a flow that runs here says what is, all
+    values are.
     """
     topic, personal = _topic(place, event, file)
     begin = None if since is None else since.replace(tzinfo=dt.UTC)
@@ -61,9 +62,9 @@ def list_command(
 
 def _topic(place: Place, event: str, file: Path | None) -> tuple[str, tuple[str, ...] | None]:
     """Return the topic, and what of its data is personal, None where nobody knows."""
-    if file is None:
+    flow = place.resource(file)
+    if flow is None:
         return (event if "." in event else topic_name(place.name, event)), None
-    flow = sound_flow(file)
     topics = {event_topic(flow, one).name: one for one in flow.spec.events} | {
         one.name: one for one in flow.spec.events
     }

@@ -9,12 +9,14 @@ from typing import Any
 
 import click
 
-from orderflow_cli.commands.lint import FILE
+from orderflow_cli.commands.lint import FILE, sound_flow
 from orderflow_cli.database import DATABASE
+from orderflow_cli.errors import NotRunningError, StateError
 from orderflow_cli.local.running_flow import RunningFlow, find_flow
 from orderflow_cli.local.state import DEFAULT_BASE
 from orderflow_console.queries.kafka import Options, client_options
 from orderflow_model import environment
+from orderflow_model.flow import OrderFlow
 from orderflow_model.postgres_uri import PostgresUri
 
 ADMIN_URL = "ORDERFLOW_ADMIN_URL"
@@ -52,6 +54,15 @@ class Place:
     def kafka(self) -> Options:
         """How to reach Kafka; security comes from the environment, as a service has it."""
         return client_options(self.bootstrap or self.running.bootstrap(), os.environ)
+
+    def resource(self, file: Path | None) -> OrderFlow | None:
+        """Return the flow in a file, else what runs here; None where nobody knows. Raise `FlowRefusedError`."""
+        if file is not None:
+            return sound_flow(file)
+        try:
+            return self.running.flow()
+        except (NotRunningError, StateError):
+            return None
 
 
 _FLOW = (

@@ -53,8 +53,7 @@ def plan(place: Place, files: tuple[Path, ...], cluster: bool, namespace: str | 
     if form is Form.TABLE:
         _show(changes, touched)
     else:
-        refused = [str(finding) for finding in changes.refused]
-        show_document({"changes": changes.objects, "refused": refused, "touched": touched}, form)
+        show_document({"changes": changes.objects, "refused": changes.refused, "touched": touched}, form)
     if changes.refused:
         raise click.exceptions.Exit(ExitCode.BREAKS)
 
@@ -92,8 +91,8 @@ def _show(changes: Changes, touched: Touched | None) -> None:
             click.echo(f"    {line}")
     if not changes.objects:
         click.echo("nothing changes")
-    for finding in changes.refused:
-        click.echo(f"refused: {finding}")
+    for why in changes.refused:
+        click.echo(f"refused: {why}")
     if touched is not None:
         _show_touched(touched, changes)
 

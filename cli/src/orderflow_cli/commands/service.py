@@ -1,6 +1,7 @@
 """`orderflow service new`: a folder, a test and an entry in the resource, from which a new service begins."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from importlib import invalidate_caches
 from importlib.util import find_spec
 from pathlib import Path
@@ -56,17 +57,18 @@ def new(
     known = {event.name for event in flow.spec.events}
     entries: Entries = {"services": [made.entry()], "events": [{"name": event} for event in says if event not in known]}
     entries = {part: added for part, added in entries.items() if added}
-    text = file.read_text(encoding="utf-8")
+    text = _read(file)
     added = _added(file, text, entries, made)
     test = tests / f"test_{made.package}.py"
-    _write({packages / path: content for path, content in made.files().items()} | {test: made.test()})
+    made_files = {packages / path: content for path, content in made.files().items()} | {test: made.test()}
+    _write(made_files)
     if added is None or only_print:
         click.echo(f"add to {file}:")
         for part, listed in entries.items():
             lines = [line for entry in listed for line in written(entry)]
             click.echo("\n".join([f"spec.{part}:", *(f"  {line}" for line in lines)]))
     else:
-        file.write_text(added, encoding="utf-8")
+        _rewrite(file, added, made_files)
         click.echo(f"{file}: service {name} added")
     invalidate_caches()
     path = "" if find_spec(made.package) else f"PYTHONPATH={packages} "
@@ -92,6 +94,27 @@ def _write(files: Mapping[Path, str]) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(content, encoding="utf-8")
     except OSError as error:
-        for path in files:
-            path.unlink(missing_ok=True)
+        _remove(files)
         raise ServiceRefusedError(f"nothing was made: {place_of(error)}", "Give other folders") from None
+
+
+def _rewrite(file: Path, text: str, made: Iterable[Path]) -> None:
+    """Write the resource anew; where that cannot be, take back what was made."""
+    try:
+        with file.open("w", encoding="utf-8", newline="") as out:
+            out.write(text)
+    except OSError as error:
+        _remove(made)
+        raise ServiceRefusedError(f"nothing was made: {place_of(error)}", "Give --print, and add it yourself") from None
+
+
+def _remove(files: Iterable[Path]) -> None:
+    for path in files:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
+def _read(file: Path) -> str:
+    """Return the text with the line ends that it has."""
+    with file.open(encoding="utf-8", newline="") as source:
+        return source.read()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import click
 
 from orderflow_cli.commands.place import Place, with_kafka
+from orderflow_cli.exit_codes import ExitCode
 from orderflow_cli.output import Form, cell, output_option, show_document, show_table
 from orderflow_console.queries.database import Database, open_database
 from orderflow_console.queries.dead_letters import LetterGroup, count_dead_letters
@@ -35,23 +36,29 @@ class Status:
 @with_kafka
 def status(place: Place, watch: bool, form: Form) -> None:
     """Tell how a flow is: runs by state, lag in time and its trend, what is retried and what was given up, and why."""
-    asyncio.run(_watch(place, form, watch))
+    try:
+        asyncio.run(_watch(place, form, watch))
+    except KeyboardInterrupt:
+        raise click.exceptions.Exit(ExitCode.DONE if watch else ExitCode.INTERRUPTED) from None
 
 
 async def _watch(place: Place, form: Form, watch: bool) -> None:
+    """Look twice, for a trend; then go on with `watch`, also while something does not answer."""
     database = await open_database(place.database)
     try:
         reader = LagReader(database, place.kafka)
         await reader.read()
         await asyncio.sleep(_APART_SECONDS)
-        while True:
-            found = await _read(database, reader)
-            if watch:
-                click.clear()
-            _show(found, form)
-            if not watch:
-                return
+        _show(await _read(database, reader), form)
+        while watch:
             await asyncio.sleep(_SECONDS)
+            try:
+                found = await _read(database, reader)
+            except ReadError as error:
+                click.echo(str(error), err=True)
+            else:
+                click.clear()
+                _show(found, form)
     finally:
         await database.close()
 

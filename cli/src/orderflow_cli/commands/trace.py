@@ -1,6 +1,5 @@
 """`orderflow trace ORDER`: all that happened to one order, in every service, as Postgres knows it."""
 
-import json
 from dataclasses import asdict
 
 import click
@@ -10,6 +9,7 @@ from rich.text import Text
 
 from orderflow_cli.commands.place import Place, with_database
 from orderflow_cli.database import ask
+from orderflow_cli.output import Form, output_option, show_document
 from orderflow_cli.terminal import printable
 from orderflow_console.queries.timeline import Step, Timeline, get_timeline
 
@@ -18,9 +18,10 @@ _STYLES = {"FAILED": "yellow", "WAITS": "yellow", "WAITING": "yellow", "UNKNOWN"
 
 @click.command()
 @click.argument("key", metavar="ORDER")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of lines.")
+@click.option("--json", "as_json", is_flag=True, help="The same as -o json.")
+@output_option
 @with_database
-def trace(place: Place, key: str, as_json: bool) -> None:
+def trace(place: Place, key: str, as_json: bool, form: Form) -> None:
     """Tell what happened to ORDER (or another key), service by service, in order of time.
 
     Events published and taken in, attempts that failed, what waits, dead letters, calls to the outside and their
@@ -28,8 +29,8 @@ def trace(place: Place, key: str, as_json: bool) -> None:
     the admin's URI of its database, such as through kubectl port-forward.
     """
     timeline = ask(place.database, lambda database: get_timeline(database, key))
-    if as_json:
-        click.echo(json.dumps(_document(timeline), ensure_ascii=False, default=str))
+    if as_json or form is not Form.TABLE:
+        show_document(_document(timeline), Form.JSON if as_json else form)
     else:
         _show(timeline)
 

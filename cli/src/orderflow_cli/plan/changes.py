@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from orderflow_cli.plan.objects import SCHEMA, SERVICE, TOPIC, Facts, flow_objects
-from orderflow_model.findings import Finding
+from orderflow_model.contracts.promise import broken, promises, wanted_breaks
 from orderflow_model.flow import DeletionPolicy, OrderFlow
 from orderflow_model.lint.transitions import lint_change
 
@@ -42,7 +42,7 @@ class Changes:
     """All of it, and why the edit would be refused, where it would."""
 
     objects: tuple[Change, ...]
-    refused: tuple[Finding, ...]
+    refused: tuple[str, ...]
 
     @property
     def services(self) -> tuple[str, ...]:
@@ -72,7 +72,13 @@ def find_changes(old: OrderFlow, new: OrderFlow) -> Changes:
             found.append(Change(Action.ADD, *key, _changed({}, after[key])))
         elif facts := _changed(before[key], after[key]):
             found.append(Change(Action.CHANGE, *key, facts))
-    return Changes(tuple(found), lint_change(old, new))
+    return Changes(tuple(found), (*map(str, lint_change(old, new)), *_breaks(old, new)))
+
+
+def _breaks(old: OrderFlow, new: OrderFlow) -> tuple[str, ...]:
+    """Return what breaks readers of the schemas in the resource, where it is not said to be wanted."""
+    wanted = wanted_breaks(new)
+    return tuple(str(one) for one in broken(promises(old), new) if one.event not in wanted)
 
 
 def _changed(before: Facts, after: Facts) -> tuple[FactChange, ...]:

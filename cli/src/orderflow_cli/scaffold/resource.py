@@ -25,13 +25,13 @@ def with_entries(text: str, entries: Entries) -> str:
     Lines of their own at the ends of the lists, where the file is written in such; else raise `NotWrittenError`.
     """
     wanted = _wanted(text, entries)
-    lines = text.splitlines(keepends=True)
+    lines, end = text.splitlines(keepends=True), "\r\n" if "\r\n" in text else "\n"
     root = yaml.compose(text, Loader=yaml.SafeLoader)
     places = {name: _end_of_list(root, name) for name in entries}
     for name, (line, column) in sorted(places.items(), key=lambda found: found[1], reverse=True):
         if line and not lines[line - 1].endswith("\n"):
-            lines[line - 1] += "\n"
-        lines[line:line] = [f"{' ' * column}{one}\n" for entry in entries[name] for one in written(entry)]
+            lines[line - 1] += end
+        lines[line:line] = [f"{' ' * column}{one}{end}" for entry in entries[name] for one in written(entry)]
     added = "".join(lines)
     try:
         is_right = read_yaml(added).data == wanted
