@@ -78,6 +78,8 @@ def test_orders_are_found_by_what_they_are(page: Page, stand: Stand) -> None:
     expect(page.locator("tbody tr")).to_have_count(1)
     expect(page.get_by_role("link", name=order)).to_be_visible()
     assert "customer=filtered" in page.url
+    page.get_by_text("The same as a command").click()
+    expect(page.locator("code", has_text="orderflow orders list --customer filtered")).to_be_visible()
     page.get_by_label("Customer").fill("nobody")
     page.get_by_role("button", name="Find").click()
     expect(page.get_by_text("No order is like that")).to_be_visible()

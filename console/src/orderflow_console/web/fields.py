@@ -13,6 +13,11 @@ def fields(given: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
     return {name: text for name in names if (text := given.get(name, "").strip())}
 
 
+def options(given: Mapping[str, str], names: Mapping[str, str]) -> list[str]:
+    """Return the fields as options of a command; `names` says what each is called there."""
+    return [word for name, option in names.items() if name in given for word in (option, given[name])]
+
+
 def number(given: Mapping[str, str], name: str, most: int = _MOST) -> int:
     """Return a number from 0 on, 0 where there is none; raise `InvalidQuestionError` for another text."""
     text = given.get(name) or "0"

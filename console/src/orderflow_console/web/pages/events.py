@@ -9,12 +9,13 @@ from starlette.routing import Route
 
 from orderflow_console.queries.events import EventFilter, browse_events
 from orderflow_console.web.context import console_of
-from orderflow_console.web.fields import fields, moment, number
+from orderflow_console.web.fields import fields, moment, number, options
 from orderflow_console.web.payload import personal_fields
 from orderflow_contracts.envelope import ATTRIBUTES, CONTENT_TYPE
 from orderflow_model.topics import event_topic
 
 _FIELDS = ("partition", "since", "key", "type", "part")  # no name that a form in a browser has itself, such as contains
+_OPTIONS = {"partition": "--partition", "key": "--key", "part": "--contains", "since": "--since"}
 _SHOWN = 50
 
 
@@ -44,6 +45,7 @@ async def show(request: Request) -> Response:
         asked=asked,
         field=dict.fromkeys(_FIELDS, "") | asked,
         found=found,
+        words=["events", "list", topic, *options(asked, _OPTIONS)],
         known={*ATTRIBUTES, CONTENT_TYPE},
         more=f"?{urlencode(asked | {'after': found.next})}" if found.next else None,
     )

@@ -14,10 +14,19 @@ from orderflow_console.queries.errors import InvalidQuestionError, ReadError
 from orderflow_console.queries.instances import InstanceFilter, Phase, get_instance, list_instances, states
 from orderflow_console.queries.timeline import get_timeline
 from orderflow_console.web.context import console_of
-from orderflow_console.web.fields import fields, moment, number
+from orderflow_console.web.fields import fields, moment, number, options
 from orderflow_console.web.guard import action
 
 _STEPS = 200
+_OPTIONS = {
+    "state": "--in",
+    "reason": "--reason",
+    "customer": "--customer",
+    "since": "--since",
+    "until": "--until",
+    "because": "--because",
+}
+_FLAGS = {Phase.OPEN: "--open", Phase.STUCK: "--stuck"}
 _log = logging.getLogger(__name__)
 _FIELDS = ("state", "phase", "customer", "reason", "since", "until", "retrying", "because")
 
@@ -33,6 +42,7 @@ async def show_list(request: Request) -> Response:
         field=dict.fromkeys(_FIELDS, "") | asked,
         found=found,
         more=more,
+        words=_words(asked),
         states=await states(console.database),
         phases=list(Phase),
     )
@@ -66,6 +76,13 @@ async def _decide(request: Request, verb: str) -> Response:
         raise ReadError(f"The order service refuses to {verb} {order_id}: {why}", "Look at its state first")
     _log.info("%s: %s %s", console.person, verb, order_id)
     return RedirectResponse(f"/orders/{quote(order_id, safe='')}", HTTPStatus.SEE_OTHER)
+
+
+def _words(asked: Mapping[str, str]) -> list[str]:
+    """Return what a person would type for the same list."""
+    words = options(asked, _OPTIONS)
+    words += [flag for phase, flag in _FLAGS.items() if asked.get("phase") == phase]
+    return ["orders", "list", *words, *(["--retrying"] if "retrying" in asked else [])]
 
 
 def asked_for(given: Mapping[str, str]) -> dict[str, str]:
