@@ -9,6 +9,7 @@ import pytest
 from orderflow_console.queries.database import Database, open_database
 from orderflow_console.queries.dead_letters import Condition, count_dead_letters, get_dead_letters, list_dead_letters
 from orderflow_console.queries.errors import ReadError, UnknownError
+from orderflow_console.queries.in_flight import find_in_flight
 from orderflow_console.queries.instances import InstanceFilter, list_instances
 from orderflow_console.queries.timeline import get_timeline
 from orderflow_console.queries.topics import subscribed_topics
@@ -98,6 +99,19 @@ async def test_what_waits_is_told_by_reason(admin: asyncpg.Connection, reads: Da
         ("payment", "STOCK_RESERVED", "provider: away", 3, 3),
         ("payment", "STOCK_RESERVED", "no such card", 1, 1),
     ]
+
+
+async def test_what_is_in_flight_of_an_event_is_found_at_every_service(
+    admin: asyncpg.Connection, reads: Database
+) -> None:
+    """Of a service all that it has begun, of others what they have of an event that goes; never of another event."""
+    await park(admin, order_id(1), "away")
+    await bury(admin, "shipping", 2, "no such street")
+    (payment,) = await find_in_flight(reads, ["payment"])
+    assert (payment.service, payment.parked, payment.keys) == ("payment", 1, (order_id(1),))
+    (shipping,) = await find_in_flight(reads, [], ["ORDER_CREATED"])
+    assert (shipping.service, shipping.dead_letters, shipping.parked) == ("shipping", 2, 0)
+    assert await find_in_flight(reads, ["inventory", "nobody"], ["OUT_OF_STOCK"]) == ()
 
 
 async def test_a_reader_sees_what_is_asked_for_and_nothing_of_people(

@@ -1,5 +1,6 @@
 """What all commands have in common; that docs/cli.md tells of them as they are is seen by `make lint`."""
 
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import click
@@ -23,6 +24,12 @@ def test_every_command_and_option_says_what_it_is_for() -> None:
         assert all(option.help for option in command.params if isinstance(option, click.Option)), command.name
     assert invoke("orders", "list", "--limit", "0").returncode == ExitCode.USAGE
     assert invoke("no-such-command").returncode == ExitCode.USAGE
+
+
+def test_kubectl_finds_the_command() -> None:
+    """A program called `kubectl-orderflow` on the path is `kubectl orderflow`: it is this command."""
+    (plugin,) = entry_points(group="console_scripts", name="kubectl-orderflow")
+    assert plugin.load() is main
 
 
 def test_a_port_is_read_or_refused(tmp_path: Path) -> None:
