@@ -164,6 +164,7 @@ def test_a_wrong_address_says_what_is_wrong(page: Page) -> None:
         "/events/shop.order-created?after=here",
         f"/events/shop.order-created?partition={10**30}",
         "/events/nothing",
+        "/events/shop.payment.dead-letters?part=ada@example.com",
         "/topics/nothing",
         "/jobs/999",
         f"/jobs/{10**30}",
