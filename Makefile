@@ -128,10 +128,17 @@ lock: install ## write the hashed locks anew for pyproject.toml; UPGRADE=--upgra
 	@for tool in checkov readers; do $(BIN)/uv pip compile tests/tools/$$tool/requirements.in --universal \
 	  --python-version 3.11 $(UPGRADE) --generate-hashes --no-header --no-annotate --quiet \
 	  --output-file tests/tools/$$tool/requirements.lock; done
+	@$(BIN)/uv pip compile pyproject.toml analytics/image.in --extra services --universal --python-version 3.13 \
+	  --constraint analytics/requirements.lock --no-emit-package dbt-core-experimental-parser --generate-hashes \
+	  --no-header --no-annotate --quiet --output-file analytics/image.lock
 
 .PHONY: images kind-up e2e e2e-strimzi kind-down
 images: ## build orderflow/operator:dev and orderflow/services:dev; quick when nothing changed
 	@tools/images
+
+.PHONY: image-analytics
+image-analytics: ## build orderflow/analytics:dev, of what fills a lake (about 1 GB)
+	@tools/images analytics
 
 kind-up: ## a kind cluster with our images in it; what is there already stays
 	@tools/kind up

@@ -1,5 +1,6 @@
 """`python -m orderflow_analytics run FLOW.yaml` brings lake and marts up to what is stored, once; `sources FLOW.yaml`
-writes the sources of the flow's dbt project anew.
+writes the sources of the flow's dbt project anew. `run` without a file is the same in a pod, which ORDERFLOW_CONFIG
+tells of the flow.
 
 `configuration` says what stands in the environment. Exits with 1, and words that say why, when it could not end.
 """
@@ -15,16 +16,17 @@ from pathlib import Path
 import pyarrow as pa
 from deltalake.exceptions import DeltaError
 
-from orderflow_analytics.configuration import connected, contracts_of, pipeline_of, project_of
+from orderflow_analytics.configuration import connected, contracts_of, pipeline_of, pipeline_told, project_of
 from orderflow_analytics.errors import AnalyticsError
 from orderflow_analytics.lake.zones import missing
 from orderflow_analytics.marts.sources import FILE, sources
-from orderflow_analytics.pipeline import Report, refresh
+from orderflow_analytics.pipeline import Pipeline, Report, refresh
+from orderflow_model import environment
 from orderflow_model.findings import InvalidResourceError
 from orderflow_model.flow import OrderFlow
 from orderflow_model.loading.load import load_flow
 from orderflow_model.postgres_uri import InvalidUriError
-from orderflow_runtime.settings import MisconfiguredError
+from orderflow_runtime.settings import MisconfiguredError, Settings
 
 _PAINT = re.compile(r"\x1b\[[0-9;]*m|↳")
 
@@ -32,24 +34,26 @@ _PAINT = re.compile(r"\x1b\[[0-9;]*m|↳")
 def main(arguments: list[str]) -> int:
     """Do what is asked for and print what was done; return the exit code."""
     match arguments:
+        case ["run"]:
+            return _ended(lambda: _run(_told_in_a_pod(os.environ)))
         case ["run", file]:
-            return _ended(lambda flow: asyncio.run(_run(flow, os.environ)), file)
+            return _ended(lambda: _run(pipeline_of(load_flow(Path(file)), os.environ)), f"{file}: ")
         case ["sources", file]:
-            return _ended(_write_sources, file)
+            return _ended(lambda: _write_sources(load_flow(Path(file))), f"{file}: ")
     print("usage: python -m orderflow_analytics run|sources FLOW.yaml", file=sys.stderr)
     return 2
 
 
-def _ended(work: Callable[[OrderFlow], None], file: str) -> int:
+def _ended(work: Callable[[], None], where: str = "") -> int:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # a run may end anywhere, so Ctrl-C ends it at once
     pa.set_memory_pool(pa.system_memory_pool())  # Arrow's own keeps 80 MB of what a run has given back
     try:
-        work(load_flow(Path(file)))
+        work()
     except (DeltaError, OSError) as error:  # also CannotConnectError; delta-rs paints its words
         print(f"orderflow analytics: {' '.join(_PAINT.sub('', str(error)).split())}", file=sys.stderr)
         return 1
     except InvalidResourceError as error:
-        print(f"orderflow analytics: {file}: {error}", file=sys.stderr)
+        print(f"orderflow analytics: {where}{error}", file=sys.stderr)
         return 1
     except (AnalyticsError, InvalidUriError, MisconfiguredError) as error:
         print(f"orderflow analytics: {error}", file=sys.stderr)
@@ -57,11 +61,22 @@ def _ended(work: Callable[[OrderFlow], None], file: str) -> int:
     return 0
 
 
-async def _run(flow: OrderFlow, env: Mapping[str, str]) -> None:
-    pipeline = pipeline_of(flow, env)
+def _told_in_a_pod(env: Mapping[str, str]) -> Pipeline:
+    """Return the steps of the flow that the operator has told of; raise `MisconfiguredError`."""
+    config = Settings.read(env).config
+    if config.lake is None:
+        raise MisconfiguredError(f"{environment.CONFIG} is that of service {config.service}, which fills no lake")
+    return pipeline_told(config.flow, config.lake, env)
+
+
+def _run(pipeline: Pipeline) -> None:
+    asyncio.run(_refresh(pipeline, os.environ))
+
+
+async def _refresh(pipeline: Pipeline, env: Mapping[str, str]) -> None:
     async with connected(env) as connection:
         report = await refresh(connection, pipeline)
-    _tell(report, missing((event.name for event in flow.spec.events), pipeline.contracts))
+    _tell(report, missing((event.name for event in pipeline.told.events), pipeline.contracts))
 
 
 def _write_sources(flow: OrderFlow) -> None:

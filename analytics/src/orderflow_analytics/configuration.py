@@ -1,7 +1,8 @@
 """What the steps of a flow's lake are told: by its resource, and by the environment.
 
-ORDERFLOW_LAKE says where the lake is, ORDERFLOW_DATABASE_URL the flow's database as a role that may read `raw.events`.
-For lineage alone: ORDERFLOW_KAFKA_BOOTSTRAP, the Kafka that the sink hears, and OPENLINEAGE_URL, an endpoint.
+ORDERFLOW_LAKE says where the lake is, unless a pod is told; ORDERFLOW_DATABASE_URL is the flow's database, as a role
+that may read `raw.events`. For lineage alone: ORDERFLOW_KAFKA_BOOTSTRAP, the Kafka that the sink hears, and
+OPENLINEAGE_URL, an endpoint.
 """
 
 import re
@@ -22,8 +23,9 @@ from orderflow_model import environment
 from orderflow_model.flow import OrderFlow
 from orderflow_model.names import schema_name
 from orderflow_model.postgres_uri import PostgresUri
+from orderflow_model.service_config import LakeConfig
+from orderflow_model.service_part import lake_config
 from orderflow_model.spec.analytics import SINK, Analytics
-from orderflow_model.topics import event_topic
 from orderflow_runtime.postgres.connecting import connect
 from orderflow_runtime.settings import required
 
@@ -32,16 +34,25 @@ _ODD = re.compile(r"[%\[\]\\^|\x00-\x1f\x7f]")
 
 def pipeline_of(flow: OrderFlow, env: Mapping[str, str]) -> Pipeline:
     """Return the steps of a flow's lake; raise `AnalyticsError` or `MisconfiguredError`."""
-    place, bootstrap = lake_place(required(env, environment.LAKE)), env.get(environment.KAFKA_BOOTSTRAP)
+    analytics_of(flow)
+    return pipeline_told(flow.metadata.name, lake_config(flow.without_lake()), env)
+
+
+def pipeline_told(flow: str, told: LakeConfig, env: Mapping[str, str]) -> Pipeline:
+    """Return the same of what a pod is told; raise `AnalyticsError` or `MisconfiguredError`."""
+    place, bootstrap = (
+        lake_place(told.url or required(env, environment.LAKE)),
+        env.get(environment.KAFKA_BOOTSTRAP),
+    )
     folder = None if "://" in place else Path(place)
-    topics = [topic(bootstrap, event_topic(flow, event).name) for event in flow.spec.events] if bootstrap else ()
     return Pipeline(
-        Lake(place, flow.metadata.name),
-        contracts_of(flow),
-        project_of(flow),
-        Lineage(flow.metadata.name, lambda: datetime.now(UTC), folder, env.get(ENDPOINT)),
+        Lake(place, flow),
+        load_contracts(told.contracts, {event.name: event.personal for event in told.events}),
+        None if told.models is None else Path(told.models),
+        Lineage(flow, lambda: datetime.now(UTC), folder, env.get(ENDPOINT)),
         stored(_database(env)),
-        topics,
+        told,
+        [topic(bootstrap, event.topic) for event in told.events] if bootstrap else (),
     )
 
 

@@ -15,11 +15,13 @@ import asyncpg
 from orderflow_analytics.contracts.contract import Contract
 from orderflow_analytics.lake.curate import Curated, curate
 from orderflow_analytics.lake.export import export
+from orderflow_analytics.lake.retention import retain
 from orderflow_analytics.lake.stored_events import StoredEvents
 from orderflow_analytics.lake.zones import Lake
 from orderflow_analytics.lineage.datasets import Dataset
 from orderflow_analytics.lineage.steps import Step, curate_step, export_step, sink_step
 from orderflow_analytics.lineage.telling import Lineage
+from orderflow_model.service_config import LakeConfig
 
 if TYPE_CHECKING:
     from orderflow_analytics.marts.build import Built
@@ -37,13 +39,16 @@ class Report:
 
 @dataclass(frozen=True)
 class Pipeline:
-    """The steps of a flow's lake. `table` and `topics` are what lineage calls the sink's table and what it hears."""
+    """The steps of a flow's lake. `table` and `topics` are what lineage calls the sink's table and what it hears;
+    `told` says for how long what is kept.
+    """
 
     lake: Lake
     contracts: Sequence[Contract]
     project: Path | None
     lineage: Lineage
     table: Dataset
+    told: LakeConfig
     topics: Sequence[Dataset] = ()
 
     async def export(self, stored: StoredEvents) -> int:
@@ -68,6 +73,10 @@ class Pipeline:
     def tidy(self) -> None:
         """Make few files of many in every table behind the raw one; what a table has stays."""
         self.lake.tidy(self.contracts)
+
+    async def retain(self, stored: StoredEvents) -> None:
+        """Drop what is kept no longer, when all that was stored is in the raw zone and judged."""
+        await retain(stored, self.lake, self.told, self.lineage.now().date())
 
     def build(self) -> "Built":
         """Bring the marts up to the curated zone and say what was done; raise `ModelsError`."""
@@ -102,11 +111,15 @@ class _Running:
 
 
 async def refresh(connection: asyncpg.Connection, pipeline: Pipeline) -> Report:
-    """Bring the lake and its marts up to what is stored; raise `AnalyticsError`. The lease lasts as the connection."""
+    """Bring the lake and its marts up to what is stored, and drop what is kept no longer; raise `AnalyticsError`.
+
+    The lease lasts as the connection.
+    """
     stored = StoredEvents(connection)
     await stored.lease()
     with pipeline.lineage.telling():
         exported = await pipeline.export(stored)
         curated = {contract.event: pipeline.curate(contract) for contract in pipeline.contracts}
         pipeline.tidy()
+        await pipeline.retain(stored)
         return Report(exported, curated, tuple(pipeline.build().marts))

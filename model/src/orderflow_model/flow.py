@@ -13,6 +13,7 @@ from orderflow_model.spec.base import Part, Transition, UniqueBy
 from orderflow_model.spec.delivery import Delivery
 from orderflow_model.spec.events import Event, TopicDefaults
 from orderflow_model.spec.kafka import Kafka
+from orderflow_model.spec.lake import LAKE_PLACE, lake_service
 from orderflow_model.spec.placement import Placement
 from orderflow_model.spec.privacy import Privacy
 from orderflow_model.spec.references import SecretSource
@@ -160,9 +161,19 @@ class OrderFlow(Part):
         found = {f"spec.services[{index}]": service for index, service in enumerate(self.spec.services)}
         if self.spec.analytics is not None:
             found[ANALYTICS] = sink(self.spec.analytics, (event.name for event in self.spec.events))
+            if self.spec.analytics.lake is not None:
+                found[LAKE_PLACE] = lake_service(self.spec.analytics.lake)
         for index, source in enumerate(self.spec.sources):
             found[f"spec.sources[{index}]"] = source_service(self.metadata.name, source)
         return found
+
+    def without_lake(self) -> "OrderFlow":
+        """Return the flow as a laptop runs it: its lake is filled when somebody asks for it."""
+        analytics = self.spec.analytics
+        if analytics is None or analytics.lake is None:
+            return self
+        kept = analytics.model_copy(update={"lake": None})
+        return self.model_copy(update={"spec": self.spec.model_copy(update={"analytics": kept})})
 
     def service(self, name: str) -> Service:
         """Return the service of that name, or raise `KeyError`."""

@@ -77,6 +77,30 @@ class ObjectiveConfig(_Config):
     within_ms: int
 
 
+class LakeEvent(_Config):
+    """An event as the lake has to know it: what of it is personal, for how many days it is kept where that differs."""
+
+    name: str
+    topic: str
+    personal: tuple[str, ...] = ()
+    stored_days: int | None = None
+    lake_days: int | None = None
+
+
+class LakeConfig(_Config):
+    """What fills a lake is told: where it is (None: the environment says), of which events, by which contracts."""
+
+    url: str | None
+    events: tuple[LakeEvent, ...]
+    contracts: str | None
+    models: str | None
+    schedule: str | None
+    """When a run is due, as cron's five fields in UTC; None: a minute after the last."""
+    stored_days: int | None
+    """For how many days Postgres keeps an event that the lake has; None: for ever."""
+    lake_days: int | None
+
+
 class ServiceConfig(_Config):
     """All that the runtime needs to know of its service; `model_validate_json` reads the file."""
 
@@ -95,3 +119,5 @@ class ServiceConfig(_Config):
     """Only for a service that ends runs: it measures them, and no other need restart when a promise changes."""
     privacy: PrivacyRole | None = Field(None, exclude_if=lambda role: role is None)
     """None where the flow seals nothing, and for the sink, which keeps events as they are."""
+    lake: LakeConfig | None = Field(None, exclude_if=lambda lake: lake is None)
+    """Only for the program that fills the lake."""

@@ -8,6 +8,8 @@ from orderflow_model.names import dead_letter_topic_name, group_name
 from orderflow_model.service_config import (
     Channel,
     DeliveryConfig,
+    LakeConfig,
+    LakeEvent,
     ObjectiveConfig,
     PrivacyRole,
     SagaConfig,
@@ -16,6 +18,8 @@ from orderflow_model.service_config import (
 )
 from orderflow_model.spec.analytics import SINK
 from orderflow_model.spec.delivery import Delivery
+from orderflow_model.spec.events import Event
+from orderflow_model.spec.lake import LAKE, EventRetention, days
 from orderflow_model.spec.saga import Tracing
 from orderflow_model.spec.services import Service
 from orderflow_model.topics import DAY_MS, Topic, dead_letter_topic, event_topic, longest_retention
@@ -37,6 +41,34 @@ def service_config(flow: OrderFlow, service: str) -> ServiceConfig:
         saga=_saga(flow, entry),
         objectives=_objectives(flow, entry),
         privacy=_privacy(flow, service),
+        lake=lake_config(flow) if service == LAKE and entry not in flow.spec.services else None,
+    )
+
+
+def lake_config(flow: OrderFlow) -> LakeConfig:
+    """Return what a run of the lake is told of a flow that keeps its events; ValueError when it keeps none."""
+    analytics = flow.spec.analytics
+    if analytics is None:
+        raise ValueError(f"flow {flow.metadata.name} keeps no events; say so in its spec.analytics")
+    kept = analytics.retention
+    return LakeConfig(
+        url=analytics.lake.url if analytics.lake else None,
+        events=tuple(_lake_event(flow, event, kept.of(event.name)) for event in flow.spec.events),
+        contracts=analytics.contracts,
+        models=analytics.models,
+        schedule=analytics.schedule,
+        stored_days=days(kept.stored),
+        lake_days=days(kept.lake),
+    )
+
+
+def _lake_event(flow: OrderFlow, event: Event, kept: EventRetention) -> LakeEvent:
+    return LakeEvent(
+        name=event.name,
+        topic=event_topic(flow, event).name,
+        personal=event.personal_data,
+        stored_days=days(kept.stored),
+        lake_days=days(kept.lake),
     )
 
 
@@ -86,7 +118,9 @@ def _objectives(flow: OrderFlow, service: Service) -> tuple[ObjectiveConfig, ...
 
 
 def _privacy(flow: OrderFlow, service: str) -> PrivacyRole | None:
-    if flow.spec.privacy is None or (flow.spec.analytics is not None and service == SINK):
+    analytics = flow.spec.analytics
+    keeps = (SINK, *([LAKE] if analytics.lake else [])) if analytics else ()
+    if flow.spec.privacy is None or service in keeps:
         return None
     return PrivacyRole.READER if service in flow.spec.privacy.readers else PrivacyRole.MASKED
 

@@ -109,10 +109,10 @@ class FlowStatus(_Part):
     events: Annotated[tuple[EventStatus, ...], Field(max_length=200), UniqueBy("name")] = Field(
         (), description="Each event and its topic."
     )
-    services: Annotated[tuple[ServiceStatus, ...], Field(max_length=51), UniqueBy("name")] = Field(
+    services: Annotated[tuple[ServiceStatus, ...], Field(max_length=72), UniqueBy("name")] = Field(
         (), description="Each service and its pods."
     )
-    topics: Annotated[tuple[TopicStatus, ...], Field(max_length=251), UniqueBy("name")] = Field(
+    topics: Annotated[tuple[TopicStatus, ...], Field(max_length=272), UniqueBy("name")] = Field(
         (), description="With provisioner Admin, what of each topic is the operator's own."
     )
 

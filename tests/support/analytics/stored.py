@@ -9,7 +9,7 @@ import sys
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -68,7 +68,7 @@ class Site:
 
     admin_url: str
     folder: Path
-    analytics: dict[str, str] = field(default_factory=dict)
+    analytics: dict[str, Any] = field(default_factory=dict)
     name: str = "shop"
     lake: Path = field(init=False)
     place: str = field(init=False)
@@ -94,6 +94,32 @@ class Site:
         try:
             for batch in batches:
                 await connection.copy_records_to_table(TABLE, records=batch, columns=COLUMNS)
+        finally:
+            await connection.close()
+
+    async def put_on(self, day: date, *events: Stored) -> None:
+        """Store events as a sink did on a day, which has its partition."""
+        connection = await asyncpg.connect(self.admin_url, server_settings={"search_path": "raw", "timezone": "UTC"})
+        name = f"events_{day:%Y%m%d}"
+        try:
+            await connection.execute(
+                f"CREATE TABLE IF NOT EXISTS {name} PARTITION OF events"
+                f" FOR VALUES FROM ('{day}') TO ('{day + timedelta(days=1)}')"
+            )
+            await connection.execute(
+                "INSERT INTO events (stored_at, type, source, id, version, key, time, data) SELECT $8, t.* FROM"
+                " unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::text[], $6::timestamptz[], $7::bytea[]) t",
+                *map(list, zip(*events, strict=True)),
+                datetime.combine(day, time(12), UTC),
+            )
+        finally:
+            await connection.close()
+
+    async def fetch(self, query: str) -> list[Any]:
+        """Ask the flow's database as its admin."""
+        connection = await asyncpg.connect(self.admin_url, server_settings={"search_path": "raw"})
+        try:
+            return list(await connection.fetch(query))
         finally:
             await connection.close()
 

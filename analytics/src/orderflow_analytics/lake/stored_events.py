@@ -4,6 +4,7 @@ A row's `batch` is the id of the transaction that wrote it. All transactions bel
 ended: what they wrote can be seen, and nothing will be added to them.
 """
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -31,6 +32,7 @@ SELECT type, source, id, version, key, time, stored_at, batch, data, octet_lengt
   (stored_at AT TIME ZONE 'UTC')::date AS stored_date
 FROM events WHERE batch > $1 AND batch <= $2 ORDER BY batch
 """
+_DROP = "SELECT drop_days($1, $2::jsonb, $3)"
 COLUMNS = {
     "event_type": "type",
     "stored_date": "stored_date",
@@ -76,6 +78,10 @@ class StoredEvents:
         end = await self._ask(_END, position, await self._ask(_SETTLED), rows, size)
         with _translating():
             return _table(await self._connection.fetch(_ROWS, position, end))
+
+    async def drop(self, days: int | None, by_event: Mapping[str, int], passed: int) -> None:
+        """Drop what is kept no longer of what a lake has, batches up to `passed`; None keeps for ever."""
+        await self._ask(_DROP, days, json.dumps(by_event), passed)
 
     async def _ask(self, query: str, *given: object) -> Any:
         with _translating():

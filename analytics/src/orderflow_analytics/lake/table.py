@@ -116,6 +116,15 @@ class LakeTable:
                 commit_properties=CommitProperties(max_commit_retries=0),
             )
 
+    def remove(self, old: ds.Expression, predicate: str) -> None:
+        """Remove rows, which `old` and, in SQL, `predicate` say alike; write nothing where there are none."""
+        if not self.rows(old, self.schema.names[:1]).head(1).num_rows:
+            return
+        with self._as_next_version():
+            once = CommitProperties(max_commit_retries=0)
+            self._delta.delete(predicate, writer_properties=writer(), commit_properties=once)
+        self.remove_unread()
+
     def remove_unread(self) -> None:
         """Remove files that no reader of the last week needs, also those that a run which was killed never told of."""
         self._delta.vacuum(KEPT_HOURS, dry_run=False, full=True)

@@ -34,9 +34,9 @@ def graph(file: Path) -> None:
 
 
 def sound_flow(file: Path) -> OrderFlow:
-    """Return the flow in a file, for a command that works with it; raise `FlowRefusedError` when it is not sound."""
+    """Return the flow in a file, as it runs on a laptop; raise `FlowRefusedError` when it is not sound."""
     try:
-        return load_flow(file)
+        return load_flow(file).without_lake()
     except InvalidResourceError as refused:
         raise FlowRefusedError(f"{file}: {refused}", f"See orderflow lint {file}") from None
 

@@ -9,7 +9,7 @@ Called at loading, at admission and by `orderflow lint`. An error refuses the fl
   more consumers than partitions;
 - the rules of saga and objectives stand in `saga`, those of Secrets in `secrets`, of topics' settings in
   `topics`, of who shares a process in `placement`, of schemas' size in `contracts.promise`,
-  of `spec.analytics` in `analytics`.
+  of `spec.analytics` in `analytics`, of its lake in `lake`.
 
 Cycles between services are normal in a saga and allowed.
 """
@@ -21,6 +21,7 @@ from orderflow_model.contracts.promise import lint_promises
 from orderflow_model.findings import MOST_SHOWN, Finding, Severity, did_you_mean, path_of
 from orderflow_model.flow import OrderFlow
 from orderflow_model.lint.analytics import lint_analytics
+from orderflow_model.lint.lake import lint_lake
 from orderflow_model.lint.placement import lint_placement
 from orderflow_model.lint.saga import lint_objectives, lint_saga
 from orderflow_model.lint.secrets import lint_secrets
@@ -44,6 +45,7 @@ def lint(flow: OrderFlow) -> tuple[Finding, ...]:
         lint_analytics,
         _sources,
         _privacy,
+        lint_lake,
         lint_placement,
         lint_promises,
         lint_topics,

@@ -17,6 +17,7 @@ from orderflow_model.names import (
     object_name,
 )
 from orderflow_model.spec.kafka import AuthenticationType, Provisioner
+from orderflow_model.spec.lake import LAKE, lake_secrets
 from orderflow_model.spec.references import SecretKeyRef
 from orderflow_model.spec.services import Service
 
@@ -63,12 +64,19 @@ def named_secrets(flow: OrderFlow) -> Iterator[NamedSecret]:
             if variable.value_from and variable.value_from.secret_key_ref:
                 place = path_of(("spec", "services", index, "env", position, "valueFrom", "secretKeyRef"))
                 yield NamedSecret(place, variable.value_from.secret_key_ref, service)
+    yield from _of_lake(flow)
     for index, source in enumerate(spec.sources):
         service, queue = flow.service(source.name), path_of(("spec", "sources", index, "queue"))
         yield NamedSecret(f"{queue}.uri.secretKeyRef", source.queue.uri.secret_key_ref, service)
         if source.queue.tls is not None:
             authority = source.queue.tls.certificate_authority.secret_key_ref
             yield NamedSecret(f"{queue}.tls.certificateAuthority.secretKeyRef", authority, service)
+
+
+def _of_lake(flow: OrderFlow) -> Iterator[NamedSecret]:
+    lake = flow.spec.analytics.lake if flow.spec.analytics else None
+    for place, reference in (lake_secrets(lake) if lake else {}).items():
+        yield NamedSecret(place, reference, flow.service(LAKE))
 
 
 def foreign_secrets(flow: OrderFlow) -> Iterator[NamedSecret]:

@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import Field
 
 from orderflow_model.spec.base import Part
+from orderflow_model.spec.lake import Lake, Retention
 from orderflow_model.spec.scalars import Duration, between
 from orderflow_model.spec.services import Image, Resources, Scale, Service
 
@@ -46,10 +47,17 @@ class Analytics(Part):
     schedule: Schedule | None = Field(
         None,
         description="When lake and marts are brought up to what is stored, as cron's five fields in UTC, such as "
-        "'*/15 * * * *'; when somebody asks for it alone, when left out.",
+        "'*/15 * * * *'; when left out a cluster's lake every minute, one on a laptop when somebody asks for it.",
     )
     freshness: Annotated[Duration, between("1m", "8784h")] | None = Field(
         None, description="How old at most an event is when the lake has it, such as 1h; nobody is told when left out."
+    )
+    lake: Lake | None = Field(
+        None,
+        description="The lake that a cluster fills from what is stored; none, when left out.",
+    )
+    retention: Retention = Field(
+        default_factory=Retention, description="For how long Postgres and the lake keep events as they came."
     )
     scale: Scale = Field(default_factory=Scale, description="How many pods the sink has, and what adds one.")
     resources: Resources = Field(default_factory=Resources, description="Processors and memory of one pod of the sink.")

@@ -7,6 +7,8 @@ from functools import partial
 
 from orderflow_model.flow import DeletionPolicy, OrderFlow
 from orderflow_model.placement import processes
+from orderflow_model.spec.analytics import SINK
+from orderflow_model.spec.lake import LAKE
 from orderflow_operator.kafka.admin import Provisioned
 from orderflow_operator.kubernetes.cache import FlowKey, Objects
 from orderflow_operator.kubernetes.errors import FlowError
@@ -36,6 +38,7 @@ from orderflow_operator.reconciler.removal import at_work, called_off, retire_da
 from orderflow_operator.reconciler.rights import attainable, is_answered, is_complete, permitted
 from orderflow_operator.reconciler.rollout import Rollout, is_in_question, needed, observe_rollout, widened
 from orderflow_operator.resources import deployment
+from orderflow_operator.resources.serviceaccount import fills_lake
 
 
 @dataclass(frozen=True)
@@ -125,14 +128,16 @@ async def _apply_all(
 
 def _waits(wanted: Object, context: ReconcileContext, objects: Objects) -> bool:
     """Return whether an object is not to be made yet: pods wait for migration and password, that for what is dropped,
-    and all of them for the database. No pod takes up an account, and no autoscaler pods, that are somebody else's.
-    A Service that is there leads to other pods only when these are ready.
+    the lake's for the tables on which it gives rights, and all of them for the database. No pod takes up an account,
+    and no autoscaler pods, that are somebody else's. A Service that is there leads to other pods when these are ready.
     """
     if kind_of(wanted) in (SCALED_OBJECT, HORIZONTAL_POD_AUTOSCALER):
         return ObjectKey(DEPLOYMENT, wanted["metadata"]["name"]) not in objects
     needs_database = kind_of(wanted) in (JOB, DEPLOYMENT, NETWORK_POLICY)
     if needs_database and (context.admin is None or called_off(context.flow, objects)):
         return True
+    if kind_of(wanted) is JOB and wanted["metadata"]["labels"][SERVICE_LABEL] == LAKE and fills_lake(context.flow):
+        return not _is_migrated(SINK, context, objects)
     if kind_of(wanted) is SERVICE:
         return ObjectKey.of(wanted) in objects and not _runs(wanted, context, objects)
     return kind_of(wanted) is DEPLOYMENT and not _can_start(wanted, context, objects)

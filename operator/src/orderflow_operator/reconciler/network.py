@@ -5,6 +5,7 @@ that the flow names in its own namespace is looked at; what lies elsewhere is th
 """
 
 from collections.abc import Iterable
+from urllib.parse import urlsplit
 
 from orderflow_model.flow import OrderFlow
 from orderflow_model.postgres_uri import PostgresUri
@@ -20,9 +21,20 @@ def addresses(flow: OrderFlow, database: PostgresUri | None) -> list[tuple[str, 
     if flow.spec.kafka.provisioner is Provisioner.ADMIN:
         split = (server.rpartition(":") for server in flow.spec.kafka.bootstrap_servers)
         found += [(host.strip("[]"), int(port)) for host, _, port in split]
+    if (store := lake_address(flow)) is not None:
+        found.append(store)
     if (collector := flow.spec.tracing.address) is not None:
         found.append(collector)
     return found
+
+
+def lake_address(flow: OrderFlow) -> tuple[str, int] | None:
+    """Return host and port of the lake's object store; None where the cluster fills none, or it is AWS."""
+    lake = flow.spec.analytics.lake if flow.spec.analytics else None
+    if lake is None or lake.endpoint is None:
+        return None
+    parts = urlsplit(lake.endpoint)
+    return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
 
 
 async def pod_ports(namespace: str, named: Iterable[tuple[str, int]], cluster: ObjectClient) -> tuple[Port, ...]:

@@ -12,6 +12,7 @@ from orderflow_model.flow import OrderFlow
 from orderflow_model.names import object_name
 from orderflow_model.placement import ServiceProcess, module_of
 from orderflow_model.service_part import service_config
+from orderflow_model.spec.lake import LAKE, SCRATCH_FOLDER
 from orderflow_model.spec.services import Service
 from orderflow_operator.kafka.acls import service_user
 from orderflow_operator.kafka.connection import PASSWORD_KEY, KafkaConnection
@@ -49,6 +50,8 @@ _ENDING_SECONDS = 55
 _CONFIG_FILE = PurePosixPath(environment.CONFIG_PATH_IN_POD)
 _CA_FOLDER = "/etc/orderflow-kafka"
 _CA_FILE = "ca.crt"
+_DISK = "8Gi"
+"""Of its node's disk, which the lake's pod has at most for what it works in."""
 # Kubernetes fills in the version, and takes the whole reference as one value.
 _POD_NAME = {"apiVersion": "v1", "fieldPath": "metadata.name"}
 
@@ -81,8 +84,8 @@ def services_in(pod: Object) -> frozenset[str]:
 
 
 def _template(flow: OrderFlow, process: ServiceProcess, context: BuildContext, connection: KafkaConnection) -> Object:
-    spec = pod_spec(_container(flow, process, context, connection), _volumes(process, connection))
-    spec["serviceAccountName"] = serviceaccount.name(flow)
+    spec = pod_spec(_container(flow, process, context, connection), _volumes(flow, process, connection))
+    spec["serviceAccountName"] = serviceaccount.name(flow, process.name)
     spec["terminationGracePeriodSeconds"] = process.http_drain + _ENDING_SECONDS
     proofs = [context.proofs.services.get(service.name, "") for service in process.services]
     told = {service.name: service_config(flow, service.name).model_dump_json() for service in process.services}
@@ -132,7 +135,7 @@ def _container(flow: OrderFlow, process: ServiceProcess, context: BuildContext, 
         "startupProbe": _probe("/livez", port, period=1, failures=120),
         "livenessProbe": _probe("/livez", port, period=10, failures=3),
         "readinessProbe": _probe("/readyz", port, period=2, failures=8),
-        "volumeMounts": _mounts(connection),
+        "volumeMounts": _mounts(flow, process, connection),
     }
     if command := _command(process):
         container["command"] = command
@@ -214,7 +217,12 @@ def _own_env(service: Service) -> list[Object]:
     return own if any(one["name"] == SCRATCH["name"] for one in own) else [SCRATCH, *own]
 
 
-def _volumes(process: ServiceProcess, connection: KafkaConnection) -> list[Object]:
+def _has_disk(flow: OrderFlow, process: ServiceProcess) -> bool:
+    """Return whether a process writes more than memory holds: the lake's, in which dbt works."""
+    return process.name == LAKE and serviceaccount.fills_lake(flow)
+
+
+def _volumes(flow: OrderFlow, process: ServiceProcess, connection: KafkaConnection) -> list[Object]:
     told = [
         {"path": file.name, "fieldRef": {"apiVersion": "v1", "fieldPath": f"metadata.annotations['{annotation}']"}}
         for annotation, file in _config_places(process).values()
@@ -223,13 +231,17 @@ def _volumes(process: ServiceProcess, connection: KafkaConnection) -> list[Objec
     if connection.authority:
         items = [{"key": connection.authority.key, "path": _CA_FILE}]
         volumes.append({"name": "kafka-ca", "secret": {"secretName": connection.authority.secret, "items": items}})
+    if _has_disk(flow, process):
+        volumes.append({"name": "scratch", "emptyDir": {"sizeLimit": _DISK}})
     return volumes
 
 
-def _mounts(connection: KafkaConnection) -> list[Object]:
+def _mounts(flow: OrderFlow, process: ServiceProcess, connection: KafkaConnection) -> list[Object]:
     mounts: list[Object] = [{"name": "config", "mountPath": str(_CONFIG_FILE.parent), "readOnly": True}]
     if connection.authority:
         mounts.append({"name": "kafka-ca", "mountPath": _CA_FOLDER, "readOnly": True})
+    if _has_disk(flow, process):
+        mounts.append({"name": "scratch", "mountPath": SCRATCH_FOLDER})
     return mounts
 
 

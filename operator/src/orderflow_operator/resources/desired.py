@@ -35,7 +35,7 @@ def desired(flow: OrderFlow, context: BuildContext) -> list[Object]:
     return [
         *_kafka(flow, context, connection),
         networkpolicy.build(flow, context),
-        serviceaccount.build(flow),
+        *serviceaccount.build(flow),
         *(built for process in processes(flow) for built in _process(flow, process, context, connection)),
         *_monitoring(flow, context),
     ]

@@ -2,8 +2,8 @@
 in the cluster as a Job; services hold only their own role's.
 
 Migrations are plain SQL files `NNNN_name.sql`, applied once each, in order, in one transaction per service with
-`search_path` set to its schema. An applied file must not change. Before anything is changed it is known that every
-schema and role is the flow's own, and where each service's files are.
+`search_path` set to its schema and `orderflow.role` to its role's name. An applied file must not change. Before
+anything is changed it is known that every schema and role is the flow's own, and where each service's files are.
 """
 
 import hashlib
@@ -131,6 +131,7 @@ async def _prepare(connection: asyncpg.Connection, role: Role) -> None:
     await run_quoted(connection, f"{verb} ROLE %I LOGIN PASSWORD %L", role.name, role.password)
     await _open_schema(connection, role.schema)
     await mark_owner(connection, role)
+    await run_quoted(connection, "SET LOCAL orderflow.role = %L", role.name)
 
 
 async def _open_schema(connection: asyncpg.Connection, schema: str) -> None:

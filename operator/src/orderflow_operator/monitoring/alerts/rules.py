@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from orderflow_model.flow import OrderFlow
-from orderflow_operator.monitoring.alerts import objectives, recording, saga, service, sources
+from orderflow_operator.monitoring.alerts import lake, objectives, recording, saga, service, sources
 from orderflow_operator.monitoring.alerts.alert import Alert
 from orderflow_operator.monitoring.promql import Scope
 
@@ -26,6 +26,7 @@ def all_alerts(flow: OrderFlow) -> Iterator[Alert]:
     """Return every alert of a flow."""
     yield from service.alerts(flow)
     yield from saga.alerts(flow)
+    yield from lake.alerts(flow)
     yield from objectives.alerts(flow)
     yield from sources.alerts(flow)
 

@@ -1,0 +1,142 @@
+"""For how long events are kept: nothing goes that the lake has not got, whatever dies; then all that is old does."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from support.analytics.stored import Site, Stored, cancelled, ids, ran, refunded
+
+TODAY = datetime.now(UTC).date()
+OLD = TODAY - timedelta(days=9)
+
+
+async def site_of(database: str, folder: Path, **retention: Any) -> Site:
+    """A site that keeps events for so long."""
+    site = Site(database, folder, {"retention": retention})
+    await site.prepare()
+    return site
+
+
+async def stored(site: Site) -> list[str]:
+    """The ids of the events that Postgres has."""
+    return [row["id"] for row in await site.fetch("SELECT id FROM events ORDER BY id")]
+
+
+async def days(site: Site) -> set[str]:
+    """The days that have a partition."""
+    query = "SELECT inhrelid::regclass::text AS name FROM pg_inherits WHERE inhparent = 'events'::regclass"
+    return {row["name"] for row in await site.fetch(query)}
+
+
+async def put(site: Site) -> tuple[Stored, Stored, Stored]:
+    """Store two old events of two names and one of today; the first two on a day of their own each."""
+    first, second, now = cancelled("o1"), refunded("o2", 5), cancelled("o3")
+    await site.put_on(OLD, first)
+    await site.put_on(OLD + timedelta(days=1), second)
+    await site.put([now])
+    return first, second, now
+
+
+async def test_days_that_the_lake_has_go_and_their_partitions_with_them(database: str, tmp_path: Path) -> None:
+    """What is younger stays; the lake has all of it, and a second run finds nothing to do."""
+    site = await site_of(database, tmp_path, stored="48h")
+    first, second, now = await put(site)
+    await ran(site)
+    assert await stored(site) == [now.id]
+    assert not {f"events_{OLD:%Y%m%d}", f"events_{OLD + timedelta(days=1):%Y%m%d}"} & await days(site)
+    assert ids(site.rows("raw")) == sorted([first.id, second.id, now.id])
+    versions = site.versions()
+    await ran(site)
+    assert site.versions() == versions
+
+
+async def test_an_event_may_be_kept_longer_than_the_others(database: str, tmp_path: Path) -> None:
+    """Of a day that holds both, the others go and it stays; also where rows are in the default partition."""
+    site = await site_of(database, tmp_path, stored="48h", events=[{"event": "ORDER_CANCELLED", "stored": "2400h"}])
+    first, _second, now = await put(site)
+    loose = refunded("o4", 6)
+    await site.put([loose])
+    await site.fetch(f"UPDATE events SET stored_at = '{OLD - timedelta(days=5)}' WHERE id = '{loose.id}'")  # noqa: S608 - ours
+    await ran(site)
+    assert await stored(site) == sorted([first.id, now.id])
+
+
+async def test_without_retention_everything_stays(site: Site) -> None:
+    """Nobody loses what they did not ask to lose."""
+    given = await put(site)
+    await ran(site)
+    assert await stored(site) == sorted(one.id for one in given)
+    assert ids(site.rows("raw")) == sorted(one.id for one in given)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_nothing_goes_that_the_lake_has_not_got(database: str, tmp_path: Path, when: str) -> None:
+    """Killed at each commit of a run, each event is in Postgres or in the lake; the next run leaves it once in each."""
+    site = await site_of(database, tmp_path, stored="48h", lake="96h")
+    given = sorted(one.id for one in await put(site))
+    for number in range(1, 6):
+        done = await asyncio.to_thread(site.run, when, str(number))
+        kept = {*(await stored(site)), *ids(site.rows("raw")), *ids(site.rows("curated/order_cancelled"))}
+        kept |= set(ids(site.rows("curated/payment_refunded")))
+        assert kept == set(given), (number, done.stderr)
+    await ran(site)
+    assert ids(site.rows("curated/order_cancelled") + site.rows("curated/payment_refunded")) == given
+    assert len(await stored(site)) == 1
+
+
+async def test_the_lake_forgets_what_came_but_not_what_was_made_of_it(database: str, tmp_path: Path) -> None:
+    """Old rows leave the raw zone and the quarantine; typed ones, which have nothing of people, stay."""
+    site = await site_of(database, tmp_path, lake="48h", events=[{"event": "PAYMENT_REFUNDED", "lake": "2400h"}])
+    first, second, now = await put(site)
+    odd, fresh = cancelled("o4", reason="WEATHER"), cancelled("o5", reason="WEATHER")
+    await site.put_on(OLD, odd)
+    await site.put([fresh])
+    await ran(site)
+    assert ids(site.rows("raw")) == sorted([second.id, now.id, fresh.id])
+    assert ids(site.rows("quarantine")) == [fresh.id]
+    assert ids(site.rows("curated/order_cancelled")) == sorted([first.id, now.id])
+    await ran(site)
+    assert ids(site.rows("curated/order_cancelled")) == sorted([first.id, now.id])
+
+
+async def test_what_an_open_transaction_holds_up_is_kept(database: str, tmp_path: Path) -> None:
+    """The lake has not got it, however old it is."""
+    site = await site_of(database, tmp_path, stored="24h")
+    holder = await asyncpg.connect(database)
+    async with holder.transaction():
+        await holder.fetchval("SELECT pg_current_xact_id()")
+        given = await put(site)
+        await ran(site)
+        assert await stored(site) == sorted(one.id for one in given)
+    await holder.close()
+    await ran(site)
+    assert len(await stored(site)) == 1
+
+
+@pytest.mark.parametrize(
+    ("days", "passed", "words"), [(0, 0, "for a day at least"), (1, 2**62, "may not be complete yet")]
+)
+async def test_who_may_drop_days_may_not_drop_all(site: Site, days: int, passed: int, words: str) -> None:
+    """Today stays, and so does what no lake can have."""
+    await put(site)
+    with pytest.raises(asyncpg.PostgresError, match=words):
+        await site.fetch(f"SELECT drop_days({days}, '{{}}', {passed})")
+    assert len(await stored(site)) == 3
+
+
+async def test_a_reader_that_holds_the_table_holds_up_nobody_but_the_dropping(database: str, tmp_path: Path) -> None:
+    """A run gives way after two seconds, ends well, and the next one drops."""
+    site = await site_of(database, tmp_path, stored="24h")
+    await put(site)
+    reader = await asyncpg.connect(database)
+    async with reader.transaction(isolation="repeatable_read"):
+        await reader.fetch("SELECT * FROM raw.events")
+        await ran(site)
+        assert len(await stored(site)) == 3
+    await reader.close()
+    await ran(site)
+    assert len(await stored(site)) == 1
