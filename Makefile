@@ -1,6 +1,6 @@
 # What one does here, each as one command; `make` alone lists them. Needs GNU make, a POSIX shell and Python 3.11.
 .DEFAULT_GOAL := help
-.PHONY: help install install-analytics demo test test-chaos programs test-unit test-integration test-controlplane test-observability test-console test-analytics charts workflows coverage lint format bench bench-operator bench-analytics picture lock clean
+.PHONY: help install install-analytics demo test test-chaos programs test-unit test-integration test-controlplane test-observability test-console test-analytics test-analytics-whole test-spark charts workflows coverage lint format bench bench-operator bench-analytics picture lock clean
 
 BIN := .venv/bin
 RUN := $(BIN)/python -m
@@ -70,6 +70,12 @@ test-console: install ## tests of the console on a running flow, in the machine'
 test-analytics: install-analytics ## tests of the lake and its models, on a real Postgres and Kafka, in an environment of their own
 	@analytics/.venv/bin/python -m pytest --chaos=$(CHAOS) --durations=15 --durations-min=5 tests/analytics $(PYTEST_ARGS)
 
+test-analytics-whole: install-analytics ## 100,000 orders of TPC-H from services to marts, to the cent (half an hour)
+	@ORDERFLOW_TEST_ORDERS=100000 analytics/.venv/bin/python -m pytest -o timeout=3600 tests/analytics/test_shop.py $(PYTEST_ARGS)
+
+test-spark: install-analytics ## that Spark reads the lake as others do; fetches Spark (PyPI) and its jars for Delta (Maven)
+	@ORDERFLOW_TEST_SPARK=1 analytics/.venv/bin/python -m pytest tests/analytics/test_readers.py $(PYTEST_ARGS)
+
 .PHONY: analytics-if-installed
 analytics-if-installed: install
 	@if [ -e $(ANALYTICS) ]; then $(MAKE) --no-print-directory test-analytics; \
@@ -125,7 +131,7 @@ lock: install ## write the hashed locks anew for pyproject.toml; UPGRADE=--upgra
 	@$(BIN)/uv pip compile pyproject.toml analytics/requirements.in --all-extras --universal --python-version 3.11 $(UPGRADE) \
 	  --no-emit-package dbt-core-experimental-parser --generate-hashes --no-header --quiet \
 	  --output-file analytics/requirements.lock
-	@for tool in checkov readers; do $(BIN)/uv pip compile tests/tools/$$tool/requirements.in --universal \
+	@for tool in checkov readers spark; do $(BIN)/uv pip compile tests/tools/$$tool/requirements.in --universal \
 	  --python-version 3.11 $(UPGRADE) --generate-hashes --no-header --no-annotate --quiet \
 	  --output-file tests/tools/$$tool/requirements.lock; done
 	@$(BIN)/uv pip compile pyproject.toml analytics/image.in --extra services --universal --python-version 3.13 \

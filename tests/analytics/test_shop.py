@@ -1,5 +1,6 @@
 """The shop, from orders to marts: TPC-H's orders through its services, the sink, the lake and the models."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,7 +22,9 @@ from support.records.duplicates import Duplicator
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE, PROJECT = ROOT / "examples" / "tpch", ROOT / "analytics" / "shop"
-ORDERS = 2_000
+ORDERS = int(os.environ.get("ORDERFLOW_TEST_ORDERS", "2000"))
+"""How many; `make test-analytics-whole` says 100,000."""
+AT_REST_SECONDS = 240 + ORDERS // 50
 SHARES = {"--declined": "0.05", "--unknown": "0.01", "--unserved": "0.01"}
 ANALYTICS = {"image": "orderflow/services:dev", "contracts": "orderflow_shop.events", "models": str(PROJECT)}
 
@@ -40,7 +43,7 @@ def lines(tmp_path: Path) -> Path:
     tables, file = tmp_path / "tables", tmp_path / "lines.parquet"
     generator = Path(sys.executable).with_name("tpchgen-cli")
     options = ["--tables", "orders,lineitem,customer", "--output-dir", str(tables), "--quiet"]
-    subprocess.run([generator, "parquet", "--scale-factor", "0.002", *options], check=True)
+    subprocess.run([generator, "parquet", "--scale-factor", str(ORDERS / 1_000_000), *options], check=True)
     shares = [part for share in SHARES.items() for part in share]
     subprocess.run([sys.executable, EXAMPLE / "prepare.py", tables, file, "--orders", str(ORDERS), *shares], check=True)
     return file
@@ -54,8 +57,8 @@ async def test_the_marts_say_what_the_services_databases_say(fleet: Fleet, lines
         assert loaded.returncode == 0, loaded.stderr
         await kill_and_restart(fleet, "raw-0")
         fleet.start("raw", 1)
-        await until_at_rest(fleet, ORDERS, seconds=240)
-    await until_at_rest(fleet, ORDERS)
+        await until_at_rest(fleet, ORDERS, AT_REST_SECONDS)
+    await until_at_rest(fleet, ORDERS, AT_REST_SECONDS)
     await judge(fleet)
     site = Site(fleet.admin_url, tmp_path, ANALYTICS)
     await ran(site)
