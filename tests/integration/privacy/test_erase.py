@@ -30,6 +30,7 @@ async def test_a_person_is_gone_from_everywhere_and_all_others_are_there(
 
     said = json.loads(privacy(fleet, tmp_path, "erase", subject, file).stdout)
     assert (said["records"], said["erased"]["rows"]["order"], said["key"]) == (10, 10, True)
+    assert said["erased"]["audit_head"] == ""
     assert await everything(fleet) == before, "nothing is done without --yes"
 
     done = privacy(fleet, tmp_path, "erase", subject, file, "--yes", "--report", "report.json")

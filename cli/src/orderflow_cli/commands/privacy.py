@@ -14,12 +14,12 @@ import click
 
 from orderflow_cli.commands.lint import FILE, sound_flow
 from orderflow_cli.database import DATABASE, FAILURES
-from orderflow_cli.errors import NotAnsweredError, NotRunningError
+from orderflow_cli.errors import NotAnsweredError, NotRunningError, place_of
 from orderflow_cli.local.running_flow import find_flow
 from orderflow_cli.local.state import DEFAULT_BASE
 from orderflow_cli.privacy import audit
 from orderflow_cli.privacy.erasure import Erased, Person, erase, find_person
-from orderflow_cli.privacy.search import Place, Wanted, opened_texts, search_lake, search_tables, search_topic
+from orderflow_cli.privacy.search import Place, Wanted, opened_texts, search_lake, search_tables, search_topics
 from orderflow_console.queries.kafka import Options, client_options
 from orderflow_contracts.flow_key import FlowKey
 from orderflow_model import environment
@@ -94,7 +94,7 @@ def erase_(subject: str, file: Path, yes: bool, report: Path | None, **given: An
     text = json.dumps(said, indent=1, sort_keys=True)
     click.echo(text)
     if report is not None:
-        report.write_text(text + "\n", encoding="utf-8")
+        _write(report, text)
     if yes and not said["clean"]:
         raise click.exceptions.Exit(1)
 
@@ -121,6 +121,13 @@ def audit_(file: Path, verify: bool, head: str | None, base: Path, database: Pos
         click.echo("Whether its end was cut off the trail itself cannot tell: give --head a hash noted elsewhere")
     if verdict.faults:
         raise click.exceptions.Exit(1)
+
+
+def _write(report: Path, text: str) -> None:
+    try:
+        report.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise NotAnsweredError(f"the report is not written: {place_of(error)}", "It stands above: keep it") from None
 
 
 def _kept(file: Path, base: Path, lake: str | None, bootstrap: str | None, database: PostgresUri | None) -> Kept:
@@ -151,7 +158,7 @@ def _asked(uri: PostgresUri, question: Callable[[asyncpg.Connection], Awaitable[
         return asyncio.run(answer())
     except FAILURES as error:
         raise NotAnsweredError(
-            f"Postgres: {str(error).partition(chr(10))[0]}", "Nothing is half done: run it again"
+            f"not to be answered: {str(error).partition(chr(10))[0]}", "Nothing is half done: run it again"
         ) from None
 
 
@@ -173,7 +180,7 @@ def _ids(person: Person) -> Sequence[str]:
 
 async def _look(connection: asyncpg.Connection, kept: Kept, person: Person, wanted: Wanted) -> list[Place]:
     places = await search_tables(connection, kept.schemas, wanted)
-    places += [search_topic(kept.kafka, topic, wanted, person.key) for topic in kept.topics]
+    places += search_topics(kept.kafka, kept.topics, wanted, person.key)
     return places + list(search_lake(Path(kept.lake), wanted, person.key))
 
 

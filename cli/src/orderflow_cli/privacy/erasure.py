@@ -7,7 +7,7 @@ of the person is written by a key that is gone; killed anywhere, it has happened
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import asyncpg
 
@@ -55,7 +55,7 @@ class Person:
 
 @dataclass
 class Erased:
-    """What was erased: rows by schema, and the hash of the audit trail's entry."""
+    """What was erased: rows by schema, and the hash of the audit trail's entry, empty where all was kept."""
 
     rows: dict[str, int] = field(default_factory=dict)
     keys: int = 0
@@ -109,7 +109,10 @@ async def _erase(
     except BaseException:
         await transaction.rollback()
         raise
-    await (transaction.rollback() if keep else transaction.commit())
+    if keep:
+        await transaction.rollback()
+        return replace(erased, audit_head="")
+    await transaction.commit()
     return erased
 
 

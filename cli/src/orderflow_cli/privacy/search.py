@@ -13,10 +13,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import asyncpg
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 from pyarrow import ArrowException
 from pyarrow.parquet import ParquetFile
 
@@ -126,48 +126,67 @@ def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def search_topic(options: Options, topic: str, wanted: Wanted, person: PersonKey | None) -> Place:
-    """Look into each record that the topic has now; raise `ReadError`."""
-    place = Place(f"topic {topic}")
-    for _, data in read_topic(options, topic):
+class Record(NamedTuple):
+    """A record of a topic: what it carries, its data, and key, headers and data as one text."""
+
+    topic: str
+    event: str
+    data: bytes
+    text: bytes
+
+
+def search_topics(options: Options, topics: Sequence[str], wanted: Wanted, person: PersonKey | None) -> list[Place]:
+    """Look into each record that the topics have now; raise `ReadError`."""
+    places = {topic: Place(f"topic {topic}") for topic in topics}
+    for record in read_topics(options, topics):
+        place = places[record.topic]
         place.read += 1
-        place.sealed += person is not None and person.person in people_in(data)
-        place.count(data, wanted)
-    return place
+        place.sealed += person is not None and person.person in people_in(record.data)
+        place.count(record.text, wanted)
+    return list(places.values())
 
 
-def read_topic(options: Options, topic: str) -> Iterator[tuple[str, bytes]]:
-    """Yield what the topic has now: the event's name, and key, headers and value of each record as one text."""
-    with reading(options, topic) as consumer:
-        found = consumer.list_topics(topic, timeout=TIMEOUT_SECONDS).topics[topic].partitions
-        consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in found])
-        yield from _until_end(consumer, set(found))
+def read_topics(options: Options, topics: Sequence[str]) -> Iterator[Record]:
+    """Yield what the topics have now, in no order of topics; raise `ReadError`."""
+    at_once = {**options, "fetch.wait.max.ms": 10}  # the end of an empty topic is told no sooner than that
+    with reading(at_once, ", ".join(topics)) as consumer:
+        found = consumer.list_topics(timeout=TIMEOUT_SECONDS).topics
+        if missing := [topic for topic in topics if topic not in found]:
+            raise ReadError(f"Kafka has no topic {', '.join(missing)}", "Is this the flow's Kafka?")
+        left = {(topic, number) for topic in topics for number in found[topic].partitions}
+        consumer.assign([TopicPartition(*place, OFFSET_BEGINNING) for place in sorted(left)])
+        yield from _until_end(consumer, left)
 
 
-def _until_end(consumer: Consumer, left: set[int]) -> Iterator[tuple[str, bytes]]:
+def _until_end(consumer: Consumer, left: set[tuple[str, int]]) -> Iterator[Record]:
     while left:
         message = consumer.poll(TIMEOUT_SECONDS)
         if message is None:
             raise ReadError(f"Kafka gave nothing for {TIMEOUT_SECONDS} s", "Try again")
         error = message.error()
         if error is None:
-            headers: Any = message.headers() or ()
-            parts: list[Any] = [message.value(), message.key(), *(value for _, value in headers)]
-            event = (dict(headers).get("ce_type") or b"").decode(errors="replace")
-            yield event, b"\n".join(part for part in parts if isinstance(part, bytes))
+            yield _record(message)
         elif error.code() == KafkaError._PARTITION_EOF:
-            left.discard(message.partition() or 0)
+            left.discard((message.topic() or "", message.partition() or 0))
         else:
             raise KafkaException(error)
+
+
+def _record(message: Message) -> Record:
+    # the client's stubs allow forms of headers, keys and values that it never gives for records that were read
+    headers: Any = message.headers() or ()
+    parts: list[Any] = [message.value(), message.key(), *(value for _, value in headers)]
+    data, *others = [part if isinstance(part, bytes) else b"" for part in parts]
+    event = (dict(headers).get("ce_type") or b"").decode(errors="replace")
+    return Record(message.topic() or "", event, data, b"\n".join([data, *others]))
 
 
 def opened_texts(options: Options, topics: Sequence[str], flow_key: FlowKey, key: PersonKey) -> dict[str, str]:
     """Return what a person's key opens in the topics, text → where it stands in its event."""
     found: dict[str, str] = {}
-    for topic in topics:
-        for event, data in read_topic(options, topic):
-            if key.person in people_in(data):
-                found |= _opened(event, data.partition(b"\n")[0], flow_key, key)
+    for record in read_topics(options, topics):
+        if key.person in people_in(record.data):
+            found |= _opened(record.event, record.data, flow_key, key)
     return {text: what for text, what in found.items() if len(text) >= _SHORTEST}
 
 
