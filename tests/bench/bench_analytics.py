@@ -46,6 +46,7 @@ from support.analytics.stored import Site, Stored
 from support.flow.fleet import until
 from support.flow.orders import open_fleet
 from support.runtime.batch import Batch
+from support.tools.programs import executed
 from support.tools.scratch import scratch_directory
 from support.tools.servers import new_kafka, new_postgres
 
@@ -241,6 +242,7 @@ async def _sink(postgres: Postgres, kafka: Kafka, number: int, folder: Path) -> 
     kafka.start()
     opened = open_fleet(kafka.bootstrap, postgres.admin_url, folder, analytics=ANALYTICS)
     fleet, rates = await asyncio.to_thread(opened.__enter__), []
+    fleet.program = executed  # a fork would count what this process holds
     try:
         for _ in range(ROUNDS):
             publish(fleet, list(stored(number, datetime.now(UTC))))
