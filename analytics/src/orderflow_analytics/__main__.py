@@ -1,6 +1,6 @@
 """`python -m orderflow_analytics run FLOW.yaml` brings lake and marts up to what is stored, once; `sources FLOW.yaml`
 writes the sources of the flow's dbt project anew. `run` without a file is the same in a pod, which ORDERFLOW_CONFIG
-tells of the flow.
+tells of the flow. `ui FLOW.yaml` shows the steps as a graph until it is ended.
 
 `configuration` says what stands in the environment. Exits with 1, and words that say why, when it could not end.
 """
@@ -38,9 +38,11 @@ def main(arguments: list[str]) -> int:
             return _ended(lambda: _run(_told_in_a_pod(os.environ)))
         case ["run", file]:
             return _ended(lambda: _run(pipeline_of(load_flow(Path(file)), os.environ)), f"{file}: ")
+        case ["ui", file]:
+            return _ended(lambda: _show(load_flow(Path(file)), Path(file)), f"{file}: ")
         case ["sources", file]:
             return _ended(lambda: _write_sources(load_flow(Path(file))), f"{file}: ")
-    print("usage: python -m orderflow_analytics run|sources FLOW.yaml", file=sys.stderr)
+    print("usage: python -m orderflow_analytics run|ui|sources FLOW.yaml", file=sys.stderr)
     return 2
 
 
@@ -77,6 +79,12 @@ async def _refresh(pipeline: Pipeline, env: Mapping[str, str]) -> None:
     async with connected(env) as connection:
         report = await refresh(connection, pipeline)
     _tell(report, missing((event.name for event in pipeline.told.events), pipeline.contracts))
+
+
+def _show(flow: OrderFlow, file: Path) -> None:
+    from orderflow_analytics.orchestration.home import show  # Dagster, which no other command needs
+
+    show(flow, file, os.environ)
 
 
 def _write_sources(flow: OrderFlow) -> None:

@@ -27,3 +27,7 @@ class ContractError(AnalyticsError):
 
 class ModelsError(AnalyticsError):
     """The dbt project is not there, does not build, or one of its tests fails; the marts stay as they were."""
+
+
+class DayGoneError(AnalyticsError):
+    """A day cannot be made anew: the raw zone has not got all of its events any more; it stays as it was."""

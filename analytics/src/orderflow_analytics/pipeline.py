@@ -7,6 +7,7 @@ tells where that came from.
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ import asyncpg
 from orderflow_analytics.contracts.contract import Contract
 from orderflow_analytics.lake.curate import Curated, curate
 from orderflow_analytics.lake.export import export
+from orderflow_analytics.lake.rebuild import rebuild_day
 from orderflow_analytics.lake.retention import retain
 from orderflow_analytics.lake.stored_events import StoredEvents
 from orderflow_analytics.lake.zones import Lake
@@ -70,6 +72,13 @@ class Pipeline:
             step.wrote = count.taken + count.refused > 0
         return count
 
+    def rebuild(self, contract: Contract, day: date) -> Curated:
+        """Make a day of an event's table anew from the raw zone; say what became of its events."""
+        with self._step(curate_step(self.lake, contract)) as step:
+            count = rebuild_day(self.lake, contract, day)
+            step.wrote = True
+        return count
+
     def tidy(self) -> None:
         """Make few files of many in every table behind the raw one; what a table has stays."""
         self.lake.tidy(self.contracts)
@@ -80,7 +89,6 @@ class Pipeline:
 
     def build(self) -> "Built":
         """Bring the marts up to the curated zone and say what was done; raise `ModelsError`."""
-        from orderflow_analytics.lineage.models import mart_steps
         from orderflow_analytics.marts.build import Built, build_marts  # 25 MB of DuckDB, which no other step needs
 
         if self.project is None:
@@ -88,9 +96,15 @@ class Pipeline:
         began = self.lineage.now()
         with self._step(Step("dbt", (), ())):
             built = build_marts(self.project, self.lake, self.contracts)
+        if self.lineage.is_heard:
+            self._note_marts(built, began)
+        return built
+
+    def _note_marts(self, built: "Built", began: datetime) -> None:
+        from orderflow_analytics.lineage.models import mart_steps  # 20 MB of sqlglot
+
         for step in mart_steps(self.lake, self.contracts, built.made, built.marts):
             self.lineage.note(step, began)
-        return built
 
     @contextmanager
     def _step(self, step: Step) -> Iterator["_Running"]:

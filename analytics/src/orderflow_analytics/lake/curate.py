@@ -41,13 +41,13 @@ def curate(lake: Lake, contract: Contract) -> Curated:
     if table.position > raw.position:
         raise OtherTableError(f"{table.uri} has come further than {raw.uri}: one of them is of another lake")
     for window in windows(raw, of_event, table.position):
-        repeats = Repeats(raw.rows(_between(window[0][0], window[-1][1]), ["event_id", "event_time"], of_event))
+        repeats = Repeats(raw.rows(between(window[0][0], window[-1][1]), ["event_id", "event_time"], of_event))
         repeats.look(quarantine, of_event)
         repeats.look(table, (EVENT_DATE.name, [day.isoformat() for day in repeats.days]))
         for first, last in window:
-            rows = raw.rows(_between(first, last), [*EVENT.names, "data"], of_event).to_table().sort_by("batch")
+            rows = raw.rows(between(first, last), [*EVENT.names, "data"], of_event).to_table().sort_by("batch")
             fresh = repeats.left_out(rows)
-            fitting, refused = _judge_all(contract, fresh)
+            fitting, refused = judge_all(contract, fresh)
             _commit(table, quarantine, fitting, refused, last)
             count.taken += fitting.num_rows
             count.refused += refused.num_rows
@@ -55,7 +55,8 @@ def curate(lake: Lake, contract: Contract) -> Curated:
     return count
 
 
-def _between(first: int, last: int) -> ds.Expression:
+def between(first: int, last: int) -> ds.Expression:
+    """Return the condition that a row is of these batches, both included."""
     return (pc.field("batch") >= first) & (pc.field("batch") <= last)
 
 
@@ -79,9 +80,12 @@ def _by_days(rows: pa.Table) -> list[pa.Table]:
     return [rows.filter(pc.is_in(rows[EVENT_DATE.name], days[start : start + MOST_DAYS])) for start in starts]
 
 
-def chunks(raw: LakeTable, of_event: Partitions, position: int) -> Iterator[tuple[int, int]]:
-    """Yield the first and the last batch of each chunk after a position; a batch is never cut."""
-    sizes = raw.rows(pc.field("batch") > position, ["batch", "size"], of_event)
+def chunks(
+    raw: LakeTable, of_event: Partitions, position: int, among: ds.Expression | None = None
+) -> Iterator[tuple[int, int]]:
+    """Yield the first and the last batch of each chunk after a position, of some rows or all; a batch is never cut."""
+    coming = pc.field("batch") > position
+    sizes = raw.rows(coming if among is None else coming & among, ["batch", "size"], of_event)
     first, last, rows, size = 0, 0, 0, 0
     for batch, given_rows, given_size in _totals(sizes):
         if rows >= MOST_ROWS or size >= MOST_BYTES:
@@ -112,7 +116,7 @@ def _totals(sizes: ds.Scanner) -> Iterator[tuple[int, int, int]]:
         yield from zip(*(column.to_pylist() for column in piece.columns), strict=True)
 
 
-def _judge_all(contract: Contract, rows: pa.Table) -> tuple[pa.Table, pa.Table]:
+def judge_all(contract: Contract, rows: pa.Table) -> tuple[pa.Table, pa.Table]:
     """Return the rows that fit, typed, and those that do not; few at a time are there as Python's objects."""
     starts = range(0, max(rows.num_rows, 1), _AT_ONCE)
     fitting, refused = zip(*(_judge(contract, rows.slice(start, _AT_ONCE)) for start in starts), strict=True)

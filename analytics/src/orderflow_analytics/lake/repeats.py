@@ -35,14 +35,14 @@ class Repeats:
     def look(self, table: LakeTable, within: Partitions) -> None:
         """Find what this part of a table has of these events."""
         for batch in table.rows(pc.field("event_id").isin(pc.unique(self._ids)), _IDENTITY, within).to_batches():
-            self._seen.update(_pairs(batch))
+            self._seen.update(pairs(batch))
             self._suspects.update(batch["event_id"].to_pylist())
 
     def left_out(self, rows: pa.Table) -> pa.Table:
         """Return a chunk of the window without the events that came before, the first of each event."""
         if not self._suspects:
             return rows
-        kept = [pair[1] not in self._suspects or self._is_first(pair) for pair in _pairs(rows)]
+        kept = [pair[1] not in self._suspects or self._is_first(pair) for pair in pairs(rows)]
         return rows.filter(pa.array(kept, pa.bool_()))
 
     def _is_first(self, pair: tuple[str, str]) -> bool:
@@ -51,5 +51,6 @@ class Repeats:
         return first
 
 
-def _pairs(rows: pa.Table | pa.RecordBatch) -> Iterator[tuple[str, str]]:
+def pairs(rows: pa.Table | pa.RecordBatch) -> Iterator[tuple[str, str]]:
+    """Yield what tells events from others: their source and id."""
     return zip(rows["event_source"].to_pylist(), rows["event_id"].to_pylist(), strict=True)

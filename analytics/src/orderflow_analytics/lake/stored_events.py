@@ -27,6 +27,9 @@ WITH coming AS (
 )
 SELECT coalesce(min(batch) FILTER (WHERE bytes >= $4), max(batch), $1) FROM counted
 """
+_WAITING = """
+SELECT count(*), coalesce(extract(epoch FROM now() - min(stored_at)), 0)::float8 FROM events WHERE batch > $1
+"""
 _ROWS = """
 SELECT type, source, id, version, key, time, stored_at, batch, data, octet_length(data) AS size,
   (stored_at AT TIME ZONE 'UTC')::date AS stored_date
@@ -72,6 +75,12 @@ class StoredEvents:
                 f"the lake has batches up to {position:,}, which are others than those of this database, come to "
                 f"{settled:,}: it is another one, or was put back; name the right one, or begin a new lake"
             )
+
+    async def waiting(self, position: int) -> tuple[int, float]:
+        """Return how many events came after a batch, and for how many seconds the oldest is stored."""
+        with _translating():
+            count, seconds = await self._connection.fetchrow(_WAITING, position)
+        return count, seconds
 
     async def after(self, position: int, rows: int, size: int) -> pa.Table:
         """Return what comes after a batch: whole batches, so many rows or bytes of data and at most one batch more."""

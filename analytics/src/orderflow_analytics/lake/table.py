@@ -20,8 +20,9 @@ from deltalake.exceptions import CommitFailedError
 
 from orderflow_analytics.errors import LakeBusyError, OtherTableError
 
-SOURCE = "orderflow"
-"""The application that transactions are told of."""
+SOURCE, _REBUILDS = "orderflow", "orderflow rebuilds"
+"""The applications that transactions are told of: how far the source was read, and how often a part was made anew."""
+_AT_ONCE = 200
 _GROUP_ROWS, _GROUP_BYTES = 10_000, 2 * 1024 * 1024
 _MANY_FILES = 20
 _FILE_BYTES = 64 * 1024 * 1024
@@ -64,6 +65,16 @@ class LakeTable:
         """Return how far its source has been read: all batches up to this one; 0 where none."""
         return int(self._delta.transaction_version(SOURCE) or 0)
 
+    @property
+    def rebuilds(self) -> int:
+        """Return how often a part of it was made anew."""
+        return int(self._delta.transaction_version(_REBUILDS) or 0)
+
+    def count(self) -> int:
+        """Return how many rows it has, as its log says."""
+        files = pa.table(self._delta.get_add_actions(flatten=True))
+        return int(pc.sum(files["num_records"]).as_py() or 0)
+
     def newest(self, column: str) -> datetime | None:
         """Return the latest time in a column, rounded up to a millisecond as the log has it; None where no rows are."""
         files = pa.table(self._delta.get_add_actions(flatten=True))
@@ -83,6 +94,31 @@ class LakeTable:
                 commit_properties=CommitProperties(app_transactions=told, max_commit_retries=0),
             )
         pa.default_memory_pool().release_unused()  # or what each chunk leaves adds up to 100 MB
+
+    def replace(self, rows: pa.RecordBatchReader, column: str, value: str) -> None:
+        """Put these rows in the place of all that a partition has; the position stays. Raise `LakeBusyError`."""
+        with self._as_next_version():
+            write_deltalake(
+                self._delta,
+                rows,
+                mode="overwrite",
+                predicate=f"{column} = '{value}'",
+                writer_properties=writer(),
+                commit_properties=CommitProperties(
+                    app_transactions=[Transaction(_REBUILDS, self.rebuilds + 1)], max_commit_retries=0
+                ),
+            )
+        self._delta.update_incremental()
+
+    def take_out(self, within: str, events: Sequence[tuple[str, str]]) -> None:
+        """Remove events, by source and id, from a part of the table; raise `LakeBusyError`."""
+        for start in range(0, len(events), _AT_ONCE):
+            named = " OR ".join(
+                f"(event_source = {_text(source)} AND event_id = {_text(name)})"
+                for source, name in events[start : start + _AT_ONCE]
+            )
+            with self._as_next_version():
+                self._delta.delete(f"{within} AND ({named})", commit_properties=CommitProperties(max_commit_retries=0))
 
     def tidy(self) -> None:
         """Make few files of many, and remove what no reader of the last week needs.
@@ -159,6 +195,11 @@ def writer(size: int = 0, rows: int = 0) -> WriterProperties:
     return WriterProperties(
         compression="ZSTD", max_row_group_size=min(max(fitting, 1), _GROUP_ROWS), default_column_properties=plain
     )
+
+
+def _text(value: str) -> str:
+    """Return a text as SQL has it."""
+    return "'" + value.replace("'", "''") + "'"
 
 
 def _fit(kept: pa.Field, given: pa.Field) -> bool:

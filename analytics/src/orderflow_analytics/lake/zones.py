@@ -6,8 +6,10 @@ what does not, with the reason; `serving` the marts. The first is only added to:
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import date
 
 import pyarrow as pa
+from deltalake import DeltaTable
 
 from orderflow_analytics.contracts.contract import Contract
 from orderflow_analytics.errors import ContractError
@@ -74,6 +76,12 @@ class Lake:
         """Make few files of many in every table behind the raw one; what a table has stays."""
         for table in (self.quarantine(), *map(self.curated, contracts)):
             table.tidy()
+
+    def first_day(self, contracts: Iterable[Contract]) -> date | None:
+        """Return the first day that a curated table has, of those that are there; None where they have none."""
+        uris = [uri for uri in map(self.curated_uri, contracts) if DeltaTable.is_deltatable(uri)]
+        days = [one[EVENT_DATE.name] for uri in uris for one in DeltaTable(uri).partitions()]
+        return date.fromisoformat(str(min(days))) if days else None
 
     def mart_uri(self, mart: str) -> str:
         """Return where a mart is."""

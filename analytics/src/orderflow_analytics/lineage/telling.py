@@ -29,6 +29,11 @@ class Lineage:
     endpoint: str | None = None
     told: list[Told] = field(default_factory=list)
 
+    @property
+    def is_heard(self) -> bool:
+        """Return whether there is anywhere to tell it."""
+        return self.folder is not None or self.endpoint is not None
+
     def note(self, step: Step, began: datetime, failure: str = "") -> None:
         """Remember a step that ends now."""
         self.told.append(Told(step, began, self.now(), failure))
@@ -43,7 +48,7 @@ class Lineage:
 
     def _tell(self) -> None:
         told, self.told = self.told, []
-        if not told or (self.folder is None and self.endpoint is None):
+        if not told or not self.is_heard:
             return
         from orderflow_analytics.lineage import events
 

@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -36,7 +37,7 @@ SCHEMA = "main_marts"
 _INPUTS = "inputs"
 _WORKSPACE = "orderflow-marts-"
 _INPUT_FILES = (".sql", ".yml", ".yaml", ".csv", ".py")
-_DBT = ("-c", "from dbt.cli.main import cli; cli()", "--no-version-check", "--no-use-colors", "--quiet", "build")
+_DBT = ("-c", "from dbt.cli.main import cli; cli()", "--no-version-check", "--no-use-colors", "--quiet")
 _LAST_LINES = 15
 _AT_ONCE = 10_000
 """Rows of a mart that are held while it is written; DuckDB by itself takes a million."""
@@ -64,13 +65,15 @@ def build_marts(project: Path, lake: Lake, contracts: Sequence[Contract]) -> Bui
     """Bring the marts up to the curated zone and say what was done; raise `ModelsError`."""
     if not (project / "dbt_project.yml").is_file():
         raise ModelsError(f"spec.analytics.models: {project} has no dbt_project.yml")
-    inputs = _digest(project, {one.event: lake.curated(one).position for one in contracts})
+    tables = {one.event: lake.curated(one) for one in contracts}
+    filled = {event: [table.position, table.rebuilds] for event, table in tables.items()}
+    inputs = project_digest(project, json.dumps(filled, sort_keys=True))
     old = [mart for mart in _marts(project) if _inputs_of(lake.mart_uri(mart)) != inputs]
     if not old:
         return Built()
     with _workspace() as folder:
         file = folder / "marts.duckdb"
-        _run_dbt(project, lake, file)
+        _run_dbt("build", project, lake, file)
         with duckdb.connect(str(file), read_only=True, config=_LITTLE) as made:
             for mart in old:
                 _publish(made, mart, lake.mart_uri(mart), inputs)
@@ -104,19 +107,29 @@ def _marts(project: Path) -> list[str]:
     return sorted(file.stem for file in (project / "models" / "marts").rglob("*.sql"))
 
 
-def _digest(project: Path, positions: dict[str, int]) -> str:
-    digest = hashlib.sha256(json.dumps(positions, sort_keys=True).encode())
+def project_digest(project: Path, *more: str) -> str:
+    """Return a digest of a dbt project's files, and of what else a build of it rests on."""
+    digest = hashlib.sha256("\0".join(more).encode())
     for file in sorted(path for path in project.rglob("*") if path.suffix in _INPUT_FILES):
         digest.update(f"\0{file.relative_to(project)}\0".encode() + file.read_bytes())
     return digest.hexdigest()
 
 
-def _run_dbt(project: Path, lake: Lake, file: Path) -> None:
+def read_manifest(project: Path, lake: Lake) -> dict[str, Any]:
+    """Return dbt's manifest of a project, which it parses; raise `ModelsError`."""
+    with _workspace() as folder:
+        _run_dbt("parse", project, lake, folder / "marts.duckdb")
+        found: dict[str, Any] = json.loads((folder / TARGET / "manifest.json").read_bytes())
+    return found
+
+
+def _run_dbt(command: str, project: Path, lake: Lake, file: Path) -> None:
     env = os.environ | {environment.LAKE: lake.uri, MARTS_FILE: str(file), "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"}
     beside = file.parent
     places = [f"--project-dir={project}", f"--profiles-dir={project}"]
     places += [f"--target-path={beside / TARGET}", f"--log-path={beside / 'logs'}"]
-    done = subprocess.run([sys.executable, *_DBT, *places], env=env, capture_output=True, text=True, check=False)  # noqa: S603 - dbt of this environment
+    program = [sys.executable, *_DBT, command, *places]
+    done = subprocess.run(program, env=env, capture_output=True, text=True, check=False)  # noqa: S603 - dbt of this environment
     if done.returncode:
         words = "\n".join((done.stdout + done.stderr).strip().splitlines()[-_LAST_LINES:])
         why = f"the models of {project} do not hold; the marts stay as they were:\n{words}"

@@ -1,4 +1,4 @@
-"""`orderflow analytics run`: one run from the events that a running flow has stored to its marts.
+"""`orderflow analytics run|ui`: from the events that a running flow has stored to its marts, once or as a graph to see.
 
 The lake and its models have an environment of their own, in which the work is done; this command tells it where things
 are.
@@ -21,6 +21,8 @@ from orderflow_model.spec.analytics import SINK
 
 _MODULE = "orderflow_analytics"
 _PACKAGE = "deltalake"
+_DAGSTER_HOME = "DAGSTER_HOME"
+"""Dagster's own variable: where it keeps its state."""
 _HOME = Path("analytics", ".venv", "bin", "python")
 
 
@@ -29,20 +31,44 @@ def analytics() -> None:
     """Bring the events of a flow into a lake, and ask them."""
 
 
+_STATE = click.option(
+    "--state", "base", type=FILE, default=DEFAULT_BASE, show_default=True, help="As in orderflow run."
+)
+_LAKE = click.option(
+    "--lake", envvar=environment.LAKE, help="Folder or URL of the lake; lake/ in the flow's state otherwise."
+)
+
+
 @analytics.command("run")
 @click.argument("file", type=FILE)
-@click.option("--state", "base", type=FILE, default=DEFAULT_BASE, show_default=True, help="As in orderflow run.")
-@click.option("--lake", envvar=environment.LAKE, help="Folder or URL of the lake; lake/ in the flow's state otherwise.")
+@_STATE
+@_LAKE
 def run(file: Path, base: Path, lake: str | None) -> None:
     """Bring lake and marts of the flow in FILE, which runs here, up to what is stored, once."""
+    command, told = _command("run", file, base, lake)
+    raise click.exceptions.Exit(subprocess.run(command, env=told, check=False).returncode)  # noqa: S603 - ours
+
+
+@analytics.command("ui")
+@click.argument("file", type=FILE)
+@_STATE
+@_LAKE
+def ui(file: Path, base: Path, lake: str | None) -> None:
+    """Show what becomes of the events of the flow in FILE as a graph, and keep to its schedule, until Ctrl-C."""
+    command, told = _command("ui", file, base, lake)
+    os.execve(command[0], command, told)  # noqa: S606 - ours: whoever ends this command ends what it has become
+
+
+def _command(name: str, file: Path, base: Path, lake: str | None) -> tuple[list[str], dict[str, str]]:
+    """Return the command that does it in the lake's environment, and the variables that tell it where things are."""
     running = find_flow(base, sound_flow(file).metadata.name)
     told = {
         environment.DATABASE_URL: running.database(SINK).render(),
         environment.LAKE: lake or str(running.path / "lake"),
         environment.KAFKA_BOOTSTRAP: running.bootstrap(),
+        _DAGSTER_HOME: str((running.path / "dagster").absolute()),
     }
-    command = [_python(), "-m", _MODULE, "run", str(file)]
-    raise click.exceptions.Exit(subprocess.run(command, env=os.environ | told, check=False).returncode)  # noqa: S603 - ours
+    return [_python(), "-m", _MODULE, name, str(file)], os.environ | told
 
 
 def _python() -> str:
