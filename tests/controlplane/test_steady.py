@@ -15,7 +15,7 @@ from support.flow.flows import pair, shop
 from support.tools.programs import executed
 
 HEALED_S = 5
-ENDED_S = 3
+ENDED_S = 10
 DRIFTS: list[tuple[str, str, Json]] = [
     ("Deployment", "pair-asker", {"spec": {"template": {"spec": {"terminationGracePeriodSeconds": 1}}}}),
     ("Deployment", "pair-asker", {"metadata": {"labels": {"app.kubernetes.io/managed-by": "me"}}}),
