@@ -10,9 +10,16 @@ from typing import Any
 
 import pytest
 
+from orderflow_analytics.contracts.contract import load_contracts
+from orderflow_analytics.lake.zones import Lake
+from orderflow_analytics.lineage.datasets import stored, topic
+from orderflow_analytics.lineage.steps import curate_step, export_step, sink_step
+from orderflow_analytics.lineage.telling import Lineage
 from orderflow_model import environment
+from orderflow_model.postgres_uri import PostgresUri
+from support.analytics.openlineage_java import read_strictly
 from support.analytics.orders import PROJECT, completed, paid, placed
-from support.analytics.stored import Site, cancelled, ran
+from support.analytics.stored import NOON, Site, cancelled, ran
 
 SHOP_STEPS = {"sink", "export", "curate.ORDER_CREATED", "curate.PAYMENT_PROCESSED", "curate.ORDER_COMPLETED"}
 Columns = dict[str, set[tuple[str, str]]]
@@ -121,3 +128,18 @@ async def test_an_endpoint_that_fails_fails_no_run(
     await ran(site)
     assert [event["job"]["name"] for event in heard[1:]] == ["export"] * 2 + ["curate.ORDER_CANCELLED"] * 2
     assert told(site) == []
+
+
+def test_what_is_told_is_what_openlineages_own_reader_knows(tmp_path: Path) -> None:
+    """Each event is read by its classes in Java, which refuse any field that they do not know; one of them failed."""
+    lake, contracts = Lake(str(tmp_path), "shop"), load_contracts("orderflow_shop.events", {})
+    table = stored(PostgresUri.parse("postgresql://postgres@127.0.0.1:5432/shop"))
+    steps = [sink_step([topic("127.0.0.1:9092", "shop.order-created")], table), export_step(table, lake)]
+    steps += [curate_step(lake, contract) for contract in contracts]
+    lineage = Lineage("shop", lambda: NOON, tmp_path)
+    with lineage.telling():
+        for step in steps:
+            lineage.note(step, NOON)
+        lineage.note(steps[0], NOON, "Kafka was away")
+    columns = sum(len(output.origins) for step in steps for output in step.outputs)
+    assert read_strictly(tmp_path / "lineage.jsonl") == (2 * len(steps) + 2, columns)
