@@ -103,14 +103,16 @@ def page(site: Site) -> Iterator[Page]:
     process = subprocess.Popen(
         command, env=env, cwd=site.folder, stdout=subprocess.PIPE, text=True, start_new_session=True
     )
-    assert process.stdout is not None
-    url = process.stdout.readline().partition("http://")[2].partition(" ")[0]
-    page = Page(process, f"http://{url}")
-    until(lambda: process.poll() is None and answers(page))
-    yield page
-    for one in session(process.pid):
-        one.kill()
-    process.wait()
+    try:
+        assert process.stdout is not None
+        url = process.stdout.readline().partition("http://")[2].partition(" ")[0]
+        page = Page(process, f"http://{url}")
+        until(lambda: process.poll() is None and answers(page))
+        yield page
+    finally:
+        for one in session(process.pid):
+            one.kill()
+        process.wait()
 
 
 def answers(page: Page) -> bool:
