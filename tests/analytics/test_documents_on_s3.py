@@ -2,32 +2,19 @@
 
 from collections.abc import Iterator
 
-import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from orderflow_documents.bucket import BucketError, MissingObjectError, open_bucket
 from orderflow_runtime import OutcomeUnknownError, Settings
+from support.analytics.s3 import KEYS, s3_with
 from support.runtime.sample_service import sample_config
-
-KEYS = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "us-east-1"}
 
 
 @pytest.fixture
 def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """An S3 with a bucket; what it is reached by stands in the service's own environment alone."""
-    server = ThreadedMotoServer("127.0.0.1", 0)
-    server.start()
-    host, port = server.get_host_and_port()
-    boto3.client(
-        "s3",
-        endpoint_url=f"http://{host}:{port}",
-        region_name="us-east-1",
-        aws_access_key_id="key",
-        aws_secret_access_key="secret",  # noqa: S106 - of this server only
-    ).create_bucket(Bucket="shop")
-    yield f"http://{host}:{port}"
-    server.stop()
+    with s3_with("shop") as endpoint:
+        yield endpoint
 
 
 async def test_objects_are_kept_on_s3_and_go_once_and_for_all(endpoint: str) -> None:

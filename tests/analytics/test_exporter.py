@@ -12,11 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
-import boto3
 import pytest
 from aiohttp import ClientError, ClientSession
 from deltalake import DeltaTable
-from moto.server import ThreadedMotoServer
 
 from orderflow_analytics.exporter.rounds import LakeFailsError, Rounds
 from orderflow_analytics.exporter.schedule import next_time
@@ -26,6 +24,7 @@ from orderflow_model.postgres_uri import PostgresUri
 from orderflow_operator.resources.build_context import BuildContext, Database
 from orderflow_operator.resources.desired import desired
 from orderflow_runtime.ending import Ending
+from support.analytics import s3
 from support.analytics.stored import Site, cancelled, ids
 from support.flow.fleet import until
 
@@ -36,16 +35,10 @@ KEYS = {"id": "key", "secret": "secret"}
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """An S3 with an empty bucket; gives its address."""
-    server = ThreadedMotoServer("127.0.0.1", 0)
-    server.start()
-    host, port = server.get_host_and_port()
-    endpoint = f"http://{host}:{port}"
-    given = {"aws_access_key_id": "key", "aws_secret_access_key": "secret", "region_name": "us-east-1"}
-    boto3.client("s3", endpoint_url=endpoint, **given).create_bucket(Bucket=BUCKET)
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"):
+    for name in s3.KEYS:
         monkeypatch.delenv(name, raising=False)
-    yield endpoint
-    server.stop()
+    with s3.s3_with(BUCKET) as endpoint:
+        yield endpoint
 
 
 async def site_of(database: str, folder: Path, endpoint: str, bucket: str = BUCKET, **more: Any) -> Site:

@@ -3,34 +3,21 @@
 import asyncio
 from collections.abc import Iterator
 
-import boto3
 import pytest
 from deltalake import DeltaTable
-from moto.server import ThreadedMotoServer
 
+from support.analytics.s3 import KEYS, s3_with
 from support.analytics.stored import Site, cancelled, ids, ran
-
-BUCKET = "lake"
 
 
 @pytest.fixture
 def s3(site: Site, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """An S3 with an empty bucket, and a site whose lake is there; gives the lake's URL."""
-    server = ThreadedMotoServer("127.0.0.1", 0)
-    server.start()
-    host, port = server.get_host_and_port()
-    for name, value in {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-        "AWS_ALLOW_HTTP": "true",
-        "AWS_ACCESS_KEY_ID": "key",
-        "AWS_SECRET_ACCESS_KEY": "secret",
-        "AWS_REGION": "us-east-1",
-    }.items():
-        monkeypatch.setenv(name, value)
-    boto3.client("s3", region_name="us-east-1").create_bucket(Bucket=BUCKET)
-    site.place = f"s3://{BUCKET}/events"
-    yield site.place
-    server.stop()
+    with s3_with("lake") as endpoint:
+        for name, value in (KEYS | {"AWS_ENDPOINT_URL": endpoint, "AWS_ALLOW_HTTP": "true"}).items():
+            monkeypatch.setenv(name, value)
+        site.place = "s3://lake/events"
+        yield site.place
 
 
 async def test_a_lake_on_s3_is_filled_once_whatever_dies(site: Site, s3: str) -> None:

@@ -9,11 +9,10 @@ from pathlib import Path
 from random import Random
 from urllib.parse import urlsplit
 
-import boto3
 import pytest
 from deltalake import DeltaTable
-from moto.server import ThreadedMotoServer
 
+from support.analytics.s3 import KEYS, s3_with
 from support.analytics.stored import Site, Stored, cancelled, ids, ran, refunded
 from support.analytics.toxiproxy import Proxy, toxiproxy
 from support.tools.portion import Portion
@@ -57,23 +56,16 @@ async def test_a_run_that_is_killed_at_random_leaves_nothing_torn_or_doubled(
 @pytest.fixture
 def proxies(site: Site, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Proxy]]:
     """Proxies before Postgres and an S3 with an empty bucket, by which the site's runs go."""
-    server = ThreadedMotoServer("127.0.0.1", 0)
-    server.start()
-    host, port = server.get_host_and_port()
     database = urlsplit(site.admin_url)
-    with toxiproxy(postgres=f"127.0.0.1:{database.port}", s3=f"{host}:{port}") as proxies:
-        for name, value in {
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{proxies['s3'].port}",
-            "AWS_ALLOW_HTTP": "true",
-            "AWS_ACCESS_KEY_ID": "key",
-            "AWS_SECRET_ACCESS_KEY": "secret",
-            "AWS_REGION": "us-east-1",
-        }.items():
+    with (
+        s3_with("lake") as endpoint,
+        toxiproxy(postgres=f"127.0.0.1:{database.port}", s3=urlsplit(endpoint).netloc) as proxies,
+    ):
+        by_proxy = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{proxies['s3'].port}", "AWS_ALLOW_HTTP": "true"}
+        for name, value in (KEYS | by_proxy).items():
             monkeypatch.setenv(name, value)
-        boto3.client("s3", region_name="us-east-1").create_bucket(Bucket="lake")
         site.place = "s3://lake/events"
         yield proxies
-    server.stop()
 
 
 def trouble(proxy: Proxy, kind: str, random: Random) -> None:
