@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from orderflow_model.findings import InvalidResourceError
 from orderflow_model.lint.flow import lint
 from orderflow_model.loading.load import parse_flow
 from orderflow_operator.reconciler.network import addresses
@@ -122,3 +123,20 @@ def test_what_is_kept_by_itself_is_an_event_of_the_flow(document: Json) -> None:
     kept = {"events": [{"event": "ORDER_CREATE", "stored": "48h"}]}
     message = refusals(with_lake(document, retention=kept))["spec.analytics.retention.events[0].event"]
     assert "did you mean ORDER_CREATED?" in message
+
+
+@pytest.mark.parametrize("endpoint", ["http://store:65536", "http://store:99999", "https://store:0"])
+def test_a_port_that_no_store_can_have_is_refused_at_its_place(document: Json, endpoint: str) -> None:
+    """Before anybody opens a way to it: the reconcile would end with it, and the flow never say why."""
+    document = with_lake(document)
+    document["spec"]["analytics"]["lake"]["endpoint"] = endpoint
+    with pytest.raises(InvalidResourceError, match=r"spec\.analytics\.lake\.endpoint"):
+        parse_flow(document)
+
+
+@pytest.mark.parametrize(("endpoint", "port"), [("http://store:65535", 65_535), ("https://store", 443)])
+def test_the_port_of_a_store_is_the_one_that_is_opened(document: Json, endpoint: str, port: int) -> None:
+    """Its own, or the scheme's."""
+    document = with_lake(document)
+    document["spec"]["analytics"]["lake"]["endpoint"] = endpoint
+    assert ("store", port) in addresses(parse_flow(document), None)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from orderflow_model.spec.base import Part, UniqueBy
+from orderflow_model.spec.base import Part, Rule, UniqueBy
 from orderflow_model.spec.references import SecretKeyRef, SecretSource
 from orderflow_model.spec.scalars import Duration, EventName, between
 from orderflow_model.spec.services import EnvSource, EnvVar, Image, Resources, Service
@@ -22,7 +22,13 @@ _HOUR_MS, _DAY_HOURS = 3_600_000, 24
 
 LakeUrl = Annotated[str, Field(pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9._=-]+)*$", max_length=512)]
 StoreAddress = Annotated[
-    str, Field(pattern=r"^https?://[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?(:[0-9]{1,5})?$", max_length=512)
+    str,
+    Field(pattern=r"^https?://[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?(:[1-9][0-9]{0,4})?$", max_length=512),
+    Rule(
+        cel="url(self).getPort() == '' || int(url(self).getPort()) <= 65535",
+        message="ports end at 65535",
+        holds=lambda address: int(address.split("/")[2].partition(":")[2] or 0) <= 65_535,
+    ),
 ]
 Kept = Annotated[Duration, between("24h", "876000h")]
 
