@@ -70,6 +70,22 @@ def test_what_cannot_be_is_refused_with_its_place(
     assert [words in finding.message for finding in findings if finding.path == place] == [True], findings
 
 
+def test_a_source_is_not_called_as_the_schema_of_peoples_keys(document: dict[str, Any]) -> None:
+    """Its role would own, and the schema's deletion take, what opens all personal values."""
+    document["spec"]["privacy"] = {"secret": {"secretKeyRef": {"name": "wrap", "key": "key"}}, "readers": ["order"]}
+    findings = lint(with_source(document, name="privacy"))
+    assert [finding.path for finding in findings] == ["spec.sources[0].name"]
+
+
+def test_a_source_shares_no_process_with_services(document: dict[str, Any]) -> None:
+    """Its module has no build that another's process could run; by itself it may be a group."""
+    document["spec"]["placement"] = {"groups": [{"name": "all", "services": ["order", "erp"]}]}
+    findings = lint(with_source(document))
+    assert [finding.path for finding in findings] == ["spec.placement.groups[0].services"]
+    document["spec"]["placement"] = {"groups": [{"name": "all", "services": ["erp"]}]}
+    assert lint(with_source(document)) == ()
+
+
 def test_the_secrets_of_a_source_are_looked_at_before_a_pod_gets_them(document: dict[str, Any]) -> None:
     """They are among those that their owner has to mark as for flows."""
     flow = with_source(document, queue=QUEUE | {"tls": AUTHORITY})

@@ -123,14 +123,21 @@ def _sources(flow: OrderFlow) -> Iterator[Finding]:
             place = path_of(("spec", "sources", index, "into", "service"))
             words = f"there is no service {source.into.service}{did_you_mean(source.into.service, services)}"
             yield Finding(place, words)
+    for index, group in enumerate(flow.spec.placement.groups if flow.spec.placement else ()):
+        for source in flow.spec.sources:
+            if source.name in group.services and len(group.services) > 1:
+                place = path_of(("spec", "placement", "groups", index, "services"))
+                yield Finding(place, f"{source.name} shares no process: it is a source, a program of its own")
 
 
 def _privacy(flow: OrderFlow) -> Iterator[Finding]:
     if flow.spec.privacy is None:
         return
     names = [service.name for service in flow.spec.services]
-    if PRIVACY in names:
-        yield Finding(f"spec.services[{names.index(PRIVACY)}].name", f"{PRIVACY} is what spec.privacy calls its schema")
+    for kind, called in (("services", names), ("sources", [source.name for source in flow.spec.sources])):
+        if PRIVACY in called:
+            place = f"spec.{kind}[{called.index(PRIVACY)}].name"
+            yield Finding(place, f"{PRIVACY} is what spec.privacy calls its schema")
     for index, reader in enumerate(flow.spec.privacy.readers):
         if reader not in names:
             yield Finding(f"spec.privacy.readers[{index}]", f"the flow has no service {reader}")
