@@ -22,7 +22,7 @@ from starlette.types import ASGIApp
 
 from orderflow_contracts.event import Identifier
 from orderflow_documents import store
-from orderflow_documents.bucket import Bucket, BucketError
+from orderflow_documents.bucket import Bucket, BucketError, MissingObjectError
 from orderflow_documents.commands import Announce, Document, Keep, Remove, State
 from orderflow_documents.events import Kind
 from orderflow_documents.text import text_of
@@ -138,7 +138,10 @@ class Api:
         """Return a document's bytes, as they came: nothing else is given out."""
         self._check(request)
         document = store.document_of(await self._row(request))
-        body = await self.bucket.get(document.object)
+        try:
+            body = await self.bucket.get(document.object)
+        except MissingObjectError:  # removed meanwhile, or by somebody in the store: to ask again is of no use
+            raise Problem(HTTPStatus.NOT_FOUND, f"object {document.object} is no longer in the store") from None
         if hashlib.sha256(body).hexdigest() != document.sha256:
             raise Problem(HTTPStatus.INTERNAL_SERVER_ERROR, f"object {document.object} is not what was stored")
         safe = {"content-disposition": "attachment", "x-content-type-options": "nosniff"}
@@ -147,7 +150,7 @@ class Api:
     async def remove(self, request: Request) -> Response:
         """Remove a document with its object; a second time there is none."""
         self._check(request)
-        if not await _answered(self.intake.submit(Remove(request.path_params["id"]))):
+        if not await _answered(self.intake.submit(Remove(_word(request.path_params["id"], "id")))):
             raise _missing(request)
         return Response(status_code=HTTPStatus.NO_CONTENT)
 

@@ -1,6 +1,7 @@
 """The documents API before an intake in memory: who may ask, and what is refused before anything is written."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,11 @@ from support.runtime.sample_service import sample_config
 
 
 class Intake:
-    """Keeps whatever is announced."""
+    """Keeps whatever is announced, and finds the rows that it is given."""
 
     def __init__(self) -> None:
         self.seen: list[Any] = []
+        self.rows: list[dict[str, Any]] = []
 
     async def submit(self, command: Any) -> Any:
         """Answer a command."""
@@ -33,8 +35,8 @@ class Intake:
         return [await self.submit(command) for command in commands]
 
     async def read(self, query: str, *args: object) -> Sequence[Mapping[str, Any]]:
-        """Know of nothing."""
-        return []
+        """Find the same for every question."""
+        return self.rows
 
 
 def app(folder: Path, token: str | None = None) -> tuple[ASGIApp, Intake]:
@@ -46,6 +48,12 @@ def app(folder: Path, token: str | None = None) -> tuple[ASGIApp, Intake]:
 def written(folder: Path) -> list[Path]:
     """Give what the folder holds."""
     return list(folder.iterdir())
+
+
+def empty(folder: Path) -> None:
+    """Remove what the folder holds."""
+    for file in written(folder):
+        file.unlink()
 
 
 async def send(api: ASGIApp, path: str, body: bytes = b"text", **headers: str) -> Answer:
@@ -86,6 +94,26 @@ async def test_what_cannot_be_kept_is_refused_before_it_is_begun(
     answer = await send(api, path, **changes)
     assert (answer.status, answer.headers["content-type"]) == (status, "application/problem+json")
     assert (intake.seen, written(tmp_path)) == ([], [])
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+@pytest.mark.parametrize("document", ["a\0b", "x" * 501])
+async def test_an_id_that_no_document_can_have_reaches_no_database(tmp_path: Path, method: str, document: str) -> None:
+    """Postgres has no NUL in a text: that is the asker's mistake, and says so."""
+    api, intake = app(tmp_path)
+    answer = await request(api, method, f"/documents/{document}", b"", {})
+    assert (answer.status, intake.seen) == (400, [])
+
+
+async def test_a_document_whose_object_is_gone_is_not_found(tmp_path: Path) -> None:
+    """Removed while somebody asks for it: asking again would not bring it back."""
+    api, intake = app(tmp_path)
+    await send(api, "/orders/o1/notes")
+    intake.rows = [asdict(intake.seen[0].document) | {"stored_at": "2026-01-01"}]
+    assert (await request(api, "GET", "/documents/x/content", b"", {})).status == 200
+    empty(tmp_path)
+    answer = await request(api, "GET", "/documents/x/content", b"", {})
+    assert (answer.status, "retry-after" in answer.headers) == (404, False)
 
 
 @pytest.mark.parametrize(
