@@ -48,7 +48,7 @@ class Session:
         """Hand every delivery to `take`, in the queue's order; raise one of `FAILURES`."""
         self._channel.close_callbacks.add(self._on_close)
         under = await self._channel.get_underlay_channel()
-        under.on_consumer_cancel_callbacks.add(lambda _: self._lose("the broker ended it: is the queue still there?"))
+        under.on_consumer_cancel_callbacks.add(lambda _: self.lose("the broker ended it: is the queue still there?"))
         queue = await self._channel.get_queue(self._settings.queue)
 
         async def on_message(delivery: AbstractIncomingMessage) -> None:
@@ -75,9 +75,10 @@ class Session:
         await delivery.ack()
 
     async def _on_close(self, channel: Any, error: BaseException | None) -> None:
-        self._lose(str(error) if error else "the connection has ended")
+        self.lose(str(error) if error else "the connection has ended")
 
-    def _lose(self, why: str) -> None:
+    def lose(self, why: str) -> None:
+        """Have the connection given up, as what cannot be settled over it comes again with the next."""
         if not self.lost.done():
             self.lost.set_result(why)
 

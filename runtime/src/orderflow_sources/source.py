@@ -81,17 +81,21 @@ class Source:
         try:
             request = request_of(message_of(delivery), self._settings.key_header)
         except UnusableMessageError as error:
-            lanes.add(f"{delivery.delivery_tag}", self._settle(self._refuse(session, delivery, str(error))))
+            lanes.add(f"{delivery.delivery_tag}", self._settle(session, self._refuse(session, delivery, str(error))))
         else:
-            lanes.add(request.key, self._settle(self._hand_on(session, delivery, request)))
+            lanes.add(request.key, self._settle(session, self._hand_on(session, delivery, request)))
 
-    async def _settle(self, work: Coroutine[None, None, None]) -> None:
-        """Do what ends with a message acknowledged; what the connection was lost by comes again."""
+    async def _settle(self, session: Session, work: Coroutine[None, None, None]) -> None:
+        """Do what ends with a message acknowledged; where the broker does not let it, all in hand comes again.
+
+        Kept in hand it would fill up `prefetch`, as when the queue for refused messages is gone or takes no more.
+        """
         with self._measures.in_hand():
             try:
                 await work
             except FAILURES as error:
                 logger.warning("a message stays with the broker: %s", error)
+                session.lose(f"a message could not be settled: {str(error) or type(error).__name__}")
 
     async def _hand_on(self, session: Session, delivery: AbstractIncomingMessage, request: Request) -> None:
         """Offer a message until it is accepted or refused."""

@@ -128,6 +128,20 @@ async def test_a_queue_that_is_not_there_is_waited_for_and_named(bench: Bench) -
     assert made != bench.queue
 
 
+async def test_refused_messages_are_kept_though_their_queue_went_away_under_the_source(bench: Bench) -> None:
+    """More than prefetch of them while it is gone: it is made anew, all are kept, and what is good goes on."""
+    bench.start()
+    await bench.publish(order("first"))
+    await bench.until(lambda: is_empty(bench), "it takes messages")
+    await delete(bench, bench.refused)
+    ids = {f"bad-{number}" for number in range(25)}
+    await bench.publish(*(aio_pika.Message(b"{", message_id=one, delivery_mode=2) for one in sorted(ids)))
+    await bench.publish(order("behind"))
+    await bench.until(lambda: is_settled(bench), "all settled", 20)
+    assert {message.message_id for message in await bench.refusals()} == ids
+    assert len(bench.server.desk.orders) == 2
+
+
 async def test_over_tls_only_the_broker_that_the_authority_signs_is_believed(bench: Bench) -> None:
     """By another authority it is not reached, and that is said; by the right one messages are taken."""
     await bench.publish(order("t1"))
@@ -219,10 +233,10 @@ async def bench_says(bench: Bench, words: str) -> bool:
     return words in (await bench.asked("/readyz"))[1]
 
 
-async def delete(bench: Bench) -> None:
-    """Delete the queue."""
+async def delete(bench: Bench, queue: str = "") -> None:
+    """Delete the queue, or another."""
     async with await aio_pika.connect(bench.broker.uri) as connection:
-        await (await connection.channel()).queue_delete(bench.queue)
+        await (await connection.channel()).queue_delete(queue or bench.queue)
 
 
 async def publish_raw(
