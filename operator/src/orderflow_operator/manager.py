@@ -100,9 +100,8 @@ class Manager:
         """Know who has which topics before anyone asks: flows come one by one, and not by age."""
         for namespace in self._scopes:
             async for raw in self._cluster.flows(namespace):
-                validation = validate(raw, OwnershipIndex(), {})
-                if validation.flow is not None and validation.valid:
-                    self._deps.ownership.put(_key(raw), validation.flow, made_at(raw), raw.get("status"))
+                if flow := validate(raw, OwnershipIndex(), {}).claimant:
+                    self._deps.ownership.put(_key(raw), flow, made_at(raw), raw.get("status"))
 
     async def _sweep(self) -> None:
         """Give a turn to flows that nobody told of: kopf can miss one that is made as the CRD comes back."""

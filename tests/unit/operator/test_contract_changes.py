@@ -171,6 +171,14 @@ def test_an_edit_is_held_against_what_was_accepted_not_against_what_was_stored(p
     assert review(back, stored, judged) is not None
 
 
+def test_a_flow_whose_edit_is_refused_for_what_it_breaks_keeps_its_topics(promised: Json) -> None:
+    """Also when an operator starts: only of a flow that is wrong by itself nobody knows what it has."""
+    broken = edited(promised, BREAKING["a type is narrowed"][0])
+    assert (judged(broken).valid, judged(broken).claimant is None) == (False, False)
+    wrong = edited(promised, lambda flow: flow["spec"]["services"][0]["subscribes"].append("UNKNOWN"))
+    assert judged(wrong).claimant is None
+
+
 def test_what_nobody_could_read_has_promised_nothing(promised: Json) -> None:
     """A schema that was wrong from the beginning may be mended."""
     promised["spec"]["events"][0] |= {"schema": {"type": "text"}, "personalData": []}

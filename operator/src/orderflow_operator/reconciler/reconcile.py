@@ -32,7 +32,7 @@ from orderflow_operator.reconciler.pod_problems import PodProblem, find_problems
 from orderflow_operator.reconciler.prune import prune
 from orderflow_operator.reconciler.rights import permitted
 from orderflow_operator.reconciler.status import Observation, may_wait, refused, status_of
-from orderflow_operator.reconciler.validation import INVALID, Validation, made_at, validate
+from orderflow_operator.reconciler.validation import Validation, made_at, validate
 from orderflow_operator.resources.build_context import BuildContext, Port, Proofs
 
 logger = logging.getLogger(__name__)
@@ -190,8 +190,8 @@ async def _elsewhere(
 async def _refuse(key: FlowKey, raw: Object, validation: Validation, deps: Dependencies) -> None:
     """Say why a flow cannot be; what runs of it goes on. One that wants another's topics waits for them."""
     before = FlowStatus.of(raw.get("status"))
-    if validation.flow is not None and validation.reason != INVALID:
-        _wake(deps.ownership.put(key, validation.flow, made_at(raw), before), deps)
+    if flow := validation.claimant:
+        _wake(deps.ownership.put(key, flow, made_at(raw), before), deps)
     after = refused(validation, raw["metadata"].get("generation", 0), before, deps.now())
     await _write_status(key, raw, before, after, deps)
 

@@ -45,6 +45,11 @@ class Validation:
         return not self.findings
 
     @property
+    def claimant(self) -> OrderFlow | None:
+        """The flow where it is sound by itself: what it has stays its own, whatever else keeps its edit from being."""
+        return None if self.reason == INVALID else self.flow
+
+    @property
     def message(self) -> str:
         """The first findings, as a person reads them."""
         told = "; ".join(map(str, self.findings[:_MOST_TOLD]))
