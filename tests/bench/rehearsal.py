@@ -156,6 +156,7 @@ class Rehearsal:
             entry.publisher,
             lambda _: None,
             lambda _: None,
+            lambda _: None,
             TRACER,
             timeout=30,
         )

@@ -66,12 +66,20 @@ def masked(data: bytes) -> bytes:
     return replaced(data, lambda sealed, _: sealed.mask())
 
 
+def _bytes_of(text: str) -> bytes:
+    """Return what base64 says; nothing, which no key opens, for what somebody wrote who has none of ours."""
+    try:
+        return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    except ValueError:
+        return b""
+
+
 def _replaced(value: Any, replace: Replace, path: str) -> Any:
     if isinstance(value, dict):
         return {name: _replaced(below, replace, f"{path}/{name}") for name, below in value.items()}
     if isinstance(value, list):
         return [_replaced(below, replace, f"{path}/{number}") for number, below in enumerate(value)]
     if isinstance(value, str) and (found := _sealed(value)):
-        content = base64.urlsafe_b64decode(found[3] + "=" * (-len(found[3]) % 4))
+        content = _bytes_of(found[3])
         return replace(Sealed(found[1], uuid.UUID(found[2]), content), path)
     return value

@@ -143,6 +143,7 @@ class Process:
                 metrics=self._metrics,
                 instance=settings.env.get(environment.INSTANCE) or f"{socket.gethostname()}-{os.getpid()}",
                 topics=self._topics,
+                calls_by_commands=bool(service.commands and service.calls),
             )
         )
         self._relay = Relay(self._publications(), store, self._worker.owned)
@@ -233,6 +234,7 @@ class Process:
             self._store,
             self._publisher,
             self._relay.put,
+            self._worker.begin_calls,
             self._metrics.publish,
             self._tracer,
             RetryPolicy(self._settings.config.delivery).timeout,

@@ -7,10 +7,11 @@ import asyncpg
 import pytest
 
 from orderflow_model.postgres_uri import PostgresUri
-from orderflow_runtime.postgres.migrator import Task, carry_out
+from orderflow_runtime.postgres.migrator import Task, carry_out, migrate
 from orderflow_runtime.postgres.ownership import Role
 from orderflow_runtime.removal import remove
 from support.flow.fleet import PASSWORD
+from support.flow.orders import shop_flow
 
 SEAL = "SELECT * FROM privacy.seal_keys($1, $2, $3, $4)"
 PERSON = uuid.UUID(int=1)
@@ -74,3 +75,26 @@ async def test_who_erases_waits_for_all_who_have_asked(database: str, flow_name:
         await order.close()
         await admin.close()
     await remove(database, f"here/{flow_name}", [])
+
+
+_DEFINERS = """
+SELECT n.nspname || '.' || p.proname AS name, p.proconfig FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
+WHERE p.prosecdef AND n.nspname !~ '^(pg_|information_schema)'
+"""
+
+
+async def test_what_runs_with_its_owners_rights_looks_at_temporary_tables_last(database: str, flow_name: str) -> None:
+    """In each schema of a flow: else who calls it puts a table of their own, with a trigger, before the owner's."""
+    secret = {"secretKeyRef": {"name": "shop-privacy", "key": "secret"}}
+    keeping = {"image": "orderflow/services:dev", "contracts": "orderflow_shop.events"}
+    flow = shop_flow(flow_name, privacy={"secret": secret, "readers": ["order"]}, analytics=keeping)
+    await migrate(database, flow, {service.name: PASSWORD for service in flow.services})
+    admin = await asyncpg.connect(database)
+    try:
+        found = {row["name"]: row["proconfig"] or () for row in await admin.fetch(_DEFINERS)}
+    finally:
+        await admin.close()
+    assert {"raw.add_days", "raw.drop_days", "privacy.open_keys", "privacy.seal_keys"} <= found.keys()
+    paths = {name: [one for one in settings if one.startswith("search_path=")] for name, settings in found.items()}
+    assert not [name for name, path in paths.items() if not path or not path[0].endswith(", pg_temp")]
+    await remove(database, flow_name, [])

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field
+from pydantic_core import to_json
 
 from orderflow_contracts.event import PERSONAL, SUBJECT, Event, Model, UndecodableError
 from orderflow_contracts.flow_key import FlowKey, PersonKey, SealBrokenError
@@ -126,3 +127,13 @@ def test_what_is_no_event_of_ours_is_left_as_it_is(data: bytes) -> None:
     """Bytes without anything sealed are the same bytes, be they JSON or not."""
     assert masked(data) == data
     assert masked(b"~sealed:1:t:" + data) == b"~sealed:1:t:" + data
+
+
+@given(st.from_regex(r"~sealed:1:[stnb]:[0-9a-f]{32}:[A-Za-z0-9_-]{1,40}", fullmatch=True))
+def test_what_somebody_wrote_who_has_no_key_is_a_mask_or_a_broken_seal(text: str) -> None:
+    """Any text may look as if it were sealed, also one that is no base64: it ends no program that reads it."""
+    data = to_json({"note": text})
+    person = next(iter(people_in(data)))
+    assert text not in masked(data).decode()
+    with pytest.raises(UndecodableError, match="does not open"):
+        open_sealed(data, "MOVED", FLOW_KEY, {person: key_of(person)})

@@ -1,7 +1,7 @@
 """Where HTTP hands in commands. Those that come together share one transaction and so one fsync.
 
 What a command publishes has no source partition: it goes to the outbox shard of its key, and the owner of the
-like-numbered partition of the service's first topic publishes it (`outbox_relay.py`).
+like-numbered partition of the service's first topic publishes it (`outbox_relay.py`). A call goes to the same owner.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from orderflow_contracts.event import Event
 from orderflow_runtime.command import Command, R, Reply, Submitted, TooLarge, TooManyCommandsError, UnavailableError
 from orderflow_runtime.core.event_log import Partition, partition_of
 from orderflow_runtime.core.retryable import Retryable
-from orderflow_runtime.core.store import BatchTransaction, Conflict, OutboxRow, Store, StoreUnavailable
+from orderflow_runtime.core.store import BatchTransaction, CallRow, Conflict, OutboxRow, Store, StoreUnavailable
 from orderflow_runtime.dispatch.effects import Effects, Publisher
 from orderflow_runtime.dispatch.handler_call import call_handler
 from orderflow_runtime.dispatch.propagation import CommandTrace, Propagation
@@ -40,7 +40,8 @@ class _Pending:
 
 
 class CommandBus:
-    """An `Intake`. `hand_on` is called with the outbox rows that were committed, `observe` with the events in them.
+    """An `Intake`. `hand_on` is called with the outbox rows that were committed, `observe` with the events in them,
+    `begin` with the calls that were asked for.
 
     `timeout` is how many seconds a handler may take for one call.
     """
@@ -51,6 +52,7 @@ class CommandBus:
         store: Store,
         publisher: Publisher,
         hand_on: Callable[[Sequence[OutboxRow]], None],
+        begin: Callable[[Sequence[CallRow]], None],
         observe: Callable[[Sequence[Event]], None],
         propagation: Propagation,
         timeout: float,
@@ -62,6 +64,7 @@ class CommandBus:
         self._store = store
         self._publisher = publisher
         self._hand_on = hand_on
+        self._begin = begin
         self._queue: asyncio.Queue[_Pending] = asyncio.Queue(MOST_WAITING)
 
     async def submit(self, command: Command[R]) -> R | TooLarge:
@@ -148,8 +151,10 @@ class CommandBus:
                 answers = await call_handler(self._handlers[kind], commands, effects, self._timeout)
                 replies |= zip(turn, answers, strict=True)
             await self._send([(group[index], reply) for index, reply in replies.items()], effects, tx)
-            rows = await tx.close(effects.writes(intake=True))
+            writes = effects.writes(intake=True)
+            rows = await tx.close(writes)
         self._hand_on(rows)
+        self._begin(writes.calls)
         self._observe([event for reply in replies.values() for event in reply.publish])
         return [replies[i] for i in range(len(group))]
 

@@ -58,11 +58,12 @@ class OutboundCalls:
         return len(self._running)
 
     def begin(self, rows: Iterable[CallRow], *, ask_first: bool = False) -> None:
-        """Perform these intents; `ask_first` where a former owner may have performed them already."""
+        """Perform these intents; `ask_first` where another instance may have performed them already."""
+        known = {item.call_id for item in self._ready}
         for row in rows:
             if row.kind not in self._calls:
                 logger.error("call %s waits for a version that has a port for it", row.id, extra={"key": row.key})
-            elif row.id not in self._running:
+            elif row.id not in self._running and row.id not in known:
                 if ask_first:
                     row = replace(row, trace=row.trace.left_behind())
                 task = asyncio.create_task(self._run(row, ask_first))

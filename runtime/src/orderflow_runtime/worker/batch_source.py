@@ -77,21 +77,28 @@ class BatchSource:
         batch = Batch()
         await self._gather(outbound_calls.waiting < MOST_CALLS)
         batch.items += outbound_calls.take(MOST_AT_ONCE)
+        due = None
         if leases and time.monotonic() >= self._check_at:
             due = await self._store.due(leases.keys(), MOST_AT_ONCE)
-            await self._learn([row.value for row in due.parked])
+        is_ripe = self._is_ripe()
+        await self._learn(due, is_ripe)
+        if due is not None:
             self._add_due(due, batch)
-        if self._is_ripe():
-            await self._learn([record.value or b"" for stretch in self._kept for record in stretch.records])
+        if is_ripe:
             self._read(leases, batch)
         self._not_before = time.monotonic() + self._pace
         if batch:
             self._rest.reset()
         return batch
 
-    async def _learn(self, data: Sequence[bytes]) -> None:
-        if self._privacy is not None:
-            await self._privacy.learn(self._store.read, data)
+    async def _learn(self, due: Due | None, is_ripe: bool) -> None:
+        """Get the keys of the whole batch at once: of what is asked for alone, another part's might be forgotten."""
+        if self._privacy is None:
+            return
+        data = [row.value for row in due.parked] if due is not None else []
+        if is_ripe:
+            data += [record.value or b"" for stretch in self._kept for record in stretch.records]
+        await self._privacy.learn(self._store.read, data)
 
     async def reset(self) -> None:
         """Drop what was fetched and not yet taken."""

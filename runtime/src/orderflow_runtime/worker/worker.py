@@ -7,26 +7,27 @@ the assigned partitions anew, publish what the outbox still holds, and read on f
 import asyncio
 import logging
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from orderflow_runtime.backoff import Backoff
 from orderflow_runtime.core.event_log import PATIENCE_SECONDS, Consumer, LogRefuses, LogUnavailable, Partition
 from orderflow_runtime.core.retryable import Retryable
-from orderflow_runtime.core.store import Conflict, Lease, Store, StoreRefuses, StoreUnavailable
+from orderflow_runtime.core.store import CallRow, Conflict, Lease, Store, StoreRefuses, StoreUnavailable
 from orderflow_runtime.dispatch.dispatcher import Batch, Committed, Dispatcher
 from orderflow_runtime.dispatch.outbound_calls import OutboundCalls
 from orderflow_runtime.dispatch.outbox import Outbox
 from orderflow_runtime.dispatch.publications import Publications
 from orderflow_runtime.observability.batch_log import log_batch
 from orderflow_runtime.observability.metrics import Metrics
-from orderflow_runtime.worker.batch_source import BatchSource
+from orderflow_runtime.worker.batch_source import MOST_CALLS, BatchSource
 
 logger = logging.getLogger(__name__)
 
 _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.05, 2.0
 _REPORT_EVERY_SECONDS, _REPORT_ALL_SECONDS = 1.0, 60.0
 _ADOPT_EVERY_SECONDS = 30.0
+_LOOK_FOR_CALLS_SECONDS = 1.0
 _STOP_SECONDS, _FLUSH_SECONDS = 5.0, 5.0
 """For the batch under way and for what is to be published; together less than the grace of a pod (30 s)."""
 _CONFLICTS = 20
@@ -46,6 +47,8 @@ class Parts:
     instance: str
     topics: tuple[str, ...]
     """what the service subscribes to, its first topic first"""
+    calls_by_commands: bool = False
+    """whether commands may ask for calls, and so another instance for one that is ours to perform"""
 
 
 class Worker:
@@ -58,6 +61,7 @@ class Worker:
         self._busy = asyncio.Lock()
         self._adopted: set[Partition] = set()
         self._adopt_at = 0.0
+        self._look_for_calls_at = 0.0
         self._started = False
         self._reporting: asyncio.Task[None] | None = None
         self._reported: dict[Partition, int] = {}
@@ -188,6 +192,7 @@ class Worker:
             await self._parts.consumer.start(self.on_revoked)
             self._started = True
         await self._acquire_leases()
+        await self._look_for_calls()
         batch = await self._parts.source.next_batch(self._leases, self._parts.outbound_calls)
         async with self._busy:
             self._leave_out_lost(batch)
@@ -208,6 +213,19 @@ class Worker:
                 logger.warning("taking %d partitions of topics that are not subscribed any more", len(orphans))
                 await self._take(orphans)
                 self._adopted |= orphans
+
+    def begin_calls(self, calls: Iterable[CallRow], *, ask_first: bool = False) -> None:
+        """Perform calls that commands asked for, those of our partitions; another's owner looks for its own."""
+        self._parts.outbound_calls.begin((call for call in calls if call.shard in self._leases), ask_first=ask_first)
+
+    async def _look_for_calls(self) -> None:
+        """Perform what commands of other instances asked for, and what was committed while a lease was taken."""
+        parts = self._parts
+        if not parts.calls_by_commands or time.monotonic() < self._look_for_calls_at:
+            return
+        self._look_for_calls_at = time.monotonic() + _LOOK_FOR_CALLS_SECONDS
+        if self._leases and parts.outbound_calls.waiting < MOST_CALLS:
+            self.begin_calls(await parts.store.pending_calls(self._leases.keys()), ask_first=True)
 
     async def _take(self, wanted: Collection[Partition]) -> None:
         parts = self._parts
