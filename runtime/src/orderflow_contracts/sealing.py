@@ -7,8 +7,9 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import from_json, to_json
 
-from orderflow_contracts.event import PERSONAL, SUBJECT, Event, UndecodableError
+from orderflow_contracts.event import SUBJECT, Event, UndecodableError
 from orderflow_contracts.flow_key import FlowKey, PersonKey, SealBrokenError
+from orderflow_contracts.personal import marks
 from orderflow_contracts.sealed import BOOLEAN_KIND, MASK, NUMBER_KIND, SUBJECT_KIND, TEXT_KIND, Sealed, replaced
 
 _Conceal = Callable[[Any, str, str], Any]
@@ -43,15 +44,17 @@ def open_sealed(data: bytes, event: str, flow_key: FlowKey, keys: Mapping[uuid.U
 def _concealed(value: Any, data: Any, conceal: _Conceal, path: str) -> Any:
     """Return the data of a model with what its class marks concealed."""
     if isinstance(value, BaseModel):
-        for name, field in type(value).model_fields.items():
+        for name, mark in marks(type(value)).items():
+            field = type(value).model_fields[name]
             written = field.serialization_alias or field.alias or name
             if written in data:
                 below = f"{path}/{written}"
-                marked = SUBJECT_KIND if field.json_schema_extra == SUBJECT else None
-                if marked or field.json_schema_extra == PERSONAL:
-                    data[written] = _leaves(data[written], marked, conceal, below)
+                if mark is not None:
+                    data[written] = _leaves(data[written], SUBJECT_KIND if mark == SUBJECT else None, conceal, below)
                 else:
                     data[written] = _concealed(getattr(value, name), data[written], conceal, below)
+    elif isinstance(value, Mapping):
+        return {name: _concealed(one, data[str(name)], conceal, f"{path}/{name}") for name, one in value.items()}
     elif isinstance(value, (tuple, list)):
         return [_concealed(one, data[at], conceal, f"{path}/{at}") for at, one in enumerate(value)]
     return data

@@ -6,12 +6,12 @@ from typing import Annotated, ClassVar
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import Field
+from pydantic import Field, JsonValue
 from pydantic_core import to_json
 
 from orderflow_contracts.event import PERSONAL, SUBJECT, Event, Model, UndecodableError
 from orderflow_contracts.flow_key import FlowKey, PersonKey, SealBrokenError
-from orderflow_contracts.personal import is_personal, subject_of
+from orderflow_contracts.personal import is_personal, personal_values, subject_of
 from orderflow_contracts.sealed import MASK, masked, people_in
 from orderflow_contracts.sealing import encode_sealed, open_sealed
 from orderflow_shop.events import OrderCompleted, OrderCreated, PaymentProcessed
@@ -38,6 +38,29 @@ class Moved(Event):
     nick: Annotated[str | None, Field(json_schema_extra=PERSONAL)] = None
     pets: tuple[Pet, ...] = ()
     rooms: int
+
+    @property
+    def key(self) -> str:
+        """The record key."""
+        return "k"
+
+
+class Contact(Model):
+    """Marks as an author may write them."""
+
+    phone: Annotated[str, Field(json_schema_extra=PERSONAL)] | None = None
+    aliases: tuple[Annotated[str, Field(json_schema_extra=PERSONAL)], ...] = ()
+    city: Annotated[str, Field(json_schema_extra=PERSONAL | {"examples": ["Bonn"]})]
+    tree: JsonValue = "of a type that names itself"
+
+
+class Listed(Event):
+    """People by their part."""
+
+    TYPE: ClassVar[str] = "LISTED"
+
+    who: Annotated[str, Field(json_schema_extra=PERSONAL | SUBJECT)] | None = None
+    contacts: dict[str, Contact]
 
     @property
     def key(self) -> str:
@@ -137,3 +160,15 @@ def test_what_somebody_wrote_who_has_no_key_is_a_mask_or_a_broken_seal(text: str
     assert text not in masked(data).decode()
     with pytest.raises(UndecodableError, match="does not open"):
         open_sealed(data, "MOVED", FLOW_KEY, {person: key_of(person)})
+
+
+def test_a_mark_counts_wherever_it_stands() -> None:
+    """Beside another, within an optional type or a list's, in a model that is a map's value: sealed, and redacted."""
+    texts = ["ann-1", "+49 228 1", "Annie", "Bonn"]
+    contact = Contact(phone=texts[1], aliases=(texts[2],), city=texts[3])
+    event, key = Listed(who=texts[0], contacts={"buyer": contact}), key_of()
+    data = encode_sealed(event, FLOW_KEY, key)
+    assert not [text for text in texts if text.encode() in data]
+    assert Listed.decode(open_sealed(data, "LISTED", FLOW_KEY, {PERSON: key}), 1) == event
+    assert subject_of(event) == texts[0]
+    assert set(personal_values(event)) == set(texts)

@@ -3,7 +3,7 @@
 import asyncio
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from orderflow_runtime.core.event_log import Partition, Position, Record, Stretch
-from orderflow_runtime.core.store import Lease
+from orderflow_runtime.core.store import Due, Lease, ParkedRow
+from orderflow_runtime.dispatch.masking import Fetch, Masking
 from orderflow_runtime.dispatch.outbound_calls import OutboundCalls
 from orderflow_runtime.worker import batch_source
 from orderflow_runtime.worker.batch_source import BatchSource
@@ -202,3 +203,30 @@ async def test_what_nobody_waits_for_is_kept_up_to_a_size() -> None:
     while not (found := await next_batch()):
         assert time.monotonic() - began < 5
     assert len(found) < 20
+
+
+class Learning(Masking):
+    """Notes what it is asked to get ready for."""
+
+    def __init__(self) -> None:
+        self.learned: list[int] = []
+
+    async def learn(self, fetch: Fetch, data: Iterable[bytes]) -> None:
+        """Note how many events are to be read."""
+        self.learned.append(len(list(data)))
+
+
+async def test_the_keys_of_a_batch_are_got_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of records and parked events together: else the second part's could crowd out the first's before the commit."""
+    bench, privacy = Bench(), Learning()
+    read = stretch(bench, 5, 8)
+    sent = message(bench.config, Put(thing="p"))
+    parked = ParkedRow(1, read.partition, 1, "p", "PUT", sent.headers, sent.value, 1)
+
+    async def due(*_: Any) -> Due:
+        return Due([parked], [], 0.0)
+
+    monkeypatch.setattr(bench.store, "due", due)
+    source = BatchSource(Fetched(read), bench.store, {read.partition.topic: Put}, privacy=privacy)  # type: ignore[arg-type]  # only fetch is asked
+    batch = await source.next_batch({read.partition: Lease(1, Position(5, ID))}, bench.instance().outbound_calls)
+    assert (len(batch.items), privacy.learned) == (4, [4])

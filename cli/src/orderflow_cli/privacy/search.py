@@ -28,7 +28,8 @@ from orderflow_contracts.sealed import Sealed, people_in, replaced
 _SHORTEST = 3
 """Letters of a text that can be looked for: of shorter ones everything is full."""
 SUBJECT = "the person's id"
-_WORD = rb"A-Za-z0-9_.:-"
+_BEFORE, _AFTER = r"(?<![A-Za-z0-9_])(?<![A-Za-z0-9_][.-])", r"(?![A-Za-z0-9_]|[.-][A-Za-z0-9_])"
+"""What a text that stands by itself is not next to: a letter, be it behind a dot or dash. Postgres reads both, too."""
 _TABLES = """
 SELECT n.nspname AS schema, c.relname AS name, array_agg(a.attname::text ORDER BY a.attnum) AS columns,
   array_agg(a.atttypid::regtype::text ORDER BY a.attnum) AS types
@@ -50,15 +51,20 @@ class Wanted:
 
     @cached_property
     def forms(self) -> Mapping[str, str]:
-        """The texts as they are and as JSON writes them, with what each is."""
+        """The texts as they are and in both ways in which JSON writes them, with what each is."""
         all_texts = {**self.texts, self.subject: SUBJECT}
-        return {form: what for text, what in all_texts.items() for form in (text, _in_json(text))}
+        return {
+            form: what
+            for text, what in all_texts.items()
+            for form in (text, *(json.dumps(text, ensure_ascii=escaped)[1:-1] for escaped in (False, True)))
+        }
 
     @cached_property
     def pattern(self) -> re.Pattern[bytes]:
         """What finds any of them."""
         longest_first = sorted((form.encode() for form in self.forms), key=len, reverse=True)
-        return re.compile(rb"(?<![%s])(?:%s)(?![%s])" % (_WORD, b"|".join(map(re.escape, longest_first)), _WORD))
+        any_of_them = b"|".join(map(re.escape, longest_first))
+        return re.compile(_BEFORE.encode() + b"(?:" + any_of_them + b")" + _AFTER.encode())
 
 
 @dataclass
@@ -86,10 +92,6 @@ class Place:
         }
 
 
-def _in_json(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)[1:-1]
-
-
 def _in_bytea(text: str) -> str:
     """Return a text as Postgres writes bytes in its form `escape`."""
     return "".join(f"\\{byte:03o}" if byte > 126 else chr(byte).replace("\\", "\\\\") for byte in text.encode())
@@ -102,7 +104,7 @@ async def search_tables(connection: asyncpg.Connection, schemas: Sequence[str], 
 
 async def _search_table(connection: asyncpg.Connection, table: Mapping[str, Any], wanted: Wanted) -> Place:
     forms = {form: what for text, what in wanted.forms.items() for form in (text, _in_bytea(text))}
-    patterns = [f"(^|[^{_WORD.decode()}]){re.escape(form)}($|[^{_WORD.decode()}])" for form in forms]
+    patterns = [f"{_BEFORE}{re.escape(form)}{_AFTER}" for form in forms]
     whole = f"{_quoted(table['schema'])}.{_quoted(table['name'])}"
     said = ", ".join(map(_as_text, table["columns"], table["types"]))
     query = f"""
@@ -196,7 +198,9 @@ def _opened(event: str, data: bytes, flow_key: FlowKey, key: PersonKey) -> dict[
     def note(sealed: Sealed, path: str) -> Any:
         if sealed.person == key.person:
             with suppress(SealBrokenError):  # moved there by somebody else; what it holds stands where it was sealed
-                found[str(json.loads(flow_key.open(key, sealed.content, event, path)))] = path
+                value = json.loads(flow_key.open(key, sealed.content, event, path))
+                if not isinstance(value, bool):  # every table is full of these
+                    found[str(value)] = path
         return None
 
     replaced(data, note)
