@@ -78,7 +78,8 @@ async def test_who_erases_waits_for_all_who_have_asked(database: str, flow_name:
 
 
 _DEFINERS = """
-SELECT n.nspname || '.' || p.proname AS name, p.proconfig FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
+SELECT n.nspname || '.' || p.proname AS name, p.proconfig
+FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
 WHERE p.prosecdef AND n.nspname !~ '^(pg_|information_schema)'
 """
 

@@ -1,10 +1,10 @@
 """A call that a command's handler asks for is performed soon after its commit, whoever of the service has the shard."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
-from orderflow_runtime import Reply, Submitted, Transaction
+from orderflow_runtime import Reply, Service, Submitted, Transaction
 from support.flow.fleet import until
 from support.runtime.real import Site
 from support.runtime.sample_service import Do, Outside, sample_service, source_service
@@ -39,7 +39,7 @@ async def until_handled(site: Site, schema: str, count: int) -> None:
 
 
 @pytest.mark.parametrize("make", [source_service, sample_service])
-async def test_it_is_performed_soon_by_who_took_the_command(site: Site, make: type) -> None:
+async def test_it_is_performed_soon_by_who_took_the_command(site: Site, make: Callable[..., Service]) -> None:
     """Of a service that only publishes, and of one that reads topics: each once, and its outcome handled once."""
     service = make(site.script, site.outside, commands={Do: ask})
     async with site.running(service) as process:
@@ -52,9 +52,11 @@ async def test_it_is_performed_soon_by_who_took_the_command(site: Site, make: ty
 async def test_it_is_performed_soon_by_another_instance_that_has_the_shard(site: Site) -> None:
     """One instance has all shards, the other takes the commands and performs nothing."""
     idle = Outside()
-    async with site.running(source_service(site.script, site.outside, commands={Do: ask})):
-        async with site.running(source_service(site.script, idle, commands={Do: ask}), "i1") as second:
-            assert second.commands is not None
-            await second.commands.submit_all([Do(f"k{n}", n) for n in range(5)])
-            await until_handled(site, "source", 5)
+    async with (
+        site.running(source_service(site.script, site.outside, commands={Do: ask})),
+        site.running(source_service(site.script, idle, commands={Do: ask}), "i1") as second,
+    ):
+        assert second.commands is not None
+        await second.commands.submit_all([Do(f"k{n}", n) for n in range(5)])
+        await until_handled(site, "source", 5)
     assert (sorted(site.outside.performed), idle.performed) == ([f"k{n}:{n}" for n in range(5)], [])

@@ -111,7 +111,7 @@ class Bench:
             RetryPolicy(self.config.delivery),
         )
 
-    def instance(self, log_faults: Faults | None = None) -> Instance:
+    def instance(self, log_faults: Faults | None = None, *, calls_by_commands: bool = False) -> Instance:
         """Make an instance, not started."""
         policy, topics = self.policy(), [channel.topic for channel in self.config.subscribes]
         log = MemoryLog(self.cluster, self.config.group, topics, log_faults or self.faults)
@@ -132,6 +132,7 @@ class Bench:
             metrics=metrics,
             instance=f"i{len(self.instances)}",
             topics=tuple(topics),
+            calls_by_commands=calls_by_commands,
         )
         self.instances.append(Instance(Worker(parts), log, outbound_calls, source, metrics))
         return self.instances[-1]

@@ -1,11 +1,13 @@
 """Calls to the outside: performed after commit, their outcome handled once, and nothing ever assumed."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from orderflow_contracts.dead_letters import ATTEMPTS
-from orderflow_runtime.core.store import StoreUnavailable
+from orderflow_runtime.core.event_log import Partition
+from orderflow_runtime.core.store import BatchWrites, CallRow, StoreUnavailable
 from support.runtime.running import Bench
 from support.runtime.sample_service import Put, sample_config
 
@@ -175,3 +177,25 @@ async def test_a_slow_outside_stops_the_intake_of_events() -> None:
         gate.set()
         await bench.until(lambda: sum("outcome" in w for _, w in bench.effects()) == 2_500, "all outcomes", 30)
     assert len(set(bench.outside.performed)) == len(bench.outside.performed) == 2_500
+
+
+async def test_what_a_command_of_another_instance_asked_for_is_performed_once() -> None:
+    """Nobody tells who has the shard: it looks, and what is under way or answered meanwhile is not begun again."""
+    bench = Bench()
+    instance = bench.instance(calls_by_commands=True)
+    instance.start()
+    await bench.until(lambda: instance.worker.ready, "it works")
+    shard = Partition(bench.config.subscribes[0].topic, 0)
+    call = CallRow("k:7", shard, "outside", "k", b'{"n": 7}')
+    async with bench.store.intake_transaction() as tx:
+        await tx.close(BatchWrites(intake=True, calls=[call]))
+    await bench.until(lambda: bench.effects_of("k"), "the outcome", 10)
+    instance.worker.begin_calls([call])
+    instance.worker.begin_calls([call])
+    elsewhere = replace(call, id="k:8", shard=Partition("not ours", 0))
+    instance.worker.begin_calls([elsewhere])
+    await bench.until(lambda: not instance.outbound_calls.waiting, "all is known")
+    await instance.stop()
+    assert bench.effects_of("k") == ["outcome 7"]
+    assert bench.outside.performed[:1] == ["k:7"]
+    assert "k:8" not in bench.outside.performed

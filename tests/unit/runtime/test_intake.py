@@ -35,7 +35,9 @@ async def intake(
     topics: dict[type[Event], str] = {Done: bench.config.publishes[0].topic}
     handlers = sample_service(bench.script).commands | ({Do: do} if do else {})
     publisher = Publisher("/t/sample", topics, bench.clock, bench.tracer)
-    taking = CommandBus(handlers, bench.store, publisher, relay.put, lambda _: None, lambda _: None, bench.tracer, seconds)
+    taking = CommandBus(
+        handlers, bench.store, publisher, relay.put, lambda _: None, lambda _: None, bench.tracer, seconds
+    )
     tasks = [asyncio.create_task(taking.run(shards_of("first", SHARDS))), asyncio.create_task(relay.run())]
     yield taking
     for task in tasks:
