@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import boto3
-import httpx
+import requests
 from moto.server import ThreadedMotoServer
 
 KEYS = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "us-east-1"}
@@ -21,7 +21,7 @@ def s3_with(bucket: str) -> Iterator[str]:
     host, port = server.get_host_and_port()
     endpoint = f"http://{host}:{port}"
     try:
-        httpx.post(f"{endpoint}/moto-api/reset").raise_for_status()
+        requests.post(f"{endpoint}/moto-api/reset", timeout=10).raise_for_status()
         boto3.client(
             "s3",
             endpoint_url=endpoint,
