@@ -161,7 +161,20 @@ class OfWords(Event):
     others: dict[str, Note] | None = None
 
 
-@pytest.mark.parametrize("kind", [*load_event_classes("orderflow_shop.events").values(), Met, Measured, Loose, OfWords])
+class Numbered(Event):
+    """An event whose fields have numbers in their names."""
+
+    TYPE: ClassVar[str] = "ASKED"
+
+    line2: str
+    sha256: str
+    address_line1: str
+    line2_name: str
+
+
+@pytest.mark.parametrize(
+    "kind", [*load_event_classes("orderflow_shop.events").values(), Met, Measured, Loose, OfWords, Numbered]
+)
 def test_the_command_says_of_the_lakes_columns_what_they_are(kind: type[Event]) -> None:
     """What `orderflow contracts` judges as a column is one, of that type, and there is no other."""
     schema = _of_class(kind)

@@ -98,6 +98,22 @@ def test_a_break_names_the_column_and_the_models_that_it_reaches(check: Check) -
         assert "stg_stock_moves" not in reach
 
 
+@pytest.mark.parametrize("name", ["line2", "line_2", "x1y", "sha256_sum"])
+def test_a_model_is_found_by_a_column_with_a_number_in_its_name(
+    module: Callable[[str, str], str], tmp_path: Path, name: str
+) -> None:
+    """Also where JSON does not tell `line_2` from `line2`, and where the SQL is in capitals."""
+    published, models = tmp_path / "published", tmp_path / "dbt" / "models"
+    models.mkdir(parents=True)
+    sql = "select NAME from {{ source('lake', 'stock_reserved') }}"
+    (models / "stg_lines.sql").write_text(sql.replace("NAME", name.upper()))
+    old = "    partial: bool\n"
+    before, after = (module(old, f"{old}    {name}: {kind}\n") for kind in ("int", "str"))
+    assert contracts("export", SHOP, "--module", before, "--to", published).exit_code == 0
+    lines = refused(contracts("check", SHOP, "--against", published, "--module", after, "--models", models.parent))
+    assert all(line.endswith("models stg_lines") for line in lines), lines
+
+
 def test_a_column_whose_type_changes_is_refused_where_there_is_a_lake(check: Check) -> None:
     """Readers take a whole number for a number; a column of one type does not become another."""
     widened = ("    attempt: Annotated[int, Field(ge=1, le=1000)] = 1", "    attempt: float = 1.0")

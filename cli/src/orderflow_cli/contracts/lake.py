@@ -14,6 +14,8 @@ from orderflow_model.contracts.columns import column, table_name
 from orderflow_model.contracts.errors import ContractsError
 
 _STAR = re.compile(r"(?:select|distinct|,|\.)\s*\*", re.IGNORECASE)
+_PARTS = re.compile(r"_|(?<=\D)(?=\d)|(?<=\d)(?=\D)")
+"""Where a column may have a `_` of its class: `line_2` and `line2` are one field in JSON."""
 _COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/|\{#.*?#\}", re.DOTALL)
 
 
@@ -51,4 +53,9 @@ def load_models(folder: Path) -> Models:
 def _reads(text: str, table: str, parts: list[str]) -> bool:
     if "source(" not in text or not re.search(rf"['\"]{re.escape(table)}['\"]", text):
         return False
-    return bool(_STAR.search(text)) or all(re.search(rf"\b{re.escape(part)}\b", text) for part in parts if part)
+    return bool(_STAR.search(text)) or all(_names(text, part) for part in parts if part)
+
+
+def _names(text: str, part: str) -> bool:
+    name = "_?".join(map(re.escape, _PARTS.split(part)))
+    return bool(re.search(rf"\b{name}\b", text, re.IGNORECASE))

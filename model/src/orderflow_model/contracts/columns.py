@@ -1,8 +1,11 @@
 """Where the lake has an event's data: the names of its table and of its columns."""
 
-from pydantic.alias_generators import to_snake
+import re
 
 from orderflow_model.contracts.schema import Field, unescaped
+
+_WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+"""Where a word begins in a name in camelCase; a number belongs to the word before it, as in `line2`."""
 
 
 def table_name(event: str) -> str:
@@ -11,8 +14,8 @@ def table_name(event: str) -> str:
 
 
 def column_name(name: str) -> str:
-    """Return the name that a field has in the lake."""
-    return str(to_snake(name))
+    """Return the name that a field has in the lake; JSON does not tell `line_2` or `x1y` of a class from others."""
+    return _WORD.sub("_", name).replace("-", "_").lower()
 
 
 def column(place: str) -> str:
