@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import os
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -12,9 +14,12 @@ import pytest
 
 from orderflow_analytics.contracts.contract import load_contracts
 from orderflow_analytics.lake.zones import Lake
-from orderflow_analytics.lineage.datasets import stored, topic
-from orderflow_analytics.lineage.steps import curate_step, export_step, sink_step
+from orderflow_analytics.lineage.datasets import Dataset, stored, topic
+from orderflow_analytics.lineage.events import events_of, send
+from orderflow_analytics.lineage.models import mart_columns
+from orderflow_analytics.lineage.steps import Step, Told, curate_step, export_step, sink_step
 from orderflow_analytics.lineage.telling import Lineage
+from orderflow_analytics.marts.artifacts import read_artifacts
 from orderflow_model import environment
 from orderflow_model.postgres_uri import PostgresUri
 from support.analytics.openlineage_java import read_strictly
@@ -143,3 +148,30 @@ def test_what_is_told_is_what_openlineages_own_reader_knows(tmp_path: Path) -> N
         lineage.note(steps[0], NOON, "Kafka was away")
     columns = sum(len(output.origins) for step in steps for output in step.outputs)
     assert read_strictly(tmp_path / "lineage.jsonl") == (2 * len(steps) + 2, columns)
+
+
+def test_a_slow_endpoint_holds_a_run_up_for_half_a_minute_at_most(
+    endpoint: tuple[list[int], list[dict[str, Any]]],
+) -> None:
+    """What it did not take by then is not sent; that is said."""
+    seconds, now = iter((0.0, 0.0, 29.0, 31.0)), datetime(2026, 3, 1, tzinfo=UTC)
+    made = [one for _ in range(2) for one in events_of("shop", Told(Step("export", (), ()), now, now))]
+    with pytest.raises(TimeoutError, match="30 s"):
+        send(os.environ["OPENLINEAGE_URL"], made, seconds.__next__)
+    assert len(endpoint[1]) == 2
+
+
+def test_a_model_that_has_no_place_of_its_own_is_seen_through(tmp_path: Path) -> None:
+    """An ephemeral one stands in the SQL of those that read it; nothing fails by it."""
+    sql = (
+        "with __dbt__cte__stg as (select order_id as id from memory.main.order_created) select id from __dbt__cte__stg"
+    )
+    nodes = {
+        "a": {"resource_type": "model", "name": "stg", "relation_name": None, "compiled_code": "select 1"},
+        "b": {"resource_type": "model", "name": "mart", "relation_name": '"m"."main"."mart"', "compiled_code": sql},
+    }
+    table = {"relation_name": '"memory"."main"."order_created"', "name": "order_created"}
+    (tmp_path / "manifest.json").write_text(json.dumps({"nodes": nodes, "sources": {"c": table}}))
+    known = {"order_created": Dataset("file", "/lake/curated/order_created", {"order_id": "string"})}
+    found = mart_columns(read_artifacts(tmp_path), known, frozenset({"mart"}))
+    assert found == {"mart": {"id": [("order_created", "order_id")]}}

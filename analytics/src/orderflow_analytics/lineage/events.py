@@ -3,7 +3,8 @@
 Source: OpenLineage, "Object Model" and its facets `schema`, `columnLineage` and `errorMessage`.
 """
 
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
 from openlineage.client.event_v2 import InputDataset, Job, OutputDataset, Run, RunEvent, RunState
@@ -16,7 +17,8 @@ from orderflow_analytics.lineage.datasets import Dataset
 from orderflow_analytics.lineage.steps import Origin, Output, Told
 
 PRODUCER = "https://github.com/orderflow/orderflow"
-_SECONDS = 5.0
+_SECONDS, _MOST_SECONDS = 5.0, 30.0
+"""How long one event may take, and how long a run waits for all of its."""
 _MOST_WORDS = 2_000
 
 
@@ -53,10 +55,13 @@ def lines(events: Iterable[RunEvent]) -> list[str]:
     return [Serde.to_json(event) for event in events]
 
 
-def send(url: str, events: Iterable[RunEvent]) -> None:
+def send(url: str, events: Iterable[RunEvent], clock: Callable[[], float] = time.monotonic) -> None:
     """Send events to an endpoint, in order; raise what it has to say of the first that it does not take."""
+    end = clock() + _MOST_SECONDS
     transport = HttpTransport(HttpConfig.from_dict({"url": url, "timeout": _SECONDS, "retry": {"total": 0}}))
     for event in events:
+        if clock() > end:
+            raise TimeoutError(f"the endpoint took {_MOST_SECONDS:.0f} s for some events; the others were not sent")
         transport.emit(event)
 
 

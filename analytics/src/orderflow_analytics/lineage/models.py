@@ -46,14 +46,15 @@ def mart_steps(
 
 def mart_columns(made: Artifacts, known: Mapping[str, Dataset], marts: frozenset[str]) -> dict[str, Columns]:
     """Return of each of these marts its columns, seen through all models that are none of the tables that are known."""
-    names = {one.relation: one.name for one in made.models} | dict(made.sources)
+    models = [one for one in made.models if one.relation]  # an ephemeral one stands in the SQL of its readers
+    names = {one.relation: one.name for one in models} | dict(made.sources)
     names = {_plain(relation): name for relation, name in names.items()}
-    through = {_plain(one.relation): one.sql for one in made.models if one.name not in known}
+    through = {_plain(one.relation): one.sql for one in models if one.name not in known}
     schema = MappingSchema(dialect=_DIALECT)
     for relation, name in names.items():
         if name in known:
             schema.add_table(relation, dict.fromkeys(known[name].columns, _ANY), dialect=_DIALECT)
-    return {one.name: _columns(one.sql, schema, through, names) for one in made.models if one.name in marts}
+    return {one.name: _columns(one.sql, schema, through, names) for one in models if one.name in marts}
 
 
 def _columns(sql: str, schema: MappingSchema, through: Mapping[str, str], names: Mapping[str, str]) -> Columns:

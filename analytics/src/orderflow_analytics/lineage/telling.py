@@ -52,8 +52,8 @@ class Lineage:
             return
         from orderflow_analytics.lineage import events
 
-        made = [event for one in told for event in events.events_of(self.flow, one)]
         try:
+            made = [event for one in told for event in events.events_of(self.flow, one)]
             if self.endpoint is not None:
                 events.send(self.endpoint, made)
             elif self.folder is not None:

@@ -14,7 +14,7 @@ _HELD = ("success", "pass", "warn")
 
 @dataclass(frozen=True)
 class Model:
-    """A model: its name, where it is in dbt's database, and its SQL for it."""
+    """A model: its name, where it is in dbt's database, nothing where it has no place there, and its SQL for it."""
 
     name: str
     relation: str
@@ -50,7 +50,7 @@ def read_artifacts(target: Path) -> Artifacts:
     manifest, results = _read(target / "manifest.json"), _read(target / "run_results.json")
     models = [node for node in manifest.get("nodes", {}).values() if node["resource_type"] == "model"]
     return Artifacts(
-        tuple(Model(one["name"], one["relation_name"], one.get("compiled_code") or "") for one in models),
+        tuple(Model(one["name"], one["relation_name"] or "", one.get("compiled_code") or "") for one in models),
         {one["relation_name"]: one["name"] for one in manifest.get("sources", {}).values()},
         tuple(map(_outcome, results.get("results", ()))),
     )
