@@ -1,3 +1,3 @@
--- No order gives back more than was taken, and none that is completed was given back.
+-- No order gives back more than was taken, and each that is completed was paid, be it nothing, and not given back.
 select order_id from {{ ref('orders') }}
-where refunded > captured or (outcome = 'COMPLETED' and (refunded > 0 or captured = 0))
+where refunded > captured or (outcome = 'COMPLETED' and (refunded > 0 or paid_at is null))

@@ -37,9 +37,9 @@ def placed(order_id: str) -> Stored:
     )
 
 
-def paid(order_id: str) -> Stored:
+def paid(order_id: str, amount: int = 1000) -> Stored:
     """Return its PAYMENT_PROCESSED."""
-    return told(PaymentProcessed(order_id=order_id, amount=1000, currency="EUR", reference="r"))
+    return told(PaymentProcessed(order_id=order_id, amount=amount, currency="EUR", reference="r"))
 
 
 def completed(order_id: str) -> Stored:
