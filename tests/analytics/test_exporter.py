@@ -169,6 +169,21 @@ async def test_what_fails_three_times_ends_the_program_with_its_words(tmp_path: 
     assert (tmp_path / "count").read_text() == "x" * 6
 
 
+async def test_what_is_held_up_is_not_told_to_be_in_the_lake(tmp_path: Path) -> None:
+    """A run that ends well and says that it could not reach all leaves the time of the last that could."""
+    script, seconds = tmp_path / "run.py", iter(range(1, 100))
+    script.write_text(
+        "import pathlib, sys\nat = pathlib.Path(sys.argv[1])\n"
+        "n = len(at.read_text()) if at.exists() else 0\nat.write_text('x' * (n + 1))\n"
+        "print('raw: 0 events' if n == 0 else 'held up: 3 events')\nsys.exit('away' if n > 2 else 0)\n"
+    )
+    command = [sys.executable, str(script), str(tmp_path / "count")]
+    rounds = Rounds({}, None, lambda: float(next(seconds)), pause=0.01, command=command)
+    with pytest.raises(LakeFailsError):
+        await asyncio.wait_for(rounds.run(Ending()), 60)
+    assert rounds.registry.get_sample_value("orderflow_lake_synced_timestamp_seconds") == 1
+
+
 @pytest.mark.parametrize(
     ("schedule", "due"),
     [

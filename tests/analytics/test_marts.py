@@ -1,6 +1,7 @@
 """Marts are what their inputs say, and are written only when every test of the models holds."""
 
 import asyncio
+import shutil
 from pathlib import Path
 
 import pytest
@@ -41,3 +42,20 @@ async def test_a_days_revenue_is_one_row_whatever_its_orders_were_worth(site: Si
     (row,) = site.rows("serving/revenue")
     assert (row["captured"], row["refunded"], row["net"]) == (2000, 400, 1600)
     assert (row["payments"], row["refunds"]) == (2, 1)
+
+
+async def test_an_order_of_nothing_is_paid_and_completed(site: Site) -> None:
+    """What costs nothing is an order as others are: its payment of 0 holds up no mart."""
+    await site.put([placed("o1"), paid("o1", 0), completed("o1")])
+    await ran(site)
+    (order,) = site.rows("serving/orders")
+    assert (order["outcome"], order["captured"]) == ("COMPLETED", 0)
+
+
+async def test_marts_are_made_anew_of_a_table_that_was_moved_away(site: Site) -> None:
+    """It comes as far as it was, and may hold other values."""
+    await site.put([placed("o1"), paid("o1")])
+    await ran(site)
+    assert "marts: nothing new" in await ran(site)
+    shutil.rmtree(site.lake / "curated" / "order_created")
+    assert "marts: event_quality, orders" in await ran(site)

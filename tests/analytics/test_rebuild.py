@@ -17,7 +17,7 @@ from orderflow_analytics.lake.rebuild import rebuild_day
 from orderflow_analytics.lake.table import LakeTable
 from orderflow_analytics.lake.zones import Lake
 from orderflow_contracts.event import Event
-from support.analytics.stored import NOON, ids, put
+from support.analytics.stored import NOON, Stored, ids, put, put_events
 
 DAY, LATE = NOON.date(), NOON - timedelta(days=3)
 
@@ -41,6 +41,21 @@ class AskedMended(Event):
     @classmethod
     def _written_out(cls, given: Any) -> Any:
         return {"one": 1, "two": 2}.get(given, given) if isinstance(given, str) else given
+
+
+class AskedWhy(Event):
+    """The same with a field more."""
+
+    TYPE = "ASKED"
+
+    number: int
+    why: str = "none"
+
+
+class AskedNothing(Event):
+    """The same without its field."""
+
+    TYPE = "ASKED"
 
 
 CONTRACT = Contract(Asked)
@@ -95,3 +110,34 @@ def test_a_day_that_the_raw_zone_has_lost_is_not_made_anew(lake: Lake) -> None:
     with pytest.raises(DayGoneError, match="1 events of 2026-03-01"):
         rebuild_day(lake, CONTRACT, DAY)
     assert rows(lake.curated(CONTRACT)) == before
+
+
+@pytest.mark.parametrize(
+    ("kind", "made", "stayed"),
+    [
+        (AskedWhy, {"number": 1, "why": "none"}, {"number": 2, "why": None}),
+        (AskedNothing, {"number": None}, {"number": 2}),
+    ],
+)
+def test_a_day_made_anew_has_the_columns_of_a_contract_that_has_changed(
+    tmp_path: Path, kind: type[Event], made: dict[str, Any], stayed: dict[str, Any]
+) -> None:
+    """A field more is a column of it, of one less it has no values; other days are as they were."""
+    lake = Lake(str(tmp_path), "shop")
+    put(lake, 1, b'{"number":1}', b'{"number":2}', times=[NOON, LATE])
+    curate(lake, CONTRACT)
+    assert rebuild_day(lake, Contract(kind), DAY).taken == 1
+    found = [{name: row[name] for name in made} for row in rows(lake.curated(Contract(kind)))]
+    assert found == [made, stayed]
+
+
+def test_an_event_that_shares_its_id_with_one_of_another_source_is_not_lost(tmp_path: Path) -> None:
+    """Where the raw zone has only the other one, the day stays."""
+    lake = Lake(str(tmp_path), "shop")
+    for batch, source in enumerate(("/a", "/b"), start=1):
+        put_events(lake, batch, [Stored("ASKED", source, "same", 1, "k", NOON, b'{"number":1}')])
+    curate(lake, CONTRACT)
+    DeltaTable(lake.raw_uri).delete("event_source = '/a'")
+    with pytest.raises(DayGoneError, match="1 events"):
+        rebuild_day(lake, CONTRACT, DAY)
+    assert len(rows(lake.curated(CONTRACT))) == 2

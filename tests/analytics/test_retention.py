@@ -1,6 +1,7 @@
 """For how long events are kept: nothing goes that the lake has not got, whatever dies; then all that is old does."""
 
 import asyncio
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,10 @@ from typing import Any
 import asyncpg
 import pytest
 
+from orderflow_analytics.configuration import pipeline_of
+from orderflow_analytics.orchestration.steps import Steps
+from orderflow_model import environment
+from orderflow_model.loading.load import load_flow
 from support.analytics.stored import Site, Stored, cancelled, ids, ran, refunded
 
 TODAY = datetime.now(UTC).date()
@@ -110,10 +115,10 @@ async def test_what_an_open_transaction_holds_up_is_kept(database: str, tmp_path
     async with holder.transaction():
         await holder.fetchval("SELECT pg_current_xact_id()")
         given = await put(site)
-        await ran(site)
+        assert "held up: 2 events" in await ran(site)
         assert await stored(site) == sorted(one.id for one in given)
     await holder.close()
-    await ran(site)
+    assert "held up" not in await ran(site)
     assert len(await stored(site)) == 1
 
 
@@ -140,3 +145,37 @@ async def test_a_reader_that_holds_the_table_holds_up_nobody_but_the_dropping(da
     await reader.close()
     await ran(site)
     assert len(await stored(site)) == 1
+
+
+async def test_what_no_contract_has_judged_stays_in_the_lake(
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However old it is, and though the step that drops is asked for by itself, as the page of the graph can."""
+    site = await site_of(database, tmp_path, lake="48h")
+    given = await put(site)
+    monkeypatch.setenv(environment.LAKE, str(site.lake))
+    monkeypatch.setenv(environment.DATABASE_URL, database)
+    steps = Steps(pipeline_of(load_flow(site.flow), os.environ), os.environ)
+    await steps.export()
+    await steps.tidy()
+    assert ids(site.rows("raw")) == sorted(one.id for one in given)
+    await ran(site)
+    assert ids(site.rows("curated/order_cancelled") + site.rows("curated/payment_refunded")) == sorted(
+        one.id for one in given
+    )
+    assert ids(site.rows("raw")) == [given[2].id]
+
+
+async def test_the_newest_event_may_be_the_one_that_the_lake_keeps_no_longer(database: str, tmp_path: Path) -> None:
+    """Postgres still has it, newer than all that the lake has: that is no other database, and runs go on."""
+    site = await site_of(database, tmp_path, events=[{"event": "PAYMENT_REFUNDED", "lake": "24h"}])
+    first, second = cancelled("o1"), refunded("o2", 5)
+    await site.put_on(OLD, first)
+    await site.put_on(OLD + timedelta(days=1), second)
+    await ran(site)
+    assert ids(site.rows("raw")) == [first.id]
+    await ran(site)
+    now = cancelled("o3")
+    await site.put([now])
+    await ran(site)
+    assert ids(site.rows("curated/order_cancelled")) == sorted([first.id, now.id])

@@ -18,6 +18,7 @@ from deltalake.exceptions import DeltaError
 
 from orderflow_analytics.configuration import connected, contracts_of, pipeline_of, pipeline_told, project_of
 from orderflow_analytics.errors import AnalyticsError
+from orderflow_analytics.exporter import HELD_UP
 from orderflow_analytics.lake.zones import missing
 from orderflow_analytics.marts.sources import FILE, sources
 from orderflow_analytics.pipeline import Pipeline, Report, refresh
@@ -96,6 +97,8 @@ def _write_sources(flow: OrderFlow) -> None:
 
 def _tell(report: Report, raw_only: list[str]) -> None:
     print(f"raw: {report.exported:,} events")
+    if report.held_up:
+        print(f"{HELD_UP}: {report.held_up:,} events, by a transaction of Postgres that is still open")
     for event, count in report.curated.items():
         print(f"curated {event}: {count.taken:,} taken, {count.refused:,} in quarantine, {count.repeated:,} repeated")
     print(f"marts: {', '.join(report.marts) or 'nothing new'}")

@@ -7,7 +7,7 @@ tells where that came from.
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,12 +29,17 @@ if TYPE_CHECKING:
     from orderflow_analytics.marts.build import Built
 
 
+_SHORTLY = timedelta(minutes=1)
+"""For how long transactions may be open and nobody says so."""
+
+
 @dataclass
 class Report:
-    """What a run did: how many events came into the raw zone, by event what became of them in the
-    curated one, and which marts were made anew."""
+    """What a run did: how many events came into the raw zone, how many it could not reach though they were stored
+    before it began, by event what became of them in the curated one, and which marts were made anew."""
 
     exported: int = 0
+    held_up: int = 0
     curated: Mapping[str, Curated] = field(default_factory=dict)
     marts: Sequence[str] = ()
 
@@ -84,8 +89,8 @@ class Pipeline:
         self.lake.tidy(self.contracts)
 
     async def retain(self, stored: StoredEvents) -> None:
-        """Drop what is kept no longer, when all that was stored is in the raw zone and judged."""
-        await retain(stored, self.lake, self.told, self.lineage.now().date())
+        """Drop what is kept no longer and is no longer needed by a later step."""
+        await retain(stored, self.lake, self.contracts, self.told, self.lineage.now().date())
 
     def build(self) -> "Built":
         """Bring the marts up to the curated zone and say what was done; raise `ModelsError`."""
@@ -129,11 +134,12 @@ async def refresh(connection: asyncpg.Connection, pipeline: Pipeline) -> Report:
 
     The lease lasts as the connection.
     """
-    stored = StoredEvents(connection)
+    stored, began = StoredEvents(connection), pipeline.lineage.now()
     await stored.lease()
     with pipeline.lineage.telling():
         exported = await pipeline.export(stored)
+        held_up = await stored.held_up(pipeline.lake.raw().position, began - _SHORTLY)
         curated = {contract.event: pipeline.curate(contract) for contract in pipeline.contracts}
         pipeline.tidy()
         await pipeline.retain(stored)
-        return Report(exported, curated, tuple(pipeline.build().marts))
+        return Report(exported, held_up, curated, tuple(pipeline.build().marts))

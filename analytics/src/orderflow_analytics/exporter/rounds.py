@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
 
+from orderflow_analytics.exporter import HELD_UP
 from orderflow_analytics.exporter.schedule import next_time
 from orderflow_runtime.ending import Ending
 
@@ -66,8 +67,9 @@ class Rounds:
         now = datetime.fromtimestamp(self._now(), UTC)
         return (next_time(self._schedule, now) - now).total_seconds()
 
-    async def _once(self, ending: Ending) -> tuple[int, str] | None:
-        """Run once; return its exit code and last words, or None when the end was due before, and it was killed."""
+    async def _once(self, ending: Ending) -> tuple[int, bool, str] | None:
+        """Run once; return its exit code, whether it came to all that was stored, and its last words, or None when the
+        end was due before, and it was killed."""
         run = await asyncio.create_subprocess_exec(*self._command, env=dict(self._env), stdout=PIPE, stderr=PIPE)
         talking, due = asyncio.create_task(run.communicate()), asyncio.create_task(ending.due.wait())
         await asyncio.wait([talking, due], return_when=asyncio.FIRST_COMPLETED)
@@ -78,11 +80,14 @@ class Rounds:
             return None
         told, said = (text.decode(errors="replace").strip() for text in talking.result())
         logger.info("%s", "; ".join(told.splitlines()))
-        return run.returncode or 0, " ".join(said.splitlines()) or f"it ended with {run.returncode}"
+        reached = not any(line.startswith(HELD_UP) for line in told.splitlines())
+        return run.returncode or 0, reached, " ".join(said.splitlines()) or f"it ended with {run.returncode}"
 
-    def _note(self, began: float, code: int, words: str) -> None:
+    def _note(self, began: float, code: int, reached: bool, words: str) -> None:
         if code == 0:
             self.obstacle, self._failures = "", 0
+            if not reached:
+                return
             self._synced = self._synced or Gauge(
                 "orderflow_lake_synced_timestamp_seconds",
                 "Everything that was stored at this time is in the lake; not there before the first run",

@@ -55,6 +55,12 @@ def curate(lake: Lake, contract: Contract) -> Curated:
     return count
 
 
+def is_behind(lake: Lake, contract: Contract) -> bool:
+    """Return whether the raw zone has rows of an event that its curated table has not come to yet."""
+    coming = pc.field("batch") > lake.curated(contract).position
+    return bool(lake.raw().rows(coming, ["batch"], (TYPE.name, [contract.event])).head(1).num_rows)
+
+
 def between(first: int, last: int) -> ds.Expression:
     """Return the condition that a row is of these batches, both included."""
     return (pc.field("batch") >= first) & (pc.field("batch") <= last)

@@ -10,7 +10,7 @@ MOST_ROWS, MOST_BYTES = 5_000, 2 * 1024 * 1024
 async def export(stored: StoredEvents, raw: LakeTable) -> int:
     """Add to the raw zone what was stored since its position; return how many events."""
     exported = 0
-    await stored.check(raw.position, raw.newest("stored_at"))
+    await stored.check(raw.position, raw.newest("stored_at"), raw.parts("event_type"))
     while (rows := await stored.after(raw.position, MOST_ROWS, MOST_BYTES)).num_rows:
         raw.append(rows, position=rows["batch"][-1].as_py())
         exported += rows.num_rows

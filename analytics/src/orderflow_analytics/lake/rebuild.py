@@ -30,7 +30,7 @@ def rebuild_day(lake: Lake, contract: Contract, day: date) -> Curated:
     of_event = TYPE.name, [contract.event]
     of_day = _of_day(day)
     known = of_day & (pc.field("batch") <= table.position)
-    _check(raw.rows(known, ["event_id"], of_event), table, day)
+    _check(raw.rows(known, _IDENTITY, of_event), table, day)
     repeats = Repeats(raw.rows(known, ["event_id", "event_time"], of_event))
     aside = _identities(quarantine.rows(of_day, _IDENTITY, of_event).to_table())
     with TemporaryFile() as file:
@@ -53,13 +53,18 @@ def rebuild_day(lake: Lake, contract: Contract, day: date) -> Curated:
 
 def _check(coming: ds.Scanner, table: LakeTable, day: date) -> None:
     """Raise `DayGoneError` where the table has events of the day that do not come from the raw zone any more."""
-    came = coming.to_table()["event_id"]
-    there = table.rows(pc.scalar(True), ["event_id"], (EVENT_DATE.name, [day.isoformat()])).to_table()["event_id"]
+    came, there = _names(coming), _names(table.rows(pc.scalar(True), _IDENTITY, (EVENT_DATE.name, [day.isoformat()])))
     gone = pc.sum(pc.invert(pc.is_in(there, pc.unique(came)))).as_py() or 0
     if gone:
         raise DayGoneError(
             f"{table.uri}: {gone:,} events of {day} are not in the raw zone any more; the day stays as it was"
         )
+
+
+def _names(events: ds.Scanner) -> pa.ChunkedArray:
+    """Return each event's source and id as one text: there may be millions, and no zero byte in any."""
+    rows = events.to_table()
+    return pc.binary_join_element_wise(*(rows[name] for name in _IDENTITY), "\0")
 
 
 def _of_day(day: date) -> ds.Expression:

@@ -18,7 +18,7 @@ from orderflow_analytics.lake.zones import RAW
 
 _LEASE = "SELECT pg_try_advisory_lock(hashtext('orderflow lake'))"
 _SETTLED = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
-_PASSED_OVER = "SELECT EXISTS (SELECT FROM events WHERE batch <= $1 AND stored_at > $2)"
+_PASSED_OVER = "SELECT EXISTS (SELECT FROM events WHERE batch <= $1 AND stored_at > $2 AND type = ANY ($3))"
 _END = """
 WITH coming AS (
   SELECT batch, octet_length(data) AS size FROM events WHERE batch > $1 AND batch < $2 ORDER BY batch LIMIT $3
@@ -30,6 +30,7 @@ SELECT coalesce(min(batch) FILTER (WHERE bytes >= $4), max(batch), $1) FROM coun
 _WAITING = """
 SELECT count(*), coalesce(extract(epoch FROM now() - min(stored_at)), 0)::float8 FROM events WHERE batch > $1
 """
+_HELD_UP = "SELECT count(*) FROM events WHERE batch > $1 AND stored_at < $2"
 _ROWS = """
 SELECT type, source, id, version, key, time, stored_at, batch, data, octet_length(data) AS size,
   (stored_at AT TIME ZONE 'UTC')::date AS stored_date
@@ -63,14 +64,15 @@ class StoredEvents:
         if not await self._ask(_LEASE):
             raise LakeBusyError("another run exports these events; run again when it has ended")
 
-    async def check(self, position: int, newest: datetime | None) -> None:
+    async def check(self, position: int, newest: datetime | None, events: Sequence[str]) -> None:
         """Raise `OtherDatabaseError` when a lake that came so far would pass over events of this database.
 
-        Everything up to the position is in the lake. So nothing there can be newer than the newest that the lake has,
-        unless the database was put back, and counts transactions anew that it had counted before.
+        Everything up to the position is in the lake, but for events whose rows are kept there no longer. So of the
+        `events` that it has nothing there can be newer than the newest of all, unless the database was put back, and
+        counts transactions anew that it had counted before.
         """
         settled = await self._ask(_SETTLED)
-        if position >= settled or (newest is not None and await self._ask(_PASSED_OVER, position, newest)):
+        if position >= settled or (newest is not None and await self._ask(_PASSED_OVER, position, newest, events)):
             raise OtherDatabaseError(
                 f"the lake has batches up to {position:,}, which are others than those of this database, come to "
                 f"{settled:,}: it is another one, or was put back; name the right one, or begin a new lake"
@@ -81,6 +83,12 @@ class StoredEvents:
         with _translating():
             count, seconds = await self._connection.fetchrow(_WAITING, position)
         return count, seconds
+
+    async def held_up(self, position: int, before: datetime) -> int:
+        """Return how many events after a batch were stored before a time: by then an export had them, but for a
+        transaction that stays open."""
+        count: int = await self._ask(_HELD_UP, position, before)
+        return count
 
     async def after(self, position: int, rows: int, size: int) -> pa.Table:
         """Return what comes after a batch: whole batches, so many rows or bytes of data and at most one batch more."""

@@ -66,6 +66,11 @@ class LakeTable:
         return int(self._delta.transaction_version(SOURCE) or 0)
 
     @property
+    def made(self) -> str:
+        """Return what tells this table from one that was made anew at its place."""
+        return str(self._delta.metadata().id)
+
+    @property
     def rebuilds(self) -> int:
         """Return how often a part of it was made anew."""
         return int(self._delta.transaction_version(_REBUILDS) or 0)
@@ -80,6 +85,12 @@ class LakeTable:
         files = pa.table(self._delta.get_add_actions(flatten=True))
         found: datetime | None = pc.max(files[f"max.{column}"]).as_py() if files.num_rows else None
         return None if found is None else found + timedelta(milliseconds=1)
+
+    def parts(self, column: str) -> list[str]:
+        """Return which values there are of a column by which the table is partitioned."""
+        files = pa.table(self._delta.get_add_actions(flatten=True))
+        found: list[str] = pc.unique(files[f"partition.{column}"]).to_pylist() if files.num_rows else []
+        return found
 
     def append(self, rows: pa.Table, position: int | None = None) -> None:
         """Add rows, and with them the new position; raise `LakeBusyError`, and add nothing, when another wrote."""
@@ -102,6 +113,7 @@ class LakeTable:
                 self._delta,
                 rows,
                 mode="overwrite",
+                schema_mode="merge",  # as in append
                 predicate=f"{column} = '{value}'",
                 writer_properties=writer(),
                 commit_properties=CommitProperties(

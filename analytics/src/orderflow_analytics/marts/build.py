@@ -66,7 +66,7 @@ def build_marts(project: Path, lake: Lake, contracts: Sequence[Contract]) -> Bui
     if not (project / "dbt_project.yml").is_file():
         raise ModelsError(f"spec.analytics.models: {project} has no dbt_project.yml")
     tables = {one.event: lake.curated(one) for one in contracts}
-    filled = {event: [table.position, table.rebuilds] for event, table in tables.items()}
+    filled = {event: [table.made, table.position, table.rebuilds] for event, table in tables.items()}
     inputs = project_digest(project, json.dumps(filled, sort_keys=True))
     old = [mart for mart in _marts(project) if _inputs_of(lake.mart_uri(mart)) != inputs]
     if not old:
