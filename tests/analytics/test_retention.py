@@ -179,3 +179,25 @@ async def test_the_newest_event_may_be_the_one_that_the_lake_keeps_no_longer(dat
     await site.put([now])
     await ran(site)
     assert ids(site.rows("curated/order_cancelled")) == sorted([first.id, now.id])
+
+
+async def test_who_stores_does_not_wait_while_rows_go_one_by_one(database: str, tmp_path: Path) -> None:
+    """However long that takes; a day that may go as a whole is locked after them, and for a moment."""
+    site = await site_of(database, tmp_path)
+    first, second, now = await put(site)
+    loose = refunded("o4", 6)
+    await site.put([loose])
+    await site.fetch(f"UPDATE events SET stored_at = '{OLD - timedelta(days=5)}' WHERE id = '{loose.id}'")  # noqa: S608 - ours
+    passed = (await site.fetch("SELECT max(batch) AS batch FROM events"))[0]["batch"]
+    holder = await asyncpg.connect(database)
+    async with holder.transaction():
+        await holder.fetch("SELECT 1 FROM raw.events WHERE id = $1 FOR KEY SHARE", loose.id)
+        dropping = asyncio.create_task(site.fetch(f"SELECT drop_days(2, '{{}}', {passed})"))
+        await asyncio.sleep(0.5)
+        coming = cancelled("o5")
+        await asyncio.wait_for(site.put([coming]), 1)
+        assert not dropping.done()
+    await holder.close()
+    await dropping
+    assert await stored(site) == sorted([now.id, coming.id])
+    assert {first.id, second.id, loose.id}.isdisjoint(await stored(site))
