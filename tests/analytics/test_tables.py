@@ -17,7 +17,7 @@ from orderflow_analytics.lake import curate as curating
 from orderflow_analytics.lake.curate import curate
 from orderflow_analytics.lake.table import LakeTable
 from orderflow_analytics.lake.zones import Lake
-from orderflow_contracts.event import Event
+from orderflow_contracts.event import Event, Model
 from support.analytics.stored import NOON, put
 
 
@@ -81,6 +81,52 @@ def test_a_contract_that_grows_adds_its_column(tmp_path: Path) -> None:
     curate(lake, grown)
     rows = lake.curated(grown).rows(pc.scalar(True), ["question", "urgent"]).to_table().to_pylist()
     assert sorted(rows, key=str) == [{"question": "when", "urgent": True}, {"question": "why", "urgent": None}]
+
+
+class Place(Model):
+    """Where somebody asks."""
+
+    town: str
+
+
+class Abroad(Place):
+    """The same with a field more."""
+
+    country: str = ""
+
+
+class AskedIn(Event):
+    """A question with a place."""
+
+    TYPE = "ASKED"
+
+    question: str
+    places: tuple[Place, ...] = ()
+
+
+class AskedAbroad(Event):
+    """The same with a field more in each place."""
+
+    TYPE = "ASKED"
+
+    question: str
+    places: tuple[Abroad, ...] = ()
+
+
+@pytest.mark.parametrize(("old", "new", "name"), [(Asked, AskedAgain, "urgent"), (AskedIn, AskedAbroad, "country")])
+def test_a_column_is_there_before_the_first_event_that_has_it(
+    tmp_path: Path, old: type[Event], new: type[Event], name: str
+) -> None:
+    """A model that reads it builds at once; rows and position stay, and a second run writes nothing."""
+    lake, grown = Lake(str(tmp_path), "shop"), Contract(new)
+    put(lake, 1, b'{"question":"why"}')
+    curate(lake, Contract(old))
+    curate(lake, grown)
+    table = DeltaTable(lake.curated_uri(grown))
+    assert (name in table.schema().to_json(), table.version()) == (True, 2)
+    assert (table.to_pyarrow_table().num_rows, lake.curated(grown).position) == (1, 1)
+    curate(lake, grown)
+    assert DeltaTable(table.table_uri).version() == 2
 
 
 class AskedAloud(Event):

@@ -40,6 +40,7 @@ def curate(lake: Lake, contract: Contract) -> Curated:
     of_event = TYPE.name, [contract.event]
     if table.position > raw.position:
         raise OtherTableError(f"{table.uri} has come further than {raw.uri}: one of them is of another lake")
+    table.widen()
     for window in windows(raw, of_event, table.position):
         repeats = Repeats(raw.rows(between(window[0][0], window[-1][1]), ["event_id", "event_time"], of_event))
         repeats.look(quarantine, of_event)

@@ -7,7 +7,7 @@ between, a second exporter or a frozen one that wakes, makes it fail, and a new 
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -91,6 +91,11 @@ class LakeTable:
         files = pa.table(self._delta.get_add_actions(flatten=True))
         found: list[str] = pc.unique(files[f"partition.{column}"]).to_pylist() if files.num_rows else []
         return found
+
+    def widen(self) -> None:
+        """Give the table the columns that its contract has got since; write nothing where it has them all."""
+        if set(_places(self.schema)) - set(_places(pa.schema(self._delta.schema().to_arrow()))):
+            self.append(self.schema.empty_table())
 
     def append(self, rows: pa.Table, position: int | None = None) -> None:
         """Add rows, and with them the new position; raise `LakeBusyError`, and add nothing, when another wrote."""
@@ -212,6 +217,17 @@ def writer(size: int = 0, rows: int = 0) -> WriterProperties:
 def _text(value: str) -> str:
     """Return a text as SQL has it."""
     return "'" + value.replace("'", "''") + "'"
+
+
+def _places(fields: Iterable[pa.Field], around: str = "") -> Iterator[str]:
+    """Yield where there are columns, and fields within them."""
+    for field in fields:
+        yield around + field.name
+        kind = field.type
+        while pa.types.is_list(kind):
+            kind = kind.value_type
+        if pa.types.is_struct(kind):
+            yield from _places(kind, f"{around}{field.name}.")
 
 
 def _fit(kept: pa.Field, given: pa.Field) -> bool:

@@ -21,6 +21,8 @@ from orderflow_model.spec.analytics import Analytics
 JOB = "refresh"
 _LONG_AGO = date(2020, 1, 1)
 """Where days begin as long as the lake has none."""
+_EPOCH = date(1970, 1, 1)
+"""Where they begin at the earliest: of the year 1, as a clock may say, there would be 700,000."""
 STORED, RAW, QUARANTINE = (
     dg.AssetKey(["raw", "events"]),
     dg.AssetKey(["raw", "delta"]),
@@ -138,7 +140,7 @@ def _rebuild_day(steps: Steps) -> Any:
 
     step = dg.op(name="rebuild", retry_policy=_RETRIES)(rebuild)
     first = steps.pipeline.lake.first_day(steps.pipeline.contracts) or _LONG_AGO
-    days = dg.DailyPartitionsDefinition(first.isoformat(), end_offset=1)
+    days = dg.DailyPartitionsDefinition(max(first, _EPOCH).isoformat(), end_offset=1)
 
     def rebuild_day() -> None:
         step()
