@@ -17,8 +17,7 @@ import pyarrow as pa
 from deltalake.exceptions import DeltaError
 
 from orderflow_analytics.configuration import connected, contracts_of, pipeline_of, pipeline_told, project_of
-from orderflow_analytics.errors import AnalyticsError
-from orderflow_analytics.exporter import HELD_UP
+from orderflow_analytics.errors import HELD_UP, AnalyticsError
 from orderflow_analytics.lake.zones import missing
 from orderflow_analytics.marts.sources import FILE, sources
 from orderflow_analytics.pipeline import Pipeline, Report, refresh

@@ -1,5 +1,8 @@
 """What can stop a run of the analytics, each with what a person can do next."""
 
+HELD_UP = "held up"
+"""How a line of a run begins that had to leave out what was stored before it."""
+
 
 class AnalyticsError(Exception):
     """Base of all that a run refuses; nothing is half done by it."""

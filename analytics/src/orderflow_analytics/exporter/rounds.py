@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
 
-from orderflow_analytics.exporter import HELD_UP
+from orderflow_analytics.errors import HELD_UP
 from orderflow_analytics.exporter.schedule import next_time
 from orderflow_runtime.ending import Ending
 
