@@ -60,3 +60,15 @@ def test_the_image_of_the_lake_has_what_its_tests_ran_with() -> None:
 
 def _name(requirement: str) -> str:
     return re.split(r"[^\w.-]", requirement, maxsplit=1)[0].lower()
+
+
+@pytest.mark.parametrize("dockerfile", sorted(ROOT.glob("*/Dockerfile")), ids=lambda path: path.parent.name)
+def test_what_an_image_copies_is_in_its_context(dockerfile: Path) -> None:
+    """Docker is sent only what .dockerignore lets in: what a Dockerfile copies is there, and among it."""
+    lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    let_in = [line.removeprefix("!") for line in lines if line.startswith("!")]
+    copied = re.findall(r"^COPY ((?!--from).*) \S+$", dockerfile.read_text(encoding="utf-8"), re.MULTILINE)
+    assert copied
+    for source in " ".join(copied).split():
+        assert (ROOT / source).exists(), source
+        assert any(f"{source}/".startswith(f"{one}/") for one in let_in), source
