@@ -82,7 +82,7 @@ def test_what_is_asked_for_is_found_and_how_far_was_looked_is_said(
     late = all_of(kafka, topic, EventFilter(partition=1, since=BEGIN + timedelta(seconds=80)), 50)
     assert [one.data["orderId"] for one in late] == ["o82", "o85", "o88"]
     monkeypatch.setattr(events, "LOOKED_AT_ONCE", 30)
-    page = browse_events(client_options(kafka.bootstrap, {}), topic, EventFilter(contains='"o1"'))
+    page = browse_events(client_options(kafka.bootstrap, {}), topic, EventFilter(contains='"o1"'), personal=())
     assert (page.items, page.records) == ((), 30)
     assert page.bytes > 30 * 50
     assert page.looked_to == BEGIN + timedelta(seconds=60)
@@ -91,7 +91,7 @@ def test_what_is_asked_for_is_found_and_how_far_was_looked_is_said(
 
 
 async def test_events_are_browsed_by_command_and_masked(kafka: Kafka, fill: Fill, tmp_path: Path) -> None:
-    """What the resource calls personal is hidden; without it all is; a topic that is none has its own exit code."""
+    """What the resource calls personal is hidden, without it all is, and not found either; no topic has its own code."""
     topic = fill(4)
     data = yaml.safe_load(FLOW.read_text())
     data["metadata"]["name"] = topic.partition(".")[0]
@@ -108,6 +108,8 @@ async def test_events_are_browsed_by_command_and_masked(kafka: Kafka, fill: Fill
     assert known[0]["data"]["customer"] == {"id": "c", "email": "•••"}
     assert "o3" not in json.dumps(json.loads(await browse(topic))["items"][0]["data"])
     assert "ann@example.org" in await browse(topic, "--unmask")
+    assert len(json.loads(await browse(topic, "--contains", "ann@", "--unmask"))["items"]) == 4
+    await browse(topic, "--contains", "ann@", code=ExitCode.REFUSED)
     await browse("NO_SUCH_EVENT", code=ExitCode.UNKNOWN)
 
 
@@ -115,6 +117,6 @@ def test_a_page_of_many_records_is_quick(kafka: Kafka, fill: Fill) -> None:
     """Ten thousand records are looked through in seconds."""
     topic = fill(10_000)
     begun = time.perf_counter()
-    page = browse_events(client_options(kafka.bootstrap, {}), topic, EventFilter(contains="nowhere"))
+    page = browse_events(client_options(kafka.bootstrap, {}), topic, EventFilter(contains="nowhere"), personal=())
     assert page.records == 9_999, "3,333 of each partition"
     assert time.perf_counter() - begun < 5

@@ -35,8 +35,8 @@ Ranked = tuple[int, int, int, Message]
 
 @dataclass(frozen=True, slots=True)
 class EventFilter:
-    """What is asked for; all that is given has to hold. `contains` is looked for in the data as it stands, but for what
-    is masked: nobody finds by asking what is not shown.
+    """What is asked for; all that is given has to hold. `contains` is looked for in the data as it is shown, what is
+    personal masked: nobody finds by asking what is not shown.
 
     With `since` the oldest come first, from that time on; without, the newest.
     """
@@ -47,7 +47,7 @@ class EventFilter:
     contains: str | None = None
     since: dt.datetime | None = None
 
-    def fits(self, message: Message, personal: Collection[str] | None) -> bool:
+    def fits(self, message: Message, personal: Collection[str]) -> bool:
         """Return whether a record is one of those asked for."""
         return (
             (self.key is None or message.key() == self.key.encode())
@@ -130,8 +130,13 @@ def browse_events(
 ) -> EventPage:
     """Return a page of a topic's records; `personal` are JSON pointers to mask, None where nobody knows them.
 
-    Raise `UnknownError` for a topic or partition that is not there, or `ReadError`.
+    Raise `UnknownError` for a topic or partition that is not there, `InvalidQuestionError` for a part of data that is
+    all masked, or `ReadError`.
     """
+    if personal is None and where.contains is not None:
+        raise InvalidQuestionError(
+            f"nobody says what of {topic} is personal, so all of its data is masked", "Look for a key, or say what is"
+        )
     log = _log(options, topic, where.partition)
     newest = where.since is None
     looked = _Looked(newest, limit)
@@ -139,7 +144,7 @@ def browse_events(
         left = _read_place(after) if after else log if newest else _since(consumer, topic, log, where)
         left = {n: (max(start, log[n][0]), min(end, log[n][1])) for n, (start, end) in left.items() if n in log}
         windows = _windows(left, newest)
-        _look(consumer, topic, windows, lambda message: where.fits(message, personal), looked)
+        _look(consumer, topic, windows, lambda message: where.fits(message, personal or ()), looked)
     looked.prune()
     rest = {n: _rest(bounds, windows.get(n, bounds), looked, n) for n, bounds in left.items()}
     return EventPage(
@@ -168,7 +173,7 @@ def _log(options: Options, topic: str, partition: int | None) -> Ranges:
 
 def _since(consumer: Consumer, topic: str, log: Ranges, where: EventFilter) -> Ranges:
     """Return what each partition holds from a time on."""
-    at = 0 if where.since is None else int(where.since.timestamp() * 1000)
+    at = 0 if where.since is None else max(int(where.since.timestamp() * 1000), 0)  # below, Kafka means other things
     found = consumer.offsets_for_times([TopicPartition(topic, n, at) for n in log], timeout=TIMEOUT_SECONDS)
     starts = {one.partition: one.offset for one in found}
     return {n: (starts[n] if starts[n] >= 0 else end, end) for n, (_, end) in log.items()}  # -1: nothing is so new
@@ -213,15 +218,16 @@ def _rest(left: tuple[int, int], window: tuple[int, int], looked: _Looked, parti
     return start, left[1]
 
 
-def _holds(value: bytes, part: bytes, personal: Collection[str] | None) -> bool:
+def _holds(value: bytes, part: bytes, personal: Collection[str]) -> bool:
     """Return whether the value has the part, elsewhere than in what is masked."""
     if part not in value or not personal:
         return part in value
     try:
-        data = from_json(value, allow_inf_nan=False)
+        shown = mask(from_json(value, allow_inf_nan=False), personal)
     except ValueError:
         return False
-    return part in to_json(mask(data, personal)) or part not in to_json(data)
+    forms = (to_json(shown), json.dumps(shown).encode(), json.dumps(shown, ensure_ascii=False).encode())
+    return any(part in form for form in forms)  # with blanks and escapes or without, as programs write them
 
 
 def _browsed(message: Message, personal: Collection[str] | None) -> BrowsedEvent:
@@ -259,7 +265,7 @@ def _read_place(text: str) -> Ranges:
     try:
         found = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
         return {int(n): (int(start), int(end)) for n, (start, end) in found.items()}
-    except (binascii.Error, ValueError, TypeError, AttributeError):
+    except (binascii.Error, ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         raise InvalidQuestionError(
             f"{text[:100]!r} is no place in this list", "Give what the page before called next"
         ) from None

@@ -9,12 +9,17 @@ MASK = "•••"
 def mask(data: Any, personal: Iterable[str] | None) -> Any:
     """Return the data with what the JSON pointers name masked; None: nobody knows, so every text and number is.
 
-    A pointer's part `*`, and one that meets a list without being a number, stands for all items.
+    A pointer's part `*`, and one that meets a list without being a number, stands for all items. What stands where a
+    pointer would go deeper is masked: it may hold what is personal in another form. Of an event in structured mode
+    (CloudEvents JSON format) the pointers are into its data.
     """
     if personal is None:
         return _masked(data)
     for pointer in personal:
-        data = _without(data, [_unescaped(part) for part in pointer.split("/")[1:]])
+        path = [_unescaped(part) for part in pointer.split("/")[1:]]
+        data = _without(data, path)
+        if isinstance(data, dict) and "specversion" in data:
+            data = _without(_without(data, ["data", *path]), ["data_base64"])
     return data
 
 
@@ -30,7 +35,7 @@ def _without(data: Any, path: Sequence[str]) -> Any:
         if first.isdecimal():
             return [_without(value, rest) if number == int(first) else value for number, value in enumerate(data)]
         return [_without(value, path) for value in data]
-    return data
+    return _masked(data)
 
 
 def _masked(data: Any) -> Any:

@@ -7,7 +7,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from orderflow_console.queries.errors import InvalidQuestionError
 from orderflow_console.queries.events import EventFilter, browse_events
 from orderflow_console.web.context import console_of
 from orderflow_console.web.fields import fields, moment, number, options
@@ -39,10 +38,6 @@ async def show(request: Request) -> Response:
         since=moment(asked, "since"),
     )
     personal, after = personal_fields(console.flow).get(topic), request.query_params.get("after")
-    if personal is None and "part" in asked:
-        raise InvalidQuestionError(
-            f"{topic} carries no event of the flow, so all of its data is masked", "Look for a key instead"
-        )
     found = await asyncio.to_thread(browse_events, console.kafka, topic, where, after, _SHOWN, personal)
     return console.render.page(
         "topic_events.html",
