@@ -24,7 +24,7 @@ from orderflow_console.queries.dead_letters import (
 )
 from orderflow_console.queries.errors import UnknownError
 from orderflow_console.queries.letter_records import DeadRecord, find_record, read_latest
-from orderflow_console.queries.masking import mask
+from orderflow_console.queries.masking import mask, personal_fields
 from orderflow_model.names import dead_letter_topic_name
 
 _COLUMNS = ("id", "type", "key", "died_at", "attempts", "redrives")
@@ -110,7 +110,7 @@ def get_command(place: Place, service: str, letter_id: uuid.UUID, file: Path | N
         raise UnknownError(f"{service} has no dead letter {letter_id}", "See orderflow dead-letters list")
     letter = found[0]
     record = find_record(place.kafka, dead_letter_topic_name(place.name, service), letter.id, letter.died_at)
-    event = None if record is None else _shown(place, record, letter.type, file, unmask)
+    event = None if record is None else _shown(place, record, file, unmask)
     if form is Form.TABLE:
         names = ("service", *_COLUMNS, "topic", "partition", "record_offset", "state", "reason")
         show_table(("", ""), ([name.replace("_", " "), cell(getattr(letter, name))] for name in names))
@@ -122,14 +122,14 @@ def get_command(place: Place, service: str, letter_id: uuid.UUID, file: Path | N
     show_document(document(letter) | {"event": event}, form)
 
 
-def _shown(place: Place, record: DeadRecord, kind: str, file: Path | None, unmask: bool) -> dict[str, Any]:
+def _shown(place: Place, record: DeadRecord, file: Path | None, unmask: bool) -> dict[str, Any]:
     """Return the event's key, headers and data, what is personal masked."""
     shown = export(record)
     del shown["id"]
     if not unmask:
         flow = place.resource(file)
-        events = {} if flow is None else {event.name: event.personal_data for event in flow.spec.events}
-        shown["value"] = mask(shown["value"], events.get(kind))
+        personal = {} if flow is None else personal_fields(flow)  # by its topic: its type is what its sender says
+        shown["value"] = mask(shown["value"], personal.get(record.topic))
         if "text" in shown:  # no JSON: nothing can be told apart in it
             shown["text"] = mask(shown["text"], None)
     return shown

@@ -3,6 +3,9 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from orderflow_model.flow import OrderFlow
+from orderflow_model.topics import event_topic
+
 MASK = "•••"
 
 
@@ -21,6 +24,11 @@ def mask(data: Any, personal: Iterable[str] | None) -> Any:
         if isinstance(data, dict) and "specversion" in data:
             data = _without(_without(data, ["data", *path]), ["data_base64"])
     return data
+
+
+def personal_fields(flow: OrderFlow) -> dict[str, tuple[str, ...]]:
+    """Return the pointers to what is personal, by topic."""
+    return {event_topic(flow, event).name: event.personal_data for event in flow.spec.events}
 
 
 def _without(data: Any, path: Sequence[str]) -> Any:

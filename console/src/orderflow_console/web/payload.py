@@ -4,10 +4,9 @@ from typing import NamedTuple
 
 from pydantic_core import from_json
 
-from orderflow_console.queries.masking import mask
+from orderflow_console.queries.masking import mask, personal_fields
 from orderflow_console.web.rendering import pretty
 from orderflow_model.flow import OrderFlow
-from orderflow_model.topics import event_topic
 
 _MOST_CHARACTERS = 100_000
 
@@ -43,8 +42,3 @@ def _cut(text: str, note: str) -> Payload:
     if len(text) <= _MOST_CHARACTERS:
         return Payload(text, note)
     return Payload(text[:_MOST_CHARACTERS], f"{note} Only the beginning is shown.".strip())
-
-
-def personal_fields(flow: OrderFlow) -> dict[str, tuple[str, ...]]:
-    """Return the pointers to what is personal, by topic."""
-    return {event_topic(flow, event).name: event.personal_data for event in flow.spec.events}

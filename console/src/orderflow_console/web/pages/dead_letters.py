@@ -24,6 +24,7 @@ from orderflow_console.web.context import Console, console_of
 from orderflow_console.web.fields import fields
 from orderflow_console.web.guard import action
 from orderflow_console.web.payload import payload
+from orderflow_model.flow import OrderFlow
 from orderflow_model.names import dead_letter_topic_name, schema_name
 
 _FIELDS = ("service", "type", "reason", "key")
@@ -31,7 +32,8 @@ _FIELDS = ("service", "type", "reason", "key")
 
 async def show_list(request: Request) -> Response:
     """Show how many there are of each kind, and a page of those that are asked for, the oldest first."""
-    console, asked = console_of(request), asked_for(request.query_params)
+    console = console_of(request)
+    asked = asked_for(console.flow, request.query_params)
     found = await list_dead_letters(
         console.database, asked.get("service"), conditions(asked), request.query_params.get("after")
     )
@@ -39,15 +41,23 @@ async def show_list(request: Request) -> Response:
     groups = await count_dead_letters(console.database, asked.get("service"))
     field = dict.fromkeys(_FIELDS, "") | asked
     return console.render.page(
-        "dead_letters.html", asked=asked, field=field, found=found, groups=groups, more=more, services=console.urls
+        "dead_letters.html",
+        asked=asked,
+        field=field,
+        found=found,
+        groups=groups,
+        more=more,
+        services=console.urls,
+        words=["dead-letters", "list", *([asked["service"]] if "service" in asked else []), *options(asked)],
     )
 
 
 async def show(request: Request) -> Response:
     """Show one: why it died, and what it was, without what is personal."""
-    console, service = console_of(request), request.path_params["service"]
+    console = console_of(request)
+    service = _service_of(console.flow, request.path_params["service"])
     letter = await _letter(console, service, request.path_params["id"])
-    topic = dead_letter_topic_name(console.flow.metadata.name, _service_of(console, letter.service))
+    topic = dead_letter_topic_name(console.flow.metadata.name, service)
     record = await asyncio.to_thread(find_record, console.kafka, topic, letter.id, letter.died_at)
     shown = None if record is None else payload(console.flow, record.topic, record.value)
     return console.render.page("dead_letter.html", service=service, letter=letter, payload=shown)
@@ -55,7 +65,8 @@ async def show(request: Request) -> Response:
 
 async def redrive(request: Request, form: Mapping[str, str]) -> Response:
     """Put one back, as a job of its own."""
-    console, service = console_of(request), request.path_params["service"]
+    console = console_of(request)
+    service = _service_of(console.flow, request.path_params["service"])
     letter = await _letter(console, service, request.path_params["id"])
     asked = {"service": service, "id": str(letter.id)}
     item = Result(str(letter.id), letter.refusal_reason() or (None if letter.dead else "its service has taken it back"))
@@ -79,14 +90,21 @@ async def _letter(console: Console, service: str, letter_id: str) -> DeadLetter:
     return found[0]
 
 
-def _service_of(console: Console, schema: str) -> str:
-    """Return the service of a schema; of one that has left the flow, the schema's own name."""
-    return next((service.name for service in console.flow.services if schema_name(service.name) == schema), schema)
+def options(asked: Mapping[str, str]) -> list[str]:
+    """Return the filter, but for its service, as a person would type it."""
+    signs = ((one, "~" if one.contains else "=") for one in conditions(asked))
+    return [word for one, sign in signs for word in ("--where", f"{one.field}{sign}{one.text}")]
 
 
-def asked_for(given: Mapping[str, str]) -> dict[str, str]:
-    """Return the fields of a filter that say something."""
-    return fields(given, _FIELDS)
+def _service_of(flow: OrderFlow, name: str) -> str:
+    """Return the service of a schema, for rows tell that; of one that has left the flow, the schema's own name."""
+    return next((service.name for service in flow.services if schema_name(service.name) == schema_name(name)), name)
+
+
+def asked_for(flow: OrderFlow, given: Mapping[str, str]) -> dict[str, str]:
+    """Return the fields of a filter that say something, the service by its name in the flow."""
+    asked = fields(given, _FIELDS)
+    return asked | ({"service": _service_of(flow, asked["service"])} if "service" in asked else {})
 
 
 ROUTES = (

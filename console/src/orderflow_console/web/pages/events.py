@@ -8,9 +8,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from orderflow_console.queries.events import EventFilter, browse_events
+from orderflow_console.queries.masking import personal_fields
 from orderflow_console.web.context import console_of
 from orderflow_console.web.fields import fields, moment, number, options
-from orderflow_console.web.payload import personal_fields
 from orderflow_contracts.envelope import ATTRIBUTES, CONTENT_TYPE
 from orderflow_model.topics import event_topic
 

@@ -42,7 +42,10 @@ async def preview(request: Request) -> Response:
     kind = given.get("kind", "")
     asked, items = await _found(console, kind, given)
     able = sum(one.refused is None for one in items)
-    return console.render.page("job_preview.html", kind=kind, asked=asked, able=able, refused=len(items) - able)
+    words = ["redrive", asked["service"], *dead_letters.options(asked)] if kind == "redrive" else []
+    return console.render.page(
+        "job_preview.html", kind=kind, asked=asked, able=able, refused=len(items) - able, words=words
+    )
 
 
 async def begin(request: Request, form: Mapping[str, str]) -> Response:
@@ -91,7 +94,7 @@ async def go_on(request: Request, form: Mapping[str, str]) -> Response:
 async def _found(console: Console, kind: str, given: Mapping[str, str]) -> tuple[dict[str, str], list[Result]]:
     """Return the filter and all that it finds; raise `InvalidQuestionError` where it is none of a job's."""
     if kind == "redrive":
-        asked = dead_letters.asked_for(given)
+        asked = dead_letters.asked_for(console.flow, given)
         if "service" not in asked:
             raise InvalidQuestionError("Dead letters are put back service by service", "Choose one in the filter")
         able, refused = await get_letter_ids(console.database, asked["service"], dead_letters.conditions(asked))
