@@ -21,6 +21,8 @@ def test_an_order_is_cancelled(page: Page, stand: Stand) -> None:
         page.get_by_role("button", name="Cancel this order").click()
         expect(page.locator(".facts .phase")).to_have_text("CANCELLING")
     stand.eventually(_STATE, order, "CANCELLED")
+    log = (stand.state / "shop" / "logs" / "orderflow_console.log").read_text()
+    assert f"asks for '/orders/{order}/cancel'" in log
 
 
 def test_what_an_order_refuses_is_told(page: Page, stand: Stand) -> None:

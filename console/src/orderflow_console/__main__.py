@@ -1,5 +1,6 @@
 """`python -m orderflow_console`: serves the console until it is told to end."""
 
+import logging
 import os
 import sys
 
@@ -18,6 +19,7 @@ def main() -> None:
     except SettingsError as error:
         print(error, file=sys.stderr)
         raise SystemExit(os.EX_CONFIG) from None
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     uvicorn.run(
         build_app(settings),
         host=settings.host,

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import asyncpg
-from confluent_kafka import KafkaError, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from pydantic import BaseModel
 from pydantic_core import to_json
 
@@ -134,7 +134,10 @@ def _produce(producer: Producer, record: DeadRecord, refused: dict[uuid.UUID, st
     headers: list[tuple[str, str | bytes | None]] = [*record.headers]
     if not record.unsent:  # what never was on its topic is for all who subscribe, as if for the first time
         headers.append((REDRIVE_OF, str(record.id).encode()))
-    producer.produce(record.topic, record.value, record.key, headers=headers, on_delivery=report)
+    try:
+        producer.produce(record.topic, record.value, record.key, headers=headers, on_delivery=report)
+    except KafkaException as error:  # the client does not even send it, such as one that is too large
+        refused[record.id] = error.args[0].str()
 
 
 async def _execute(database: PostgresUri, query: str, ids: Iterable[uuid.UUID]) -> None:

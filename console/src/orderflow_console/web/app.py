@@ -7,11 +7,11 @@ from http import HTTPStatus
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
 
 from orderflow_console.queries.errors import InvalidQuestionError, ReadError, UnknownError
 from orderflow_console.settings import Settings
@@ -22,8 +22,8 @@ from orderflow_console.web.pages import catalogue, dead_letters, events, flow, j
 _STATUS = {UnknownError: HTTPStatus.NOT_FOUND, InvalidQuestionError: HTTPStatus.BAD_REQUEST}
 
 
-def build_app(settings: Settings) -> Starlette:
-    """Return the application; what it opens is opened when it starts."""
+def build_app(settings: Settings) -> ASGIApp:
+    """Return the application behind its guard; what it opens is opened when it starts."""
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -35,12 +35,12 @@ def build_app(settings: Settings) -> Starlette:
         route for page in (flow, orders, dead_letters, jobs, events, topics, catalogue, try_it) for route in page.ROUTES
     ]
     hosts = [f"{name}:{settings.port}" for name in (settings.host, "localhost")]
-    return Starlette(
+    app = Starlette(
         routes=[*pages, Mount("/static", StaticFiles(packages=[("orderflow_console.web", "static")]))],
-        middleware=[Middleware(Guard, hosts=hosts)],
         exception_handlers={ReadError: _no_answer, HTTPException: _refused, Exception: _fault},
         lifespan=lifespan,
     )
+    return Guard(app, hosts)  # around all of it: what a middleware answers for a fault goes past the middlewares
 
 
 async def _no_answer(request: Request, error: Exception) -> Response:

@@ -1,9 +1,11 @@
 """What every page works with: made when the console starts, closed when it ends."""
 
+import asyncio
 import getpass
+import os
 import secrets
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import aiohttp
@@ -67,17 +69,23 @@ async def open_console(settings: Settings, env: Mapping[str, str]) -> AsyncItera
             reader = FlowReader(settings.config, database, kafka, http)
             render = Renderer(settings.config, token)
             jobs = _jobs(settings, kafka, http)
+            resuming = asyncio.create_task(jobs.resume_all())
             try:
-                with suppress(ReadError):  # Postgres is being started again: these jobs are shown as running, and stand
-                    await jobs.resume_all()
-                yield Console(
-                    settings, token, render, database, kafka, http, FlowWatch(reader.read), jobs, getpass.getuser()
-                )
+                yield Console(settings, token, render, database, kafka, http, FlowWatch(reader.read), jobs, _person())
             finally:
+                resuming.cancel()
                 await jobs.stop()
                 await jobs.store.close()
     finally:
         database.terminate()
+
+
+def _person() -> str:
+    """Return who is told to have done what: the user of this process, by number where that has no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"user {os.getuid()}"
 
 
 def _jobs(settings: Settings, kafka: Options, http: aiohttp.ClientSession) -> JobRunner:

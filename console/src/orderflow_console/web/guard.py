@@ -74,13 +74,17 @@ class Guard:
 
 
 def action(path: str, do: Action) -> Route:
-    """Return the route of something that changes the flow: a form posted here without the token does nothing."""
+    """Return the route of something that changes the flow: a form posted here without the token does nothing.
+
+    Who asks for what is logged before it is done.
+    """
 
     async def endpoint(request: Request) -> Response:
         form = await _form(request)
         if not hmac.compare_digest(form.get(TOKEN, "").encode(), console_of(request).token.encode()):
             _log.warning("refused %s %r: a form without the token", request.method, request.url.path)
             raise HTTPException(HTTPStatus.FORBIDDEN, "This form is of an earlier run of the console")
+        _log.info("%s asks for %r", console_of(request).person, request.url.path)
         return await do(request, form)
 
     return Route(path, endpoint, methods=["POST"])

@@ -14,6 +14,7 @@ from orderflow_console.queries.errors import ReadError
 Work = Callable[[Job, Sequence[str]], AsyncGenerator[list[Result], None]]
 """Does something to a job's items, and yields what became of them, some at a time; raises `ReadError` to be paused."""
 
+_AGAIN_SECONDS = 2.0
 _log = logging.getLogger(__name__)
 
 
@@ -27,10 +28,15 @@ class JobRunner:
         self._paused: set[int] = set()
 
     async def resume_all(self) -> None:
-        """Go on with what ran when an earlier process ended; raise `ReadError`."""
-        for job in await self.store.latest():
-            if job.state is JobState.RUNNING:
-                self._begin(job)
+        """Go on with all that ran when an earlier process ended, as soon as the database tells which."""
+        while True:
+            try:
+                for job in await self.store.running():
+                    self._begin(job)
+                return
+            except ReadError as error:
+                _log.warning("jobs wait: %s", error)
+                await asyncio.sleep(_AGAIN_SECONDS)
 
     async def start(
         self, kind: str, target: str, asked: Mapping[str, str], person: str, items: Sequence[Result]
@@ -63,6 +69,9 @@ class JobRunner:
         await asyncio.gather(*self._running.values(), return_exceptions=True)
 
     def _begin(self, job: Job) -> None:
+        """Work a job off, unless somebody else has begun with it in the meantime."""
+        if job.id in self._running:
+            return
         task = asyncio.create_task(self._run(job))
         self._running[job.id] = task
         task.add_done_callback(lambda _: self._running.pop(job.id, None))

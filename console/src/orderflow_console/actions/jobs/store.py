@@ -91,6 +91,11 @@ class JobStore:
             rows = await connection.fetch("SELECT * FROM jobs ORDER BY id DESC LIMIT $1", _MOST_JOBS)
         return tuple(map(_job, rows))
 
+    async def running(self) -> tuple[Job, ...]:
+        """Return all jobs that go on."""
+        async with self._connection() as connection:
+            return tuple(map(_job, await connection.fetch("SELECT * FROM jobs WHERE state = 'Running' ORDER BY id")))
+
     async def get(self, job: int) -> Job:
         """Return a job; raise `UnknownError` when there is none of this number."""
         row = None

@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import suppress
 from http import HTTPStatus
 from urllib.parse import quote
 
@@ -28,7 +29,8 @@ def redrive(flow: str, kafka: Options, database: PostgresUri) -> Work:
             while (some := await asyncio.to_thread(_next, outcomes)) is not None:
                 yield [Result(str(one.id), one.refused) for one in some]
         finally:
-            outcomes.close()
+            with suppress(ValueError):  # a thread is at it when the console ends: what it does is done again, safely
+                outcomes.close()
 
     return work
 

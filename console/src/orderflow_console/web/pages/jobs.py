@@ -6,6 +6,7 @@ A redrive takes dead letters of one service, cancel takes orders that are open, 
 import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 from http import HTTPStatus
 from urllib.parse import urlencode
 
@@ -15,7 +16,7 @@ from starlette.routing import Route
 
 from orderflow_console.actions.jobs.store import Job, JobState, Result
 from orderflow_console.queries.dead_letters import get_letter_ids
-from orderflow_console.queries.errors import InvalidQuestionError
+from orderflow_console.queries.errors import InvalidQuestionError, ReadError
 from orderflow_console.queries.instances import Phase, list_instances
 from orderflow_console.queries.paging import MOST
 from orderflow_console.web.context import Console, console_of
@@ -66,13 +67,14 @@ async def show(request: Request) -> Response:
 
 
 async def stream(request: Request) -> Response:
-    """Send how far a job is, every second until it is done, as server-sent events."""
+    """Send how far a job is, every second, as server-sent events; where nobody knows, a browser asks anew by itself."""
 
     async def events() -> AsyncIterator[str]:
-        while True:
-            job = await _job(request)
-            yield f"data: {json.dumps(_cells(job))}\n\n"
-            await asyncio.sleep(_SECONDS)
+        with suppress(ReadError):
+            while True:
+                job = await _job(request)
+                yield f"data: {json.dumps(_cells(job))}\n\n"
+                await asyncio.sleep(_SECONDS)
 
     return StreamingResponse(events(), media_type="text/event-stream")
 

@@ -1,6 +1,5 @@
 """*Orders*, the runs of the saga: found by what people ask for, one order's story, and what a person may do to one."""
 
-import logging
 from collections.abc import Mapping
 from http import HTTPStatus
 from urllib.parse import quote, urlencode
@@ -27,7 +26,6 @@ _OPTIONS = {
     "because": "--because",
 }
 _FLAGS = {Phase.OPEN: "--open", Phase.STUCK: "--stuck"}
-_log = logging.getLogger(__name__)
 _FIELDS = ("state", "phase", "customer", "reason", "since", "until", "retrying", "because")
 
 
@@ -74,7 +72,6 @@ async def _decide(request: Request, verb: str) -> Response:
     console, order_id = console_of(request), request.path_params["id"]
     if why := await decide_one(console.http, console.entry, verb, order_id):
         raise ReadError(f"The order service refuses to {verb} {order_id}: {why}", "Look at its state first")
-    _log.info("%s: %s %s", console.person, verb, order_id)
     return RedirectResponse(f"/orders/{quote(order_id, safe='')}", HTTPStatus.SEE_OTHER)
 
 
