@@ -7,6 +7,8 @@ import uuid
 from collections import Counter
 from collections.abc import AsyncGenerator, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -17,6 +19,7 @@ from orderflow_console.actions.jobs.store import Job, JobState, JobStore, Result
 from orderflow_console.actions.redrive import DeadLetters, Outcome, Repair
 from orderflow_console.queries.errors import ReadError
 from orderflow_console.queries.letter_records import DeadRecord
+from orderflow_console.web.pages.jobs import stream
 from orderflow_model.postgres_uri import PostgresUri
 
 NOWHERE = PostgresUri.parse("postgresql://nobody@127.0.0.1:1/nothing")
@@ -129,6 +132,20 @@ async def test_a_redrive_under_way_when_the_console_ends_goes_on_with_the_next(
     await jobs.stop()
     may_end.set()
     assert (store.jobs[number].state, store.jobs[number].problem) == (JobState.RUNNING, None)
+
+
+async def test_a_page_of_a_job_survives_a_database_that_goes_away() -> None:
+    """Its stream ends, so that a browser says it and asks anew; nothing breaks after the answer has begun."""
+    store = MemoryStore()
+    console: Any = SimpleNamespace(jobs=SimpleNamespace(store=store))
+    asked: Any = SimpleNamespace(app=SimpleNamespace(state=SimpleNamespace(console=console)), path_params={"number": 1})
+
+    async def away(_: int) -> Job:
+        raise ReadError("the database is away", "Wait")
+
+    store.get = away  # type: ignore[method-assign]
+    answer: Any = await stream(asked)
+    assert [part async for part in answer.body_iterator] == []
 
 
 def test_a_letter_that_is_too_large_is_refused_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from orderflow_cli.commands.place import Place, with_kafka
 from orderflow_cli.exit_codes import ExitCode
 from orderflow_cli.output import Form, cell, output_option, show_document, show_table
 from orderflow_console.queries.database import Database, open_database
-from orderflow_console.queries.dead_letters import LetterGroup, count_dead_letters
+from orderflow_console.queries.dead_letters import LetterGroup, count_by_service, count_dead_letters
 from orderflow_console.queries.errors import ReadError
 from orderflow_console.queries.instances import count_open
 from orderflow_console.queries.lag import Lag, LagReader
@@ -22,11 +22,15 @@ _APART_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Status:
-    """A flow at one time; `open_runs` is empty for a flow that does not tell of runs."""
+    """A flow at one time; `open_runs` is empty for a flow that does not tell of runs.
+
+    `dead` counts the letters of each service, `dead_letters` those of its most frequent reasons.
+    """
 
     open_runs: dict[str, int]
     lags: tuple[Lag, ...]
     retrying: tuple[Waiting, ...]
+    dead: dict[str, int]
     dead_letters: tuple[LetterGroup, ...]
 
 
@@ -68,7 +72,13 @@ async def _read(database: Database, reader: LagReader) -> Status:
         runs = await count_open(database)
     except ReadError:
         runs = {}
-    return Status(runs, await reader.read(), await list_waiting(database), await count_dead_letters(database))
+    return Status(
+        open_runs=runs,
+        lags=await reader.read(),
+        retrying=await list_waiting(database),
+        dead=await count_by_service(database),
+        dead_letters=await count_dead_letters(database),
+    )
 
 
 def _show(status: Status, form: Form) -> None:
@@ -85,7 +95,7 @@ def _show(status: Status, form: Form) -> None:
     click.echo(f"retrying: {sum(one.events for one in status.retrying):,}")
     titles = ("service", "event", "how many", "reason")
     show_table(titles, ([one.service, one.type, cell(one.events), cell(one.reason)] for one in status.retrying))
-    click.echo(f"dead letters: {sum(one.letters for one in status.dead_letters):,}")
+    click.echo(f"dead letters: {sum(status.dead.values()):,}")
     show_table(titles, ([one.service, one.type, cell(one.letters), cell(one.reason)] for one in status.dead_letters))
 
 

@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 import asyncpg
 
-from orderflow_console.queries.errors import ReadError
+from orderflow_console.queries.errors import InvalidQuestionError, ReadError
 from orderflow_model.postgres_uri import PostgresUri
 from orderflow_runtime.postgres.connecting import create_pool
 
@@ -36,6 +36,8 @@ async def snapshot(database: Database) -> AsyncIterator[Connection]:
         raise ReadError(
             f"the database took longer than {_SECONDS} s", "Ask for less: a shorter time, or a customer"
         ) from None
+    except asyncpg.DataError as error:
+        raise InvalidQuestionError(f"the database cannot read what is asked: {error}", "Correct it") from None
     except asyncpg.InsufficientPrivilegeError as error:
         raise ReadError(
             f"the database refuses: {error}", "Ask as a user who may read all schemas of the flow"

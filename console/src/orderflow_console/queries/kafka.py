@@ -61,9 +61,10 @@ def asking(options: Options, subject: str) -> Iterator[AdminClient]:
     """Yield an admin client; raise `ReadError` about the subject when Kafka does not answer it or refuses."""
     try:
         yield AdminClient(dict(options))
-    except KafkaException as error:
+    except (KafkaException, TimeoutError) as error:
         raise _unanswered(subject, error) from None
 
 
-def _unanswered(subject: str, error: KafkaException) -> ReadError:
-    return ReadError(f"{subject}: {error.args[0].str()}", "Is Kafka running, and the flow's name right?")
+def _unanswered(subject: str, error: KafkaException | TimeoutError) -> ReadError:
+    words = error.args[0].str() if isinstance(error, KafkaException) else f"no answer in {TIMEOUT_SECONDS} s"
+    return ReadError(f"{subject}: {words}", "Is Kafka running, and the flow's name right?")

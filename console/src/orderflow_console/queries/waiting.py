@@ -4,6 +4,7 @@ import datetime as dt
 from dataclasses import dataclass
 
 from orderflow_console.queries.database import Database, literal, quoted, service_schemas, snapshot
+from orderflow_model.names import schema_name
 
 _MOST_GROUPS = 200
 _PARKED = """SELECT {name} AS service, type, split_part(reason, E'\\n', 1) AS reason, count(*) AS events,
@@ -27,12 +28,13 @@ class Waiting:
     due_at: dt.datetime | None
 
 
-async def list_waiting(database: Database) -> tuple[Waiting, ...]:
-    """Return what is being retried, by service, type and reason, the most first; raise `ReadError`."""
+async def list_waiting(database: Database, service: str | None = None) -> tuple[Waiting, ...]:
+    """Return what is being retried, in one service or all, by type and reason, the most first; raise `ReadError`."""
     async with snapshot(database) as connection:
         parts = [
             query.format(name=literal(schema), schema=quoted(schema))
             for schema in await service_schemas(connection)
+            if service is None or schema == schema_name(service)
             for query in (_PARKED, _CALLS)
         ]
         if not parts:

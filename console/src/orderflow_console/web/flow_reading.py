@@ -5,15 +5,14 @@ Whatever does not answer is told beside what does: the picture is most needed wh
 
 import asyncio
 import time
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import aiohttp
 
 from orderflow_console.metrics.rates import Rates
 from orderflow_console.metrics.scrape import Counts, scrape
 from orderflow_console.queries.database import Database
-from orderflow_console.queries.dead_letters import count_dead_letters
+from orderflow_console.queries.dead_letters import count_by_service
 from orderflow_console.queries.errors import ReadError
 from orderflow_console.queries.kafka import Options
 from orderflow_console.queries.lag import Lag, LagReader
@@ -23,6 +22,9 @@ from orderflow_model.names import schema_name
 
 _LAG_SECONDS = 5.0
 """It asks Kafka for a record of each partition that is behind, so it is asked for less often than the rest."""
+
+_PATIENCE_SECONDS = 0.5
+_NOT_YET = "Kafka has not told yet how far services are behind."
 
 
 class FlowReader:
@@ -34,7 +36,9 @@ class FlowReader:
         self._lag_reader = LagReader(database, kafka)
         self._lags: tuple[Lag, ...] = ()
         self._lags_at = 0.0
-        self._dead: Counter[str] = Counter()
+        self._lag_problem: str | None = None
+        self._asking: asyncio.Task[tuple[Lag, ...]] | None = None
+        self._dead: Mapping[str, int] = {}
 
     async def read(self) -> FlowFigures:
         """Return the figures of now."""
@@ -47,27 +51,30 @@ class FlowReader:
 
     def _service(self, name: str, counts: Counts | None) -> ServiceFigures:
         parked = int(counts.parked) if counts else 0
-        return ServiceFigures(name, counts is not None, parked, self._dead[schema_name(name)])
+        return ServiceFigures(name, counts is not None, parked, self._dead.get(schema_name(name), 0))
 
     async def _read_dead(self) -> str | None:
         try:
-            groups = await count_dead_letters(self._database)
+            self._dead = await count_by_service(self._database)
         except ReadError as error:
             return str(error)
-        self._dead = Counter()
-        for group in groups:
-            self._dead[group.service] += group.letters
         return None
 
     async def _read_lags(self) -> str | None:
-        if time.monotonic() - self._lags_at < _LAG_SECONDS:
-            return None
+        """Return why lags are not known; who waits for Kafka does not wait long: it may be what is broken."""
+        if self._asking is None and time.monotonic() - self._lags_at >= _LAG_SECONDS:
+            self._asking = asyncio.create_task(self._lag_reader.read())
+        if self._asking is None:
+            return self._lag_problem
+        await asyncio.wait({self._asking}, timeout=_PATIENCE_SECONDS)
+        if not self._asking.done():
+            return self._lag_problem or _NOT_YET
+        asked, self._asking, self._lags_at = self._asking, None, time.monotonic()
         try:
-            self._lags = await self._lag_reader.read()
+            self._lags, self._lag_problem = asked.result(), None
         except ReadError as error:
-            return str(error)
-        self._lags_at = time.monotonic()
-        return None
+            self._lag_problem = str(error)
+        return self._lag_problem
 
 
 def _joined(problems: Iterable[str | None]) -> str | None:

@@ -12,7 +12,6 @@ from orderflow_console.queries.waiting import list_waiting
 from orderflow_console.web.context import console_of
 from orderflow_console.web.flow_cells import cells
 from orderflow_console.web.flow_picture import draw
-from orderflow_model.names import schema_name
 
 
 async def show(request: Request) -> Response:
@@ -41,7 +40,7 @@ async def show_service(request: Request) -> Response:
     if name not in console.urls:
         raise UnknownError(f"The flow has no service {name}", f"It has {', '.join(console.urls)}")
     figures = await console.watch.now()
-    waiting = [one for one in await list_waiting(console.database) if one.service == schema_name(name)]
+    waiting = await list_waiting(console.database, name)
     return console.render.page(
         "service.html",
         service=console.flow.service(name),
