@@ -2,10 +2,10 @@
 
 import difflib
 import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -120,20 +120,6 @@ def test_line_ends_stay_as_they_are(flow: Path) -> None:
     assert after.count(b"\r\n") == after.count(b"\n") == before.count(b"\n") + 4
 
 
-def test_a_resource_that_cannot_be_written_leaves_nothing_behind(flow: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was made is taken back when the entry cannot be written."""
-    begun = Path.open
-
-    def full(self: Path, mode: str = "r", *args: Any, **kwargs: Any) -> Any:
-        if self == flow and "w" in mode:
-            raise OSError(28, "No space left on device", str(self))
-        return begun(self, mode, *args, **kwargs)
-
-    monkeypatch.setattr(Path, "open", full)
-    assert "No space left" in new(flow, "--on", "ORDER_COMPLETED", code=ExitCode.REFUSED)
-    assert made(flow.parent) == []
-
-
 def test_nothing_that_is_there_is_overwritten(flow: Path) -> None:
     """A second time, and a folder that somebody else has made, are refused by the name of the file."""
     there = flow.parent / "services" / "src" / "shop_loyalty" / "events.py"
@@ -144,3 +130,20 @@ def test_nothing_that_is_there_is_overwritten(flow: Path) -> None:
     assert (flow.read_text(), made(flow.parent)) == (before, ["services/src/shop_loyalty/events.py"])
     assert there.read_text() == "mine\n"
     assert invoke("service", "new", "loyalty", "--flow", str(flow)).returncode == ExitCode.USAGE
+
+
+def test_a_full_disk_takes_nothing_of_the_resource(flow: Path) -> None:
+    """Where its new text cannot be written whole, the file stays as it was, and nothing else is left."""
+    before = flow.read_bytes()
+    limit = 4_096
+    assert len(before) > limit
+    kept = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, kept[1]))
+    try:
+        said = new(flow, "--on", "ORDER_COMPLETED", code=ExitCode.REFUSED)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, kept)
+    assert "nothing was made" in said
+    assert flow.read_bytes() == before
+    assert made(flow.parent) == []
+    assert [path.name for path in flow.parent.glob("*.yaml*")] == [flow.name]

@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -11,9 +12,9 @@ from orderflow_cli.commands.place import Place, with_database
 from orderflow_cli.commands.sample import sample
 from orderflow_cli.commands.trace import show_steps
 from orderflow_cli.database import ask
-from orderflow_cli.errors import UnknownNameError
+from orderflow_cli.errors import LaptopError, UnknownNameError
 from orderflow_cli.exit_codes import ExitCode
-from orderflow_cli.order_client import decide
+from orderflow_cli.order_client import Decided, NoOrderServiceError, OrdersNotTakenError, decide
 from orderflow_cli.output import TIME, Form, cell, document, output_option, show_document, show_list, show_table
 from orderflow_console.queries.database import Database
 from orderflow_console.queries.errors import UnknownError
@@ -99,6 +100,17 @@ def _utc(time: dt.datetime | None) -> dt.datetime | None:
     return None if time is None else time.replace(tzinfo=dt.UTC)
 
 
+def _decide_each(url: str, order_ids: Sequence[str], verb: str) -> tuple[list[Decided], LaptopError | None]:
+    """Return what became of the orders, one by one, until nobody answered; and why, where nobody did."""
+    decided: list[Decided] = []
+    try:
+        for order_id in order_ids:
+            decided.append(asyncio.run(decide(url, order_id, verb)))
+    except (NoOrderServiceError, OrdersNotTakenError) as error:
+        return decided, error
+    return decided, None
+
+
 def _deciding(verb: str, about: str) -> click.Command:
     @click.argument("order_ids", metavar="ID...", nargs=-1, required=True)
     @click.option("--url", help="The order service's address; else that of the flow running in this folder.")
@@ -106,8 +118,10 @@ def _deciding(verb: str, about: str) -> click.Command:
     @with_database
     def command(place: Place, order_ids: tuple[str, ...], url: str | None, form: Form) -> None:
         address = url or place.running.url(ORDER_SERVICE)
-        decisions = [asyncio.run(decide(address, order_id, verb)) for order_id in order_ids]
+        decisions, failure = _decide_each(address, order_ids, verb)
         show_list(decisions, ("id", "state", "reason", "problem"), form)
+        if failure is not None:
+            raise failure
         refused = [one for one in decisions if one.problem is not None]
         if refused and all(one.unknown for one in refused):
             raise UnknownNameError(

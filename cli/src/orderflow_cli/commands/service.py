@@ -5,6 +5,7 @@ from contextlib import suppress
 from importlib import invalidate_caches
 from importlib.util import find_spec
 from pathlib import Path
+from shutil import copymode
 
 import click
 
@@ -99,12 +100,16 @@ def _write(files: Mapping[Path, str]) -> None:
 
 
 def _rewrite(file: Path, text: str, made: Iterable[Path]) -> None:
-    """Write the resource anew; where that cannot be, take back what was made."""
+    """Write the resource anew, all of it or nothing; where that cannot be, take back what was made."""
+    there = file.resolve()
+    scratch = there.with_name(f".{there.name}.new")
     try:
-        with file.open("w", encoding="utf-8", newline="") as out:
+        with there.open("ab"), scratch.open("w", encoding="utf-8", newline="") as out:  # where it may be written at all
             out.write(text)
+        copymode(there, scratch)
+        scratch.replace(there)
     except OSError as error:
-        _remove(made)
+        _remove([*made, scratch])
         raise ServiceRefusedError(f"nothing was made: {place_of(error)}", "Give --print, and add it yourself") from None
 
 
