@@ -112,6 +112,14 @@ def test_what_would_be_no_sound_flow_is_refused_and_nothing_made(
     assert (flow.read_text(), made(flow.parent)) == (before, [])
 
 
+@pytest.mark.parametrize("said", ["ORDER_COMPLETED", "EVENT", "NONE", "RAW_EVENT", "SETTINGS"])
+def test_events_whose_classes_would_clash_are_refused(flow: Path, said: str) -> None:
+    """An event heard and said at once, or called as what the code imports, would make code that does not run."""
+    refused = new(flow, "--on", "ORDER_COMPLETED", "--publishes", said, code=ExitCode.REFUSED)
+    assert f"{said} cannot have a class" in refused
+    assert made(flow.parent) == []
+
+
 def test_line_ends_stay_as_they_are(flow: Path) -> None:
     """A file of Windows keeps its line ends, and its new lines have them too."""
     flow.write_bytes(before := flow.read_bytes().replace(b"\n", b"\r\n"))

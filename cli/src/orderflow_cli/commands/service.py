@@ -55,6 +55,8 @@ def new(
     flow = sound_flow(file)
     image = flow.spec.services[0].image
     made = NewService(name, role_name(flow.metadata.name, name), image, hears, says)
+    if event := made.clash():
+        raise ServiceRefusedError(f"{event} cannot have a class of its name in {name}", "Hear or say another event")
     known = {event.name for event in flow.spec.events}
     entries: Entries = {"services": [made.entry()], "events": [{"name": event} for event in says if event not in known]}
     entries = {part: added for part, added in entries.items() if added}

@@ -89,6 +89,10 @@ def test_each_event_is_taken_once() -> None:
 
     asyncio.run(run())
 '''
+_TAKEN = (
+    "ClassVar", "Event", "Harness", "Identifier", "RawEvent", "Received", "Sequence", "Service", "Settings", "Transaction",
+    "False", "None", "True",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,15 @@ class NewService:
     image: str
     hears: tuple[str, ...]
     says: tuple[str, ...]
+
+    def clash(self) -> str | None:
+        """Return an event whose class would have a name that is taken, by Python, by what is imported or by another."""
+        taken = set(_TAKEN)
+        for event in (*self.hears, *self.says):
+            if _class(event) in taken:
+                return event
+            taken.add(_class(event))
+        return None
 
     def files(self) -> dict[Path, str]:
         """Return the text of each file, by its path from where packages are."""
