@@ -99,7 +99,7 @@ async def decide(url: str, order_id: str, verb: str) -> Decided:
     """Ask the order service at `url` to `cancel` or `resume` an order; raise `NoOrderServiceError` or
     `OrdersNotTakenError`. To ask again is safe.
     """
-    address = f"{url.rstrip('/')}/orders/{quote(order_id, safe='')}/{verb}"
+    address = f"{url.rstrip('/')}/orders/{quote(order_id, safe='', errors='replace')}/{verb}"
     if not _is_address(address):
         raise NoOrderServiceError(f"{url} is no address", _OTHER)
     try:

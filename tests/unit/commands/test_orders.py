@@ -62,3 +62,9 @@ def test_what_was_done_is_told_whatever_comes_after(answers: list[tuple[int, str
     assert done.returncode == code, done.stderr
     assert len(done.stdout.splitlines()) == told
     assert "Traceback" not in done.stderr
+
+
+def test_an_id_that_is_no_text_is_unknown() -> None:
+    """What a shell hands over undecoded is asked for like any other id, and is not there."""
+    with order_service(UNKNOWN) as url:
+        assert invoke("orders", "cancel", "\udcff", "--url", url).returncode == ExitCode.UNKNOWN

@@ -1,10 +1,10 @@
 """How the read model reaches the flow's Kafka."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaException
+from confluent_kafka import Consumer, KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from orderflow_console.queries.errors import ReadError
@@ -27,14 +27,16 @@ Options = Mapping[str, Any]
 def client_options(bootstrap: str, env: Mapping[str, str]) -> Options:
     """Return how to reach Kafka: its address, and security from the environment as a service has it.
 
+    The client logs nothing: it would say the same twenty times a second, and what it says is told with the error.
+
     Raise `ReadError`, which names the variables, when the client refuses them.
     """
     security = {option: env[name] for name, option in _SECURITY.items() if env.get(name)}
     if security.get("security.protocol", "").startswith("SASL"):
         security.setdefault("sasl.mechanism", "SCRAM-SHA-512")
-    options = {"bootstrap.servers": bootstrap, "log_level": 3, **security}
+    options = {"bootstrap.servers": bootstrap, "log_level": 0, **security}
     try:
-        Consumer({**options, "group.id": GROUP, "log_level": 0}).close()
+        Consumer({**options, "group.id": GROUP}).close()
     except KafkaException as error:
         words = error.args[0].str()
         said = [name for name, option in _SECURITY.items() if option in words]
@@ -47,11 +49,13 @@ def client_options(bootstrap: str, env: Mapping[str, str]) -> Options:
 def reading(options: Options, subject: str) -> Iterator[Consumer]:
     """Yield a consumer in no group, closed at the end; raise `ReadError` about the subject when Kafka refuses."""
     own = {"group.id": GROUP, "enable.auto.commit": False, "enable.partition.eof": True}
-    consumer = Consumer({**options, **own, "auto.offset.reset": "earliest"})
+    said: list[KafkaError] = []
+    consumer = Consumer({**options, **own, "auto.offset.reset": "earliest", "error_cb": said.append})
     try:
         yield consumer
     except KafkaException as error:
-        raise _unanswered(subject, error) from None
+        consumer.poll(0)
+        raise _unanswered(subject, error, said) from None
     finally:
         consumer.close()
 
@@ -59,12 +63,17 @@ def reading(options: Options, subject: str) -> Iterator[Consumer]:
 @contextmanager
 def asking(options: Options, subject: str) -> Iterator[AdminClient]:
     """Yield an admin client; raise `ReadError` about the subject when Kafka does not answer it or refuses."""
+    said: list[KafkaError] = []
+    admin = AdminClient({**options, "error_cb": said.append})
     try:
-        yield AdminClient(dict(options))
+        yield admin
     except (KafkaException, TimeoutError) as error:
-        raise _unanswered(subject, error) from None
+        admin.poll(0)
+        raise _unanswered(subject, error, said) from None
 
 
-def _unanswered(subject: str, error: KafkaException | TimeoutError) -> ReadError:
+def _unanswered(subject: str, error: KafkaException | TimeoutError, said: Sequence[KafkaError]) -> ReadError:
+    """Return the error with the first thing that the client said of the brokers meanwhile."""
     words = error.args[0].str() if isinstance(error, KafkaException) else f"no answer in {TIMEOUT_SECONDS} s"
-    return ReadError(f"{subject}: {words}", "Is Kafka running, and the flow's name right?")
+    why = f" ({said[0].str()})" if said else ""
+    return ReadError(f"{subject}: {words}{why}", "Is Kafka running, and the flow's name right?")
