@@ -23,7 +23,7 @@ def test_a_machine_without_java_still_runs_a_flow(tmp_path: Path, monkeypatch: p
     found = look(tmp_path, code=ExitCode.DONE, JAVA_HOME=str(tmp_path), XDG_CACHE_HOME=str(tmp_path), PATH="/bin")
     assert (found["Java"]["state"], found["Postgres"]["state"]) == ("Warning", "Ok")
     assert "JDK" in found["Java"]["remedy"]
-    assert found["flow"]["state"] == "Warning"
+    assert found["flow's database"]["state"] == found["flow's Kafka"]["state"] == "Warning"
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 10**9, 1000))
     full = look(tmp_path, code=ExitCode.REFUSED)
     assert (full["disk"]["state"], "Make room" in full["disk"]["remedy"]) == ("Failed", True)
@@ -37,6 +37,12 @@ def test_a_flow_whose_servers_are_away_is_told_with_what_to_do(tmp_path: Path) -
     assert found["flow's Kafka"]["state"] == "Failed"
     assert found["flow's Kafka"]["remedy"]
     assert "rights in it" not in found
+
+
+def test_what_is_given_is_looked_at_whatever_is_not(tmp_path: Path) -> None:
+    """A database that is named and away is in the way, also where nobody says which Kafka the flow has."""
+    found = look(tmp_path, "--database", "postgresql://u@127.0.0.1:1/x", code=ExitCode.REFUSED)
+    assert (found["flow's database"]["state"], found["flow's Kafka"]["state"]) == ("Failed", "Warning")
 
 
 def test_a_cluster_that_is_not_known_is_told(tmp_path: Path) -> None:

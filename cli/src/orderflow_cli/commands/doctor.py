@@ -1,6 +1,6 @@
 """`orderflow doctor`: what is in the way of a flow, and how to mend it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import click
 
@@ -39,14 +39,17 @@ def doctor(place: Place, cluster: bool, namespace: str | None, form: Form) -> No
 
 def _checks(place: Place, cluster: bool, namespace: str | None) -> Iterator[Check]:
     yield from check_machine(place.base)
-    try:
-        database, kafka, name = place.database, place.kafka, place.name
-    except NotRunningError as error:
-        yield Check("flow", State.WARNING, error.problem, error.remedy)
-    except (LaptopError, ReadError) as error:
-        yield Check("flow", State.FAILED, error.problem, error.remedy)
-    else:
-        yield from check_database(database)
-        yield from check_kafka(kafka, name)
+    yield from _found("flow's database", lambda: check_database(place.database))
+    yield from _found("flow's Kafka", lambda: check_kafka(place.kafka, place.name))
     if cluster:
         yield from check_cluster(namespace)
+
+
+def _found(name: str, look: Callable[[], Iterator[Check]]) -> Iterator[Check]:
+    """Yield how a server of the flow is; that nobody says where one is, is no fault of the machine."""
+    try:
+        yield from look()
+    except NotRunningError as error:
+        yield Check(name, State.WARNING, error.problem, error.remedy)
+    except (LaptopError, ReadError) as error:
+        yield Check(name, State.FAILED, error.problem, error.remedy)
