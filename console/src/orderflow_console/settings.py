@@ -3,6 +3,7 @@
 `orderflow run` writes the file, and gives what holds passwords by the environment, as it does for services.
 """
 
+import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,10 +53,17 @@ class Settings:
                 config=ConsoleConfig.model_validate_json(Path(env[environment.CONFIG]).read_bytes()),
                 database=PostgresUri.parse(env[environment.DATABASE_URL]),
                 kafka_bootstrap=env[environment.KAFKA_BOOTSTRAP],
-                host=env.get(environment.HTTP_HOST, environment.DEFAULT_HTTP_HOST),
+                host=_loopback(env.get(environment.HTTP_HOST, environment.DEFAULT_HTTP_HOST)),
                 port=int(env[environment.HTTP_PORT]),
             )
         except KeyError as error:
             raise SettingsError(f"{error.args[0]} is not set; orderflow run sets it") from None
         except (OSError, ValidationError, InvalidUriError, ValueError) as error:
             raise SettingsError(f"the console's settings cannot be read: {error}") from None
+
+
+def _loopback(host: str) -> str:
+    """Return the address; raise `ValueError` for one that other machines reach: whoever reaches the console may all."""
+    if not ipaddress.ip_address(host).is_loopback:
+        raise ValueError(f"{environment.HTTP_HOST} {host} is no address of this machine alone")
+    return host

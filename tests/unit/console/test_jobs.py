@@ -134,6 +134,33 @@ async def test_a_redrive_under_way_when_the_console_ends_goes_on_with_the_next(
     assert (store.jobs[number].state, store.jobs[number].problem) == (JobState.RUNNING, None)
 
 
+async def test_an_order_that_breaks_its_service_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All others are decided and noted before the job stands; where nothing is answered it stands at once."""
+
+    async def decide(http: object, url: str, verb: str, order: str) -> str | None:
+        if order == "7" or url == "away":
+            raise ReadError("the order service answers 500", "Try again")
+        return "it is late" if order == "3" else None
+
+    monkeypatch.setattr(works, "decide_one", decide)
+    http: Any = None
+    job = MemoryStore(jobs=1).jobs[1]
+    noted: list[Result] = []
+
+    async def run(url: str) -> None:
+        async for results in works.decide(http, url, "cancel")(job, [f"{number}" for number in range(100)]):
+            noted.extend(results)
+
+    with pytest.raises(ReadError, match="answers 500"):
+        await run("there")
+    assert [one.item for one in noted] == [f"{number}" for number in range(100) if number != 7]
+    assert [one.item for one in noted if one.refused] == ["3"]
+    noted.clear()
+    with pytest.raises(ReadError, match="answers 500"):
+        await run("away")
+    assert noted == []
+
+
 async def test_a_page_of_a_job_survives_a_database_that_goes_away() -> None:
     """Its stream ends, so that a browser says it and asks anew; nothing breaks after the answer has begun."""
     store = MemoryStore()

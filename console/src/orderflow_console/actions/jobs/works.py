@@ -36,13 +36,23 @@ def redrive(flow: str, kafka: Options, database: PostgresUri) -> Work:
 
 
 def decide(http: aiohttp.ClientSession, url: str, verb: str) -> Work:
-    """Return the work that cancels or resumes orders by the API at `url`; items are their ids."""
+    """Return the work that cancels or resumes orders by the API at `url`; items are their ids.
+
+    An order of which the service tells nothing, such as one that breaks it, is left for the end, and holds up no other.
+    """
 
     async def work(job: Job, items: Sequence[str]) -> AsyncGenerator[list[Result], None]:
+        unanswered: list[BaseException] = []
         for at in range(0, len(items), _AT_ONCE):
             some = items[at : at + _AT_ONCE]
-            refused = await asyncio.gather(*(decide_one(http, url, verb, item) for item in some))
-            yield [Result(item, why) for item, why in zip(some, refused, strict=True)]
+            told = await asyncio.gather(*(decide_one(http, url, verb, item) for item in some), return_exceptions=True)
+            yield [Result(item, why) for item, why in zip(some, told, strict=True) if not isinstance(why, BaseException)]
+            failures = [why for why in told if isinstance(why, BaseException)]
+            unanswered += failures
+            if len(failures) == len(some):  # the service is away
+                break
+        if unanswered:
+            raise unanswered[0]
 
     return work
 
