@@ -91,7 +91,7 @@ def test_what_is_asked_for_is_found_and_how_far_was_looked_is_said(
 
 
 async def test_events_are_browsed_by_command_and_masked(kafka: Kafka, fill: Fill, tmp_path: Path) -> None:
-    """What the resource calls personal is hidden, without it all is, and not found either; no topic has its own code."""
+    """What the resource calls personal is hidden and not found, without it all is; no topic has a code of its own."""
     topic = fill(4)
     data = yaml.safe_load(FLOW.read_text())
     data["metadata"]["name"] = topic.partition(".")[0]

@@ -7,8 +7,14 @@ import asyncpg
 import pytest
 
 from orderflow_console.queries.database import Database, open_database
-from orderflow_console.queries.dead_letters import Condition, count_dead_letters, get_dead_letters, list_dead_letters
-from orderflow_console.queries.errors import ReadError, UnknownError
+from orderflow_console.queries.dead_letters import (
+    Condition,
+    count_by_service,
+    count_dead_letters,
+    get_dead_letters,
+    list_dead_letters,
+)
+from orderflow_console.queries.errors import InvalidQuestionError, ReadError, UnknownError
 from orderflow_console.queries.in_flight import find_in_flight
 from orderflow_console.queries.instances import InstanceFilter, list_instances
 from orderflow_console.queries.timeline import get_timeline
@@ -64,6 +70,25 @@ async def test_dead_letters_come_by_pages_and_are_counted_by_reason(admin: async
         await list_dead_letters(reads, "nobody")
 
 
+async def test_all_dead_letters_are_counted_however_many_their_reasons(
+    admin: asyncpg.Connection, reads: Database
+) -> None:
+    """Reasons name orders, so there are as many kinds as letters: a list of kinds has an end, the number has none."""
+    await bury(admin, "payment", 300, "no such card")
+    await admin.execute("UPDATE payment.dead_letters SET reason = id::text")
+    assert len(await count_dead_letters(reads)) == 200
+    counts = await count_by_service(reads)
+    assert {service: letters for service, letters in counts.items() if letters} == {"payment": 300}
+
+
+async def test_what_the_database_cannot_read_is_the_askers_fault(reads: Database) -> None:
+    """A letter that no text of Postgres has is refused as a question, not told as a database that is away."""
+    with pytest.raises(InvalidQuestionError, match="cannot read"):
+        await list_instances(reads, InstanceFilter(customer="a\0b"))
+    with pytest.raises(InvalidQuestionError, match="cannot read"):
+        await list_dead_letters(reads, where=[Condition("key", False, "\udcff")])
+
+
 async def test_many_dead_letters_and_waiting_events_are_quick(
     admin: asyncpg.Connection, reads: Database, chaos: Portion
 ) -> None:
@@ -80,6 +105,7 @@ async def test_many_dead_letters_and_waiting_events_are_quick(
         lambda: list_dead_letters(reads),
         lambda: list_dead_letters(reads, "payment", conditions),
         lambda: count_dead_letters(reads),
+        lambda: count_by_service(reads),
         lambda: list_waiting(reads),
         lambda: list_instances(reads, InstanceFilter(retrying=True)),
         lambda: list_instances(reads, InstanceFilter(retrying_because="never")),

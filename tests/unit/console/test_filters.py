@@ -9,7 +9,9 @@ from orderflow_model.loading.load import parse_flow
 from support.flow.cli_process import FLOW
 
 
-@pytest.mark.parametrize(("given", "named"), [("news_letter", "news-letter"), ("news-letter", "news-letter"), ("gone_by", "gone_by")])
+@pytest.mark.parametrize(
+    ("given", "named"), [("news_letter", "news-letter"), ("news-letter", "news-letter"), ("gone_by", "gone_by")]
+)
 def test_a_service_is_called_as_the_flow_calls_it(given: str, named: str) -> None:
     """A row tells a service's schema; its dead-letter topic, where a job looks, has the service's own name."""
     data = yaml.safe_load(FLOW.read_text())

@@ -13,8 +13,8 @@ def test_a_kafka_that_is_away_is_told_once(monkeypatch: pytest.MonkeyPatch, capf
     """The error carries what the client knows of the broker, which so needs no log of its own: it would flood ours."""
     monkeypatch.setattr(topics, "TIMEOUT_SECONDS", 0.5)
     options = client_options(NOWHERE, {})
-    with pytest.raises(ReadError, match="topics: .*Connection refused"):
+    with pytest.raises(ReadError, match=r"topics: .*Connection refused"):
         topics.list_topics(options, "shop")
-    with pytest.raises(ReadError, match="lag: .*Connection refused"), reading(options, "lag") as consumer:
+    with pytest.raises(ReadError, match=r"lag: .*Connection refused"), reading(options, "lag") as consumer:
         consumer.list_topics(timeout=0.5)
     assert capfd.readouterr() == ("", "")

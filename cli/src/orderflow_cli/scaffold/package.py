@@ -90,8 +90,8 @@ def test_each_event_is_taken_once() -> None:
     asyncio.run(run())
 '''
 _TAKEN = (
-    "ClassVar", "Event", "Harness", "Identifier", "RawEvent", "Received", "Sequence", "Service", "Settings", "Transaction",
-    "False", "None", "True",
+    "ClassVar", "Event", "Harness", "Identifier", "RawEvent", "Received", "Sequence", "Service", "Settings",
+    "Transaction", "False", "None", "True",
 )  # fmt: skip
 
 

@@ -46,7 +46,8 @@ def decide(http: aiohttp.ClientSession, url: str, verb: str) -> Work:
         for at in range(0, len(items), _AT_ONCE):
             some = items[at : at + _AT_ONCE]
             told = await asyncio.gather(*(decide_one(http, url, verb, item) for item in some), return_exceptions=True)
-            yield [Result(item, why) for item, why in zip(some, told, strict=True) if not isinstance(why, BaseException)]
+            pairs = zip(some, told, strict=True)
+            yield [Result(item, why) for item, why in pairs if not isinstance(why, BaseException)]
             failures = [why for why in told if isinstance(why, BaseException)]
             unanswered += failures
             if len(failures) == len(some):  # the service is away
