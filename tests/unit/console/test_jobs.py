@@ -161,7 +161,7 @@ async def test_an_order_that_breaks_its_service_holds_up_no_other(monkeypatch: p
     assert noted == []
 
 
-async def test_a_page_of_a_job_survives_a_database_that_goes_away() -> None:
+async def test_a_page_of_a_job_survives_a_database_that_goes_away(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its stream ends, so that a browser says it and asks anew; nothing breaks after the answer has begun."""
     store = MemoryStore()
     console: Any = SimpleNamespace(jobs=SimpleNamespace(store=store))
@@ -170,7 +170,7 @@ async def test_a_page_of_a_job_survives_a_database_that_goes_away() -> None:
     async def away(_: int) -> Job:
         raise ReadError("the database is away", "Wait")
 
-    store.get = away  # type: ignore[method-assign]
+    monkeypatch.setattr(store, "get", away)
     answer: Any = await stream(asked)
     assert [part async for part in answer.body_iterator] == []
 
