@@ -1,12 +1,16 @@
 """Timelines, dead letters and what waits, as the read model tells them; and who may read."""
 
+import asyncio
+import os
+import signal
 import time
 import uuid
 
 import asyncpg
 import pytest
 
-from orderflow_console.queries.database import Database, open_database
+from orderflow_console.queries import database
+from orderflow_console.queries.database import Database, open_database, snapshot
 from orderflow_console.queries.dead_letters import (
     Condition,
     count_by_service,
@@ -87,6 +91,21 @@ async def test_what_the_database_cannot_read_is_the_askers_fault(reads: Database
         await list_instances(reads, InstanceFilter(customer="a\0b"))
     with pytest.raises(InvalidQuestionError, match="cannot read"):
         await list_dead_letters(reads, where=[Condition("key", False, "\udcff")])
+
+
+async def test_a_database_that_stands_still_holds_nobody_up(reads: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A question whose server is frozen ends, and the next one is asked on another connection."""
+    monkeypatch.setattr(database, "_PATIENCE_SECONDS", 0.5)
+    frozen = 0
+    try:
+        with pytest.raises(ReadError, match="cannot be asked"):
+            async with asyncio.timeout(10), snapshot(reads) as connection:
+                frozen = await connection.fetchval("SELECT pg_backend_pid()")
+                os.kill(frozen, signal.SIGSTOP)
+                await connection.fetchval("SELECT 1")
+        assert await count_by_service(reads)
+    finally:
+        os.kill(frozen, signal.SIGCONT)
 
 
 async def test_many_dead_letters_and_waiting_events_are_quick(

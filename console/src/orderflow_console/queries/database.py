@@ -1,5 +1,6 @@
 """A flow's Postgres as the read model asks it: read-only, and no question for longer than ten seconds."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TypeAlias
@@ -11,6 +12,7 @@ from orderflow_model.postgres_uri import PostgresUri
 from orderflow_runtime.postgres.connecting import create_pool
 
 _SECONDS = 10
+_PATIENCE_SECONDS = 30
 _SETTINGS = {"default_transaction_read_only": "on", "statement_timeout": f"{_SECONDS}s", "jit": "off"}
 _FAILURES = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 _SCHEMAS = """SELECT schemaname FROM pg_tables WHERE tablename IN ('offsets', 'inbox', 'journal', 'dead_letters')
@@ -28,10 +30,18 @@ async def open_database(uri: PostgresUri, most: int = 4) -> Database:
 
 @asynccontextmanager
 async def snapshot(database: Database) -> AsyncIterator[Connection]:
-    """Yield a connection on which all questions see one state; raise `ReadError` when Postgres does not answer them."""
+    """Yield a connection on which all questions see one state; raise `ReadError` when Postgres does not answer them.
+
+    A server that stands still ends no question by itself, so after half a minute its connection is cut.
+    """
     try:
-        async with database.acquire() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
-            yield connection
+        async with database.acquire() as connection:
+            end = asyncio.get_running_loop().call_later(_PATIENCE_SECONDS, connection.terminate)
+            try:
+                async with connection.transaction(isolation="repeatable_read", readonly=True):
+                    yield connection
+            finally:
+                end.cancel()
     except asyncpg.QueryCanceledError:
         raise ReadError(
             f"the database took longer than {_SECONDS} s", "Ask for less: a shorter time, or a customer"
