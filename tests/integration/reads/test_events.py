@@ -35,7 +35,14 @@ def fill(kafka: Kafka, flow_name: str) -> Fill:
         for number in range(records):
             at = int((BEGIN + timedelta(seconds=number)).timestamp() * 1000)
             data = {"orderId": f"o{number}", "customer": {"id": "c", "email": "ann@example.org"}}
-            producer.produce(name, json.dumps(data), f"k{number % 7}", partition=number % 3, timestamp=at)
+            producer.produce(
+                name,
+                json.dumps(data),
+                f"k{number % 7}",
+                partition=number % 3,
+                timestamp=at,
+                headers=[("ce_id", f"{number}"), ("user", "ann@example.org")],
+            )
         assert producer.flush(30) == 0
         return name
 
@@ -106,6 +113,7 @@ async def test_events_are_browsed_by_command_and_masked(kafka: Kafka, fill: Fill
     known = json.loads(await browse("ORDER_CREATED", "--file", str(file)))["items"]
     assert [one["data"]["orderId"] for one in known] == ["o3", "o2", "o1", "o0"]
     assert known[0]["data"]["customer"] == {"id": "c", "email": "•••"}
+    assert known[0]["headers"] == {"ce_id": "3", "user": "•••"}
     assert "o3" not in json.dumps(json.loads(await browse(topic))["items"][0]["data"])
     assert "ann@example.org" in await browse(topic, "--unmask")
     assert len(json.loads(await browse(topic, "--contains", "ann@", "--unmask"))["items"]) == 4

@@ -96,16 +96,20 @@ async def test_what_the_database_cannot_read_is_the_askers_fault(reads: Database
 async def test_a_database_that_stands_still_holds_nobody_up(reads: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """A question whose server is frozen ends, and the next one is asked on another connection."""
     monkeypatch.setattr(database, "_PATIENCE_SECONDS", 0.5)
-    frozen = 0
+    frozen = []
+
+    async def ask_and_freeze() -> None:
+        async with asyncio.timeout(10), snapshot(reads) as connection:
+            frozen.append(await connection.fetchval("SELECT pg_backend_pid()"))
+            os.kill(frozen[0], signal.SIGSTOP)
+            await connection.fetchval("SELECT 1")
+
     try:
         with pytest.raises(ReadError, match="cannot be asked"):
-            async with asyncio.timeout(10), snapshot(reads) as connection:
-                frozen = await connection.fetchval("SELECT pg_backend_pid()")
-                os.kill(frozen, signal.SIGSTOP)
-                await connection.fetchval("SELECT 1")
+            await ask_and_freeze()
         assert await count_by_service(reads)
     finally:
-        os.kill(frozen, signal.SIGCONT)
+        os.kill(frozen[0], signal.SIGCONT)
 
 
 async def test_many_dead_letters_and_waiting_events_are_quick(

@@ -9,7 +9,7 @@ from confluent_kafka import Message
 
 from orderflow_console.queries.errors import InvalidQuestionError, ReadError
 from orderflow_console.queries.events import EventFilter, browse_events
-from orderflow_console.queries.masking import MASK, mask
+from orderflow_console.queries.masking import MASK, mask, mask_headers
 from orderflow_console.queries.paging import read_cursor, write_cursor
 
 ORDER = {
@@ -36,6 +36,11 @@ ORDER = {
 def test_what_a_pointer_names_is_masked(pointers: list[str], masked: Any) -> None:
     """Objects and lists keep their shape; what is not named stays."""
     assert mask(ORDER, pointers) == masked
+
+
+def test_only_an_events_own_headers_are_shown() -> None:
+    """Nobody says what another program wrote beside an event, so its name is shown alone."""
+    assert mask_headers({"ce_id": "1", "x-user": "ann"}) == {"ce_id": "1", "x-user": MASK}
 
 
 def test_an_event_in_structured_mode_is_masked_in_its_data() -> None:

@@ -24,7 +24,7 @@ from orderflow_console.queries.dead_letters import (
 )
 from orderflow_console.queries.errors import UnknownError
 from orderflow_console.queries.letter_records import DeadRecord, find_record, read_latest
-from orderflow_console.queries.masking import mask, personal_fields
+from orderflow_console.queries.masking import mask, mask_headers, personal_fields
 from orderflow_model.names import dead_letter_topic_name
 
 _COLUMNS = ("id", "type", "key", "died_at", "attempts", "redrives")
@@ -129,6 +129,7 @@ def _shown(place: Place, record: DeadRecord, file: Path | None, unmask: bool) ->
     if not unmask:
         flow = place.resource(file)
         personal = {} if flow is None else personal_fields(flow)  # by its topic: its type is what its sender says
+        shown["headers"] = mask_headers(shown["headers"])
         shown["value"] = mask(shown["value"], personal.get(record.topic))
         if "text" in shown:  # no JSON: nothing can be told apart in it
             shown["text"] = mask(shown["text"], None)

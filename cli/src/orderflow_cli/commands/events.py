@@ -1,14 +1,16 @@
 """`orderflow events`: what is on a topic, browsed."""
 
 import datetime as dt
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from orderflow_cli.commands.lint import FILE
 from orderflow_cli.commands.place import Place, with_kafka
-from orderflow_cli.output import TIME, Form, cell, output_option, show_document, show_table
+from orderflow_cli.output import TIME, Form, cell, document, output_option, show_document, show_table
 from orderflow_console.queries.events import EventFilter, EventPage, browse_events
+from orderflow_console.queries.masking import mask_headers
 from orderflow_model.names import topic_name
 from orderflow_model.topics import event_topic
 
@@ -53,7 +55,8 @@ def list_command(
     where = EventFilter(partition=partition, key=key, contains=contains, since=begin)
     page = browse_events(place.kafka, topic, where, after, limit, () if unmask else personal)
     if form is not Form.TABLE:
-        show_document(page, form)
+        items = page.items if unmask else [replace(one, headers=mask_headers(one.headers)) for one in page.items]
+        show_document(document(page) | {"items": document(items)}, form)
         return
     names = ("at", "partition", "offset", "key", "data")
     show_table(names, ([cell(getattr(one, name)) for name in names] for one in page.items))

@@ -1,12 +1,14 @@
 """Hides what is personal in an event's data: all values where nobody said which are, for those might be."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from orderflow_contracts.envelope import ATTRIBUTES, CONTENT_TYPE
 from orderflow_model.flow import OrderFlow
 from orderflow_model.topics import event_topic
 
 MASK = "•••"
+_KNOWN = {*ATTRIBUTES, CONTENT_TYPE}
 
 
 def mask(data: Any, personal: Iterable[str] | None) -> Any:
@@ -29,6 +31,11 @@ def mask(data: Any, personal: Iterable[str] | None) -> Any:
 def personal_fields(flow: OrderFlow) -> dict[str, tuple[str, ...]]:
     """Return the pointers to what is personal, by topic."""
     return {event_topic(flow, event).name: event.personal_data for event in flow.spec.events}
+
+
+def mask_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return a record's headers with all but an event's own masked: the resource says nothing of what is in others."""
+    return {name: text if name in _KNOWN else MASK for name, text in headers.items()}
 
 
 def _without(data: Any, path: Sequence[str]) -> Any:

@@ -8,10 +8,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from orderflow_console.queries.events import EventFilter, browse_events
-from orderflow_console.queries.masking import personal_fields
+from orderflow_console.queries.masking import mask_headers, personal_fields
 from orderflow_console.web.context import console_of
 from orderflow_console.web.fields import fields, moment, number, options
-from orderflow_contracts.envelope import ATTRIBUTES, CONTENT_TYPE
 from orderflow_model.topics import event_topic
 
 _FIELDS = ("partition", "since", "key", "type", "part")  # no name that a form in a browser has itself, such as contains
@@ -46,7 +45,7 @@ async def show(request: Request) -> Response:
         field=dict.fromkeys(_FIELDS, "") | asked,
         found=found,
         words=["events", "list", topic, *options(asked, _OPTIONS)],
-        known={*ATTRIBUTES, CONTENT_TYPE},
+        mask_headers=mask_headers,
         more=f"?{urlencode(asked | {'after': found.next})}" if found.next else None,
     )
 
