@@ -64,7 +64,8 @@ def reading(options: Options, subject: str) -> Iterator[Consumer]:
 def asking(options: Options, subject: str) -> Iterator[AdminClient]:
     """Yield an admin client; raise `ReadError` about the subject when Kafka does not answer it or refuses."""
     said: list[KafkaError] = []
-    admin = AdminClient({**options, "error_cb": said.append})
+    own: dict[str, Any] = {**options, "error_cb": said.append}
+    admin = AdminClient(own)
     try:
         yield admin
     except (KafkaException, TimeoutError) as error:
