@@ -32,10 +32,9 @@ from orderflow_runtime.postgres.lock_membership import LockedShards
 from orderflow_runtime.postgres.postgres_store import PostgresStore
 from orderflow_runtime.service import Service
 from orderflow_runtime.settings import MisconfiguredError, Settings, required
-from orderflow_runtime.variables import certificates, one_of, servers
+from orderflow_runtime.variables import certificates, log_level, one_of, servers
 
 EX_NOPERM, EX_CONFIG = 77, 78
-_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 _MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 _INSTANCE = re.compile(r"[-._a-zA-Z0-9]{1,249}")
@@ -68,7 +67,7 @@ def run_services(hosts: Sequence[Callable[[Handover], HostedService]]) -> None:
     handover = Handover()
     try:
         hosted = [host(handover) for host in hosts]
-        level = one_of(hosted[0].settings.env, environment.LOG_LEVEL, "INFO", _LEVELS)
+        level = log_level(hosted[0].settings.env)
         _set_up_logs(hosted, level)
         _spare_collector()
         uvloop.run(run(hosted, Clock(), level))

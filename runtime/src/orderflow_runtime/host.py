@@ -6,7 +6,6 @@ from what its database holds.
 
 import asyncio
 import logging
-import signal
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -21,6 +20,7 @@ from orderflow_runtime.http_server import HttpSettings, listen, serve
 from orderflow_runtime.observability import logs
 from orderflow_runtime.observability.metrics_page import render
 from orderflow_runtime.process import Process, until_first_failure
+from orderflow_runtime.program import heed_signals
 from orderflow_runtime.service import Service
 from orderflow_runtime.settings import MisconfiguredError, Settings
 
@@ -54,7 +54,7 @@ async def run(hosted: Sequence[HostedService], clock: Clock, level: str = "INFO"
     `level` is what SIGUSR1 goes back to. Raise `MisconfiguredError` where it cannot listen.
     """
     ending = Ending(max(one.http.drain for one in hosted))
-    _heed_signals(ending, level)
+    heed_signals(ending, level)
     processes = {
         one.name: Process(one.service, one.settings, one.consumer, one.producer, one.store, clock) for one in hosted
     }
@@ -99,13 +99,6 @@ def _serve_metrics(
         if port is not None:
             listener = listen(http.host, port, environment.METRICS_PORT)
             yield serve(Endpoints(None, page), listener, ending, http.keep_alive)
-
-
-def _heed_signals(ending: Ending, level: str) -> None:
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, ending.ask)
-    loop.add_signal_handler(signal.SIGUSR1, logs.switch, level)
 
 
 async def _close(stop: Callable[[], Awaitable[None]]) -> None:

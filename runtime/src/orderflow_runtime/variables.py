@@ -8,6 +8,7 @@ import ssl
 from collections.abc import Iterable, Mapping
 from urllib.parse import urlsplit
 
+from orderflow_model import environment
 from orderflow_runtime.settings import MisconfiguredError
 
 _HOST = r"(?:[-_a-zA-Z0-9]{1,63}(?:\.[-_a-zA-Z0-9]{1,63})*\.?|\[[0-9a-fA-F:.]{2,45}\])"
@@ -15,6 +16,7 @@ _HOST = r"(?:[-_a-zA-Z0-9]{1,63}(?:\.[-_a-zA-Z0-9]{1,63})*\.?|\[[0-9a-fA-F:.]{2,
 _SERVER = re.compile(rf"{_HOST}:([0-9]{{1,5}})")
 _AUTHORITY = re.compile(rf"{_HOST}(?::([0-9]{{1,5}}))?")
 _MOST_PORT = 65_535
+_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
 def whole_number(env: Mapping[str, str], name: str, default: int, most: int) -> int:
@@ -89,6 +91,11 @@ def one_of(env: Mapping[str, str], name: str, default: str, choices: Iterable[st
     if text.upper() not in (known := tuple(choices)):
         raise MisconfiguredError(f"{name}={text} is none of {', '.join(known)}")
     return text.upper()
+
+
+def log_level(env: Mapping[str, str]) -> str:
+    """Return from which level on a process logs, at its start; raise `MisconfiguredError`."""
+    return one_of(env, environment.LOG_LEVEL, "INFO", _LEVELS)
 
 
 def certificates(env: Mapping[str, str], name: str) -> str | None:

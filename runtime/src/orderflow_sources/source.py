@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from aio_pika.abc import AbstractIncomingMessage
+from prometheus_client import CollectorRegistry
 
 from orderflow_runtime.backoff import Backoff
 from orderflow_runtime.ending import Ending
@@ -38,6 +39,11 @@ class Source:
         self.obstacle = "it has not reached the broker yet"
         self.hindrance = ""
         self._settings, self._door, self._measures, self._jitter = settings, door, measures, jitter
+
+    @property
+    def registry(self) -> CollectorRegistry:
+        """What it counts."""
+        return self._measures.registry
 
     async def run(self, ending: Ending) -> None:
         """Take messages until the end is due; raise `NotLetInError` when the broker refuses the login for 30 s."""

@@ -41,7 +41,7 @@ class Rounds:
         pause: float = _PAUSE_SECONDS,
         command: Sequence[str] = _RUN,
     ) -> None:
-        self.obstacle = ""
+        self.obstacle, self.hindrance = "", ""
         self.registry = CollectorRegistry()
         self._env, self._schedule, self._now = env, schedule, now
         self._seconds, self._command = pause, command
