@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import asyncpg
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
-from pyarrow import ArrowException
-from pyarrow.parquet import ParquetFile
+from confluent_kafka import OFFSET_BEGINNING, Message, TopicPartition
 
+from orderflow_console.queries.database import quoted
 from orderflow_console.queries.errors import ReadError
-from orderflow_console.queries.kafka import TIMEOUT_SECONDS, Options, reading
+from orderflow_console.queries.kafka import TIMEOUT_SECONDS, Options, bytes_of, reading, until_end
 from orderflow_contracts.flow_key import FlowKey, PersonKey, SealBrokenError
 from orderflow_contracts.sealed import Sealed, people_in, replaced
 
@@ -105,7 +104,7 @@ async def search_tables(connection: asyncpg.Connection, schemas: Sequence[str], 
 async def _search_table(connection: asyncpg.Connection, table: Mapping[str, Any], wanted: Wanted) -> Place:
     forms = {form: what for text, what in wanted.forms.items() for form in (text, _in_bytea(text))}
     patterns = [f"{_BEFORE}{re.escape(form)}{_AFTER}" for form in forms]
-    whole = f"{_quoted(table['schema'])}.{_quoted(table['name'])}"
+    whole = f"{quoted(table['schema'])}.{quoted(table['name'])}"
     said = ", ".join(map(_as_text, table["columns"], table["types"]))
     query = f"""
         WITH line AS (SELECT concat_ws(E'\\n', {said}) AS said FROM {whole})
@@ -121,11 +120,7 @@ async def _search_table(connection: asyncpg.Connection, table: Mapping[str, Any]
 
 
 def _as_text(column: str, of_type: str) -> str:
-    return f"encode({_quoted(column)}, 'escape')" if of_type == "bytea" else f"{_quoted(column)}::text"
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+    return f"encode({quoted(column)}, 'escape')" if of_type == "bytea" else f"{quoted(column)}::text"
 
 
 class Record(NamedTuple):
@@ -155,30 +150,15 @@ def read_topics(options: Options, topics: Sequence[str]) -> Iterator[Record]:
         found = consumer.list_topics(timeout=TIMEOUT_SECONDS).topics
         if missing := [topic for topic in topics if topic not in found]:
             raise ReadError(f"Kafka has no topic {', '.join(missing)}", "Is this the flow's Kafka?")
-        left = {(topic, number) for topic in topics for number in found[topic].partitions}
-        consumer.assign([TopicPartition(*place, OFFSET_BEGINNING) for place in sorted(left)])
-        yield from _until_end(consumer, left)
-
-
-def _until_end(consumer: Consumer, left: set[tuple[str, int]]) -> Iterator[Record]:
-    while left:
-        message = consumer.poll(TIMEOUT_SECONDS)
-        if message is None:
-            raise ReadError(f"Kafka gave nothing for {TIMEOUT_SECONDS} s", "Try again")
-        error = message.error()
-        if error is None:
-            yield _record(message)
-        elif error.code() == KafkaError._PARTITION_EOF:
-            left.discard((message.topic() or "", message.partition() or 0))
-        else:
-            raise KafkaException(error)
+        places = sorted((topic, number) for topic in topics for number in found[topic].partitions)
+        yield from map(_record, until_end(consumer, [TopicPartition(*place, OFFSET_BEGINNING) for place in places]))
 
 
 def _record(message: Message) -> Record:
     # the client's stubs allow forms of headers, keys and values that it never gives for records that were read
     headers: Any = message.headers() or ()
     parts: list[Any] = [message.value(), message.key(), *(value for _, value in headers)]
-    data, *others = [part if isinstance(part, bytes) else b"" for part in parts]
+    data, *others = [bytes_of(part) or b"" for part in parts]
     event = (dict(headers).get("ce_type") or b"").decode(errors="replace")
     return Record(message.topic() or "", event, data, b"\n".join([data, *others]))
 
@@ -224,6 +204,10 @@ def _rows(file: Path) -> Iterator[bytes]:
     if file.suffix != ".parquet":
         yield from file.read_bytes().splitlines()
         return
+    # pyarrow takes 0.1 s to import, which every other command would wait for
+    from pyarrow import ArrowException
+    from pyarrow.parquet import ParquetFile
+
     try:
         with ParquetFile(file) as parquet:
             for batch in parquet.iter_batches(1_000):

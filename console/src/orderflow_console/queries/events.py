@@ -18,7 +18,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from pydantic_core import from_json, to_json
 
 from orderflow_console.queries.errors import InvalidQuestionError, ReadError, UnknownError
-from orderflow_console.queries.kafka import TIMEOUT_SECONDS, Options, asking, reading
+from orderflow_console.queries.kafka import TIMEOUT_SECONDS, Options, asking, bytes_of, reading
 from orderflow_console.queries.masking import mask
 from orderflow_console.queries.topics import EARLIEST, LATEST, offsets
 
@@ -51,7 +51,7 @@ class EventFilter:
         """Return whether a record is one of those asked for."""
         return (
             (self.key is None or message.key() == self.key.encode())
-            and (self.contains is None or _holds(_bytes(message.value()) or b"", self.contains.encode(), personal))
+            and (self.contains is None or _holds(bytes_of(message.value()) or b"", self.contains.encode(), personal))
             and (self.type is None or dict(message.headers() or ()).get(_TYPE) == self.type.encode())
         )
 
@@ -231,26 +231,21 @@ def _holds(value: bytes, part: bytes, personal: Collection[str]) -> bool:
 
 
 def _browsed(message: Message, personal: Collection[str] | None) -> BrowsedEvent:
-    value = _bytes(message.value()) or b""
+    value = bytes_of(message.value()) or b""
     try:
         data = from_json(value, allow_inf_nan=False)
     except ValueError:
         data, personal = value.decode(errors="replace"), None if personal is None or personal else ()
-    key = _bytes(message.key())
+    key = bytes_of(message.key())
     headers = dict(message.headers() or ())
     return BrowsedEvent(
         partition=message.partition() or 0,
         offset=message.offset() or 0,
         at=_time(message.timestamp()[1]),
         key=None if key is None else key.decode(errors="replace"),
-        headers={str(name): (_bytes(text) or b"").decode(errors="replace") for name, text in headers.items()},
+        headers={str(name): (bytes_of(text) or b"").decode(errors="replace") for name, text in headers.items()},
         data=mask(data, personal),
     )
-
-
-def _bytes(content: Any) -> bytes | None:
-    # the client's stubs allow other forms than those that it gives for records that were read
-    return content if isinstance(content, bytes) else None
 
 
 def _time(milliseconds: int) -> dt.datetime:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from orderflow_console.queries.errors import ReadError
@@ -58,6 +58,31 @@ def reading(options: Options, subject: str) -> Iterator[Consumer]:
         raise _unanswered(subject, error, said) from None
     finally:
         consumer.close()
+
+
+def until_end(consumer: Consumer, places: Sequence[TopicPartition]) -> Iterator[Message]:
+    """Yield what partitions hold from these places on, to where each ends now, in no order of partitions.
+
+    Raise `ReadError` when Kafka gives nothing, or `KafkaException`, which `reading` tells of.
+    """
+    consumer.assign(list(places))
+    left = {(place.topic, place.partition) for place in places}
+    while left:
+        message = consumer.poll(TIMEOUT_SECONDS)
+        if message is None:
+            raise ReadError(f"Kafka gave nothing for {TIMEOUT_SECONDS} s", "Try again")
+        error = message.error()
+        if error is None:
+            yield message
+        elif error.code() == KafkaError._PARTITION_EOF:
+            left.discard((message.topic() or "", message.partition() or 0))
+        else:
+            raise KafkaException(error)
+
+
+def bytes_of(content: Any) -> bytes | None:
+    """Return a key, value or header of a record that was read: the client's stubs allow forms that it never gives."""
+    return content if isinstance(content, bytes) else None
 
 
 @contextmanager

@@ -6,10 +6,9 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Message, TopicPartition
 
-from orderflow_console.queries.errors import ReadError
-from orderflow_console.queries.kafka import TIMEOUT_SECONDS, Options, reading
+from orderflow_console.queries.kafka import TIMEOUT_SECONDS, Options, bytes_of, reading, until_end
 from orderflow_contracts.dead_letters import LETTER_ID, PREFIX, TOPIC, UNSENT
 
 Header = tuple[str, bytes | None]
@@ -60,22 +59,8 @@ def read_records(options: Options, topic: str, since: dt.datetime | None = None)
         if since is not None:
             times = [TopicPartition(topic, number, int(since.timestamp() * 1000)) for number in partitions]
             places = consumer.offsets_for_times(times, timeout=TIMEOUT_SECONDS)
-        consumer.assign(places)
-        yield from _until_end(consumer, set(partitions))
-
-
-def _until_end(consumer: Consumer, left: set[int]) -> Iterator[DeadRecord]:
-    while left:
-        message = consumer.poll(TIMEOUT_SECONDS)
-        if message is None:
-            raise ReadError(f"Kafka gave nothing for {TIMEOUT_SECONDS} s", "Try again")
-        error = message.error()
-        if error is None:
+        for message in until_end(consumer, places):
             yield from _record(message)
-        elif error.code() == KafkaError._PARTITION_EOF:
-            left.discard(message.partition() or 0)
-        else:
-            raise KafkaException(error)
 
 
 def _record(message: Message) -> Iterator[DeadRecord]:
@@ -88,14 +73,11 @@ def _record(message: Message) -> Iterator[DeadRecord]:
         return
     kept = [(name, value) for name, value in headers if not name.startswith(PREFIX)]
     at = (message.partition() or 0, message.offset() or 0)
-    yield DeadRecord(letter_id, at, topic, _bytes(message.key()), kept, _bytes(message.value()) or b"", UNSENT in found)
+    key, value = bytes_of(message.key()), bytes_of(message.value()) or b""
+    yield DeadRecord(letter_id, at, topic, key, kept, value, UNSENT in found)
 
 
 def _headers(message: Message) -> list[Header]:
     # the client's stubs allow forms of headers, keys and values that it never gives for records that were read
     pairs: Any = message.headers() or ()
     return list(pairs)
-
-
-def _bytes(content: Any) -> bytes | None:
-    return content if isinstance(content, bytes) else None

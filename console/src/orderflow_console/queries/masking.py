@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from orderflow_contracts.envelope import ATTRIBUTES, CONTENT_TYPE
+from orderflow_model.contracts.schema import unescaped
 from orderflow_model.flow import OrderFlow
 from orderflow_model.topics import event_topic
 
@@ -21,7 +22,7 @@ def mask(data: Any, personal: Iterable[str] | None) -> Any:
     if personal is None:
         return _masked(data)
     for pointer in personal:
-        path = [_unescaped(part) for part in pointer.split("/")[1:]]
+        path = [unescaped(part) for part in pointer.split("/")[1:]]
         data = _without(data, path)
         if isinstance(data, dict) and "specversion" in data:
             data = _without(_without(data, ["data", *path]), ["data_base64"])
@@ -60,7 +61,3 @@ def _masked(data: Any) -> Any:
     if isinstance(data, list):
         return [_masked(value) for value in data]
     return data if data is None or isinstance(data, bool) else MASK
-
-
-def _unescaped(part: str) -> str:
-    return part.replace("~1", "/").replace("~0", "~")
