@@ -3,6 +3,7 @@
 `api`         an administrator's client of it
 `namespace`   a namespace of the test's own, under Pod Security `restricted`
 `env`         doubles of nodes and Strimzi at work there, and an operator that the test starts
+`ready`       the same with the small flow, ready
 `lasting`     the same at work, for all tests of a module that leave the flow as it was
 `author`      a person who may only write OrderFlows there, with that operator at work
 `kubectl`     the real one, as an administrator
@@ -25,6 +26,7 @@ from support.cluster.crd_install import install, our_crds
 from support.cluster.crds import keda_crds, prometheus_crds, strimzi_crds
 from support.cluster.operator_env import OperatorEnv, new_env, new_namespace, operator_of
 from support.cluster.operator_process import make_account
+from support.flow.flows import pair
 from support.tools.go_tools import control_plane_programs
 from support.tools.names import unique_name
 from support.tools.scratch import scratch_directory
@@ -112,6 +114,15 @@ async def env(api: Api, namespace: str, served: ControlPlane, scratch: Path) -> 
     token = await make_account(api, namespace)
     async with OperatorEnv(api, namespace, operator_of(served, namespace, token, scratch), served).open() as made:
         yield made
+
+
+@pytest.fixture
+async def ready(env: OperatorEnv) -> OperatorEnv:
+    """The small flow, ready."""
+    await env.start()
+    await env.apply(pair())
+    await env.until_ready("pair")
+    return env
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

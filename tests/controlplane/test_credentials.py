@@ -15,13 +15,10 @@ MARK = "orderflow.dev/credentials-hash"
 
 
 @pytest.fixture
-async def steady(env: OperatorEnv) -> OperatorEnv:
+async def steady(ready: OperatorEnv) -> OperatorEnv:
     """The small flow, ready and at rest."""
-    await env.start()
-    await env.apply(pair())
-    await env.until_ready("pair")
-    await env.settle(2)
-    return env
+    await ready.settle(2)
+    return ready
 
 
 async def marks(env: OperatorEnv) -> dict[str, str]:

@@ -15,15 +15,6 @@ OF_ALL = ("Job", "PrometheusRule")
 """Kinds that speak of all services of a flow."""
 
 
-@pytest.fixture
-async def ready(env: OperatorEnv) -> OperatorEnv:
-    """The small flow, ready."""
-    await env.start()
-    await env.apply(pair())
-    await env.until_ready("pair")
-    return env
-
-
 def versions(objects: dict[tuple[str, str], Json]) -> dict[tuple[str, str], int]:
     """Give the generation of each object that counts its edits."""
     return {key: item["metadata"]["generation"] for key, item in objects.items() if "generation" in item["metadata"]}

@@ -10,15 +10,6 @@ from support.flow.queue_bench import QUEUE, SOURCE
 ERP: Json = SOURCE | {"into": {"service": "asker", "path": "/asked"}}
 
 
-@pytest.fixture
-async def ready(env: OperatorEnv) -> OperatorEnv:
-    """The small flow, ready."""
-    await env.start()
-    await env.apply(pair())
-    await env.until_ready("pair")
-    return env
-
-
 async def test_a_source_comes_with_its_secret_and_goes_without_a_trace_at_kafka(ready: OperatorEnv) -> None:
     """No pod is started before the Secret is there and for flows; then the flow is ready, and again without it."""
     before = set(await ready.made())
