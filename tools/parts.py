@@ -4,7 +4,8 @@
 `tools/parts.py [--beside TARGET] TARGET...`, called by `make test`. They begin in the order given. Each line of what a
 part says bears its name; all of it stays in artifacts/test/PART.log. At the end stands how long each part took and how
 long processors worked for it, how it ended, and what was skipped and why. The target beside them runs on what they
-leave of the machine, and ends with them.
+leave of the machine, and ends with them. Which tests failed, and with what, stands at the very end: of a long run that
+is what one sees.
 """
 
 import os
@@ -25,6 +26,8 @@ MAKE = os.environ.get("MAKE", "make")
 LOGS = Path("artifacts/test")
 _COUNTS = re.compile(r"^=+ .*(?:passed|failed|error|skipped|no tests ran).* in [0-9.]+s.*=+$", re.MULTILINE)
 _SKIPPED = re.compile(r"^SKIPPED .*$", re.MULTILINE)
+_FAILED = re.compile(r"^(?:FAILED|ERROR|E  ) .*$", re.MULTILINE)
+_FAILURES_TOLD = 40  # lines of a part, from its end: names are there, after what the tests said
 _OUTPUT = Lock()
 
 
@@ -99,8 +102,16 @@ def main(arguments: list[str]) -> int:
     other = arguments[1] if arguments[0] == "--beside" else None
     with beside(other):
         ended = run_all(arguments[2:] if other else arguments)
+    failed = [part for part in ended if part.code]
     print("\n== parts", *ended, *(line for part in ended for line in _SKIPPED.findall(part.said)), sep="\n")
-    return int(any(part.code for part in ended))
+    for part in failed:
+        print(f"\n== failed: {part.name}", *failures(part), sep="\n")
+    return int(bool(failed))
+
+
+def failures(part: Ended) -> list[str]:
+    """Return what a failed part says of its failures; its last lines where it says nothing that looks like one."""
+    return _FAILED.findall(part.said)[-_FAILURES_TOLD:] or part.said.splitlines()[-5:]
 
 
 if __name__ == "__main__":

@@ -17,6 +17,8 @@ case "$2" in
 beside) sleep 600 & echo $! >beside.tmp; mv beside.tmp beside.pid; wait ;;
 quick) while [ ! -e beside.pid ]; do sleep 0.05; done; echo "=== 3 passed in 0.10s ===" ;;
 failing) exit 1 ;;
+broken) printf 'E   assert 3 == 4\\nFAILED tests/test_sums.py::test_sum - assert 3 == 4\\n= 1 failed, 1 passed in 0.10s =\\n'; exit 1 ;;
+unmade) echo 'no rule to make it'; exit 2 ;;
 waiting) until [ -e late ]; do sleep 0.05; done; echo waiting is over ;;
 late) sleep 0.2; : >late; echo late is over ;;
 busy) (ulimit -t 2; while :; do :; done) ;;
@@ -68,7 +70,7 @@ def test_every_part_runs_and_what_is_beside_them_ends(folder: Path) -> None:
     running = start(folder, "--beside", "beside", "failing", "quick")
     told = running.communicate(timeout=60)[0]
     assert running.returncode == 1
-    assert [[line.split()[0], line.split()[7]] for line in told.partition("== parts\n")[2].splitlines()] == [
+    assert [[line.split()[0], line.split()[7]] for line in told.partition("== parts\n")[2].partition("\n\n")[0].splitlines()] == [
         ["failing", "FAILED"],
         ["quick", "ok"],
     ]
@@ -77,10 +79,23 @@ def test_every_part_runs_and_what_is_beside_them_ends(folder: Path) -> None:
     assert ends(folder)
 
 
+def test_what_failed_and_with_what_stands_at_the_end(folder: Path) -> None:
+    """Who sees only the end of a long run sees the names; a part without tests ends with its last words."""
+    told = start(folder, "broken", "unmade").communicate(timeout=60)[0]
+    assert told.partition("\n\n== failed: ")[2].splitlines() == [
+        "broken",
+        "E   assert 3 == 4",
+        "FAILED tests/test_sums.py::test_sum - assert 3 == 4",
+        "",
+        "== failed: unmade",
+        "no rule to make it",
+    ]
+
+
 def test_each_part_tells_how_long_it_took_and_worked(folder: Path) -> None:
     """Seconds by the clock, and seconds of work of all its processes: who waits shows by the difference."""
     told = start(folder, "busy", "failing").communicate(timeout=120)[0]
-    busy, failing = (line.split() for line in told.partition("== parts\n")[2].splitlines())
+    busy, failing = (line.split() for line in told.partition("== parts\n")[2].partition("\n\n")[0].splitlines())
     assert 1 <= int(busy[3]) <= int(busy[1]) + 1
     assert int(failing[3]) <= 1
 
