@@ -7,7 +7,6 @@ from support.cluster.admin_flows import Topics, plain, secure, trust
 from support.cluster.author import Author
 from support.cluster.kafka_rights import KafkaRights
 from support.cluster.operator_env import OperatorEnv
-from support.flow.fleet import until
 from support.tools.secure_kafka import SecureKafka
 
 
@@ -32,7 +31,7 @@ async def test_marks_that_were_deleted_give_nothing_away(
     await asyncio.to_thread(env.operator.kill)
     await env.api.delete("ConfigMap", env.namespace, f"{flow_name}.kafka")
     await asyncio.to_thread(rights.delete_topic, asked)
-    await until(lambda: not topics.there(asked), "it is gone")
+    await topics.until_gone(asked)
     topics.make(asked)
     before = topics.state(asked)
     await env.start()

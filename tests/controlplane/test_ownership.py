@@ -47,7 +47,7 @@ async def test_another_spelling_of_an_address_is_the_same_kafka(
     assert topics.state(theirs) == before
     await author.end("pair")
     assert topics.state(theirs) == before
-    assert not topics.there("pair.answered"), "its own topic goes with it"
+    await topics.until_gone("pair.answered")  # its own topic goes with it
     await others.until_ready(flow_name)
 
 
@@ -67,7 +67,7 @@ async def test_a_topic_that_was_refused_is_not_deleted_with_an_edited_flow(
     await author.until("pair", "Ready", "False", "TopicConflict")
     await author.end("pair")
     assert topics.state(theirs) == before
-    assert not topics.there("pair.answered")
+    await topics.until_gone("pair.answered")
 
 
 @pytest.mark.parametrize("provisioner", ["Strimzi", "Admin"])
@@ -271,7 +271,7 @@ async def test_a_topic_made_anew_by_somebody_else_is_theirs(
     await asyncio.to_thread(env.operator.kill)
     topics, theirs = Topics(kafka), f"{flow_name}.asked"
     await asyncio.to_thread(KafkaRights(kafka.bootstrap).delete_topic, theirs)
-    await until(lambda: not topics.there(theirs), "it is gone")
+    await topics.until_gone(theirs)
     topics.make(theirs)
     before = topics.state(theirs)
     await env.start()
@@ -293,7 +293,7 @@ async def test_retained_topics_are_taken_up_by_the_flow_when_it_comes_back(
     await author.until_ready(flow_name)
     assert Topics(kafka).state(f"{flow_name}.asked") == before
     await author.end(flow_name)
-    assert not Topics(kafka).there(f"{flow_name}.asked")
+    await Topics(kafka).until_gone(f"{flow_name}.asked")
     assert await env.api.get("ConfigMap", env.namespace, f"{flow_name}.kafka") is None
 
 
@@ -415,7 +415,7 @@ async def test_a_flow_of_an_older_operator_goes_on(
     assert Topics(secure_kafka).state(f"{flow_name}.asked") == before
     assert condition(await author.flow(flow_name) or {}, "TopicsReady")["status"] == "True"
     await author.end(flow_name)
-    assert not Topics(secure_kafka).there(f"{flow_name}.asked")
+    await Topics(secure_kafka).until_gone(f"{flow_name}.asked")
 
 
 async def _is_no_user(rights: KafkaRights, user: str) -> bool:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from confluent_kafka import KafkaError
@@ -16,6 +17,7 @@ from orderflow_operator.kafka.admin import KafkaAdmin, User
 from orderflow_operator.kafka.client import Login
 from orderflow_operator.kubernetes.errors import KafkaUnavailableError
 from support.cluster.kafka_rights import KafkaRights
+from support.flow.fleet import until
 from support.tools.certificates import certificates
 from support.tools.secure_kafka import ROOT, ROOT_PASSWORD, SecureKafka
 
@@ -31,9 +33,14 @@ def login(secure_kafka: SecureKafka) -> Login:
     return Login(secure_kafka.secure_bootstrap, "SASL_SSL", "SCRAM-SHA-512", ROOT, ROOT_PASSWORD, secure_kafka.ca)
 
 
-def outcome(secure_kafka: SecureKafka, user: User, topic: str) -> int | None:
-    """The error code of one event sent as that user; None when it was taken."""
-    return secure_kafka.attempt(user.name, user.password, topic)
+async def until_outcome(secure_kafka: SecureKafka, user: User, topic: str, code: int | None) -> None:
+    """Wait until an event of that user is taken (None) or refused so: brokers read a moment later what was decided."""
+    attempt = partial(asyncio.to_thread, secure_kafka.attempt, user.name, user.password, topic)
+
+    async def comes() -> bool:
+        return await attempt() == code
+
+    await until(comes, f"{user.name} sends to {topic}: {code}", 30)
 
 
 async def test_a_user_may_do_what_it_is_given_and_no_more(secure_kafka: SecureKafka, login: Login) -> None:
@@ -42,11 +49,11 @@ async def test_a_user_may_do_what_it_is_given_and_no_more(secure_kafka: SecureKa
     asker = User("shop-asker", "first-password", (MAY_WRITE, MAY_READ))
     done = await admin.provision(login, TOPICS, [asker])
     assert done.problems == []
-    assert outcome(secure_kafka, asker, "asked") is None
-    assert outcome(secure_kafka, asker, "answered") == KafkaError.TOPIC_AUTHORIZATION_FAILED
+    await until_outcome(secure_kafka, asker, "asked", None)
+    await until_outcome(secure_kafka, asker, "answered", KafkaError.TOPIC_AUTHORIZATION_FAILED)
     less = User(asker.name, asker.password, (MAY_READ,))
     assert (await admin.provision(login, TOPICS, [less], done.ours)).problems == []
-    assert outcome(secure_kafka, asker, "asked") == KafkaError.TOPIC_AUTHORIZATION_FAILED
+    await until_outcome(secure_kafka, asker, "asked", KafkaError.TOPIC_AUTHORIZATION_FAILED)
 
 
 async def test_a_removed_user_leaves_no_access_behind(secure_kafka: SecureKafka, login: Login) -> None:
@@ -56,8 +63,10 @@ async def test_a_removed_user_leaves_no_access_behind(secure_kafka: SecureKafka,
     for _ in range(2):
         await admin.remove(login, ["asked", "answered"], ["shop-gone"])
     client = AdminClient({"bootstrap.servers": secure_kafka.bootstrap})
-    assert "shop-gone" not in client.describe_user_scram_credentials().result(10)
-    assert {"asked", "answered"} & set(client.list_topics(timeout=10).topics) == set()
+    await until(lambda: "shop-gone" not in client.describe_user_scram_credentials().result(10), "no user is left", 20)
+    await until(
+        lambda: not {"asked", "answered"} & client.list_topics(timeout=10).topics.keys(), "no topic is left", 20
+    )
 
 
 WAYS_TO_FAIL: dict[str, tuple[Callable[[Login, SecureKafka], Login], str]] = {

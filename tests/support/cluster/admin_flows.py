@@ -10,6 +10,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
 from orderflow_cli.servers.kafka import Kafka
 from support.cluster.api import Json
 from support.cluster.operator_env import OperatorEnv
+from support.flow.fleet import until
 from support.flow.flows import changed, pair
 from support.tools.secure_kafka import ROOT, SecureKafka
 
@@ -59,6 +60,10 @@ class Topics:
     def there(self, name: str) -> bool:
         """Tell whether a topic of that name is there."""
         return name in self._client.list_topics(timeout=20).topics
+
+    async def until_gone(self, name: str) -> None:
+        """Wait until the broker tells of no such topic: it reads what was decided a moment later."""
+        await until(lambda: not self.there(name), f"topic {name} is gone", 20)
 
 
 async def trust(kafka: SecureKafka, *envs: OperatorEnv) -> None:
