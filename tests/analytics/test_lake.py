@@ -6,6 +6,7 @@ import signal
 from datetime import date, timedelta
 
 import asyncpg
+import pyarrow.compute as pc
 import pytest
 
 from orderflow_analytics.lake.stored_events import StoredEvents
@@ -217,7 +218,7 @@ async def pieces(site: Site, rows: int, size: int) -> list[int]:
     connection = await asyncpg.connect(site.admin_url, server_settings={"search_path": "raw"})
     stored, position, found = StoredEvents(connection), 0, []
     while (piece := await stored.after(position, rows, size)).num_rows:
-        position = piece["batch"][-1].as_py()
+        position = pc.max(piece["batch"]).as_py()
         found.append(piece.num_rows)
     await connection.close()
     return found

@@ -28,6 +28,7 @@ from typing import Any
 import asyncpg
 import psutil
 import pyarrow as pa
+import pyarrow.compute as pc
 from deltalake import write_deltalake
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for `support`, as pytest has it
@@ -35,14 +36,14 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # for `support`, as pytest h
 from analytics_events import publish, stored
 
 from orderflow_analytics.lake.export import MOST_BYTES, MOST_ROWS, export
-from orderflow_analytics.lake.stored_events import StoredEvents, _table
+from orderflow_analytics.lake.stored_events import StoredEvents
 from orderflow_analytics.lake.zones import Lake
 from orderflow_analytics.sink.handlers import COLUMNS, TABLE, Keeper
 from orderflow_cli.servers.kafka import Kafka
 from orderflow_cli.servers.postgres import Postgres, create_database
 from orderflow_contracts.raw_event import RawEvent
 from orderflow_runtime import Received
-from support.analytics.stored import Site, Stored
+from support.analytics.stored import Site, Stored, as_stored
 from support.flow.fleet import until
 from support.flow.orders import open_fleet
 from support.runtime.batch import Batch
@@ -190,18 +191,18 @@ async def _pieces(source: StoredEvents) -> list[pa.Table]:
     found, position = [], 0
     while (rows := await source.after(position, MOST_ROWS, MOST_BYTES)).num_rows:
         found.append(rows)
-        position = rows["batch"][-1].as_py()
+        position = pc.max(rows["batch"]).as_py()
     return found
 
 
 async def _fetched(connection: asyncpg.Connection) -> list[pa.Table]:
     """Return all rows as the shortest script would fetch them: by a cursor, so many at a time."""
-    query = "SELECT *, octet_length(data) AS size, stored_at::date AS stored_date FROM events"
+    query = "SELECT * FROM events"
     found = []
     async with connection.transaction():
         cursor = await connection.cursor(query)
         while rows := await cursor.fetch(MOST_ROWS):
-            found.append(_table(rows))
+            found.append(as_stored(rows))
     return found
 
 

@@ -7,18 +7,20 @@ import signal
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import asyncpg
+import pyarrow as pa
 import yaml
 from deltalake import DeltaTable
 
-from orderflow_analytics.lake import stored_events
-from orderflow_analytics.lake.zones import Lake
+from orderflow_analytics.lake.stored_events import COLUMNS as STORED
+from orderflow_analytics.lake.stored_events import as_raw
+from orderflow_analytics.lake.zones import RAW, Lake
 from orderflow_analytics.sink.handlers import COLUMNS, TABLE
 from orderflow_contracts.event import Event
 from orderflow_model import environment
@@ -176,6 +178,12 @@ def put(lake: Lake, batch: int, *data: bytes, times: Sequence[datetime] = (), id
 
 def put_events(lake: Lake, batch: int, events: Sequence[Stored]) -> None:
     """Add one batch of events to the raw zone, stored at noon."""
-    more = {"stored_at": NOON, "stored_date": NOON.date(), "batch": batch}
-    rows = [one._asdict() | more | {"size": len(one.data)} for one in events]
-    lake.raw().append(stored_events._table(rows), position=batch)
+    lake.raw().append(
+        as_stored([one._asdict() | {"stored_at": NOON, "batch": batch} for one in events]), position=batch
+    )
+
+
+def as_stored(rows: Iterable[Mapping[str, Any]]) -> pa.Table:
+    """Return rows of the sink's table as the raw zone has them."""
+    told = [{name: row[column] for name, column in STORED.items()} for row in rows]
+    return as_raw(pa.Table.from_pylist(told, schema=pa.schema([RAW.field(name) for name in STORED])))

@@ -12,8 +12,10 @@ from typing import Any
 
 import asyncpg
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from orderflow_analytics.errors import LakeBusyError, OtherDatabaseError, StoredEventsError
+from orderflow_analytics.lake.columns import columns_of, table_of
 from orderflow_analytics.lake.zones import RAW
 
 _LEASE = "SELECT pg_try_advisory_lock(hashtext('orderflow lake'))"
@@ -23,7 +25,7 @@ _END = """
 WITH coming AS (
   SELECT batch, octet_length(data) AS size FROM events WHERE batch > $1 AND batch < $2 ORDER BY batch LIMIT $3
 ), counted AS (
-  SELECT batch, sum(size) OVER (ORDER BY batch ROWS UNBOUNDED PRECEDING) AS bytes FROM coming
+  SELECT batch, sum(sum(size)) OVER (ORDER BY batch) AS bytes FROM coming GROUP BY batch
 )
 SELECT coalesce(min(batch) FILTER (WHERE bytes >= $4), max(batch), $1) FROM counted
 """
@@ -31,15 +33,9 @@ _WAITING = """
 SELECT count(*), coalesce(extract(epoch FROM now() - min(stored_at)), 0)::float8 FROM events WHERE batch > $1
 """
 _HELD_UP = "SELECT count(*) FROM events WHERE batch > $1 AND stored_at < $2"
-_ROWS = """
-SELECT type, source, id, version, key, time, stored_at, batch, data, octet_length(data) AS size,
-  (stored_at AT TIME ZONE 'UTC')::date AS stored_date
-FROM events WHERE batch > $1 AND batch <= $2 ORDER BY batch
-"""
 _DROP = "SELECT drop_days($1, $2::jsonb, $3)"
 COLUMNS = {
     "event_type": "type",
-    "stored_date": "stored_date",
     "event_source": "source",
     "event_id": "id",
     "event_version": "version",
@@ -47,10 +43,11 @@ COLUMNS = {
     "event_time": "time",
     "stored_at": "stored_at",
     "batch": "batch",
-    "size": "size",
     "data": "data",
 }
-"""The columns of the raw zone, each with what it is called in the stored rows."""
+"""The columns of the raw zone that come as they are stored, each with what it is called there."""
+_STORED = pa.schema([RAW.field(name) for name in COLUMNS])
+_ROWS = f"SELECT {columns_of(_STORED, COLUMNS)} FROM events WHERE batch > $1 AND batch <= $2"  # noqa: S608 - columns of ours
 
 
 class StoredEvents:
@@ -91,10 +88,14 @@ class StoredEvents:
         return count
 
     async def after(self, position: int, rows: int, size: int) -> pa.Table:
-        """Return what comes after a batch: whole batches, so many rows or bytes of data and at most one batch more."""
+        """Return what comes after a batch: whole batches, so many rows or bytes of data and at most one batch more.
+
+        The rows stand in no order.
+        """
         end = await self._ask(_END, position, await self._ask(_SETTLED), rows, size)
         with _translating():
-            return _table(await self._connection.fetch(_ROWS, position, end))
+            found = await self._connection.fetchrow(_ROWS, position, end)
+        return as_raw(table_of(_STORED, found))
 
     async def drop(self, days: int | None, by_event: Mapping[str, int], passed: int) -> None:
         """Drop what is kept no longer of what a lake has, batches up to `passed`; None keeps for ever."""
@@ -119,6 +120,7 @@ def _translating() -> Iterator[None]:
         raise StoredEventsError(f"Postgres ended the run, which may be run again: {error}") from error
 
 
-def _table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
-    columns = {name: [row[column] for row in rows] for name, column in COLUMNS.items()}
-    return pa.Table.from_pydict(columns, schema=RAW)
+def as_raw(stored: pa.Table) -> pa.Table:
+    """Return stored rows as the raw zone has them: with their size, and the day (UTC) by which they are parted."""
+    made = stored.append_column("size", pc.binary_length(stored["data"]))
+    return made.append_column("stored_date", pc.cast(stored["stored_at"], pa.date32())).select(RAW.names).cast(RAW)

@@ -51,7 +51,7 @@ def sink_step(topics: Sequence[Dataset], table: Dataset) -> Step:
 
 def export_step(table: Dataset, lake: Lake) -> Step:
     """Return how stored events come into the raw zone."""
-    origins = {name: [(table, _MADE.get(name, column))] for name, column in COLUMNS.items()}
+    origins = {name: [(table, column)] for name, column in (COLUMNS | _MADE).items()}
     return Step("export", (table,), (Output(_raw(lake), origins),))
 
 
