@@ -53,7 +53,8 @@ async def test_the_marts_say_what_the_services_databases_say(fleet: Fleet, lines
     """To the cent and the piece, with 5 % of records repeated and a sink killed; and a second run writes nothing."""
     mapping, url = EXAMPLE / "mapping.yaml", fleet.url("order-0", "")
     with Duplicator(fleet, share=0.05):
-        loaded = orderflow("orders", "load", str(lines), "--mapping", str(mapping), "--url", url, cwd=tmp_path)
+        load = ["orders", "load", str(lines), "--mapping", str(mapping), "--url", url]
+        loaded = orderflow(*load, cwd=tmp_path, seconds=AT_REST_SECONDS)
         assert loaded.returncode == 0, loaded.stderr
         await kill_and_restart(fleet, "raw-0")
         fleet.start("raw", 1)

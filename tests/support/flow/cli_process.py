@@ -25,10 +25,12 @@ def _hear_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def orderflow(*arguments: str, cwd: Path, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end."""
+def orderflow(
+    *arguments: str, cwd: Path, env: Mapping[str, str] | None = None, seconds: float = _START_S
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end, within so many seconds."""
     run = OrderFlowProcess(*arguments, cwd=cwd, env=env)
-    return run.finish()
+    return run.finish(seconds)
 
 
 class OrderFlowProcess:
@@ -74,10 +76,10 @@ class OrderFlowProcess:
         self._process.kill()
         self._process.wait()
 
-    def finish(self) -> subprocess.CompletedProcess[str]:
+    def finish(self, seconds: float = _START_S) -> subprocess.CompletedProcess[str]:
         """Wait for the end; the result's stdout holds all output."""
         try:
-            code = self._process.wait(timeout=_START_S)
+            code = self._process.wait(timeout=seconds)
         except subprocess.TimeoutExpired:
             self.interrupt_hard()
             raise

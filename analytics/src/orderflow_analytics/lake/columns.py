@@ -1,4 +1,4 @@
-"""Rows of Postgres as columns of Arrow: Postgres puts the bytes of a column together, and no row becomes an object here.
+"""Rows of Postgres as columns of Arrow: Postgres puts the bytes of a column together, and no row becomes an object.
 
 A column comes as one `bytea`: texts with a zero byte between them, which no text of Postgres has in it; numbers and
 times in the binary form of their type; bytes one after the other, and their lengths before. Source: PostgreSQL's
