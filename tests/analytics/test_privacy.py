@@ -2,11 +2,16 @@
 
 import uuid
 
+from hypothesis import given
+
+from orderflow_analytics.contracts.contract import Contract, judge
 from orderflow_cli.privacy.search import Wanted, search_lake
+from orderflow_contracts.event import Event
 from orderflow_contracts.flow_key import FlowKey
 from orderflow_contracts.sealing import encode_sealed
 from orderflow_shop.events import CancelReason, Customer, OrderCancelled
 from support.analytics.stored import Site, ran, told
+from support.flow.personal_classes import SUBJECT_ID, events
 
 FLOW_KEY = FlowKey("shop", "a secret of the tests, of forty letters..")
 ANN, BOB = uuid.UUID(int=1), uuid.UUID(int=2)
@@ -40,3 +45,12 @@ async def test_people_are_counted_in_the_curated_zone_and_named_nowhere(site: Si
     of_zoe = Wanted("cust-zoe", {"zoe@example.org": "/customer/email"}, ["o9"])
     found = [place.name for place in search_lake(site.lake, of_zoe, None) if place.own]
     assert {name.split("/")[0] for name in found} == {"lake raw", "lake curated"}
+
+
+@given(events())
+def test_what_a_class_marks_has_no_column_however_it_is_made(drawn: tuple[Event, list[str]]) -> None:
+    """Also of an event that came unsealed: the id of its person is kept, to count by, and no text of theirs."""
+    event, texts = drawn
+    (judged,), rows = judge(Contract(type(event)), [(event.encode(), 1)])
+    assert (judged.reason, rows.num_rows, SUBJECT_ID in str(rows.to_pylist())) == ("", 1, True)
+    assert not [text for text in texts if text != SUBJECT_ID and text in str(rows.to_pylist())]

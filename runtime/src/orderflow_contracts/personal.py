@@ -1,93 +1,75 @@
-"""Which values of an event are personal, and about whom, by the marks in its model (`event.PERSONAL`, `SUBJECT`)."""
+"""Which values of an event are personal, and about whom: what stands at the places that its class marks (`places`)."""
 
+from collections import deque
 from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
 from functools import cache
-from typing import Any, get_args
+from typing import Any
 
-from pydantic import BaseModel
-from pydantic.fields import FieldInfo
+from pydantic import BaseModel, RootModel
 
-from orderflow_contracts.event import PERSONAL, SUBJECT, Event
+from orderflow_contracts.event import SUBJECT, Event
+from orderflow_contracts.places import NOWHERE, Mark, Place
 
-
-def personal_values(value: Any) -> Iterator[str]:
-    """Yield the text of every field below that is marked, line by line: not all writers keep line feeds."""
-    if isinstance(value, BaseModel):
-        for name, mark in marks(type(value)).items():
-            found = getattr(value, name)
-            yield from personal_values(found) if mark is None else _lines(found)
-    else:
-        for item in _items(value):
-            yield from personal_values(item)
+_LISTS = (tuple, list, set, frozenset, deque)
 
 
-def _lines(value: Any) -> Iterator[str]:
-    """Yield all text below something that is personal as a whole."""
-    if isinstance(value, BaseModel):
-        value = dict(value)
-    if isinstance(value, (Mapping, tuple, list)):
-        for item in _items(value):
-            yield from _lines(item)
-    elif value is not None:
-        yield from str(value).splitlines()
-
-
-@cache
-def is_personal(kind: type[Event]) -> bool:
-    """Return whether an event's class marks anything as personal, or says whose it is."""
-    return _has_mark(kind.model_json_schema())
-
-
-def _has_mark(schema: Any) -> bool:
-    if isinstance(schema, dict):
-        marked = any(schema.get(name) is True for name in (*PERSONAL, *SUBJECT))
-        return marked or any(map(_has_mark, schema.values()))
-    return isinstance(schema, list) and any(map(_has_mark, schema))
+def personal_values(event: BaseModel) -> Iterator[str]:
+    """Yield the text of all below that is marked, line by line: not all writers keep line feeds."""
+    for _, value in _marked(NOWHERE, event):
+        yield from _lines(value)
 
 
 def subject_of(event: Event) -> str | None:
     """Return the id of the person whom the event is about; None where it does not say."""
-    return next(_subjects(event), None)
+    found = (value for mark, value in _marked(NOWHERE, event) if mark == SUBJECT)
+    return next((text for value in found for text in _texts(value)), None)
 
 
-def _subjects(value: Any) -> Iterator[str]:
-    if isinstance(value, BaseModel):
-        for name, mark in marks(type(value)).items():
-            found = getattr(value, name)
-            if mark != SUBJECT:
-                yield from _subjects(found)
-            elif found is not None:
-                yield str(found)
-    else:
-        for item in _items(value):
-            yield from _subjects(item)
+def parts(value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield what a value is made of, each part by its name as it is written, or by its number."""
+    if isinstance(value, RootModel):
+        yield from parts(value.root)
+    elif isinstance(value, BaseModel) or (is_dataclass(value) and not isinstance(value, type)):
+        yield from ((written, getattr(value, name)) for written, name in _names(type(value)))
+    elif isinstance(value, Mapping):
+        yield from ((str(name), below) for name, below in value.items())
+    elif isinstance(value, _LISTS):
+        yield from ((str(number), below) for number, below in enumerate(value))
 
 
 @cache
-def marks(kind: type[BaseModel]) -> Mapping[str, Mapping[str, bool] | None]:
-    """Return the mark of each field of a model: SUBJECT, PERSONAL or None.
-
-    A mark counts beside others, and wherever it stands in the field's type: `Annotated[str, Field(...)] | None`.
-    """
-    return {name: _mark(field) for name, field in kind.model_fields.items()}
-
-
-def _mark(field: FieldInfo) -> Mapping[str, bool] | None:
-    extras = [field.json_schema_extra, *_extras(field.annotation)]
-    found = [extra for extra in extras if isinstance(extra, dict)]
-    return next((mark for mark in (SUBJECT, PERSONAL) if any(mark.items() <= extra.items() for extra in found)), None)
+def _names(kind: type[Any]) -> tuple[tuple[str, str], ...]:
+    """Return how each field of a model or dataclass is written, and its name."""
+    if issubclass(kind, BaseModel):
+        known: Mapping[str, Any] = kind.model_fields
+        plain = {name: made.alias or name for name, made in kind.model_computed_fields.items()}
+    else:
+        known, plain = getattr(kind, "__pydantic_fields__", {}), {one.name: one.name for one in fields(kind)}
+    aliases = {name: field.serialization_alias or field.alias or name for name, field in known.items()}
+    return tuple((written, name) for name, written in (plain | aliases).items())
 
 
-def _extras(of_type: Any, within: tuple[Any, ...] = ()) -> Iterator[Any]:
-    """Yield what fields that stand within a type say; `within` are the types around, for one may name itself."""
-    yield from (one.json_schema_extra for one in getattr(of_type, "__metadata__", ()) if isinstance(one, FieldInfo))
-    for part in (getattr(of_type, "__value__", None), *get_args(of_type)):
-        if part is not None and not any(part is one for one in within):
-            yield from _extras(part, (*within, of_type))
+def _marked(place: Place, value: Any) -> Iterator[tuple[Mark, Any]]:
+    place = place.of(value)
+    if place.mark is not None:
+        yield place.mark, value
+        return
+    for part, below in parts(value):
+        yield from _marked(place.below(part), below)
 
 
-def _items(value: Any) -> Iterator[Any]:
-    if isinstance(value, Mapping):
-        yield from value.values()
-    elif isinstance(value, (tuple, list)):
-        yield from value
+def _lines(value: Any) -> Iterator[str]:
+    for text in _texts(value):
+        yield from text.splitlines()
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield all that stands below something, as text."""
+    if isinstance(value, RootModel):
+        yield from _texts(value.root)
+    elif isinstance(value, (BaseModel, Mapping, *_LISTS)) or is_dataclass(value):
+        for _, below in parts(value):
+            yield from _texts(below)
+    elif value is not None:
+        yield str(value)

@@ -4,12 +4,12 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pydantic import BaseModel
 from pydantic_core import from_json, to_json
 
 from orderflow_contracts.event import SUBJECT, Event, UndecodableError
 from orderflow_contracts.flow_key import FlowKey, PersonKey, SealBrokenError
-from orderflow_contracts.personal import marks
+from orderflow_contracts.personal import parts
+from orderflow_contracts.places import NOWHERE, Place
 from orderflow_contracts.sealed import BOOLEAN_KIND, MASK, NUMBER_KIND, SUBJECT_KIND, TEXT_KIND, Sealed, replaced
 
 _Conceal = Callable[[Any, str, str], Any]
@@ -24,7 +24,7 @@ def encode_sealed(event: Event, flow_key: FlowKey, key: PersonKey | None) -> byt
             return MASK if isinstance(value, str) else type(value)()
         return str(Sealed(kind, key.person, flow_key.seal(key, to_json(value), event.TYPE, path)))
 
-    return to_json(_concealed(event, event.model_dump(mode="json", by_alias=True), conceal, ""))
+    return to_json(_concealed(NOWHERE, event, event.model_dump(mode="json", by_alias=True), conceal, ""))
 
 
 def open_sealed(data: bytes, event: str, flow_key: FlowKey, keys: Mapping[uuid.UUID, PersonKey]) -> bytes:
@@ -41,23 +41,21 @@ def open_sealed(data: bytes, event: str, flow_key: FlowKey, keys: Mapping[uuid.U
     return replaced(data, opened)
 
 
-def _concealed(value: Any, data: Any, conceal: _Conceal, path: str) -> Any:
-    """Return the data of a model with what its class marks concealed."""
-    if isinstance(value, BaseModel):
-        for name, mark in marks(type(value)).items():
-            field = type(value).model_fields[name]
-            written = field.serialization_alias or field.alias or name
-            if written in data:
-                below = f"{path}/{written}"
-                if mark is not None:
-                    data[written] = _leaves(data[written], SUBJECT_KIND if mark == SUBJECT else None, conceal, below)
-                else:
-                    data[written] = _concealed(getattr(value, name), data[written], conceal, below)
-    elif isinstance(value, Mapping):
-        return {name: _concealed(one, data[str(name)], conceal, f"{path}/{name}") for name, one in value.items()}
-    elif isinstance(value, (tuple, list)):
-        return [_concealed(one, data[at], conceal, f"{path}/{at}") for at, one in enumerate(value)]
-    return data
+def _concealed(place: Place, value: Any, data: Any, conceal: _Conceal, path: str) -> Any:
+    """Return what is written of a value with all concealed that stands at a marked place."""
+    place = place.of(value)
+    if place.mark is not None:
+        return _leaves(data, SUBJECT_KIND if place.mark == SUBJECT else None, conceal, path)
+    if not isinstance(data, (dict, list)):
+        return data
+    known = dict(parts(value))
+
+    def below(part: str, written: Any) -> Any:
+        return _concealed(place.below(part), known.get(part), written, conceal, f"{path}/{part}")
+
+    if isinstance(data, dict):
+        return {name: below(name, written) for name, written in data.items()}
+    return [below(str(number), written) for number, written in enumerate(data)]
 
 
 def _leaves(data: Any, marked: str | None, conceal: _Conceal, path: str) -> Any:

@@ -14,7 +14,7 @@ from collections.abc import Coroutine, Iterable, Mapping
 from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp
 
-from orderflow_contracts.personal import is_personal
+from orderflow_contracts.places import is_marked, unreachable_marks
 from orderflow_model import environment
 from orderflow_model.service_config import PrivacyRole
 from orderflow_runtime.backoff import Backoff
@@ -79,7 +79,12 @@ def _privacy(service: Service, settings: Settings) -> Masking | None:
     config = settings.config
     if config.privacy is None:
         return None
-    personal = sorted(event.TYPE for event in service.publishes if is_personal(event))
+    personal = sorted(event.TYPE for event in service.publishes if is_marked(event))
+    if places := [f"{event.TYPE}: {place}" for event in service.publishes for place in unreachable_marks(event)]:
+        raise MisconfiguredError(
+            f"service {service.name} publishes personal data that cannot be sealed ({', '.join(sorted(places))}): "
+            "mark values, not the keys of a dictionary"
+        )
     if config.privacy is PrivacyRole.MASKED:
         if personal:
             raise MisconfiguredError(

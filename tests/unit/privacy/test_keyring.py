@@ -2,10 +2,13 @@
 
 import uuid
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Annotated, Any, ClassVar
 
 import pytest
+from pydantic import Field
 
+from orderflow_contracts.event import PERSONAL, Event
 from orderflow_contracts.flow_key import FlowKey
 from orderflow_contracts.sealed import people_in
 from orderflow_model import environment
@@ -165,3 +168,20 @@ def test_a_service_that_cannot_seal_does_not_start(role: PrivacyRole, secret: st
     settings, nothing = Settings(config, {environment.PRIVACY_KEY: secret}), object()
     with pytest.raises(MisconfiguredError, match=words):
         Process(build(settings), settings, nothing, nothing, MemoryStore(), Clock())  # type: ignore[arg-type]  # never used
+
+
+class Aged(Event):
+    """People who are keys of a dictionary, where nothing is sealed."""
+
+    TYPE: ClassVar[str] = "AGED"
+
+    ages: dict[Annotated[str, Field(json_schema_extra=PERSONAL)], int]
+
+
+def test_a_service_whose_events_have_people_for_keys_does_not_start() -> None:
+    """What cannot be sealed is not written in the clear: the place is told."""
+    config = service_config(shop_flow("shop"), "order").model_copy(update={"privacy": PrivacyRole.READER})
+    settings, nothing = Settings(config, {environment.PRIVACY_KEY: SECRET}), object()
+    service = replace(build(settings), publishes=(Aged,))
+    with pytest.raises(MisconfiguredError, match="AGED: /properties/ages/propertyNames"):
+        Process(service, settings, nothing, nothing, MemoryStore(), Clock())  # type: ignore[arg-type]  # never used

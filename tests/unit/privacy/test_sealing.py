@@ -11,7 +11,8 @@ from pydantic_core import to_json
 
 from orderflow_contracts.event import PERSONAL, SUBJECT, Event, Model, UndecodableError
 from orderflow_contracts.flow_key import FlowKey, PersonKey, SealBrokenError
-from orderflow_contracts.personal import is_personal, personal_values, subject_of
+from orderflow_contracts.personal import personal_values, subject_of
+from orderflow_contracts.places import is_marked
 from orderflow_contracts.sealed import MASK, masked, people_in
 from orderflow_contracts.sealing import encode_sealed, open_sealed
 from orderflow_shop.events import OrderCompleted, OrderCreated, PaymentProcessed
@@ -141,8 +142,8 @@ def test_a_persons_key_opens_by_the_flows_secret_alone() -> None:
 def test_an_event_says_whose_it_is() -> None:
     """By the mark of its class; of what has no mark nothing is sealed."""
     assert subject_of(created(4)) == texts_of(4)[0]
-    assert is_personal(OrderCompleted)
-    assert not is_personal(PaymentProcessed)
+    assert is_marked(OrderCompleted)
+    assert not is_marked(PaymentProcessed)
 
 
 @given(st.binary() | st.text().map(str.encode))

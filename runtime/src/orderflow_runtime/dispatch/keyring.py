@@ -12,7 +12,8 @@ from typing import Any
 
 from orderflow_contracts.event import Event
 from orderflow_contracts.flow_key import FlowKey, PersonKey
-from orderflow_contracts.personal import is_personal, subject_of
+from orderflow_contracts.personal import subject_of
+from orderflow_contracts.places import is_marked
 from orderflow_contracts.sealed import people_in
 from orderflow_contracts.sealing import encode_sealed, open_sealed
 from orderflow_runtime.dispatch.masking import ErasedMeanwhileError, Fetch, Masking
@@ -60,12 +61,10 @@ class Keyring(Masking):
 
     async def encode(self, fetch: Fetch, events: Sequence[Event]) -> list[bytes]:
         """Return the events sealed, each by the key of its person, which is made where there is none."""
-        personal = [event for event in events if is_personal(type(event))]
+        personal = [event for event in events if is_marked(type(event))]
         keys = await self._keys_of(fetch, personal) if personal else {}
         return [
-            encode_sealed(event, self._flow_key, keys.get(_named(event)))
-            if is_personal(type(event))
-            else event.encode()
+            encode_sealed(event, self._flow_key, keys.get(_named(event))) if is_marked(type(event)) else event.encode()
             for event in events
         ]
 
