@@ -25,6 +25,7 @@ from orderflow_runtime.core.store import Store
 from orderflow_runtime.dispatch.commands import CommandBus, shards_of
 from orderflow_runtime.dispatch.effects import Clock, Publisher
 from orderflow_runtime.dispatch.execution import HandlerPolicy, handler_table
+from orderflow_runtime.dispatch.handovers import Handovers
 from orderflow_runtime.dispatch.masking import Masking
 from orderflow_runtime.dispatch.outbound_calls import OutboundCalls
 from orderflow_runtime.dispatch.outbox_relay import Relay
@@ -145,6 +146,7 @@ class Process:
                     traced_calls(service.calls, tracer), store, retry, self._source.wake, self._metrics.called
                 ),
                 publications=self._publications(),
+                handovers=self._handovers(retry),
                 metrics=self._metrics,
                 instance=settings.env.get(environment.INSTANCE) or f"{socket.gethostname()}-{os.getpid()}",
                 topics=self._topics,
@@ -153,6 +155,10 @@ class Process:
         )
         self._relay = Relay(self._publications(), store, self._worker.owned)
         self.commands = self._make_intake()
+
+    def _handovers(self, retry: RetryPolicy) -> Handovers | None:
+        recipient = self._service.recipient
+        return None if recipient is None else Handovers(recipient, self._store, retry, self._metrics.called)
 
     def _publications(self) -> Publications:
         topic = self._settings.config.dead_letter_topic

@@ -8,6 +8,7 @@ Authors import these names from `orderflow_runtime`. The examples go on from the
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any, Generic, Protocol, TypeVar
 
 from starlette.types import ASGIApp
@@ -27,6 +28,7 @@ class Received(Generic[E_co]):
         event: The event, decoded and of this version.
         id: The id that its source gave it.
         time: When it happened, as its source says; with a time zone.
+        replies: What the service's recipient answered it with, if it has one.
 
     Example:
         >>> noon = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -38,6 +40,7 @@ class Received(Generic[E_co]):
     event: E_co
     id: str
     time: datetime
+    replies: Sequence[Event] = ()
 
     @property
     def key(self) -> str:
@@ -280,6 +283,112 @@ class EventTooLargeError(Exception):
     """
 
 
+class Verdict(StrEnum):
+    """What is to become of an event that the recipient did not take.
+
+    RETRY: it is tried again, as the resource's `delivery` says. REFUSE: it goes to the dead letters at once. DROP: it is
+    given up without a dead letter, which is counted and journalled. WAIT: nothing is known yet; of the runtime alone.
+    """
+
+    RETRY = "Retry"
+    REFUSE = "Refuse"
+    DROP = "Drop"
+    WAIT = "Wait"
+
+
+class NotTakenError(Exception):
+    """A recipient did not take an event. The words are stored and logged: nothing personal may stand in them.
+
+    Args:
+        reason: Why, in words.
+        verdict: What is to become of the event.
+        after: How many seconds to wait at the least before it is tried again.
+
+    Example:
+        >>> def check(status: int) -> None:
+        ...     if status >= 400:
+        ...         raise NotTakenError(f"the partner answered {status}", Verdict.REFUSE)
+        >>> check(404)
+        Traceback (most recent call last):
+        orderflow_runtime.service.NotTakenError: the partner answered 404
+    """
+
+    def __init__(self, reason: str, verdict: Verdict = Verdict.RETRY, after: float = 0) -> None:
+        super().__init__(reason)
+        self.verdict = verdict
+        self.after = after
+
+
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """An event as a recipient gets it.
+
+    Args:
+        received: The event.
+        type: Its name in the resource.
+        trace: The headers that carry on its trace, `traceparent` and `tracestate`, as far as there are any.
+        attempts: How many attempts have failed.
+
+    Example:
+        >>> Handed(Received(OrderCompleted(order_id="o1", amount=1250), id="e1", time=noon), "ORDER_COMPLETED").id
+        'e1'
+    """
+
+    received: Received[Any]
+    type: str
+    trace: Mapping[str, str] = field(default_factory=dict)
+    attempts: int = 0
+
+    @property
+    def id(self) -> str:
+        """Return the event's id, by which the other side knows a repeat."""
+        return self.received.id
+
+
+class Recipient(Protocol):
+    """Somebody to whom a service's events are handed before its handlers, outside of any transaction.
+
+    At least once: an event whose batch is not committed is handed over again, under the same id. What it answers with
+    is committed with the event, and so published once. Events of a key are handed over one after the other.
+
+    Example:
+        >>> class Partner:
+        ...     kind, at_once, together = "partner", 10, 1
+        ...
+        ...     async def hand(self, events: Sequence[Handed]) -> Sequence[Event]:
+        ...         return [PointsGranted(order_id=one.received.key, points=1) for one in events]
+        >>> async def publish(orders: Sequence[Received[OrderCompleted]], tx: Transaction) -> list[Event]:
+        ...     return [reply for order in orders for reply in order.replies]
+        >>> handing = replace(rewards, handlers={OrderCompleted: publish}, recipient=Partner())
+    """
+
+    @property
+    def kind(self) -> str:
+        """What it is called in metrics."""
+        ...
+
+    @property
+    def at_once(self) -> int:
+        """How many requests may be under way."""
+        ...
+
+    @property
+    def together(self) -> int:
+        """How many events one request may hold; several may be of one key, in their order."""
+        ...
+
+    async def hand(self, events: Sequence[Handed]) -> Sequence[Event]:
+        """Hand events over and return what is answered, for their handlers. It bounds its own time.
+
+        Args:
+            events: As many as `together`, or fewer.
+
+        Raises:
+            NotTakenError: They were not taken. Any other exception is one more reason to try again.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Measure:
     """A gauge that the database knows.
@@ -317,6 +426,7 @@ class Service:
         app: Makes its HTTP API, an ASGI application; it needs `commands`.
         close: Awaited at the end, for what the ports hold open.
         measures: What to tell of its own tables, for dashboards and alerts.
+        recipient: To whom its events are handed before its handlers get them, with the replies.
         began: Query of the times at which runs began: rows (key, began) for the keys `$1::text[]`; of a service that
             ends runs.
 
@@ -333,6 +443,7 @@ class Service:
     app: Callable[[Intake], ASGIApp] | None = None
     close: Callable[[], Awaitable[None]] | None = None
     measures: Sequence[Measure] = ()
+    recipient: Recipient | None = None
     began: str = ""
 
 

@@ -20,7 +20,7 @@ class Step:
     """One thing that happened; `service` is empty where no service's schema tells it.
 
     `what`: PUBLISHED, TAKEN in, DECIDED by the service that tells of the saga, or what `HistoryStep` has besides:
-    FAILED, WAITS, HANDLED (after all), DEAD, REDRIVEN, FIRED, UNKNOWN, ANSWERED, and WAITING now.
+    FAILED, WAITS, HANDLED (after all), DEAD, DROPPED, REDRIVEN, FIRED, UNKNOWN, ANSWERED, and WAITING now.
     """
 
     at: dt.datetime

@@ -95,6 +95,15 @@ class ClaimResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """What the store knows of events that are not claimed yet: taken in, behind parked ones, our own dead letters."""
+
+    identities: frozenset[Identity] = frozenset()
+    blocked_keys: frozenset[str] = frozenset()
+    letters: frozenset[uuid.UUID] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class ParkedRow:
     """An item that waits, or waited and is due."""
 
@@ -273,6 +282,10 @@ class Store(Protocol):
 
     async def due(self, partitions: Collection[Partition], limit: int) -> Due:
         """Return what fell due, by the database's clock."""
+        ...
+
+    async def seen(self, inbox: Sequence[InboxRow], keys: Collection[str], letters: Sequence[uuid.UUID]) -> Seen:
+        """Return which of these events were taken in, which keys have parked ones, which letters may be redriven."""
         ...
 
     async def neglected(self, topics: Collection[str]) -> frozenset[Partition]:

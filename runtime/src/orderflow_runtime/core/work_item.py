@@ -19,7 +19,7 @@ from orderflow_contracts.envelope import Envelope, Header, read_content, time_he
 from orderflow_contracts.event import Event, UndecodableError
 from orderflow_runtime.core.event_log import Partition, Record
 from orderflow_runtime.core.headers import keep
-from orderflow_runtime.service import CallOutcome, Fired, Received
+from orderflow_runtime.service import CallOutcome, Fired, NotTakenError, Received
 from orderflow_runtime.tracing.trace_context import NONE, Trace, trace_of
 
 MAX_KEY = 256
@@ -80,6 +80,8 @@ class WorkItem:
     """the place of its handling, in which its effects belong; `trace` where nobody made one"""
     ignored: Sequence[str] = ()
     """metadata of its record that was left aside, by kind"""
+    not_taken: NotTakenError | None = None
+    """why the service's recipient has not taken it, where there is one"""
 
     @property
     def cause(self) -> Trace:

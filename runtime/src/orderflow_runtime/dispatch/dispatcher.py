@@ -64,6 +64,7 @@ class Committed:
     parked: Sequence[Park]
     unparked: Sequence[int]
     dead: Sequence[DeadLetter]
+    dropped: Sequence[WorkItem] = ()
 
 
 class Dispatcher:
@@ -112,6 +113,7 @@ class Dispatcher:
             execution.parked,
             execution.unparked,
             execution.dead,
+            execution.dropped,
         )
 
 
@@ -120,7 +122,7 @@ def _writes(execution: BatchExecution) -> BatchWrites:
     writes.park = execution.parked
     writes.unpark = execution.unparked
     writes.dead = execution.dead
-    writes.journal = list(journal_rows(execution.handled, execution.parked, execution.dead))
+    writes.journal = list(journal_rows(execution))
     return writes
 
 

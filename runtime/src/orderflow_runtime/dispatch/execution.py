@@ -20,11 +20,13 @@ from orderflow_runtime.dispatch.handler_call import call_handler
 from orderflow_runtime.dispatch.masking import Masking
 from orderflow_runtime.dispatch.retry import RetryPolicy
 from orderflow_runtime.redaction import redacted_reason
-from orderflow_runtime.service import Service
+from orderflow_runtime.service import NotTakenError, Service, Verdict
 
 Handler = Callable[[Sequence[Any], Effects], Awaitable[Iterable[Event]]]
 
 WAITS = "waits behind an earlier event of its key"
+_LOOK_AGAIN = timedelta(seconds=1)
+"""When to look what came of an event that was still under way."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ class BatchExecution:
     parked: list[Park] = field(default_factory=list)
     unparked: list[int] = field(default_factory=list)
     dead: list[DeadLetter] = field(default_factory=list)
+    dropped: list[WorkItem] = field(default_factory=list)
     blocked: set[str] = field(default_factory=set)
 
     async def run(self, items: Iterable[WorkItem], blocked_keys: Collection[str], careful: bool) -> None:
@@ -133,16 +136,31 @@ class BatchExecution:
                 self._dead_letter_item(item, item.attempts, str(item.payload))
             elif item.offset is not None and item.parked_id is None and item.key in self.blocked:
                 self._park(item, 0, WAITS, timedelta(0))
+            elif item.not_taken is not None:
+                self._put_off(item, item.not_taken)
             else:
                 ready.append(item)
         return ready
 
-    def _fail(self, item: WorkItem, reason: str) -> None:
+    def _put_off(self, item: WorkItem, not_taken: NotTakenError) -> None:
+        """Do with an event that the recipient has not taken as its verdict says."""
+        match not_taken.verdict:
+            case Verdict.WAIT:
+                self._park(item, item.attempts, str(not_taken), _LOOK_AGAIN)
+            case Verdict.RETRY:
+                self._fail(item, str(not_taken), timedelta(seconds=not_taken.after))
+            case Verdict.REFUSE:
+                self._dead_letter_item(item, item.attempts + 1, storable(str(not_taken)))
+            case Verdict.DROP:
+                self.dropped.append(item)
+                self.unparked += [item.parked_id] if item.parked_id is not None else []
+
+    def _fail(self, item: WorkItem, reason: str, at_least: timedelta = timedelta(0)) -> None:
         attempts, reason = item.attempts + 1, storable(reason)
         if self.policy.retry.exhausted(attempts):
             self._dead_letter_item(item, attempts, reason)
         else:
-            self._park(item, attempts, reason, self.policy.retry.delay(attempts))
+            self._park(item, attempts, reason, max(at_least, self.policy.retry.delay(attempts)))
 
     def _park(self, item: WorkItem, attempts: int, reason: str, delay: timedelta) -> None:
         self.blocked.add(item.key)

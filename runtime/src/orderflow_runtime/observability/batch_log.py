@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 def log_batch(committed: Committed) -> None:
     """Log what did not go straight."""
     for park in committed.parked:
-        if park.attempts:
+        if park.attempts > park.item.attempts:
             logger.warning(
                 *("attempt %d failed, the next in %.1f s: %s", park.attempts, park.delay.total_seconds(), park.reason),
                 extra=about(park.item),
@@ -27,6 +27,8 @@ def log_batch(committed: Committed) -> None:
         logger.error(
             "to the dead letters after %d attempts: %s", letter.attempts, letter.reason, extra=_about_letter(letter)
         )
+    for item in committed.dropped:
+        logger.warning("dropped: %s", item.not_taken, extra=about(item))
     if logger.isEnabledFor(logging.DEBUG):
         counts = len(committed.handled), len(committed.published), len(committed.calls)
         logger.debug("a batch of %d items published %d events and made %d calls", *counts)

@@ -73,6 +73,7 @@ class Metrics:
         _add(self.processed, Tally(item.type for item in committed.handled))
         _add(self.parked, Tally(park.item.type for park in committed.parked))
         _add(self.dead, Tally(letter.type for letter in committed.dead))
+        _add(self.dropped, Tally(item.type for item in committed.dropped))
         _add(self.retried, Tally(_retried(committed)))
         self._count_ages(committed.handled, traces)
         self.publish(committed.published, traces)
@@ -131,7 +132,7 @@ class Metrics:
         self.parked = self._by_event("parked", "Times an event was put aside for a later attempt")
         self.retried = self._by_event("retried", "Attempts of an event after its first")
         self.dead = self._by_event("dead", "Events that went to the dead-letter topic")
-
+        self.dropped = self._by_event("dropped", "Events that the service's recipient asked to drop")
         self.ignored = self._make(
             Counter, "metadata_ignored", "Odd metadata of records and requests that were handled without it", "kind"
         )

@@ -38,7 +38,7 @@ class HistoryStep:
     Args:
         at: When.
         what: TAKEN in, WAITING now, or what did not go straight: FAILED, WAITS, HANDLED (after all), DEAD, REDRIVEN,
-            FIRED (a timer), UNKNOWN (a call's outcome), ANSWERED (a call).
+            DROPPED (by a recipient), FIRED (a timer), UNKNOWN (a call's outcome), ANSWERED (a call).
         type: An event's type, timer/NAME or call/KIND.
         event_id: The event's id, or a call's idempotency key.
         since: The event's own time, or that since when it waits or is called.

@@ -6,12 +6,14 @@ Two connections of its own (the worker's and the intake's) keep their prepared s
 import asyncio
 import contextlib
 import re
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import asyncpg
 
+from orderflow_contracts.dead_letters import MAX_REDRIVES
 from orderflow_model.postgres_uri import PostgresUri
 from orderflow_runtime.core.event_log import Partition
 from orderflow_runtime.core.store import (
@@ -21,9 +23,11 @@ from orderflow_runtime.core.store import (
     Due,
     Lease,
     OutboxRow,
+    Seen,
     StoreRefuses,
     StoreUnavailable,
 )
+from orderflow_runtime.core.work_item import Identity, InboxRow
 from orderflow_runtime.postgres import queries as sql
 from orderflow_runtime.postgres.connecting import connect, create_pool
 from orderflow_runtime.postgres.connection_failures import CannotConnectError
@@ -192,6 +196,17 @@ class PostgresStore:
         parked = await self._fetch(sql.DUE_PARKED, topics, numbers, limit)
         timers = await self._fetch(sql.DUE_TIMERS, topics, numbers, limit)
         return Due([sql.parked_row(row) for row in parked], [sql.timer_row(row) for row in timers], 0.0)
+
+    async def seen(self, inbox: Sequence[InboxRow], keys: Collection[str], letters: Sequence[uuid.UUID]) -> Seen:
+        """Ask by one statement, beside the batches."""
+        ids, sources = [row.id for row in inbox], [row.source for row in inbox]
+        row = (await self._fetch(sql.SEEN, list(keys), ids, sources, list(letters), MAX_REDRIVES))[0]
+        taken = zip(row["ids"] or (), row["sources"] or (), strict=True)
+        return Seen(
+            frozenset(Identity(uuid.UUID(int=id_.int), source) for id_, source in taken),
+            frozenset(row["held"] or ()),
+            frozenset(uuid.UUID(int=letter.int) for letter in row["letters"] or ()),
+        )
 
     async def neglected(self, topics: Collection[str]) -> frozenset[Partition]:
         """Return the shards that nobody works for."""

@@ -16,6 +16,7 @@ FaultStep = Literal[
     "backlog",
     "pending_calls",
     "due",
+    "seen",
     "note",
     "read",
     "rotate",
@@ -30,7 +31,7 @@ FaultStep = Literal[
 
 Of a transaction: `begin`, `open` (leases and inbox are checked), `claim` (what is due is taken), `close` (what is owed
 is written), `commit`, `committed` (only its answer is lost). Of the store besides: `acquire` and `release` leases,
-`backlog` of the outbox, `pending_calls`, what is `due`, `note` an attempt, `read`, `rotate` the inbox. Of the log:
+`backlog` of the outbox, `pending_calls`, what is `due`, what is `seen` already, `note` an attempt, `read`, `rotate` the inbox. Of the log:
 `start`, `resume`, `fetch`, `metadata`, `publish` (before each message), `published` (only its acknowledgement is lost).
 
 Example:

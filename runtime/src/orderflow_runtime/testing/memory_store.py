@@ -32,6 +32,7 @@ from orderflow_runtime.core.store import (
     OutboxRow,
     Park,
     ParkedRow,
+    Seen,
     TimerRow,
 )
 from orderflow_runtime.core.work_item import Identity, InboxRow
@@ -279,6 +280,14 @@ class MemoryStore:
         shard, _, payload, trace = self.state.timers[at]
         key, name = at
         return TimerRow(shard, name, key, payload, read_trace(trace))
+
+    async def seen(self, inbox: Sequence[InboxRow], keys: Collection[str], letters: Sequence[uuid.UUID]) -> Seen:
+        """Look without claiming."""
+        self.faults.at("seen")
+        state = self.state
+        dead = {i for i, row in state.dead.items() if row.state == "Dead" and row.redrives < MAX_REDRIVES}
+        identities = frozenset(row.identity for row in inbox) & state.inbox
+        return Seen(identities, frozenset(state.blocked_keys() & set(keys)), frozenset(dead & set(letters)))
 
     async def neglected(self, topics: Collection[str]) -> frozenset[Partition]:
         """Return what waits on other topics, at once."""

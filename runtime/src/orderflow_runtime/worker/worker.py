@@ -15,6 +15,7 @@ from orderflow_runtime.core.event_log import PATIENCE_SECONDS, Consumer, LogRefu
 from orderflow_runtime.core.retryable import Retryable
 from orderflow_runtime.core.store import CallRow, Conflict, Lease, Store, StoreRefuses, StoreUnavailable
 from orderflow_runtime.dispatch.dispatcher import Batch, Committed, Dispatcher
+from orderflow_runtime.dispatch.handovers import Handovers
 from orderflow_runtime.dispatch.outbound_calls import OutboundCalls
 from orderflow_runtime.dispatch.outbox import Outbox
 from orderflow_runtime.dispatch.publications import Publications
@@ -47,6 +48,8 @@ class Parts:
     instance: str
     topics: tuple[str, ...]
     """what the service subscribes to, its first topic first"""
+    handovers: Handovers | None = None
+    """what is handed to the service's recipient, if it has one"""
     calls_by_commands: bool = False
     """whether commands may ask for calls, and so another instance for one that is ours to perform"""
 
@@ -177,6 +180,7 @@ class Worker:
             self._parts.metrics.hold(len(self._leases), lost=len(leases))
             logger.info("gave back %d partitions", len(leases))
             await self._parts.outbound_calls.drop(leases.keys())
+            await self._drop_handovers()
             await self._outbox.flush(_FLUSH_SECONDS)
             published = self._outbox.take_published()
             try:
@@ -194,6 +198,8 @@ class Worker:
         await self._acquire_leases()
         await self._look_for_calls()
         batch = await self._parts.source.next_batch(self._leases, self._parts.outbound_calls)
+        if self._parts.handovers is not None:
+            await self._parts.handovers.settle(batch.items)
         async with self._busy:
             self._leave_out_lost(batch)
             if batch:
@@ -336,8 +342,14 @@ class Worker:
         self._reported.clear()
         self._adopted.clear()
         await self._parts.outbound_calls.drop()
+        await self._drop_handovers()
         await self._parts.source.reset()
         await self._outbox.reset()
+
+
+    async def _drop_handovers(self) -> None:
+        if self._parts.handovers is not None:
+            await self._parts.handovers.drop()
 
 
 async def _ended(working: "asyncio.Task[None]") -> None:
