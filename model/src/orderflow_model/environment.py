@@ -40,6 +40,9 @@ REMOVAL = "ORDERFLOW_REMOVAL"
 PRIVACY_KEY = "ORDERFLOW_PRIVACY_KEY"
 """The flow's secret, by which each person's key is wrapped; of services that read what is personal."""
 
+APP_PORT = "ORDERFLOW_APP_PORT"
+"""Where a program that is handed its events listens, on loopback; of its dispatcher."""
+
 LAKE = "ORDERFLOW_LAKE"
 """Where the lake is: a folder, or a URL such as s3://bucket/path, with the store's own variables beside it."""
 
@@ -57,6 +60,15 @@ DEFAULT_HTTP_HOST = "127.0.0.1"
 DEFAULT_HTTP_PORT = 8080
 DEFAULT_HTTP_KEEP_ALIVE = 75
 DEFAULT_HTTP_DRAIN = 0
+
+
+def program_environment(port: int, dispatcher_port: int) -> dict[str, str]:
+    """Return what a program that is handed its events is told: where it listens, and where it says its own.
+
+    PORT and K_SINK are Knative's, DAPR_HTTP_PORT is Dapr's.
+    """
+    sink = f"http://127.0.0.1:{dispatcher_port}/events"
+    return {"PORT": str(port), "K_SINK": sink, "APP_PORT": str(port), "DAPR_HTTP_PORT": str(dispatcher_port)}
 
 
 def own_name(service: str, variable: str) -> str:

@@ -152,13 +152,13 @@ class OrderFlow(Part):
 
     @property
     def services(self) -> tuple[Service, ...]:
-        """The services to run: those of the picture, then what the resource implies."""
+        """The services that run on our runtime: those of the picture, or their dispatchers, then what is implied."""
         return tuple(self.services_by_place.values())
 
     @property
     def services_by_place(self) -> dict[str, Service]:
         """The same by where the resource asks for each."""
-        found = {f"spec.services[{index}]": service for index, service in enumerate(self.spec.services)}
+        found = {f"spec.services[{index}]": one.dispatcher for index, one in enumerate(self.spec.services)}
         if self.spec.analytics is not None:
             found[ANALYTICS] = sink(self.spec.analytics, (event.name for event in self.spec.events))
             if self.spec.analytics.lake is not None:
@@ -166,6 +166,11 @@ class OrderFlow(Part):
         for index, source in enumerate(self.spec.sources):
             found[f"spec.sources[{index}]"] = source_service(self.metadata.name, source)
         return found
+
+    @property
+    def pushed(self) -> tuple[Service, ...]:
+        """The services that are handed their events, as the resource has them: programs beside their dispatchers."""
+        return tuple(service for service in self.spec.services if service.push is not None)
 
     def without_lake(self) -> "OrderFlow":
         """Return the flow as a laptop runs it: its lake is filled when somebody asks for it."""

@@ -85,8 +85,9 @@ def processes(flow: OrderFlow, placement: Placement | None = None) -> tuple[Serv
     group_of = {service: group.name for group in placement.groups for service in group.services}
     given = {group.name: group.resources for group in placement.groups}
     members: dict[str, list[Service]] = {}
+    of_picture = {service.name for service in flow.spec.services}
     for service in flow.services:
-        alone = TOGETHER if together and service in flow.spec.services else service.name
+        alone = TOGETHER if together and service.name in of_picture else service.name
         members.setdefault(group_of.get(service.name, alone), []).append(service)
     return tuple(
         ServiceProcess(name if len(services) > 1 else services[0].name, tuple(services), given.get(name))

@@ -6,10 +6,11 @@
 
 from enum import StrEnum
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from pydantic.alias_generators import to_camel
 
 from orderflow_model.spec.delivery import Backoff, OnExhausted
+from orderflow_model.spec.push import PushProtocol
 from orderflow_model.spec.saga import TraceConsumer, TraceProtocol
 
 
@@ -101,6 +102,17 @@ class LakeConfig(_Config):
     lake_days: int | None
 
 
+class PushConfig(_Config):
+    """How a dispatcher hands events on: by which protocol, to which path of the program, how many at a time."""
+
+    protocol: PushProtocol
+    path: str
+    concurrency: int
+    batch: int
+    contracts: dict[str, dict[str, JsonValue]] = {}
+    """JSON Schema of each event that the program may publish, where the resource has it inline."""
+
+
 class ServiceConfig(_Config):
     """All that the runtime needs to know of its service; `model_validate_json` reads the file."""
 
@@ -121,3 +133,5 @@ class ServiceConfig(_Config):
     """None where the flow seals nothing, and for the sink, which keeps events as they are."""
     lake: LakeConfig | None = Field(None, exclude_if=lambda lake: lake is None)
     """Only for the program that fills the lake."""
+    push: PushConfig | None = Field(None, exclude_if=lambda push: push is None)
+    """Only for the dispatcher of a service with push."""

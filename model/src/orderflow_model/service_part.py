@@ -12,6 +12,7 @@ from orderflow_model.service_config import (
     LakeEvent,
     ObjectiveConfig,
     PrivacyRole,
+    PushConfig,
     SagaConfig,
     ServiceConfig,
     TracingConfig,
@@ -41,7 +42,8 @@ def service_config(flow: OrderFlow, service: str) -> ServiceConfig:
         saga=_saga(flow, entry),
         objectives=_objectives(flow, entry),
         privacy=_privacy(flow, service),
-        lake=lake_config(flow) if service == LAKE and entry not in flow.spec.services else None,
+        lake=lake_config(flow) if service == LAKE and LAKE not in {one.name for one in flow.spec.services} else None,
+        push=_push(flow, entry),
     )
 
 
@@ -123,6 +125,19 @@ def _privacy(flow: OrderFlow, service: str) -> PrivacyRole | None:
     if flow.spec.privacy is None or service in keeps:
         return None
     return PrivacyRole.READER if service in flow.spec.privacy.readers else PrivacyRole.MASKED
+
+
+def _push(flow: OrderFlow, service: Service) -> PushConfig | None:
+    if service.push is None:
+        return None
+    declared = [flow.spec.event(name) for name in service.publishes]
+    return PushConfig(
+        protocol=service.push.protocol,
+        path=service.push.path,
+        concurrency=service.push.concurrency,
+        batch=service.push.batch,
+        contracts={event.name: event.payload_schema for event in declared if event.payload_schema is not None},
+    )
 
 
 def _inbox_days(flow: OrderFlow, service: Service) -> int:

@@ -104,6 +104,11 @@ class Event(Model):
         """Return the record key: events with the same key stay in order."""
         raise NotImplementedError
 
+    @property
+    def data_version(self) -> int:
+        """Return the version of the contract that its data are written by."""
+        return self.VERSION
+
     def encode(self) -> bytes:
         """Return the event as JSON, in UTF-8."""
         return self.__pydantic_serializer__.to_json(self, by_alias=True)

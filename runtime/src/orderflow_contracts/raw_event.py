@@ -36,6 +36,11 @@ class RawEvent(Event):
         """Return the record's key: what the data would say is not known."""
         return self.record_key
 
+    @property
+    def data_version(self) -> int:
+        """Return the version that its record named."""
+        return self.version
+
     @classmethod
     def named(cls, event: str) -> type[Self]:
         """Return the class of one event's raw form, for a service's table of handlers.

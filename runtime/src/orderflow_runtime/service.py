@@ -353,7 +353,10 @@ class Recipient(Protocol):
 
     Example:
         >>> class Partner:
-        ...     kind, at_once, together = "partner", 10, 1
+        ...     kind, at_once, together, obstacle = "partner", 10, 1, ""
+        ...
+        ...     async def start(self) -> None:
+        ...         pass
         ...
         ...     async def hand(self, events: Sequence[Handed]) -> Sequence[Event]:
         ...         return [PointsGranted(order_id=one.received.key, points=1) for one in events]
@@ -375,6 +378,15 @@ class Recipient(Protocol):
     @property
     def together(self) -> int:
         """How many events one request may hold; several may be of one key, in their order."""
+        ...
+
+    @property
+    def obstacle(self) -> str:
+        """Why it takes nothing now, in words; nothing when it does."""
+        ...
+
+    async def start(self) -> None:
+        """Wait until it can take events: none is fetched before."""
         ...
 
     async def hand(self, events: Sequence[Handed]) -> Sequence[Event]:

@@ -29,6 +29,7 @@ async def request(
     body: bytes = b"",
     headers: Mapping[str, str] | None = None,
     chunk: int = 65536,
+    client: str = "test",
 ) -> Answer:
     """Send one request, its body in chunks; an application that breaks after answering has answered."""
     parts = [body[i : i + chunk] for i in range(0, len(body), chunk)] or [b""]
@@ -48,13 +49,13 @@ async def request(
         "http_version": "1.1",
         "method": method,
         "scheme": "http",
-        "path": path,
-        "raw_path": path.encode(),
-        "query_string": b"",
+        "path": path.partition("?")[0],
+        "raw_path": path.partition("?")[0].encode(),
+        "query_string": path.partition("?")[2].encode(),
         "root_path": "",
         "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in (headers or {}).items()],
         "server": ("test", 80),
-        "client": ("test", 1),
+        "client": (client, 1),
     }
     try:
         await app(scope, receive, send)

@@ -44,6 +44,10 @@ class Recorded:
     kind: str = "recorded"
     begun: list[str] = field(default_factory=list)
     requests: list[int] = field(default_factory=list)
+    obstacle: str = ""
+
+    async def start(self) -> None:
+        pass
 
     async def hand(self, events: Sequence[Handed]) -> Sequence[Event]:
         self.requests.append(len(events))

@@ -38,8 +38,8 @@ def check(service: Service) -> None:
         )
 
 
-def command(service: Service, container: str, config: Path, variables: Iterable[str]) -> Command:
-    """Return the command of a service that was checked.
+def command(service: Service, container: str, config: Path | None, variables: Iterable[str]) -> Command:
+    """Return the command of a service that was checked; a program that is handed its events reads no `config`.
 
     `variables` are the names that docker passes on from the process's environment into the container.
     """
@@ -115,9 +115,9 @@ def _docker_works() -> bool:
         return False
 
 
-def _docker_run(service: Service, container: str, config: Path, variables: Iterable[str]) -> list[str]:
+def _docker_run(service: Service, container: str, config: Path | None, variables: Iterable[str]) -> list[str]:
     passed = [part for name in variables if name != CONFIG for part in ("--env", name)]
-    mount = ["--mount", _mount(config), "--env", f"{CONFIG}={CONFIG_PATH_IN_POD}"]
+    mount = ["--mount", _mount(config), "--env", f"{CONFIG}={CONFIG_PATH_IN_POD}"] if config else []
     options = ["--rm", "--init", "--network", "host", "--name", container, *mount, *passed]
     entrypoint = ["--entrypoint", service.command[0]] if service.command else []
     return ["docker", "run", *options, *entrypoint, service.image, *service.command[1:]]

@@ -43,7 +43,7 @@ class Backends:
 
 def check_runnable(flow: OrderFlow, shell: Mapping[str, str]) -> None:
     """Raise `CannotRunHereError`, which names the service, where one of the flow's could not be run on this machine."""
-    for service in flow.services:
+    for service in (*flow.services, *flow.pushed):
         launch.check(service)
         for variable in service.env:
             _value(service, variable, shell)
@@ -68,6 +68,7 @@ def service_programs(
             own = {one.name: _environment(flow, one, state, backends, addresses, shell) for one in sharing}
             programs.append(_shared(process.group, sharing, own, state, shell))
         programs += [alone(one) for one in process.services if len(sharing) < 2 or one not in sharing]
+    programs += [_pushed(flow, service, state, addresses, shell) for service in flow.pushed]
     return programs + _companions(flow, state, addresses, shell)
 
 
@@ -109,6 +110,19 @@ def _alone(
     return _program(service.name, command, {**machine_environment(shell), **own}, state)
 
 
+def _pushed(flow: OrderFlow, service: Service, state: State, addresses: Addresses, shell: Mapping[str, str]) -> Program:
+    """Return a program that is handed its events: it knows neither Kafka nor the database."""
+    told = environment.program_environment(state.port(_program_of(service.name)), state.port(service.name))
+    own = told | {variable.name: addresses.rewrite(_value(service, variable, shell)) for variable in service.env}
+    command = launch.command(service, f"{object_name(flow.metadata.name, service.name)}-app", None, own)
+    return _program(_program_of(service.name), command, {**machine_environment(shell), **own}, state)
+
+
+def _program_of(service: str) -> str:
+    """Return what the program beside a dispatcher is called here; no service has such a name."""
+    return f"{service}.app"
+
+
 def _shared(
     name: str,
     services: Sequence[Service],
@@ -129,17 +143,22 @@ def _platform(flow: OrderFlow, service: Service, state: State, backends: Backend
     name = flow.metadata.name
     database = PostgresUri((Host(HOST, backends.database_port),), name)
     secret = flow.spec.privacy is not None and service.name in flow.spec.privacy.readers
-    return ({environment.PRIVACY_KEY: state.password(PRIVACY)} if secret else {}) | {
-        environment.DATABASE_URL: database.for_role(
-            role_name(name, service.name), state.password(service.name)
-        ).render(),
-        environment.KAFKA_BOOTSTRAP: backends.kafka_bootstrap,
-        environment.KAFKA_SECURITY_PROTOCOL: "PLAINTEXT",
-        environment.HTTP_HOST: HOST,
-        environment.HTTP_PORT: str(state.port(service.name)),
-        environment.HTTP_KEEP_ALIVE: str(service.http_keep_alive.seconds),
-        environment.INSTANCE: f"{service.name}-0",
-    }
+    pushed = {environment.APP_PORT: str(state.port(_program_of(service.name)))} if service.push is not None else {}
+    return (
+        pushed
+        | ({environment.PRIVACY_KEY: state.password(PRIVACY)} if secret else {})
+        | {
+            environment.DATABASE_URL: database.for_role(
+                role_name(name, service.name), state.password(service.name)
+            ).render(),
+            environment.KAFKA_BOOTSTRAP: backends.kafka_bootstrap,
+            environment.KAFKA_SECURITY_PROTOCOL: "PLAINTEXT",
+            environment.HTTP_HOST: HOST,
+            environment.HTTP_PORT: str(state.port(service.name)),
+            environment.HTTP_KEEP_ALIVE: str(service.http_keep_alive.seconds),
+            environment.INSTANCE: f"{service.name}-0",
+        }
+    )
 
 
 def _value(service: Service, variable: EnvVar, shell: Mapping[str, str]) -> str:
@@ -167,7 +186,7 @@ def _companions(flow: OrderFlow, state: State, addresses: Addresses, shell: Mapp
 
 
 def _provider_url(flow: OrderFlow) -> str | None:
-    variables = [variable for service in flow.services for variable in service.env]
+    variables = [variable for service in (*flow.services, *flow.pushed) for variable in service.env]
     return next((variable.value for variable in variables if variable.name == PROVIDER_VARIABLE), None)
 
 

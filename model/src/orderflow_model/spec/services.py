@@ -7,6 +7,7 @@ from pydantic import Field
 from orderflow_model.environment import PREFIX
 from orderflow_model.spec.base import Part, Rule, Unique, UniqueBy
 from orderflow_model.spec.delivery import DeliveryOverride
+from orderflow_model.spec.push import DISPATCHER, Push
 from orderflow_model.spec.references import ConfigMapKeyRef, SecretKeyRef
 from orderflow_model.spec.scalars import Argument, Duration, EventName, PlainText, Quantity, ServiceName, between
 
@@ -135,6 +136,11 @@ class Service(Part):
         description="Name of the service; its consumer group, schema, role and objects are named after it."
     )
     image: Image = Field(description="Container image.")
+    push: Push | None = Field(
+        None,
+        description="Hands the service's events to it by HTTP: its image is a program of any language. Without, it runs "
+        "on OrderFlow's runtime for Python.",
+    )
     command: Annotated[tuple[Argument, ...], Field(max_length=64)] = Field(
         (), description="Command and its arguments; the image's own entry point when left out."
     )
@@ -173,9 +179,34 @@ class Service(Part):
             message="a service subscribes or publishes at least one event",
             holds=lambda service: service.uses_kafka,
         ),
+        Rule(
+            cel="!has(self.push) || (has(self.push.port) ? self.push.port : 3000) !="
+            " (has(self.httpPort) ? self.httpPort : 8080)",
+            message="push.port and httpPort are one: the first is the program's, the other its dispatcher's beside it",
+            holds=lambda service: service.push is None or service.push.port != service.http_port,
+        ),
+        Rule(
+            cel="!has(self.push) || !has(self.migrations)",
+            message="push and migrations exclude each other: a program that is handed its events has its own database",
+            holds=lambda service: service.push is None or service.migrations is None,
+        ),
     )
 
     @property
     def uses_kafka(self) -> bool:
         """Whether it hears or says anything; only what the resource implies may do neither."""
         return bool(self.subscribes or self.publishes)
+
+    @property
+    def dispatcher(self) -> "Service":
+        """The service as what is handed its events by it: a dispatcher of ours for one with push, else itself."""
+        if self.push is None:
+            return self
+        ours = {
+            "image": self.push.image,
+            "command": ("python", "-m", DISPATCHER),
+            "migrations": NO_MIGRATIONS,
+            "env": (),
+            "resources": Resources(),
+        }
+        return self.model_copy(update=ours)

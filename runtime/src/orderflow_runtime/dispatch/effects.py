@@ -182,7 +182,7 @@ class Publisher:
             source=self._source,
             type=event.TYPE,
             time=self._clock.now(),
-            version=event.VERSION,
+            version=event.data_version,
             traceparent=trace.parent,
             tracestate=trace.state,
         )

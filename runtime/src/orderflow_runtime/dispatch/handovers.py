@@ -47,6 +47,15 @@ class Handovers:
         self._unknown: set[Place] = set()
         self._known: dict[Place, Outcome] = {}
 
+    @property
+    def obstacle(self) -> str:
+        """Return why nothing can be handed over now, in words; nothing when it can."""
+        return self._recipient.obstacle
+
+    async def start(self) -> None:
+        """Wait for the recipient."""
+        await self._recipient.start()
+
     async def settle(self, items: Iterable[WorkItem]) -> None:
         """Hand the events among the items over, and note on each what came of it; raise `Retryable` as the store does.
 

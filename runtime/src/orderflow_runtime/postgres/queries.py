@@ -68,15 +68,7 @@ SELECT key, 'UNKNOWN', 'call/' || kind, id, attempts, reason, created_at FROM no
 """
 
 # rows of source 0 were taken in before sources were kept
-_SEEN = """
-SELECT (SELECT array_agg(DISTINCT key) FROM parked WHERE key = ANY($1::text[])) AS held,
-       (SELECT array_agg(id) FROM dead_letters WHERE id = ANY($4::uuid[]) AND state = 'Dead' AND redrives < $5) AS letters,
-       array_agg(t.id) AS ids, array_agg(t.source) AS sources
-FROM unnest($2::uuid[], $3::bigint[]) AS t (id, source)
-WHERE EXISTS (SELECT 1 FROM inbox AS i WHERE i.id = t.id AND i.source IN (t.source, 0))
-"""
-
-TAKE_IN = """
+_TAKE_IN = """
 INSERT INTO inbox (id, source, type, time, trace)
 SELECT * FROM unnest({}) AS t (id, source, type, time, trace)
 WHERE NOT EXISTS (SELECT 1 FROM inbox AS i WHERE i.id = t.id AND i.source = 0)
@@ -98,6 +90,14 @@ SELECT (SELECT count(*) FROM leased) AS leased, ids, sources,
        (SELECT array_agg(DISTINCT key) FROM parked WHERE key = ANY($6::text[])) AS held
 FROM (SELECT array_agg(id) AS ids, array_agg(source) AS sources FROM fresh) AS fresh
 """  # noqa: S608 - only constants are put in
+
+SEEN = """
+SELECT (SELECT array_agg(DISTINCT key) FROM parked WHERE key = ANY($1::text[])) AS held,
+       (SELECT array_agg(id) FROM dead_letters WHERE id = ANY($4::uuid[]) AND state = 'Dead' AND redrives < $5) AS letters,
+       array_agg(t.id) AS ids, array_agg(t.source) AS sources
+FROM unnest($2::uuid[], $3::bigint[]) AS t (id, source)
+WHERE EXISTS (SELECT 1 FROM inbox AS i WHERE i.id = t.id AND i.source IN (t.source, 0))
+"""
 
 TAKE_IN = _TAKE_IN.format("$1::uuid[], $2::bigint[], $3::text[], $4::timestamptz[], $5::bytea[]")
 

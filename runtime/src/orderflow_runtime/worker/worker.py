@@ -99,6 +99,8 @@ class Worker:
         consumer = self._parts.consumer
         if self._trouble:
             return self._trouble
+        if self._parts.handovers is not None and (obstacle := self._parts.handovers.obstacle):
+            return obstacle
         if not consumer.joined():
             return "Kafka has not given this instance its partitions yet"
         missing = len(consumer.assigned() - self._leases.keys())
@@ -193,6 +195,8 @@ class Worker:
 
     async def _step(self) -> None:
         if not self._started:
+            if self._parts.handovers is not None:
+                await self._parts.handovers.start()
             await self._parts.consumer.start(self.on_revoked)
             self._started = True
         await self._acquire_leases()
@@ -345,7 +349,6 @@ class Worker:
         await self._drop_handovers()
         await self._parts.source.reset()
         await self._outbox.reset()
-
 
     async def _drop_handovers(self) -> None:
         if self._parts.handovers is not None:
