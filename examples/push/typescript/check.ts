@@ -5,30 +5,33 @@
 // published once. The journal has a line for each time.
 import { appendFileSync } from "node:fs";
 import { cloudEvent } from "@google-cloud/functions-framework";
-import { CloudEvent, emitterFor, httpTransport } from "cloudevents";
+import { CloudEvent, CloudEventV1, HTTP } from "cloudevents";
 
 interface Order {
   orderId: string;
   amount: number;
 }
 
-const emit = emitterFor(httpTransport(process.env.K_SINK ?? ""));
+const sink = process.env.K_SINK ?? "";
 const journal = process.env.JOURNAL ?? "/dev/null";
 
-cloudEvent<Order>("check", async (event) => {
+cloudEvent("check", async (event: CloudEventV1<Order>) => {
   const order = event.data;
   if (order === undefined) {
     throw new Error("no order");
   }
   appendFileSync(journal, `${order.orderId} ${event.id}\n`);
-  const passed = order.amount < 100_000;
   const checked = new CloudEvent({
     id: `address-${event.id}`,
     source: "/address",
     type: "ORDER_CHECKED",
     partitionkey: order.orderId,
-    data: { orderId: order.orderId, check: "address", passed },
+    data: { orderId: order.orderId, check: "address", passed: order.amount < 100_000 },
   });
-  const answer = (await emit(checked)) as { body?: string };
-  void answer;
+  const message = HTTP.structured(checked);
+  const headers = message.headers as Record<string, string>;
+  const answer = await fetch(sink, { method: "POST", headers, body: message.body as string });
+  if (!answer.ok) {
+    throw new Error(`${sink} answered ${answer.status}`);
+  }
 });

@@ -50,7 +50,7 @@ class Route:
 
 
 class DaprRecipient:
-    """A program that is handed its events as by Dapr. `topics` are the events' names by all that a topic may be called."""
+    """A program that is handed its events as by Dapr. `topics` are events by all that their topics may be called."""
 
     kind, together = "push", 1
 

@@ -286,8 +286,9 @@ class EventTooLargeError(Exception):
 class Verdict(StrEnum):
     """What is to become of an event that the recipient did not take.
 
-    RETRY: it is tried again, as the resource's `delivery` says. REFUSE: it goes to the dead letters at once. DROP: it is
-    given up without a dead letter, which is counted and journalled. WAIT: nothing is known yet; of the runtime alone.
+    RETRY: it is tried again, as the resource's `delivery` says. REFUSE: it goes to the dead letters at once. DROP: it
+    is given up without a dead letter, which is counted and journalled. WAIT: nothing is known
+    yet; of the runtime alone.
     """
 
     RETRY = "Retry"
@@ -330,7 +331,8 @@ class Handed:
         attempts: How many attempts have failed.
 
     Example:
-        >>> Handed(Received(OrderCompleted(order_id="o1", amount=1250), id="e1", time=noon), "ORDER_COMPLETED").id
+        >>> order = Received(OrderCompleted(order_id="o1", amount=1250), id="e1", time=noon)
+        >>> Handed(order, "ORDER_COMPLETED").id
         'e1'
     """
 

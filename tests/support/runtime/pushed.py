@@ -13,6 +13,7 @@ CONTRACT = {"type": "object", "required": ["ok"], "properties": {"ok": {"type": 
 
 
 def settings(port: int, **push: Any) -> Settings:
+    """Return what it is told of a program on this port."""
     told = {"protocol": PushProtocol.CLOUD_EVENTS, "path": "/in", "concurrency": 50, "batch": 1} | push
     config = ServiceConfig(
         flow="test",

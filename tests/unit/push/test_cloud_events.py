@@ -15,13 +15,16 @@ from orderflow_runtime.testing import Harness
 from support.runtime.program import Got, Program
 from support.runtime.pushed import BATCH, STRUCTURED, published, settings
 
+
 def asked(service: Service, key: str, data: bytes = b'{"n": 1}') -> Event:
+    """Return an event that the service handles."""
     kind = next(iter(service.handlers))
     assert issubclass(kind, RawEvent)
     return kind(source="/test", version=3, data=data, record_key=key)
 
 
 def binary(data: bytes = b'{"ok": true}', **attributes: str) -> web.Response:
+    """Return a reply in binary mode."""
     told = {"specversion": "1.0", "id": "r1", "source": "/app", "type": "CHECKED"} | attributes
     headers = {f"ce-{name}": value for name, value in told.items()}
     return web.Response(body=data, headers=headers, content_type="application/json")

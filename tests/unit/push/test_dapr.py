@@ -109,7 +109,8 @@ async def test_all_else_is_sent_again(status: int, body: bytes) -> None:
 def test_routes_are_chosen_by_their_rules() -> None:
     """As Dapr's own sidecar has them, where a rule compares type or source."""
     rules = {"rules": [{"match": 'event.type == "ASKED"', "path": "asked"}], "default": "/rest"}
-    routes = dict(read_routes(json.dumps([{"pubsubname": "p", "topic": "t", "routes": rules}]).encode(), {"t": "ASKED"}))
+    said = json.dumps([{"pubsubname": "p", "topic": "t", "routes": rules}])
+    routes = dict(read_routes(said.encode(), {"t": "ASKED"}))
     assert routes["ASKED"].rules == (("type", "ASKED", "/asked"),)
     assert routes["ASKED"].otherwise == "/rest"
 

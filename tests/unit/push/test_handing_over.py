@@ -18,19 +18,24 @@ Answer = Callable[[Handed], Awaitable[list[Event]]]
 
 
 class Answered(Event):
+    """What the recipient answers."""
+
     TYPE: ClassVar[str] = "ANSWERED"
     of: str
 
     @property
     def key(self) -> str:
+        """The key of what was asked."""
         return self.of
 
 
 def asked(key: str, data: bytes = b"{}") -> RawEvent:
+    """Return an event of this key."""
     return ASKED(source="/test", version=1, data=data, record_key=key)
 
 
 def answered(key: str) -> Answered:
+    """Return a reply of this key."""
     return Answered(of=key)
 
 
@@ -47,23 +52,27 @@ class Recorded:
     obstacle: str = ""
 
     async def start(self) -> None:
-        pass
+        """Be there at once."""
 
     async def hand(self, events: Sequence[Handed]) -> Sequence[Event]:
+        """Note and answer."""
         self.requests.append(len(events))
         self.begun += [one.id for one in events]
         return [reply for one in events for reply in await self.answer(one)]
 
 
 async def publish(events: Sequence[Received[RawEvent]], tx: Transaction) -> list[Event]:
+    """Publish the replies."""
     return [reply for one in events for reply in one.replies]
 
 
 def harness(recipient: Recorded) -> Harness:
+    """Return a service that hands its events to the recipient."""
     return Harness(Service("fraud", {ASKED: publish}, frozenset({Answered}), recipient=recipient))
 
 
 async def reply(one: Handed) -> list[Event]:
+    """Answer with one event."""
     return [answered(one.received.key)]
 
 
@@ -177,7 +186,7 @@ async def test_a_slow_event_holds_up_others_for_a_second_alone_and_is_not_begun_
         async with asyncio.timeout(8):
             for number in range(20):
                 running.send(asked(f"k{number}"), f"b{number}")
-            while len(running.published(Answered)) < 20:
+            while len(running.published(Answered)) < 20:  # noqa: ASYNC110 - as a user would look
                 await asyncio.sleep(0.01)
         assert "behind" not in recipient.begun
         let_go.set()

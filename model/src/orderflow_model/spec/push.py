@@ -31,8 +31,9 @@ class Push(Part):
 
     protocol: PushProtocol = Field(
         PushProtocol.CLOUD_EVENTS,
-        description="What the program speaks. CloudEvents: each event is POSTed to path, and a CloudEvent in the answer "
-        "is published. Dapr: the program says at /dapr/subscribe where it takes each event, as for Dapr's own sidecar.",
+        description="What the program speaks. CloudEvents: each event is POSTed to path, and a CloudEvent in the "
+        "answer is published. Dapr: the program says at /dapr/subscribe where it takes each event, as for Dapr's own "
+        "sidecar.",
     )
     port: Annotated[int, Field(strict=True, ge=1, le=65_535)] = Field(
         3000, description="Port that the program listens on; its variable PORT says so too."

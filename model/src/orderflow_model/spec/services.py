@@ -138,8 +138,8 @@ class Service(Part):
     image: Image = Field(description="Container image.")
     push: Push | None = Field(
         None,
-        description="Hands the service's events to it by HTTP: its image is a program of any language. Without, it runs "
-        "on OrderFlow's runtime for Python.",
+        description="Hands the service's events to it by HTTP: its image is a program of any language. Without, it "
+        "runs on OrderFlow's runtime for Python.",
     )
     command: Annotated[tuple[Argument, ...], Field(max_length=64)] = Field(
         (), description="Command and its arguments; the image's own entry point when left out."
@@ -187,7 +187,7 @@ class Service(Part):
         ),
         Rule(
             cel="!has(self.push) || !has(self.migrations)",
-            message="push and migrations exclude each other: a program that is handed its events has its own database",
+            message="push and migrations exclude each other: such a program looks after its own database",
             holds=lambda service: service.push is None or service.migrations is None,
         ),
     )

@@ -93,7 +93,8 @@ FROM (SELECT array_agg(id) AS ids, array_agg(source) AS sources FROM fresh) AS f
 
 SEEN = """
 SELECT (SELECT array_agg(DISTINCT key) FROM parked WHERE key = ANY($1::text[])) AS held,
-       (SELECT array_agg(id) FROM dead_letters WHERE id = ANY($4::uuid[]) AND state = 'Dead' AND redrives < $5) AS letters,
+       (SELECT array_agg(id) FROM dead_letters
+        WHERE id = ANY($4::uuid[]) AND state = 'Dead' AND redrives < $5) AS letters,
        array_agg(t.id) AS ids, array_agg(t.source) AS sources
 FROM unnest($2::uuid[], $3::bigint[]) AS t (id, source)
 WHERE EXISTS (SELECT 1 FROM inbox AS i WHERE i.id = t.id AND i.source IN (t.source, 0))

@@ -31,7 +31,8 @@ FaultStep = Literal[
 
 Of a transaction: `begin`, `open` (leases and inbox are checked), `claim` (what is due is taken), `close` (what is owed
 is written), `commit`, `committed` (only its answer is lost). Of the store besides: `acquire` and `release` leases,
-`backlog` of the outbox, `pending_calls`, what is `due`, what is `seen` already, `note` an attempt, `read`, `rotate` the inbox. Of the log:
+`backlog` of the outbox, `pending_calls`, what is `due`, what was `seen` before, `note` an attempt, `read`, `rotate` the
+inbox. Of the log:
 `start`, `resume`, `fetch`, `metadata`, `publish` (before each message), `published` (only its acknowledgement is lost).
 
 Example:
