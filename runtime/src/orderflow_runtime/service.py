@@ -289,6 +289,10 @@ class Verdict(StrEnum):
     RETRY: it is tried again, as the resource's `delivery` says. REFUSE: it goes to the dead letters at once. DROP: it
     is given up without a dead letter, which is counted and journalled. WAIT: nothing is known
     yet; of the runtime alone.
+
+    Example:
+        >>> NotTakenError("the partner answered 400", Verdict.REFUSE).verdict
+        <Verdict.REFUSE: 'Refuse'>
     """
 
     RETRY = "Retry"
@@ -331,6 +335,7 @@ class Handed:
         attempts: How many attempts have failed.
 
     Example:
+        >>> noon = datetime(2026, 1, 1, 12, tzinfo=UTC)
         >>> order = Received(OrderCompleted(order_id="o1", amount=1250), id="e1", time=noon)
         >>> Handed(order, "ORDER_COMPLETED").id
         'e1'

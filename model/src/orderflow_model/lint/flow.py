@@ -138,6 +138,14 @@ def _privacy(flow: OrderFlow) -> Iterator[Finding]:
         if PRIVACY in called:
             place = f"spec.{kind}[{called.index(PRIVACY)}].name"
             yield Finding(place, f"{PRIVACY} is what spec.privacy calls its schema")
+    personal = {event.name for event in flow.spec.events if event.personal_data}
+    for index, service in enumerate(flow.spec.services):
+        for position, event in enumerate(service.publishes if service.push is not None else ()):
+            if event in personal:
+                place = path_of(("spec", "services", index, "publishes", position))
+                yield Finding(
+                    place, f"{event} has personal data, which a dispatcher cannot seal: publish it from Python"
+                )
     for index, reader in enumerate(flow.spec.privacy.readers):
         if reader not in names:
             yield Finding(f"spec.privacy.readers[{index}]", f"the flow has no service {reader}")

@@ -17,6 +17,7 @@ def lint_placement(flow: OrderFlow) -> Iterator[Finding]:
     yield from _group_names(flow)
     yield from _members(flow)
     for process in processes(flow):
+        yield from _ports(flow, process)
         if process.is_shared:
             yield from _process(flow, process)
 
@@ -62,6 +63,18 @@ def _process(flow: OrderFlow, process: ServiceProcess) -> Iterator[Finding]:
         if module_of(service) is None:
             words = "its command is not [python, -m, MODULE], which says where its build is"
             yield Finding(place, f"{service.name} cannot share a process: {words}")
+
+
+def _ports(flow: OrderFlow, process: ServiceProcess) -> Iterator[Finding]:
+    """Find programs beside a process that would listen where somebody else in its pods does."""
+    taken = {port: f"the dispatcher of {name}" for name, port in process.http_ports.items()}
+    for index, service in enumerate(flow.spec.services):
+        if service.push is None or service.name not in process.http_ports:
+            continue
+        owner = taken.setdefault(service.push.port, f"the program of {service.name}")
+        if owner != f"the program of {service.name}":
+            place = path_of(("spec", "services", index, "push", "port"))
+            yield Finding(place, f"{owner} listens on {service.push.port} in the same pod: give another port")
 
 
 def _told_size(flow: OrderFlow, process: ServiceProcess) -> int:

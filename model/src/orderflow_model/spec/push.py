@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from orderflow_model.spec.base import Part
+from orderflow_model.spec.base import Part, Rule
 
 
 class PushProtocol(StrEnum):
@@ -49,4 +49,17 @@ class Push(Part):
     )
     image: Annotated[str, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._:/@-]*$", max_length=512)] = Field(
         SERVICES_IMAGE, description="Container image that has orderflow_push, the dispatcher beside the program."
+    )
+
+    rules = (
+        Rule(
+            cel="!has(self.protocol) || self.protocol != 'Dapr' || !has(self.batch) || self.batch == 1",
+            message="batch is CloudEvents's: a program written for Dapr takes events singly",
+            holds=lambda push: push.protocol is not PushProtocol.DAPR or push.batch == 1,
+        ),
+        Rule(
+            cel="!has(self.protocol) || self.protocol != 'Dapr' || !has(self.path) || self.path == '/'",
+            message="path is CloudEvents's: a program written for Dapr says at /dapr/subscribe where it takes events",
+            holds=lambda push: push.protocol is not PushProtocol.DAPR or push.path == "/",
+        ),
     )

@@ -25,7 +25,7 @@ from orderflow_operator.kubernetes.labels import (
     pod_selector,
     service_labels,
 )
-from orderflow_operator.resources import secret, serviceaccount
+from orderflow_operator.resources import programcontainer, secret, serviceaccount
 from orderflow_operator.resources.autoscaling import Scaler, scaler
 from orderflow_operator.resources.build_context import BuildContext, Database
 from orderflow_operator.resources.pod import (
@@ -34,6 +34,7 @@ from orderflow_operator.resources.pod import (
     from_secret,
     hardened,
     metrics_port,
+    own_env,
     plain,
     pod_spec,
     resources,
@@ -84,7 +85,8 @@ def services_in(pod: Object) -> frozenset[str]:
 
 
 def _template(flow: OrderFlow, process: ServiceProcess, context: BuildContext, connection: KafkaConnection) -> Object:
-    spec = pod_spec(_container(flow, process, context, connection), _volumes(flow, process, connection))
+    container, volumes = _container(flow, process, context, connection), _volumes(flow, process, connection)
+    spec = pod_spec(container, volumes, programcontainer.build_all(flow, process))
     spec["serviceAccountName"] = serviceaccount.name(flow, process.name)
     spec["terminationGracePeriodSeconds"] = process.http_drain + _ENDING_SECONDS
     proofs = [context.proofs.services.get(service.name, "") for service in process.services]
@@ -154,7 +156,7 @@ def _command(process: ServiceProcess) -> list[str]:
 def _env(flow: OrderFlow, process: ServiceProcess, database: Database, connection: KafkaConnection) -> list[Object]:
     """Return the variables; where services share a process each is called after the one that it is for."""
     by_service = {
-        service.name: [*_platform_env(flow, process, service, database, connection), *_own_env(service)]
+        service.name: [*_platform_env(flow, process, service, database, connection), *own_env(service)]
         for service in process.services
     }
     if not process.is_shared:
@@ -183,6 +185,7 @@ def _platform_env(
         {"name": environment.INSTANCE, "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.name"}}},
         *_kafka_env(flow, service, connection),
         *_privacy_env(flow, service),
+        *([plain(environment.APP_PORT, str(service.push.port))] if service.push is not None else []),
     ]
 
 
@@ -210,11 +213,6 @@ def _kafka_env(flow: OrderFlow, service: Service, connection: KafkaConnection) -
     if connection.authority:
         variables.append(plain(environment.KAFKA_CA_FILE, f"{_CA_FOLDER}/{_CA_FILE}"))
     return variables
-
-
-def _own_env(service: Service) -> list[Object]:
-    own = [dict(variable.model_dump(mode="json", exclude_none=True)) for variable in service.env]
-    return own if any(one["name"] == SCRATCH["name"] for one in own) else [SCRATCH, *own]
 
 
 def _has_disk(flow: OrderFlow, process: ServiceProcess) -> bool:

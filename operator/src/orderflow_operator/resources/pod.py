@@ -3,7 +3,7 @@
 from itertools import count
 
 from orderflow_model.placement import ServiceProcess
-from orderflow_model.spec.services import Resources
+from orderflow_model.spec.services import Resources, Service
 from orderflow_operator.kubernetes.labels import Object
 
 SCRATCH = {"name": "TMPDIR", "value": "/dev/shm"}  # noqa: S108 - the pod's own, empty at each start
@@ -13,13 +13,13 @@ _METRICS_PORT = 9464
 _DISK = {"requests": "64Mi", "limits": "1Gi"}
 
 
-def pod_spec(container: Object, volumes: list[Object]) -> Object:
-    """Return the spec of a pod with one container."""
+def pod_spec(container: Object, volumes: list[Object], beside: list[Object] | None = None) -> Object:
+    """Return the spec of a pod with one container, and those `beside` it."""
     return {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
-        "containers": [container],
+        "containers": [container, *(beside or ())],
         **({"volumes": volumes} if volumes else {}),  # an empty list is nobody's field: it would be written for ever
     }
 
@@ -43,14 +43,20 @@ def resources(resources: Resources) -> Object:
 
 
 def metrics_port(process: ServiceProcess) -> int:
-    """Return the port of a process's metrics, which is none of those of its services' own interfaces."""
-    taken = process.http_ports.values()
+    """Return the port of a process's metrics, which is none of its services' own interfaces, nor of programs beside."""
+    taken = {*process.http_ports.values(), *(one.push.port for one in process.services if one.push is not None)}
     return next(port for port in count(_METRICS_PORT) if port not in taken)
 
 
 def plain(name: str, value: str) -> Object:
     """Return a variable with a value."""
     return {"name": name, "value": value}
+
+
+def own_env(service: Service) -> list[Object]:
+    """Return the variables of a service's own entry."""
+    own = [dict(variable.model_dump(mode="json", exclude_none=True)) for variable in service.env]
+    return own if any(one["name"] == SCRATCH["name"] for one in own) else [SCRATCH, *own]
 
 
 def from_secret(name: str, secret: str, key: str) -> Object:
