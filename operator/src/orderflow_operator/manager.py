@@ -16,7 +16,7 @@ import kopf
 from orderflow_operator.entrypoints import admission, flow_events
 from orderflow_operator.entrypoints.probes import serving
 from orderflow_operator.kafka.admin import KafkaAdmin
-from orderflow_operator.kubernetes.cache import FlowKey, ObjectCache
+from orderflow_operator.kubernetes.cache import ObjectCache
 from orderflow_operator.kubernetes.client import USER_AGENT, Api, ApiError
 from orderflow_operator.kubernetes.kinds import KINDS
 from orderflow_operator.kubernetes.labels import Object
@@ -29,7 +29,7 @@ from orderflow_operator.reconciler.credentials import Credentials
 from orderflow_operator.reconciler.kafka_provisioner import Provisioning
 from orderflow_operator.reconciler.ownership import OwnershipIndex
 from orderflow_operator.reconciler.reconcile import reconcile
-from orderflow_operator.reconciler.validation import Validation, made_at, validate
+from orderflow_operator.reconciler.validation import Validation, key_of, made_at, validate
 from orderflow_operator.reconciler.workqueue import PROGRESS_SECONDS, Queue
 
 logger = logging.getLogger(__name__)
@@ -101,7 +101,7 @@ class Manager:
         for namespace in self._scopes:
             async for raw in self._cluster.flows(namespace):
                 if flow := validate(raw, OwnershipIndex(), {}).claimant:
-                    self._deps.ownership.put(_key(raw), flow, made_at(raw), raw.get("status"))
+                    self._deps.ownership.put(key_of(raw), flow, made_at(raw), raw.get("status"))
 
     async def _sweep(self) -> None:
         """Give a turn to flows that nobody told of: kopf can miss one that is made as the CRD comes back."""
@@ -141,7 +141,7 @@ class Manager:
         )
 
     def _validate(self, raw: Object) -> Validation:
-        return validate(raw, self._deps.ownership, self._cluster.objects(_key(raw)))
+        return validate(raw, self._deps.ownership, self._cluster.objects(key_of(raw)))
 
 
 def _serve_webhook(settings: kopf.OperatorSettings, options: Options) -> None:
@@ -152,7 +152,3 @@ def _serve_webhook(settings: kopf.OperatorSettings, options: Options) -> None:
         certfile=folder / "tls.crt",
         pkeyfile=folder / "tls.key",
     )
-
-
-def _key(raw: Object) -> FlowKey:
-    return FlowKey(raw["metadata"].get("namespace", ""), raw["metadata"]["name"])

@@ -11,6 +11,7 @@ from orderflow_operator.kubernetes.errors import FlowError, KafkaMovedError, Kaf
 from orderflow_operator.reconciler.context import Dependencies
 from orderflow_operator.reconciler.outcome import Outcome
 from orderflow_operator.reconciler.ownership import OwnershipIndex
+from orderflow_operator.reconciler.recent import Recent
 from orderflow_operator.reconciler.reconcile import reconcile
 
 KEY = FlowKey("team-a", "shop")
@@ -50,6 +51,7 @@ async def turn(flow: dict[str, Any], problem: FlowError | None) -> tuple[Outcome
     deps = SimpleNamespace(
         cluster=cluster,
         ownership=OwnershipIndex(),
+        readings=Recent(),
         provisioning=SimpleNamespace(check_place=check_place),
         now=lambda: datetime(2026, 1, 1, tzinfo=UTC),
         wake=lambda _: None,

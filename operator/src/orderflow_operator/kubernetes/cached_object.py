@@ -68,6 +68,10 @@ class CachedObject(msgspec.Struct, gc=False, frozen=True):
     clean: bool
     health: Health
 
+    def is_as(self, digest: int) -> bool:
+        """Return whether it is there as what has this digest."""
+        return self.clean and self.applied == digest
+
 
 def decode_object(data: bytes | msgspec.Raw) -> DecodedObject:
     """Read an object from JSON."""

@@ -11,7 +11,7 @@ import msgspec
 
 from orderflow_model.flow import GROUP
 from orderflow_operator.kubernetes.cache import FlowKey, ObjectCache, Objects
-from orderflow_operator.kubernetes.cached_object import digest_of, owns, written
+from orderflow_operator.kubernetes.cached_object import owns, written
 from orderflow_operator.kubernetes.client import FIELD_MANAGER, Api, ApiError
 from orderflow_operator.kubernetes.errors import (
     ConflictError,
@@ -44,6 +44,7 @@ from orderflow_operator.kubernetes.labels import (
 )
 from orderflow_operator.kubernetes.reflector import Reflector
 from orderflow_operator.kubernetes.stored import Stored
+from orderflow_operator.kubernetes.wanted_object import WantedObject
 from orderflow_operator.metrics import WRITES
 
 
@@ -132,15 +133,15 @@ class ObjectClient:
             if error.status != 404:  # without the CRD there are none
                 raise
 
-    async def apply(self, key: FlowKey, uid: str, wanted: Object) -> bool:
+    async def apply(self, key: FlowKey, uid: str, wanted: WantedObject) -> bool:
         """Make an object as it is wanted; tell whether that took a write. Raise `FlowError` when it cannot be."""
-        object_key = ObjectKey.of(wanted)
+        object_key = wanted.key
         if object_key.kind.optional and not self.served(object_key.kind):
             raise NotServedError(object_key.kind)
-        cached, digest = self.objects(key).get(object_key), digest_of(wanted)
-        if cached is not None and cached.clean and cached.applied == digest:
+        cached = self.objects(key).get(object_key)
+        if cached is not None and cached.is_as(wanted.digest):
             return False
-        body = _with_hash(wanted, digest)
+        body = _with_hash(wanted, wanted.digest)
         if cached is None:
             if object_key.kind is KAFKA_USER:
                 await self.check_user_secret(key, object_key.name)

@@ -25,10 +25,10 @@ from orderflow_operator.kubernetes.kinds import (
     SERVICE_ACCOUNT,
     Kind,
     ObjectKey,
-    kind_of,
 )
-from orderflow_operator.kubernetes.labels import SERVICE_LABEL, Object
+from orderflow_operator.kubernetes.labels import SERVICE_LABEL
 from orderflow_operator.kubernetes.objects import ObjectClient
+from orderflow_operator.kubernetes.wanted_object import WantedObject
 from orderflow_operator.reconciler.context import Dependencies, ReconcileContext
 from orderflow_operator.reconciler.finalize import add_finalizers
 from orderflow_operator.reconciler.kafka_provisioner import needs_admin
@@ -69,7 +69,7 @@ async def apply_changes(context: ReconcileContext, deps: Dependencies) -> Change
         _apply(context, wanted, deps.cluster),
     )
     kept = needed(context, deps.cluster.objects(context.key), outlive, rollout)
-    keep = {*map(ObjectKey.of, context.wanted), *kept}
+    keep = {*(one.key for one in context.wanted), *kept}
     keep |= at_work(context.flow, deps.cluster.objects(context.key), keep)
     pruned, kept_back = await prune(context.key, keep, outlive, deps.cluster, partial(_retire, context, deps))
     if context.admin and (left := roomy - rollout.under_way):
@@ -86,28 +86,28 @@ async def _retire(context: ReconcileContext, deps: Dependencies, key: FlowKey, o
 
 
 async def _apply(
-    context: ReconcileContext, wanted: list[Object], cluster: ObjectClient
+    context: ReconcileContext, wanted: list[WantedObject], cluster: ObjectClient
 ) -> tuple[bool, list[FlowError]]:
     """Apply what can be by now; tell whether anything was written, and what was refused.
 
     Topics come first: rights are given on those alone that turn out to be the flow's.
     """
-    topics = [one for one in wanted if kind_of(one) is KAFKA_TOPIC]
+    topics = [one for one in wanted if one.kind is KAFKA_TOPIC]
     applied, refusals = await _apply_all(context, cluster, topics)
     objects = cluster.objects(context.key)
-    others = [one for one in permitted(wanted, objects) if kind_of(one) is not KAFKA_TOPIC]
-    rest = [one for one in others if kind_of(one) is not KAFKA_USER and not _waits(one, context, objects)]
-    users = [await _entitled(one, context, cluster) for one in others if kind_of(one) is KAFKA_USER]
+    others = [one for one in permitted(wanted, objects) if one.kind is not KAFKA_TOPIC]
+    rest = [one for one in others if one.kind is not KAFKA_USER and not _waits(one, context, objects)]
+    users = [await _entitled(one, context, cluster) for one in others if one.kind is KAFKA_USER]
     more, problems = await _apply_all(context, cluster, [*rest, *filter(None, users)])
     return applied or more, [*refusals, *problems]
 
 
-async def _entitled(user: Object, context: ReconcileContext, cluster: ObjectClient) -> Object | None:
+async def _entitled(user: WantedObject, context: ReconcileContext, cluster: ObjectClient) -> WantedObject | None:
     """Return a KafkaUser with the rights it may have by now; None for a new one while Strimzi has not answered.
 
     One topic that is refused keeps nobody from the rights on all others.
     """
-    objects, named = cluster.objects(context.key), ObjectKey.of(user)
+    objects, named = cluster.objects(context.key), user.key
     if is_complete(user, objects) or is_applied(user, objects):
         return user
     if named not in objects:
@@ -116,9 +116,10 @@ async def _entitled(user: Object, context: ReconcileContext, cluster: ObjectClie
 
 
 async def _apply_all(
-    context: ReconcileContext, cluster: ObjectClient, wanted: Iterable[Object]
+    context: ReconcileContext, cluster: ObjectClient, wanted: Iterable[WantedObject]
 ) -> tuple[bool, list[FlowError]]:
-    applying = (cluster.apply(context.key, context.uid, one) for one in wanted)
+    objects = cluster.objects(context.key)
+    applying = (cluster.apply(context.key, context.uid, one) for one in wanted if not is_applied(one, objects))
     results = await asyncio.gather(*applying, return_exceptions=True)
     failures = [one for one in results if isinstance(one, BaseException) and not isinstance(one, FlowError)]
     if failures:
@@ -126,33 +127,31 @@ async def _apply_all(
     return any(one is True for one in results), [one for one in results if isinstance(one, FlowError)]
 
 
-def _waits(wanted: Object, context: ReconcileContext, objects: Objects) -> bool:
+def _waits(wanted: WantedObject, context: ReconcileContext, objects: Objects) -> bool:
     """Return whether an object is not to be made yet: pods wait for migration and password, that for what is dropped,
     the lake's for the tables on which it gives rights, and all of them for the database. No pod takes up an account,
     and no autoscaler pods, that are somebody else's. A Service that is there leads to other pods when these are ready.
     """
-    if kind_of(wanted) in (SCALED_OBJECT, HORIZONTAL_POD_AUTOSCALER):
+    if wanted.kind in (SCALED_OBJECT, HORIZONTAL_POD_AUTOSCALER):
         return ObjectKey(DEPLOYMENT, wanted["metadata"]["name"]) not in objects
-    needs_database = kind_of(wanted) in (JOB, DEPLOYMENT, NETWORK_POLICY)
+    needs_database = wanted.kind in (JOB, DEPLOYMENT, NETWORK_POLICY)
     if needs_database and (context.admin is None or called_off(context.flow, objects)):
         return True
-    if kind_of(wanted) is JOB and wanted["metadata"]["labels"][SERVICE_LABEL] == LAKE and fills_lake(context.flow):
+    if wanted.kind is JOB and wanted["metadata"]["labels"][SERVICE_LABEL] == LAKE and fills_lake(context.flow):
         return not _is_migrated(SINK, context, objects)
-    if kind_of(wanted) is SERVICE:
-        return ObjectKey.of(wanted) in objects and not _runs(wanted, context, objects)
-    return kind_of(wanted) is DEPLOYMENT and not _can_start(wanted, context, objects)
+    if wanted.kind is SERVICE:
+        return wanted.key in objects and not _runs(wanted, context, objects)
+    return wanted.kind is DEPLOYMENT and not _can_start(wanted, context, objects)
 
 
-def _runs(service: Object, context: ReconcileContext, objects: Objects) -> bool:
+def _runs(service: WantedObject, context: ReconcileContext, objects: Objects) -> bool:
     """Return whether the process that a Service leads to is ready."""
     process = service["spec"]["selector"][SERVICE_LABEL]
     pods = ObjectKey(DEPLOYMENT, deployment.name(context.flow, process))
-    return all(
-        observed_health(one, objects).state is State.READY for one in context.wanted if ObjectKey.of(one) == pods
-    )
+    return all(observed_health(one, objects).state is State.READY for one in context.wanted if one.key == pods)
 
 
-def _can_start(wanted: Object, context: ReconcileContext, objects: Objects) -> bool:
+def _can_start(wanted: WantedObject, context: ReconcileContext, objects: Objects) -> bool:
     if ObjectKey(SERVICE_ACCOUNT, wanted["spec"]["template"]["spec"]["serviceAccountName"]) not in objects:
         return False
     named = wanted["metadata"]["labels"][SERVICE_LABEL]
@@ -162,7 +161,7 @@ def _can_start(wanted: Object, context: ReconcileContext, objects: Objects) -> b
 
 
 def _is_migrated(service: str, context: ReconcileContext, objects: Objects) -> bool:
-    jobs = (one for one in context.wanted if kind_of(one) is JOB)
+    jobs = (one for one in context.wanted if one.kind is JOB)
     mine = (job for job in jobs if job["metadata"]["labels"][SERVICE_LABEL] == service)
     return all(observed_health(job, objects).state is State.READY for job in mine)
 

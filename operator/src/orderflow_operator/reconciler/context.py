@@ -9,12 +9,14 @@ from orderflow_model.status import FlowStatus
 from orderflow_operator.kubernetes.cache import FlowKey
 from orderflow_operator.kubernetes.labels import Object
 from orderflow_operator.kubernetes.objects import ObjectClient
+from orderflow_operator.kubernetes.wanted_object import WantedObject
 from orderflow_operator.monitoring.settings import Monitoring
 from orderflow_operator.reconciler.credentials import Admin, Credentials
 from orderflow_operator.reconciler.kafka_provisioner import Provisioning
 from orderflow_operator.reconciler.ownership import OwnershipIndex
+from orderflow_operator.reconciler.recent import Recent
 from orderflow_operator.reconciler.status import PAUSED_ANNOTATION
-from orderflow_operator.reconciler.wanted import WantedObjects
+from orderflow_operator.reconciler.validation import Reading
 from orderflow_operator.resources.build_context import BuildContext, Network
 
 
@@ -32,7 +34,8 @@ class Dependencies:
     rollout_deadline: int
     monitoring: Monitoring
     network: Network
-    wanted: WantedObjects = field(default_factory=WantedObjects)
+    readings: Recent[Reading] = field(default_factory=Recent)
+    wanted: Recent[list[WantedObject]] = field(default_factory=Recent)
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class ReconcileContext:
     flow: OrderFlow
     admin: Admin | None
     build: BuildContext
-    wanted: list[Object]
+    wanted: list[WantedObject]
     before: FlowStatus
 
     @property

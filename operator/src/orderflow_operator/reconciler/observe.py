@@ -7,7 +7,7 @@ from orderflow_model.placement import processes, processes_by_service
 from orderflow_model.topics import flow_topics
 from orderflow_operator.kafka.admin import Provisioned
 from orderflow_operator.kubernetes.cache import Objects
-from orderflow_operator.kubernetes.cached_object import CachedObject, digest_of, written
+from orderflow_operator.kubernetes.cached_object import CachedObject, written
 from orderflow_operator.kubernetes.health import NOT_APPLIED, SCALED_TO_ZERO, SCALING_OUT, Health, State
 from orderflow_operator.kubernetes.kinds import (
     DEPLOYMENT,
@@ -19,9 +19,9 @@ from orderflow_operator.kubernetes.kinds import (
     SCALED_OBJECT,
     Kind,
     ObjectKey,
-    kind_of,
 )
-from orderflow_operator.kubernetes.labels import SERVICE_LABEL, Object
+from orderflow_operator.kubernetes.labels import SERVICE_LABEL
+from orderflow_operator.kubernetes.wanted_object import WantedObject
 from orderflow_operator.reconciler.context import ReconcileContext
 from orderflow_operator.reconciler.rights import withheld
 from orderflow_operator.reconciler.status import Observation
@@ -33,7 +33,7 @@ def observe_objects(
     context: ReconcileContext, validation: Validation, objects: Objects, provisioned: Provisioned
 ) -> Observation:
     """Return what is there of all that the flow wants."""
-    found = {ObjectKey.of(one): observed_health(one, objects) for one in context.wanted}
+    found = {one.key: observed_health(one, objects) for one in context.wanted}
     found |= dict(_short_of_rights(context.wanted, objects))
     found |= dict(_short_of_pods(context.flow, found))
     helpers = {name: health for name, health in found.items() if name.kind.lack}
@@ -55,9 +55,9 @@ def observe_objects(
     )
 
 
-def observed_health(wanted: Object, objects: Objects) -> Health:
+def observed_health(wanted: WantedObject, objects: Objects) -> Health:
     """Return how an object fares as far as it is the one wanted; an older version of it is never ready."""
-    cached = objects.get(ObjectKey.of(wanted))
+    cached = objects.get(wanted.key)
     if cached is None:
         return Health(State.PENDING, NOT_APPLIED, "not written yet")
     if not is_applied(wanted, objects):
@@ -65,10 +65,10 @@ def observed_health(wanted: Object, objects: Objects) -> Health:
     return cached.health
 
 
-def is_applied(wanted: Object, objects: Objects) -> bool:
+def is_applied(wanted: WantedObject, objects: Objects) -> bool:
     """Return whether an object is there as it is wanted."""
-    cached = objects.get(ObjectKey.of(wanted))
-    return cached is not None and cached.clean and cached.applied == digest_of(wanted)
+    cached = objects.get(wanted.key)
+    return cached is not None and cached.is_as(wanted.digest)
 
 
 def seen_with_several(flow: OrderFlow, objects: Objects) -> frozenset[str]:
@@ -85,12 +85,12 @@ def _pods(cached: CachedObject | None) -> int:
     return cached.health.wanted if cached else 0
 
 
-def _short_of_rights(wanted: Iterable[Object], objects: Objects) -> Iterator[tuple[ObjectKey, Health]]:
+def _short_of_rights(wanted: Iterable[WantedObject], objects: Objects) -> Iterator[tuple[ObjectKey, Health]]:
     """Return the users that wait for topics which Strimzi refuses."""
-    for user in (one for one in wanted if kind_of(one) is KAFKA_USER):
+    for user in (one for one in wanted if one.kind is KAFKA_USER):
         if (topics := withheld(user, objects)) and not is_applied(user, objects):
             words = f"has no right yet on {', '.join(topics)}: it comes when the topic is ready"
-            yield ObjectKey.of(user), Health(State.PENDING, "RightsWithheld", words)
+            yield user.key, Health(State.PENDING, "RightsWithheld", words)
 
 
 def _short_of_pods(flow: OrderFlow, found: Mapping[ObjectKey, Health]) -> Iterator[tuple[ObjectKey, Health]]:
@@ -116,8 +116,8 @@ def _why_not_scaled(flow: OrderFlow, name: str, pods: int, found: Mapping[Object
     return SCALING_OUT, "its autoscaler has not given it more yet"
 
 
-def _migrations(wanted: Iterable[Object], objects: Objects) -> dict[str, Health]:
-    jobs = (one for one in wanted if kind_of(one) is JOB)
+def _migrations(wanted: Iterable[WantedObject], objects: Objects) -> dict[str, Health]:
+    jobs = (one for one in wanted if one.kind is JOB)
     return {job["metadata"]["labels"][SERVICE_LABEL]: observed_health(job, objects) for job in jobs}
 
 
@@ -137,7 +137,7 @@ def _services(flow: OrderFlow, all_health: Mapping[ObjectKey, Health]) -> dict[s
     return {service: found[deployment.name(flow, process.name)] for service, process in running.items()}
 
 
-def _versions(flow: OrderFlow, wanted: Iterable[Object]) -> dict[str, str]:
-    digests = {one["metadata"]["name"]: digest_of(one) for one in wanted if kind_of(one) is DEPLOYMENT}
+def _versions(flow: OrderFlow, wanted: Iterable[WantedObject]) -> dict[str, str]:
+    digests = {one.key.name: one.digest for one in wanted if one.kind is DEPLOYMENT}
     running = processes_by_service(flow)
     return {service: written(digests[deployment.name(flow, process.name)]) for service, process in running.items()}

@@ -25,6 +25,7 @@ from orderflow_model.spec.kafka import Provisioner
 from orderflow_model.status import FlowStatus, Truth
 from orderflow_model.topics import event_topic
 from orderflow_operator.kubernetes.cache import FlowKey
+from orderflow_operator.reconciler.recent import Recent
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ class OwnershipIndex:
     def __init__(self) -> None:
         self._claimants: dict[int, tuple[FlowKey, ...]] = {}
         self._of: dict[FlowKey, _Record] = {}
+        self._claims: Recent[tuple[_Claim, ...]] = Recent()
 
     def __len__(self) -> int:
         return len(self._of)
@@ -82,7 +84,7 @@ class OwnershipIndex:
         return self._record(key, flow, since, None)
 
     def _record(self, key: FlowKey, flow: OrderFlow, since: str, had: set[int] | None) -> set[FlowKey]:
-        claims = list(_claims(key, flow))
+        claims = self._claims_of(key, flow)
         numbers = tuple(sorted({claim.number for claim in claims}))
         against = tuple(sorted({claim.against for claim in claims}))
         waiting = () if had is None else tuple(number for number in numbers if number not in had)
@@ -94,6 +96,9 @@ class OwnershipIndex:
         for number in record.numbers:
             self._claimants[number] = (*self._claimants.get(number, ()), key)
         return self._claiming(set(before.against).difference(against)) - {key} if before else set()
+
+    def _claims_of(self, key: FlowKey, flow: OrderFlow) -> tuple[_Claim, ...]:
+        return self._claims.of(key, flow, lambda: tuple(_claims(key, flow)))
 
     def _had(self, key: FlowKey, flow: OrderFlow, status: object) -> set[int]:
         """Return what was granted to this very flow, by its record; else what its status tells."""
@@ -121,7 +126,7 @@ class OwnershipIndex:
     ) -> Iterator[OwnershipConflict]:
         """Yield what the flow wants and another had before, or has to itself."""
         age, had = (since, flow.metadata.uid or ""), self._had(key, flow, status)
-        for claim in _claims(key, flow):
+        for claim in self._claims_of(key, flow):
             rank = (claim.number not in had, age)
             for other in self._claimants.get(claim.against, ()):
                 if other != key and self._rank(other, claim.against) < rank:

@@ -8,6 +8,7 @@ again.
 import logging
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 
 from orderflow_model.conditions import READY
 from orderflow_model.findings import Finding
@@ -17,7 +18,7 @@ from orderflow_model.status import FlowStatus
 from orderflow_operator.kubernetes.cache import FlowKey
 from orderflow_operator.kubernetes.errors import FlowError
 from orderflow_operator.kubernetes.health import NOT_APPLIED, State
-from orderflow_operator.kubernetes.kinds import JOB, KAFKA_TOPIC, POD_MONITOR, PROMETHEUS_RULE, SCALED_OBJECT, kind_of
+from orderflow_operator.kubernetes.kinds import JOB, KAFKA_TOPIC, POD_MONITOR, PROMETHEUS_RULE, SCALED_OBJECT
 from orderflow_operator.kubernetes.labels import SERVICE_LABEL, Object
 from orderflow_operator.metrics import ERRORS
 from orderflow_operator.reconciler.apply import ChangeResult, apply_changes
@@ -34,6 +35,7 @@ from orderflow_operator.reconciler.rights import permitted
 from orderflow_operator.reconciler.status import Observation, may_wait, refused, status_of
 from orderflow_operator.reconciler.validation import Validation, made_at, validate
 from orderflow_operator.resources.build_context import BuildContext, Port, Proofs
+from orderflow_operator.resources.desired import desired
 
 logger = logging.getLogger(__name__)
 
@@ -45,14 +47,15 @@ async def reconcile(key: FlowKey, deps: Dependencies) -> Outcome:
         return await _forget(key, deps)
 
     # 1 parse
-    validation = validate(raw, deps.ownership, deps.cluster.objects(key))
+    validation = validate(raw, deps.ownership, deps.cluster.objects(key), deps.readings)
+    before = FlowStatus.of(raw.get("status"))
     if raw["metadata"].get("deletionTimestamp"):
         return await finalize(key, raw, validation.flow, deps)
     if validation.flow is None or not validation.valid:
-        await _refuse(key, raw, validation, deps)
+        await _refuse(key, raw, before, validation, deps)
         return Outcome.SETTLED
-    if elsewhere := await _elsewhere(key, raw, validation, validation.flow, deps):
-        await _refuse(key, raw, elsewhere, deps)
+    if elsewhere := await _elsewhere(key, before, validation, validation.flow, deps):
+        await _refuse(key, raw, before, elsewhere, deps)
         return Outcome.TROUBLED  # nobody tells when a Kafka answers, or what is there is given up
     _wake(deps.ownership.grant(key, validation.flow, made_at(raw)), deps)
 
@@ -60,12 +63,11 @@ async def reconcile(key: FlowKey, deps: Dependencies) -> Outcome:
     paused = is_paused(raw)
     admin, proofs, problems = await _credentials(key, validation.flow, deps, write=not paused)
     ports = await pod_ports(key.namespace, addresses(validation.flow, admin.uri if admin else None), deps.cluster)
-    before = FlowStatus.of(raw.get("status"))
     several = seen_with_several(validation.flow, deps.cluster.objects(key))
     build = replace(_build_context(admin, proofs, ports, several, deps), places=_places(before))
 
     # 3 desired
-    wanted = deps.wanted.of(key, validation.flow, build)
+    wanted = deps.wanted.of(key, (validation.flow, build), partial(desired, validation.flow, build))
     context = ReconcileContext(key, raw, validation.flow, admin, build, wanted, before)
 
     # 4 apply, 5 prune
@@ -139,7 +141,7 @@ async def _pod_problems(
     """Return what is wrong with pods, or keeps the migration job from having one: only an Event tells that."""
     pods = await deps.cluster.pods(context.key)
     found, begun = _by_service(context.flow, find_problems(pods)), set(map(migrating, pods))
-    for job in (one for one in context.wanted if kind_of(one) is JOB):
+    for job in (one for one in context.wanted if one.kind is JOB):
         service = job["metadata"]["labels"][SERVICE_LABEL]
         health = observation.migrations[service]
         lacks_pod = health.state is State.PENDING and health.reason != NOT_APPLIED and service not in begun
@@ -175,11 +177,11 @@ async def _forget(key: FlowKey, deps: Dependencies) -> Outcome:
 
 
 async def _elsewhere(
-    key: FlowKey, raw: Object, validation: Validation, flow: OrderFlow, deps: Dependencies
+    key: FlowKey, before: FlowStatus, validation: Validation, flow: OrderFlow, deps: Dependencies
 ) -> Validation | None:
     """Return why a sound flow cannot be at its Kafka, if it cannot: no edit moves it away from what it has at one."""
     try:
-        await deps.provisioning.check_place(key, flow, FlowStatus.of(raw.get("status")))
+        await deps.provisioning.check_place(key, flow, before)
     except FlowError as problem:
         ERRORS.labels(problem.reason).inc()
         finding = Finding("spec.kafka.bootstrapServers", problem.message)
@@ -187,9 +189,8 @@ async def _elsewhere(
     return None
 
 
-async def _refuse(key: FlowKey, raw: Object, validation: Validation, deps: Dependencies) -> None:
+async def _refuse(key: FlowKey, raw: Object, before: FlowStatus, validation: Validation, deps: Dependencies) -> None:
     """Say why a flow cannot be; what runs of it goes on. One that wants another's topics waits for them."""
-    before = FlowStatus.of(raw.get("status"))
     if flow := validation.claimant:
         _wake(deps.ownership.put(key, flow, made_at(raw), before), deps)
     after = refused(validation, raw["metadata"].get("generation", 0), before, deps.now())

@@ -15,6 +15,7 @@ from orderflow_operator.kubernetes.health import State
 from orderflow_operator.kubernetes.kinds import JOB, ObjectKey
 from orderflow_operator.kubernetes.labels import COMPONENT_LABEL, SERVICE_LABEL
 from orderflow_operator.kubernetes.objects import ObjectClient
+from orderflow_operator.kubernetes.wanted_object import WantedObject
 from orderflow_operator.reconciler.kafka_provisioner import drops_data
 from orderflow_operator.reconciler.pod_problems import problem_of
 from orderflow_operator.reconciler.prune import NotYetGoneError, is_reminder
@@ -52,8 +53,8 @@ async def remove_data(key: FlowKey, flow: OrderFlow, keep: Sequence[str], cluste
 
     Done stays done while the Job is there.
     """
-    wanted = removaljob.build(flow, keep)
-    cached = cluster.objects(key).get(ObjectKey.of(wanted))
+    wanted = WantedObject(removaljob.build(flow, keep))
+    cached = cluster.objects(key).get(wanted.key)
     if cached is None:
         await cluster.apply(key, flow.metadata.uid or "", wanted)
         return False
@@ -67,7 +68,7 @@ async def leave_jobs(key: FlowKey, flow: OrderFlow, cluster: ObjectClient) -> No
     last = removaljob.build(flow, [])
     for job in _jobs(flow, cluster.objects(key)):
         if job == ObjectKey.of(last):
-            await cluster.apply(key, flow.metadata.uid or "", removaljob.owned(last, flow))
+            await cluster.apply(key, flow.metadata.uid or "", WantedObject(removaljob.owned(last, flow)))
         else:
             await cluster.remove(key, job)
 

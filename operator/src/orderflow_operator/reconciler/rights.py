@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping
 from orderflow_model.names import DEAD_LETTERS
 from orderflow_operator.kubernetes.cache import Objects
 from orderflow_operator.kubernetes.health import Health, State
-from orderflow_operator.kubernetes.kinds import KAFKA_TOPIC, KAFKA_USER, ObjectKey, kind_of
+from orderflow_operator.kubernetes.kinds import KAFKA_TOPIC, KAFKA_USER, ObjectKey
 from orderflow_operator.kubernetes.labels import Object
+from orderflow_operator.kubernetes.wanted_object import WantedObject
 from orderflow_operator.resources import kafkatopic
 
 _TAKEN = "ResourceConflict"
@@ -19,9 +20,9 @@ _TAKEN = "ResourceConflict"
 _MISSING = Health(State.FAILED, "NotTheFlows")
 
 
-def permitted(wanted: Iterable[Object], objects: Objects) -> list[Object]:
+def permitted(wanted: Iterable[WantedObject], objects: Objects) -> list[WantedObject]:
     """Return the objects with the rights taken out that speak of topics which are not the flow's."""
-    return [_narrowed(one, objects) if kind_of(one) is KAFKA_USER else one for one in wanted]
+    return [_narrowed(one, objects) if one.kind is KAFKA_USER else one for one in wanted]
 
 
 def is_complete(user: Object, objects: Objects) -> bool:
@@ -34,7 +35,7 @@ def is_answered(user: Object, objects: Objects) -> bool:
     return all(_topic_health(rule, objects).state is not State.PENDING for rule in _rules(user))
 
 
-def attainable(user: Object, objects: Objects, live: Object | None) -> Object:
+def attainable(user: Object, objects: Objects, live: Object | None) -> WantedObject:
     """Return a KafkaUser with the rights it may have by now: on topics that are ready, and those it holds already."""
     held = _rules(live) if live else []
     ready = (rule for rule in _rules(user) if _topic_health(rule, objects).state is State.READY or rule in held)
@@ -47,13 +48,14 @@ def withheld(user: Object, objects: Objects) -> list[str]:
     return sorted({_topic(rule) for rule in refused})
 
 
-def _narrowed(user: Object, objects: Objects) -> Object:
-    return _with_rules(user, (rule for rule in _rules(user) if not _is_foreign(_topic_health(rule, objects))))
+def _narrowed(user: WantedObject, objects: Objects) -> WantedObject:
+    allowed = [rule for rule in _rules(user) if not _is_foreign(_topic_health(rule, objects))]
+    return user if len(allowed) == len(_rules(user)) else _with_rules(user, allowed)
 
 
-def _with_rules(user: Object, rules: Iterable[Object]) -> Object:
+def _with_rules(user: Object, rules: Iterable[Object]) -> WantedObject:
     authorization = user["spec"]["authorization"] | {"acls": list(rules)}
-    return user | {"spec": user["spec"] | {"authorization": authorization}}
+    return WantedObject(user | {"spec": user["spec"] | {"authorization": authorization}})
 
 
 def _is_foreign(health: Health) -> bool:

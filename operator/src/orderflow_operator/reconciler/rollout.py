@@ -23,10 +23,10 @@ from orderflow_operator.kubernetes.kinds import (
     SERVICE_ACCOUNT,
     Kind,
     ObjectKey,
-    kind_of,
 )
 from orderflow_operator.kubernetes.labels import SERVICE_LABEL, Object
 from orderflow_operator.kubernetes.objects import ObjectClient
+from orderflow_operator.kubernetes.wanted_object import WantedObject
 from orderflow_operator.reconciler.context import ReconcileContext
 from orderflow_operator.reconciler.observe import is_applied, observed_health
 from orderflow_operator.resources import deployment
@@ -75,8 +75,8 @@ async def observe_rollout(context: ReconcileContext, cluster: ObjectClient) -> R
 
 def _waiting(context: ReconcileContext, objects: Objects) -> set[str]:
     """Return the processes whose pods are not ready as wanted, and the services whose requests go to others yet."""
-    pods = (one for one in context.wanted if kind_of(one) is DEPLOYMENT)
-    ways = (one for one in context.wanted if kind_of(one) is SERVICE and ObjectKey.of(one) in objects)
+    pods = (one for one in context.wanted if one.kind is DEPLOYMENT)
+    ways = (one for one in context.wanted if one.kind is SERVICE and one.key in objects)
     late = [one for one in pods if observed_health(one, objects).state is not State.READY]
     return {_service(one) or "" for one in [*late, *(one for one in ways if not is_applied(one, objects))]}
 
@@ -86,7 +86,7 @@ def is_in_question(context: ReconcileContext, objects: Objects, outlive: Collect
     return bool(_narrowed(context.wanted, objects) or _stale(context, objects, outlive))
 
 
-async def widened(context: ReconcileContext, cluster: ObjectClient, rollout: Rollout) -> list[Object]:
+async def widened(context: ReconcileContext, cluster: ObjectClient, rollout: Rollout) -> list[WantedObject]:
     """Return what is wanted, with what the live objects allow besides wherever older pods may need it."""
     kept = [
         one
@@ -114,7 +114,7 @@ def needed(context: ReconcileContext, objects: Objects, outlive: Collection[Kind
 
 
 def _stale(context: ReconcileContext, objects: Objects, outlive: Collection[Kind]) -> set[ObjectKey]:
-    wanted = set(map(ObjectKey.of, context.wanted))
+    wanted = {one.key for one in context.wanted}
     return {one for one in objects if one not in wanted and one.kind not in outlive}
 
 
@@ -123,17 +123,17 @@ def _stem(one: ObjectKey) -> str:
     return one.name.partition(".")[0]
 
 
-def _narrowed(wanted: list[Object], objects: Objects) -> list[Object]:
+def _narrowed(wanted: list[WantedObject], objects: Objects) -> list[WantedObject]:
     """Return the objects that are there otherwise than wanted and may allow more than that."""
-    there = (one for one in wanted if kind_of(one) in _ALLOWING and ObjectKey.of(one) in objects)
+    there = (one for one in wanted if one.kind in _ALLOWING and one.key in objects)
     return [one for one in there if not is_applied(one, objects)]
 
 
-async def _with_live(context: ReconcileContext, cluster: ObjectClient, wanted: Object) -> Object:
-    live = await cluster.current(context.key, ObjectKey.of(wanted))
+async def _with_live(context: ReconcileContext, cluster: ObjectClient, wanted: WantedObject) -> WantedObject:
+    live = await cluster.current(context.key, wanted.key)
     made = wanted
-    for path in _ALLOWING[kind_of(wanted)] if live else ():
-        made = made | {"spec": _joined(made["spec"], (live or {}).get("spec", {}), path)}
+    for path in _ALLOWING[wanted.kind] if live else ():
+        made = WantedObject(made | {"spec": _joined(made["spec"], (live or {}).get("spec", {}), path)})
     return made
 
 

@@ -3,8 +3,9 @@
 What the API server's own rules refuse is refused here too, so that the operator is as strict without them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from orderflow_model.contracts.changes import Break
 from orderflow_model.findings import Finding, InvalidResourceError, Severity
@@ -18,11 +19,27 @@ from orderflow_operator.kubernetes.kinds import KAFKA_TOPIC, ObjectKey
 from orderflow_operator.kubernetes.labels import Object
 from orderflow_operator.reconciler.contract_changes import BREAKING, advice, breaks_of, idle_wishes, unwanted
 from orderflow_operator.reconciler.ownership import OwnershipIndex
+from orderflow_operator.reconciler.recent import Recent
 from orderflow_operator.resources import kafkatopic
 
 INVALID = "Invalid"
 
 _MOST_TOLD = 5
+_BESIDE = ("managedFields", "resourceVersion")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A flow, and what lint finds in it: all that follows from the resource alone."""
+
+    flow: OrderFlow
+    findings: tuple[Finding, ...]
+
+    @classmethod
+    def of(cls, raw: Object) -> "Reading":
+        """Return what a resource says; raise `InvalidResourceError` when it is none."""
+        flow = parse_flow(raw)
+        return cls(flow, lint(flow))
 
 
 @dataclass(frozen=True)
@@ -57,25 +74,31 @@ class Validation:
         return f"{told}{f'; and {more} more' if more > 0 else ''}{self.advice and f'; {self.advice}'}"
 
 
-def validate(raw: Object, ownership: OwnershipIndex, objects: Objects) -> Validation:
-    """Judge a flow as the API server has it, by itself, by what is there of it and by what other flows have."""
+def validate(
+    raw: Object, ownership: OwnershipIndex, objects: Objects, readings: Recent[Reading] | None = None
+) -> Validation:
+    """Judge a flow as the API server has it, by itself, by what is there of it and by what other flows have.
+
+    `readings` are those of the turns before.
+    """
+    key, known = key_of(raw), _known(raw)
     try:
-        flow = parse_flow(_known(raw))
+        reading = (readings or Recent()).of(key, known, partial(Reading.of, known))
     except InvalidResourceError as refused:
         return Validation(None, INVALID, refused.findings)
-    breaks = breaks_of(raw, flow)
-    findings = (*lint(flow), *idle_wishes(flow, breaks))
+    flow, breaks = reading.flow, breaks_of(raw, reading.flow)
+    findings = (*reading.findings, *idle_wishes(flow, breaks))
     errors = tuple(one for one in (*findings, *_same_objects(flow)) if one.severity is Severity.ERROR)
     warnings = tuple(one for one in findings if one.severity is Severity.WARNING)
     if errors:
         return Validation(flow, INVALID, errors, warnings)
-    key = FlowKey(flow.metadata.namespace or "", flow.metadata.name)
     claimed = tuple(ownership.conflicts(key, flow, made_at(raw), raw.get("status")))
     if claimed:
         return Validation(flow, claimed[0].reason, tuple(one.finding for one in claimed), warnings)
-    if fewer := tuple(_fewer_partitions(flow, objects)):
+    present = tuple(_present(flow, objects))
+    if fewer := tuple(_fewer_partitions(present)):
         return Validation(flow, "PartitionDecrease", fewer, warnings)
-    if other := tuple(_other_replicas(flow, objects)):
+    if other := tuple(_other_replicas(flow, present)):
         return Validation(flow, "ReplicaChange", other, warnings)
     if unread := unwanted(flow, breaks):
         return Validation(flow, BREAKING, unread, warnings, advice(breaks))
@@ -87,9 +110,15 @@ def made_at(raw: Object) -> str:
     return str(raw["metadata"].get("creationTimestamp") or "~")
 
 
+def key_of(raw: Object) -> FlowKey:
+    """Return which flow a resource is."""
+    metadata = raw.get("metadata", {})
+    return FlowKey(metadata.get("namespace") or "", metadata.get("name") or "")
+
+
 def _known(raw: Object) -> Object:
-    """Return the resource without what the API server keeps beside it and nobody here reads."""
-    metadata = {key: value for key, value in raw.get("metadata", {}).items() if key != "managedFields"}
+    """Return the resource without what the API server keeps beside it and nobody here reads, or changes by itself."""
+    metadata = {key: value for key, value in raw.get("metadata", {}).items() if key not in _BESIDE}
     return {key: value for key, value in raw.items() if key != "status"} | {"metadata": metadata}
 
 
@@ -105,17 +134,17 @@ def _same_objects(flow: OrderFlow) -> Iterator[Finding]:
             )
 
 
-def _fewer_partitions(flow: OrderFlow, objects: Objects) -> Iterator[Finding]:
-    for topic, has in _present(flow, objects):
+def _fewer_partitions(present: Iterable[tuple[Topic, Health]]) -> Iterator[Finding]:
+    for topic, has in present:
         if topic.partitions < has.wanted:
             message = f"topic {topic.name} has {has.wanted} partitions and cannot shrink to {topic.partitions}"
             yield Finding(f"{topic.place}.partitions", f"{message}: Kafka takes no partition away")
 
 
-def _other_replicas(flow: OrderFlow, objects: Objects) -> Iterator[Finding]:
+def _other_replicas(flow: OrderFlow, present: Iterable[tuple[Topic, Health]]) -> Iterator[Finding]:
     """Yield topics that Strimzi would refuse, and do in part. Of one that it refuses by now it is not known."""
     said = {f"spec.events[{index}].topic" for index, event in enumerate(flow.spec.events) if event.topic.replicas}
-    for topic, has in _present(flow, objects):
+    for topic, has in present:
         if has.state is State.READY and has.ready not in (0, topic.replicas):
             message = f"topic {topic.name} has {has.ready} replicas, not {topic.replicas}"
             place = topic.place if topic.place in said else "spec.defaults.topic"

@@ -8,6 +8,7 @@ from orderflow_model.spec.kafka import Provisioner
 from orderflow_model.spec.services import Service
 from orderflow_operator.kafka.connection import KafkaConnection, kafka_connection
 from orderflow_operator.kubernetes.labels import Object
+from orderflow_operator.kubernetes.wanted_object import WantedObject
 from orderflow_operator.resources import (
     configmap,
     dashboard,
@@ -29,22 +30,24 @@ from orderflow_operator.resources.autoscaling import Scaler, scaler
 from orderflow_operator.resources.build_context import BuildContext
 
 
-def desired(flow: OrderFlow, context: BuildContext) -> list[Object]:
+def desired(flow: OrderFlow, context: BuildContext) -> list[WantedObject]:
     """Return every object the flow wants, in the order in which they are best made: what is needed first, first."""
-    connection = kafka_connection(flow)
-    return [
-        *_kafka(flow, context, connection),
-        networkpolicy.build(flow, context),
-        *serviceaccount.build(flow),
-        *(built for process in processes(flow) for built in _process(flow, process, context, connection)),
-        *_monitoring(flow, context),
-    ]
+    return list(map(WantedObject, _objects(flow, context, kafka_connection(flow))))
 
 
 def by_lag(flow: OrderFlow, context: BuildContext) -> list[Service]:
     """Return the services whose lag KEDA looks at."""
     scaled = (process for process in processes(flow) if scaler(process, context.keda) is Scaler.LAG)
     return [service for process in scaled for service in process.services if service.subscribes]
+
+
+def _objects(flow: OrderFlow, context: BuildContext, connection: KafkaConnection) -> Iterator[Object]:
+    yield from _kafka(flow, context, connection)
+    yield networkpolicy.build(flow, context)
+    yield from serviceaccount.build(flow)
+    for process in processes(flow):
+        yield from _process(flow, process, context, connection)
+    yield from _monitoring(flow, context)
 
 
 def _kafka(flow: OrderFlow, context: BuildContext, connection: KafkaConnection) -> Iterator[Object]:
