@@ -112,3 +112,16 @@ def test_an_object_we_never_applied_is_not_clean(stored: dict[str, Any]) -> None
 def test_members_of_a_set_are_found_by_value() -> None:
     """Finalizers and the like are owned one by one."""
     assert owned(["a", "b", "c"], {'v:"b"': {}}) == ["b"]
+
+
+@pytest.mark.parametrize("counted", [True, False])
+def test_whose_the_number_of_pods_is_is_remembered(stored: dict[str, Any], counted: bool) -> None:
+    """Ours it is where it stands among our fields, whoever else has an opinion: only then is it handed over."""
+    fields = copy.deepcopy(FIELDS)
+    fields["f:spec"] |= {"f:replicas": {}} if counted else {}
+    stored["metadata"]["managedFields"] = [
+        {"manager": "orderflow-operator", "operation": "Apply", "fieldsV1": fields},
+        {"manager": "keda", "operation": "Update", "fieldsV1": {"f:spec": {"f:replicas": {}}}},
+    ]
+    assert seen(stored).counts is counted
+    assert after_apply(DEPLOYMENT, msgspec.json.encode(stored))[1].counts is counted

@@ -17,6 +17,7 @@ from orderflow_operator.kubernetes.health import Health
 from orderflow_operator.kubernetes.kinds import Kind
 from orderflow_operator.kubernetes.labels import FLOW_LABEL, HASH_ANNOTATION, Object
 
+_REPLICAS = b'"f:replicas"'
 _DIGEST_BYTES = 7  # one more, and each of the numbers kept would take half as much again
 
 
@@ -59,7 +60,7 @@ class DecodedObject(msgspec.Struct):
 
 class CachedObject(msgspec.Struct, gc=False, frozen=True):
     """What is kept, thousands of times. `applied`: digest of what we applied, 0 for nothing. `fields`: digest of what
-    we own. `clean`: whether it is as we applied it.
+    we own. `clean`: whether it is as we applied it. `counts`: whether we own how many replicas it has.
     """
 
     version: int
@@ -67,6 +68,7 @@ class CachedObject(msgspec.Struct, gc=False, frozen=True):
     fields: int
     clean: bool
     health: Health
+    counts: bool = False
 
     def is_as(self, digest: int) -> bool:
         """Return whether it is there as what has this digest."""
@@ -142,7 +144,8 @@ def _selects(selector: str, item: Any) -> bool:
 
 def _live(kind: Kind, found: DecodedObject, clean: bool) -> CachedObject:
     health = kind.health(found.metadata.generation, found.spec, found.status)
-    return CachedObject(found.version, _applied(found), _fields(found), clean, health)
+    ours = _ours(found)
+    return CachedObject(found.version, _applied(found), _digest(ours), clean, health, _REPLICAS in ours)
 
 
 def _applied(found: DecodedObject) -> int:

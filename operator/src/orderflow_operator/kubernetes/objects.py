@@ -147,7 +147,7 @@ class ObjectClient:
                 await self.check_user_secret(key, object_key.name)
             answer = await self._create(key, uid, object_key, body)
         else:
-            if _leaves_replicas(wanted):
+            if cached.counts and _leaves_replicas(wanted):
                 await self._hand_over_replicas(key, object_key)
             answer = await self._write(key, object_key, body)
         self._cache.add_applied(object_key.kind, answer)
