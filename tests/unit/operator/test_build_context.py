@@ -24,7 +24,7 @@ def database_at(uri: str) -> Database:
 )
 def test_a_services_secret_holds_its_own_role_and_nothing_of_the_admin(shop: OrderFlow, admin: str) -> None:
     """Host, port, database and the way of connecting stay; user and password are the role's, quoted."""
-    built = secret.values(secret.build_database(shop, "order", PostgresUri.parse(admin), "p@ss/1"))
+    built = secret.database_values(shop, "order", PostgresUri.parse(admin), "p@ss/1")
     assert built == {
         secret.url_key(
             database_at(admin)
@@ -36,9 +36,9 @@ def test_a_services_secret_holds_its_own_role_and_nothing_of_the_admin(shop: Ord
 def test_pods_of_before_keep_the_place_of_before(shop: OrderFlow) -> None:
     """Each place has a key of its own; what is kept stands beside it as it was, older operators' too."""
     here, there = "postgresql://a:1@here/shop", "postgresql://a:1@there/shop"
-    first = secret.values(secret.build_database(shop, "order", PostgresUri.parse(here), "pw"))
+    first = secret.database_values(shop, "order", PostgresUri.parse(here), "pw")
     kept = secret.urls_of(first | {"url": "postgresql://old"})
-    both = secret.values(secret.build_database(shop, "order", PostgresUri.parse(there), "pw", kept))
+    both = secret.database_values(shop, "order", PostgresUri.parse(there), "pw", kept)
     assert first.items() < both.items()
     assert both["url"] == "postgresql://old"
     assert both[secret.url_key(database_at(there))] == "postgresql://shop_order:pw@there:5432/shop"

@@ -95,7 +95,7 @@ async def test_a_secret_that_is_there_keeps_its_password(
 
 
 @pytest.mark.parametrize(
-    ("on_the_way", "seconds", "looks"), [(True, 59, 0), (True, 61, 1), (False, 19, 0), (False, 21, 1)]
+    ("on_the_way", "seconds", "looks"), [(True, 59, 0), (True, 61, 1), (False, 29, 0), (False, 31, 1)]
 )
 async def test_turns_on_the_way_share_a_look(
     credentials: Credentials,
@@ -106,7 +106,7 @@ async def test_turns_on_the_way_share_a_look(
     seconds: float,
     looks: int,
 ) -> None:
-    """While each turn brings a flow further nothing is looked at twice within a minute; else twenty seconds count."""
+    """While each turn brings a flow further nothing is looked at twice within a minute; else thirty seconds count."""
     await turn(credentials, shop, on_the_way=on_the_way)
     before, clock.now = secrets.calls["read"], seconds
     await turn(credentials, shop, on_the_way=on_the_way)

@@ -18,7 +18,7 @@ class WantedObject(dict[str, Any]):
         """Its kind and name."""
         return ObjectKey.of(self)
 
-    @property
+    @cached_property
     def kind(self) -> Kind:
         """Its kind."""
         return self.key.kind

@@ -35,8 +35,10 @@ from orderflow_operator.resources import secret
 from orderflow_operator.resources.build_context import Database, Proofs
 
 VERIFIED_SECONDS = 60.0
-_SEEN_SECONDS = 20.0
-"""Turns that follow each other closely share a look; those of a flow that is on its way share one for longer."""
+_SEEN_SECONDS = 30.0
+"""Turns that follow each other closely share a look, those of a flow at rest (`workqueue.py`) never do; those of a flow
+that is on its way share one for longer.
+"""
 
 _PASSWORD_BYTES = 24
 
@@ -141,11 +143,13 @@ class Credentials:
         is_new = write and ObjectKey(SERVICE, object_name(flow.metadata.name, service)) not in objects
         drawn = secret.build_database(flow, service, admin.uri, _new_password()) if is_new else None
         found = await self._own(key, flow, secret.database_name(flow, service), drawn)
-        password = found.values.get(secret.PASSWORD_KEY) if found else None
+        if not write:
+            return found
+        password = (found.values.get(secret.PASSWORD_KEY) if found else None) or _new_password()
         others = secret.urls_of(found.values) if found else {}
-        wanted = secret.build_database(flow, service, admin.uri, password or _new_password(), others)
-        if write and (found is None or found.values != secret.values(wanted) or _is_of_former(found, flow)):
-            found = await self._write(key, wanted)
+        values = secret.database_values(flow, service, admin.uri, password, others)
+        if found is None or found.values != values or _is_of_former(found, flow):
+            found = await self._write(key, secret.build_database(flow, service, admin.uri, password, others))
         return found
 
     async def _user(
@@ -161,8 +165,7 @@ class Credentials:
             return found.mark(PASSWORD_KEY) if found else None
         cached = objects.get(ObjectKey(KAFKA_USER, owner))
         made = cached is not None and cached.health.state is State.READY
-        process = processes_by_service(flow)[service].name
-        if not made and ObjectKey(DEPLOYMENT, object_name(flow.metadata.name, process)) not in objects:
+        if not made and _pods_of(flow, service) not in objects:
             return None
         found = await self._named(key, name)
         absent = "" if made else None  # taken away, or not made yet
@@ -210,6 +213,11 @@ class Credentials:
 def _is_of_former(found: Stored, flow: OrderFlow) -> bool:
     """Return whether a Secret is about to go with a flow of the same name that is gone, or with nothing."""
     return flow.metadata.uid not in found.owners
+
+
+def _pods_of(flow: OrderFlow, service: str) -> ObjectKey:
+    process = processes_by_service(flow)[service].name
+    return ObjectKey(DEPLOYMENT, object_name(flow.metadata.name, process))
 
 
 def _new_password() -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from orderflow_model.flow import OrderFlow
 from orderflow_model.placement import processes, processes_by_service
-from orderflow_model.topics import flow_topics
+from orderflow_model.topics import Topic
 from orderflow_operator.kafka.admin import Provisioned
 from orderflow_operator.kubernetes.cache import Objects
 from orderflow_operator.kubernetes.cached_object import CachedObject, written
@@ -42,7 +42,7 @@ def observe_objects(
     return Observation(
         flow=context.flow,
         validation=validation,
-        topics=_topics(context.flow, found) | provisioned.topics,
+        topics=_topics(validation.topics, found) | provisioned.topics,
         users=_by_kind(found, KAFKA_USER) | provisioned.users,
         services=_services(context.flow, found),
         versions=_versions(context.flow, context.wanted),
@@ -125,9 +125,9 @@ def _by_kind(all_health: Mapping[ObjectKey, Health], kind: Kind) -> dict[str, He
     return {one.name: health for one, health in all_health.items() if one.kind is kind}
 
 
-def _topics(flow: OrderFlow, all_health: Mapping[ObjectKey, Health]) -> dict[str, Health]:
+def _topics(topics: Iterable[Topic], all_health: Mapping[ObjectKey, Health]) -> dict[str, Health]:
     found = _by_kind(all_health, KAFKA_TOPIC)
-    named = ((topic.name, kafkatopic.name(topic.name)) for topic in flow_topics(flow))
+    named = ((topic.name, kafkatopic.name(topic.name)) for topic in topics)
     return {topic: found[name] for topic, name in named if name in found}
 
 

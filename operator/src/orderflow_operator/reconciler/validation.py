@@ -5,7 +5,7 @@ What the API server's own rules refuse is refused here too, so that the operator
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 from orderflow_model.contracts.changes import Break
 from orderflow_model.findings import Finding, InvalidResourceError, Severity
@@ -30,10 +30,15 @@ _BESIDE = ("managedFields", "resourceVersion")
 
 @dataclass(frozen=True)
 class Reading:
-    """A flow, and what lint finds in it: all that follows from the resource alone."""
+    """A flow, what lint finds in it, and its topics: all that follows from the resource alone."""
 
     flow: OrderFlow
     findings: tuple[Finding, ...]
+
+    @cached_property
+    def topics(self) -> tuple[Topic, ...]:
+        """The topics of a sound flow."""
+        return flow_topics(self.flow)
 
     @classmethod
     def of(cls, raw: Object) -> "Reading":
@@ -46,7 +51,7 @@ class Reading:
 class Validation:
     """`flow` is None when it cannot even be read. `reason` and `findings` say why it is refused; empty if it is not.
 
-    `breaks` is what it breaks of its promises; of a flow that can be, what is wanted.
+    `breaks` is what it breaks of its promises; of a flow that can be, what is wanted. `topics` are its own.
     """
 
     flow: OrderFlow | None
@@ -55,6 +60,7 @@ class Validation:
     warnings: tuple[Finding, ...] = ()
     advice: str = ""
     breaks: tuple[Break, ...] = ()
+    topics: tuple[Topic, ...] = ()
 
     @property
     def valid(self) -> bool:
@@ -95,14 +101,14 @@ def validate(
     claimed = tuple(ownership.conflicts(key, flow, made_at(raw), raw.get("status")))
     if claimed:
         return Validation(flow, claimed[0].reason, tuple(one.finding for one in claimed), warnings)
-    present = tuple(_present(flow, objects))
+    present = tuple(_present(reading.topics, objects))
     if fewer := tuple(_fewer_partitions(present)):
         return Validation(flow, "PartitionDecrease", fewer, warnings)
     if other := tuple(_other_replicas(flow, present)):
         return Validation(flow, "ReplicaChange", other, warnings)
     if unread := unwanted(flow, breaks):
         return Validation(flow, BREAKING, unread, warnings, advice(breaks))
-    return Validation(flow, warnings=warnings, breaks=breaks)
+    return Validation(flow, warnings=warnings, breaks=breaks, topics=reading.topics)
 
 
 def made_at(raw: Object) -> str:
@@ -151,8 +157,8 @@ def _other_replicas(flow: OrderFlow, present: Iterable[tuple[Topic, Health]]) ->
             yield Finding(f"{place}.replicas", f"{message}; reassign its partitions first, or give back the number")
 
 
-def _present(flow: OrderFlow, objects: Objects) -> Iterator[tuple[Topic, Health]]:
-    for topic in flow_topics(flow):
+def _present(topics: Iterable[Topic], objects: Objects) -> Iterator[tuple[Topic, Health]]:
+    for topic in topics:
         cached = objects.get(ObjectKey(KAFKA_TOPIC, kafkatopic.name(topic.name)))
         if cached is not None:
             yield topic, cached.health

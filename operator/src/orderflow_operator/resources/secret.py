@@ -45,9 +45,16 @@ def build_database(
     """Return the Secret with the role's URL and, for the migration job, its password; `others` are URLs to keep."""
     labels = service_labels(flow, service, "database")
     built = new_object(SECRET, database_name(flow, service), flow, labels)
-    url = admin.for_role(role_name(flow.metadata.name, service), password)
-    built["data"] = _encoded({**others, url_key(Database.of(admin)): url.render(), PASSWORD_KEY: password})
+    built["data"] = _encoded(database_values(flow, service, admin, password, others))
     return built
+
+
+def database_values(
+    flow: OrderFlow, service: str, admin: PostgresUri, password: str, others: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, str]:
+    """Return what stands in that Secret, as text."""
+    url = admin.for_role(role_name(flow.metadata.name, service), password)
+    return {**others, url_key(Database.of(admin)): url.render(), PASSWORD_KEY: password}
 
 
 def build_kafka(flow: OrderFlow, name: str, password: str) -> Object:
@@ -55,11 +62,6 @@ def build_kafka(flow: OrderFlow, name: str, password: str) -> Object:
     built = new_object(SECRET, name, flow, flow_labels(flow, "identity"))
     built["data"] = _encoded({PASSWORD_KEY: password})
     return built
-
-
-def values(built: Object) -> dict[str, str]:
-    """Return the values of a Secret as text."""
-    return {key: base64.b64decode(value).decode() for key, value in built["data"].items()}
 
 
 def _encoded(plain: Mapping[str, str]) -> dict[str, str]:
