@@ -15,7 +15,7 @@ from orderflow_operator.resources import removaljob
 from support.cluster.api import Api, Json
 from support.cluster.controlplane import ControlPlane
 from support.cluster.kubelet import Kubelet, Machine
-from support.cluster.operator_env import OperatorEnv, operator_of
+from support.cluster.operator_env import SELDOM_S, OperatorEnv, operator_of
 from support.cluster.operator_process import bind_everywhere, make_account
 from support.cluster.pod_status import Fate
 from support.flow.fleet import until
@@ -85,7 +85,7 @@ async def end(env: OperatorEnv, name: str, seconds: float = 60) -> None:
     async def clean() -> bool:
         return {kind for kind, _ in await env.made()} <= {"KafkaTopic"}
 
-    await until(clean, f"nothing is left\n{env.operator.tail()}", 60)
+    await until(clean, f"nothing is left\n{env.operator.tail()}", 60, every=SELDOM_S)
 
 
 async def test_delete_takes_schemas_and_roles_along(working: OperatorEnv, database: str, flow_name: str) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from support.cluster.api import Api, ApiError
 from support.cluster.controlplane import ControlPlane
-from support.cluster.operator_env import OperatorEnv, new_env
+from support.cluster.operator_env import SELDOM_S, OperatorEnv, new_env
 from support.cluster.operator_process import bind_everywhere
 from support.flow.fleet import until
 from support.flow.flows import changed, pair
@@ -29,7 +29,7 @@ async def until_clean(env: OperatorEnv, kept: tuple[str, ...] = ()) -> None:
         return {kind for kind, _ in await env.made()} <= set(kept)
 
     try:
-        await until(clean, "", 60)
+        await until(clean, "", 60, every=SELDOM_S)
     except AssertionError:
         raise AssertionError(f"left: {sorted(await env.made())}\n{env.operator.tail()}") from None
 

@@ -4,7 +4,7 @@ import asyncio
 
 from orderflow_cli.servers.kafka import Kafka
 from support.cluster.api import Json
-from support.cluster.operator_env import OperatorEnv
+from support.cluster.operator_env import SELDOM_S, OperatorEnv
 from support.cluster.operator_process import roles
 from support.flow.fleet import until
 from support.flow.flows import changed, pair, service
@@ -100,4 +100,4 @@ async def _hide(env: OperatorEnv) -> None:
     async def mended() -> bool:
         return (await env.made()).keys() == before.keys()
 
-    await until(mended, f"all objects have their label again\n{env.operator.tail()}")
+    await until(mended, f"all objects have their label again\n{env.operator.tail()}", every=SELDOM_S)

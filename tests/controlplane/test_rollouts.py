@@ -17,7 +17,7 @@ from orderflow_operator.resources.build_context import BuildContext, Database
 from orderflow_operator.resources.desired import desired
 from support.cluster.api import Json, background
 from support.cluster.facts import facts
-from support.cluster.operator_env import OperatorEnv, condition
+from support.cluster.operator_env import SELDOM_S, OperatorEnv, condition
 from support.cluster.pod_status import Fate
 from support.flow.fleet import until
 from support.flow.flows import changed, pair, service
@@ -264,7 +264,7 @@ async def _until(env: OperatorEnv, wanted: set[str]) -> None:
         return await _facts(env) == wanted
 
     try:
-        await until(holds, "", 120)
+        await until(holds, "", 120, every=SELDOM_S)
     except AssertionError:
         found = await _facts(env)
         raise AssertionError(f"missing: {wanted - found}, too much: {found - wanted}\n{env.operator.tail()}") from None

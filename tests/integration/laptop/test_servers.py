@@ -50,6 +50,13 @@ async def _query(url: str, statement: str) -> object:
         await connection.close()
 
 
+def test_kafka_starts_from_the_classes_of_an_earlier_start(kafka: Kafka) -> None:
+    """The archive that was made once is mapped, which a Java that finds it unfit would not do."""
+    assert kafka.pid is not None
+    mapped = {Path(one.path) for one in psutil.Process(kafka.pid).memory_maps()}
+    assert [path for path in mapped if path.suffix == ".jsa" and path.parent.name.startswith("kafka-")]
+
+
 def test_kafka_keeps_address_and_events_over_kill_and_restart(private_kafka: Kafka) -> None:
     """What was acknowledged is still there, at the same address, after a kill and after a restart."""
     address = private_kafka.bootstrap

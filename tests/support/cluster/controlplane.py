@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from orderflow_cli.servers import child_process
 from orderflow_cli.servers.ports import free_port
 from support.cluster.audit import AuditLog, Call
+from support.tools.certificates import certificates
 
 # Memory is plenty and cores are few: garbage is collected seldom, until there is much of it.
 _GO = {"GOGC": "1600", "GOMEMLIMIT": "2GiB"}
@@ -124,6 +125,10 @@ class ControlPlane:
         (self.folder / "tokens.csv").write_text(f'{self.token},admin,admin,"system:masters"\n')
         (self.folder / "audit.yaml").write_text(_AUDIT)
         self.kubeconfig.write_text(json.dumps(self.config(self.token)))
+        # of an elliptic curve: to sign by the RSA key that the server makes itself is most of each handshake's work
+        _, served_key, certificate = certificates()
+        (self.folder / "tls.key").write_text(served_key)
+        (self.folder / "tls.crt").write_text(certificate)
 
     def config(self, token: str, url: str = "") -> dict[str, object]:
         """A kubeconfig for a bearer token, for the API server or for a proxy before it."""
@@ -157,7 +162,8 @@ class ControlPlane:
             "--bind-address=127.0.0.1",
             "--advertise-address=127.0.0.1",
             f"--secure-port={self.url.rpartition(':')[2]}",
-            f"--cert-dir={self.folder / 'certificates'}",
+            f"--tls-cert-file={self.folder / 'tls.crt'}",
+            f"--tls-private-key-file={self.folder / 'tls.key'}",
             f"--token-auth-file={self.folder / 'tokens.csv'}",
             "--authorization-mode=RBAC",
             "--service-account-issuer=https://tests.invalid",

@@ -8,7 +8,7 @@ from pathlib import Path
 from support.cluster.api import Api, Json, background
 from support.cluster.controlplane import ControlPlane
 from support.cluster.kubelet import Kubelet
-from support.cluster.operator_process import ACCOUNT, HOME, OperatorProcess, make_account
+from support.cluster.operator_process import ACCOUNT, OperatorProcess, make_account
 from support.cluster.strimzi import Strimzi
 from support.flow.fleet import until
 from support.tools.names import unique_name
@@ -16,7 +16,9 @@ from support.tools.scratch import scratch_directory
 
 USABLE = {"orderflow.dev/usable-by-flows": "true"}
 """Labels of a Secret that flows may name."""
-_FINALIZED = ("OrderFlow", "KafkaTopic", "KafkaUser")
+_OURS = "app.kubernetes.io/managed-by=orderflow"
+SELDOM_S = 1.0
+"""How often to ask for all that was made: fifteen lists each time."""
 
 
 class OperatorEnv:
@@ -98,11 +100,12 @@ class OperatorEnv:
 
     async def made(self) -> dict[tuple[str, str], Json]:
         """Give what there is of the operator's making, by kind and name."""
-        return await self.api.made(self.namespace, "app.kubernetes.io/managed-by=orderflow")
+        return await self.api.made(self.namespace, _OURS)
 
     async def named(self, kind: str, stem: str) -> str:
         """Give the name of an object of the operator's making, whose version may stand behind its stem."""
-        names = [name for found, name in await self.made() if found == kind]
+        found = await self.api.list(kind, self.namespace, _OURS)
+        names = [item["metadata"]["name"] for item in found]
         return next(name for name in names if name == stem or name.startswith(f"{stem}."))
 
     async def make_as_older(self, kind: str, name: str) -> None:
@@ -131,27 +134,14 @@ class OperatorEnv:
 
 @asynccontextmanager
 async def new_namespace(api: Api, name: str, **labels: str) -> AsyncIterator[str]:
-    """Give a namespace under Pod Security `restricted`; what is left in it is removed, finalizers or not."""
+    """Give a namespace under Pod Security `restricted`; it goes with its control plane, for to empty it is work."""
     security = {"pod-security.kubernetes.io/enforce": "restricted"}
     await api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": security | labels}})
     try:
         yield name
     finally:
-        await clear(api, name)
         for part in ("", "-cluster", "-webhook"):
             await api.delete("ClusterRoleBinding", "", f"{ACCOUNT}-{name}{part}")
-        await api.delete("ServiceAccount", HOME, f"{ACCOUNT}-{name}")
-        await api.delete("Namespace", "", name)
-
-
-async def clear(api: Api, namespace: str) -> None:
-    """Remove what may hold a namespace back."""
-    for kind in _FINALIZED:
-        for item in await api.list(kind, namespace):
-            name = item["metadata"]["name"]
-            if item["metadata"].get("finalizers"):
-                await api.patch(kind, namespace, name, {"metadata": {"finalizers": None}})
-            await api.delete(kind, namespace, name)
 
 
 @asynccontextmanager

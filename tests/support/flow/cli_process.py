@@ -14,45 +14,35 @@ from click.testing import CliRunner
 
 from orderflow_cli.main import main
 from orderflow_cli.servers.ports import is_listening
+from support.tools.programs import Start, executed, forked
 
 FLOW = Path(__file__).parents[3] / "manifests" / "flows" / "shop.yaml"
-_MAIN = "from orderflow_cli.main import main; main()"
+_MAIN = str(Path(__file__).with_name("orderflow_main.py"))
 _START_S = 120
-
-
-def _hear_ctrl_c() -> None:
-    """What a shell starts in the background ignores SIGINT, and so would its children."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def orderflow(
     *arguments: str, cwd: Path, env: Mapping[str, str] | None = None, seconds: float = _START_S
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end, within so many seconds."""
-    run = OrderFlowProcess(*arguments, cwd=cwd, env=env)
-    return run.finish(seconds)
+    """Run a command to its end by a fork, within so many seconds."""
+    return OrderFlowProcess(*arguments, cwd=cwd, env=env, program=forked).finish(seconds)
 
 
 class OrderFlowProcess:
-    """A command that runs."""
+    """A command that runs; `program` is how it is started."""
 
-    def __init__(self, *arguments: str, cwd: Path, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, *arguments: str, cwd: Path, env: Mapping[str, str] | None = None, program: Start = executed
+    ) -> None:
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **(env or {})}
-        self._output = (cwd / f"output-{time.monotonic_ns()}").open("w+b")
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", _MAIN, *arguments],
-            cwd=cwd,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=self._output,
-            stderr=subprocess.STDOUT,
-            preexec_fn=_hear_ctrl_c,
-        )
+        self._arguments = arguments
+        self._output = cwd / f"output-{time.monotonic_ns()}"
+        self._process = program([_MAIN, *arguments], self._output, environment, cwd)
 
     @property
     def output(self) -> str:
         """What it has printed so far."""
-        return Path(self._output.name).read_text(encoding="utf-8")
+        return self._output.read_text(encoding="utf-8")
 
     def wait_for(self, text: str) -> None:
         """Block until it has printed the text; fail when it ends before or takes two minutes."""
@@ -83,7 +73,7 @@ class OrderFlowProcess:
         except subprocess.TimeoutExpired:
             self.interrupt_hard()
             raise
-        return subprocess.CompletedProcess(self._process.args, code, self.output, "")
+        return subprocess.CompletedProcess(self._arguments, code, self.output, "")
 
     def interrupt_hard(self) -> None:
         """Leave nothing behind, whatever state it is in."""

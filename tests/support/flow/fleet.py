@@ -147,8 +147,12 @@ class Fleet:
 
 
 async def until(condition: Callable[[], Any], what: str, seconds: float = 60, every: float = 0.2) -> None:
-    """Wait for a condition (a function or coroutine function); fail with `what` after so many seconds."""
+    """Wait for a condition (a function or coroutine function); fail with `what` after so many seconds.
+
+    What takes long is asked for more and more seldom, in the end every half second: each question is work.
+    """
     deadline = time.monotonic() + seconds
+    longest = max(every, 0.5)
     while True:
         holds = condition()
         if asyncio.iscoroutine(holds):
@@ -158,3 +162,4 @@ async def until(condition: Callable[[], Any], what: str, seconds: float = 60, ev
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {seconds} s: {what}")
         await asyncio.sleep(every)
+        every = min(every * 1.1, longest)

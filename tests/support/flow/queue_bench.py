@@ -18,7 +18,7 @@ from orderflow_model.service_part import service_config
 from support.flow.flows import shop
 from support.flow.order_desk_server import DeskServer
 from support.tools.names import unique_name
-from support.tools.programs import Program, executed
+from support.tools.programs import Program, forked
 from support.tools.rabbitmq import RabbitMQ
 
 ORDER: dict[str, Any] = {
@@ -71,7 +71,7 @@ class Bench:
             "ORDERFLOW_CONFIG": str(self.folder / "config.json"),
             "ORDERFLOW_HTTP_PORT": str(self.port),
         }
-        self.source = executed(["-m", "orderflow_sources"], self.folder / "log", env)
+        self.source = forked(["-m", "orderflow_sources"], self.folder / "log", env)
 
     def kill(self) -> None:
         """SIGKILL the source."""

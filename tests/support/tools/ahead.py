@@ -14,6 +14,7 @@ from support.cluster.helm import MAJORS, helm_program
 from support.cluster.manifest_linters import checkov, kube_score
 from support.records.prometheus import programs
 from support.tools.go_tools import control_plane_programs
+from support.tools.servers import kafka_program
 from support.tools.workflows import actionlint
 
 
@@ -21,7 +22,8 @@ def main() -> None:
     """Make one after the other, in the order in which `make test` needs them."""
     helms = [partial(helm_program, major) for major in MAJORS]
     crds = (strimzi_crds, keda_crds, prometheus_crds, certificate_crds)
-    for make in (actionlint, programs, *crds, control_plane_programs, checkov, kube_score, *helms, toxiproxy_program):
+    go = (control_plane_programs, checkov, kube_score, *helms, toxiproxy_program)
+    for make in (actionlint, programs, kafka_program, *crds, *go):
         with suppress(pytest.skip.Exception, pytest.fail.Exception):
             make()
 

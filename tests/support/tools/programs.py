@@ -23,9 +23,9 @@ from typing import Protocol
 
 from orderflow_cli.servers.child_process import die_with_parent, spawn
 
-SERVICES = ("order", "inventory", "payment", "shipping", "notification", "provider")
+SERVICES = ("order", "inventory", "payment", "shipping", "notification", "provider", "sources")
 OF_OPERATOR = ("orderflow_operator.__main__", "orderflow_runtime.migrate", "orderflow_runtime.removal")
-OF_FLOW = tuple(f"orderflow_{name}.__main__" for name in SERVICES)
+OF_FLOW = (*(f"orderflow_{name}.__main__" for name in SERVICES), "orderflow_cli.main")
 
 
 class Program(Protocol):

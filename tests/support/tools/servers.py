@@ -7,14 +7,17 @@ import pytest
 
 from orderflow_cli.errors import ToolMissingError
 from orderflow_cli.servers.kafka import Kafka
-from orderflow_cli.servers.kafka_jars import KAFKA_VERSION, KafkaProgram, find_program
+from orderflow_cli.servers.kafka_classes import with_classes
+from orderflow_cli.servers.kafka_jars import KAFKA_VERSION, KafkaProgram, cache_directory, find_program
 from orderflow_cli.servers.postgres import Postgres
+from support.tools.build_lock import build_lock
 
 
 def kafka_program(version: str = KAFKA_VERSION) -> KafkaProgram:
     """Return Java and the jars of a Kafka, or skip the test with the reason."""
     try:
-        return find_program(print, version)
+        with build_lock(cache_directory() / f"kafka-{version}"):
+            return with_classes(find_program(print, version), print)
     except ToolMissingError as missing:
         pytest.skip(f"no real Kafka: {missing.message}")
 

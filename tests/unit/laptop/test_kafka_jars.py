@@ -1,11 +1,12 @@
-"""Where Kafka's jars are kept: a cache folder that cannot be used is told of in one line."""
+"""Where Kafka's jars are kept: a cache folder that cannot be used is told of in one line, and Java is asked once."""
 
 from pathlib import Path
 
 import pytest
 
 from orderflow_cli.errors import StartError
-from orderflow_cli.servers.kafka_jars import find_program
+from orderflow_cli.servers.kafka_classes import with_classes
+from orderflow_cli.servers.kafka_jars import KafkaProgram, find_program
 
 
 @pytest.fixture(autouse=True)
@@ -29,3 +30,14 @@ def test_a_cache_folder_that_cannot_be_made_is_named(
     monkeypatch.setenv("HOME", str(tmp_path / home))
     with pytest.raises(StartError, match=rf"{home}/.cache/orderflow cannot be used: .*XDG_CACHE_HOME.*--kafka"):
         find_program(lambda _: None)
+
+
+def test_a_java_that_archives_no_classes_is_asked_once_and_goes_without(tmp_path: Path) -> None:
+    """A broker that does not start for it leaves the program as it was, and nothing but the note of it."""
+    jars, said = tmp_path / "jars", list[str]()
+    jars.mkdir()
+    program = KafkaProgram(str(tmp_path / "java"), jars)
+    (tmp_path / "java").write_text("#!/bin/sh\nexit 1\n")
+    assert [with_classes(program, said.append) for _ in range(2)] == [program, program]
+    assert len(said) == 1
+    assert [(file, file.stat().st_size) for file in jars.iterdir()] == [(program.archive, 0)]

@@ -7,6 +7,7 @@ from typing import Protocol
 from orderflow_cli.errors import StateError, ToolMissingError
 from orderflow_cli.local.state import State
 from orderflow_cli.servers.kafka import Kafka
+from orderflow_cli.servers.kafka_classes import with_classes
 from orderflow_cli.servers.kafka_jars import KAFKA_VERSION, find_program
 from orderflow_cli.servers.kafka_mock import MockKafka
 from orderflow_cli.servers.kafka_topics import ensure_topics, touch_topics
@@ -87,7 +88,7 @@ def choose_broker(given: str | None, state: State, echo: Callable[[str], None]) 
         _claim(state, given)
         return GivenBroker(given, state)
     try:
-        program = find_program(echo)
+        program = with_classes(find_program(echo), echo)
     except ToolMissingError as missing:
         return _mock(state, echo, missing)
     _claim(state, REAL)

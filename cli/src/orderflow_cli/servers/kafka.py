@@ -88,7 +88,7 @@ class Kafka(Server):
         return self._directory / "data"
 
     def _java(self) -> list[str]:
-        return [self._program.java, *_JVM, *_LOGGING, "-cp", f"{self._program.jars}/*"]
+        return [self._program.java, *_JVM, *self._program.options, *_LOGGING, "-cp", f"{self._program.jars}/*"]
 
     def _write_properties(self) -> None:
         text = _PROPERTIES.format(host=HOST, port=self._port, controller_port=self._controller_port)

@@ -1,5 +1,6 @@
 """Where the real Kafka's program comes from: Java on this machine and jars that Maven resolves once."""
 
+import hashlib
 import os
 import re
 import shutil
@@ -7,6 +8,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from orderflow_cli.errors import StartError, ToolMissingError
@@ -20,10 +22,17 @@ _OTHER_CACHE = "Set XDG_CACHE_HOME to a folder that you may write, or give --kaf
 
 @dataclass(frozen=True)
 class KafkaProgram:
-    """A Java executable and the folder of jars it runs."""
+    """A Java executable, the folder of jars it runs, and what it is told besides."""
 
     java: str
     jars: Path
+    options: tuple[str, ...] = ()
+
+    @property
+    def archive(self) -> Path:
+        """Where `kafka_classes.py` keeps what this very Java has loaded of the jars."""
+        said = hashlib.sha256(_said_of_version(self.java).encode()).hexdigest()
+        return self.jars / f"java-{said[:12]}.jsa"
 
 
 def find_program(echo: Callable[[str], None], version: str = KAFKA_VERSION) -> KafkaProgram:
@@ -58,9 +67,14 @@ def find_java() -> str:
 
 
 def _java_version(java: str) -> int:
-    said = subprocess.run([java, "-version"], capture_output=True, text=True, check=False)  # noqa: S603 - Java, and what it is asked
-    found = re.search(r'version "(\d+)', said.stderr)
+    found = re.search(r'version "(\d+)', _said_of_version(java))
     return int(found.group(1)) if found else 0
+
+
+@cache
+def _said_of_version(java: str) -> str:
+    command = [java, "-version"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stderr  # noqa: S603 - Java, and what it is asked
 
 
 def _fetch(jars: Path, version: str) -> None:

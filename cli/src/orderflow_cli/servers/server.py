@@ -48,10 +48,10 @@ class Server(ABC):
         child_process.record(self._process.pid, self._pid_file)
         child_process.wait_until(self._answers, self._process, self.NAME, self.log, timeout_s=60)
 
-    def stop(self) -> None:
-        """Shut down in good order."""
+    def stop(self, grace_s: float = 15) -> None:
+        """Shut down in good order; kill it when that takes longer."""
         if self._process is not None:
-            child_process.stop(self._process, self.ASK, grace_s=15)
+            child_process.stop(self._process, self.ASK, grace_s)
             self._process = None
         self._pid_file.unlink(missing_ok=True)
 
