@@ -180,6 +180,12 @@ class OrderFlow(Part):
         kept = analytics.model_copy(update={"lake": None})
         return self.model_copy(update={"spec": self.spec.model_copy(update={"analytics": kept})})
 
+    @property
+    def entry_service(self) -> Service | None:
+        """The service that takes orders: it publishes the event with which a run of the saga begins."""
+        begins = self.spec.saga.begins if self.spec.saga else None
+        return next((service for service in self.services if begins in service.publishes), None)
+
     def service(self, name: str) -> Service:
         """Return the service of that name, or raise `KeyError`."""
         return {service.name: service for service in self.services}[name]

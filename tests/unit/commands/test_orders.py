@@ -4,12 +4,16 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
+from urllib.parse import urlsplit
 
 import pytest
+import yaml
 
 from orderflow_cli.exit_codes import ExitCode
-from support.flow.cli_process import invoke
+from orderflow_model.loading.load import parse_flow
+from support.flow.cli_process import FLOW, invoke
 
 CANCELLED = (202, json.dumps({"id": "o1", "state": "CANCELLING", "reason": "CUSTOMER"}))
 LATE = (409, json.dumps({"detail": "it is COMPLETED"}))
@@ -68,3 +72,18 @@ def test_an_id_that_is_no_text_is_unknown() -> None:
     """What a shell hands over undecoded is asked for like any other id, and is not there."""
     with order_service(UNKNOWN) as url:
         assert invoke("orders", "cancel", "\udcff", "--url", url).returncode == ExitCode.UNKNOWN
+
+
+@pytest.mark.parametrize("verb", ["cancel", "resume"])
+def test_the_service_that_takes_orders_is_found_whatever_its_name(tmp_path: Path, verb: str) -> None:
+    """The flow that runs here says who begins its saga; nothing is asked of a service because of its name."""
+    flow = yaml.safe_load(FLOW.read_text(encoding="utf-8"))
+    for service in flow["spec"]["services"]:
+        service["name"] = {"order": "desk", "payment": "order"}.get(service["name"], service["name"])
+    with order_service(CANCELLED) as url:
+        folder = tmp_path / "shop"
+        folder.mkdir()
+        (folder / "flow.json").write_text(parse_flow(flow).model_dump_json(by_alias=True), encoding="utf-8")
+        (folder / "state.json").write_text(json.dumps({"ports": {"desk": urlsplit(url).port, "order": 1}}))
+        done = invoke("orders", verb, "o1", "--state", str(tmp_path))
+    assert done.returncode == ExitCode.DONE, done.stderr

@@ -22,7 +22,6 @@ from orderflow_cli.local.running_flow import find_flow
 from orderflow_cli.local.state import DEFAULT_BASE
 from orderflow_cli.order_client import OrderClient
 
-_ORDER = "order"
 _PLAIN_ORDERS = 10_000
 
 Show = Callable[[Progress], None]
@@ -66,7 +65,7 @@ def load_command(
 
 def _running_url() -> str:
     try:
-        return find_flow(DEFAULT_BASE).url(_ORDER)
+        return find_flow(DEFAULT_BASE).entry_url()
     except (NotRunningError, StateError) as error:
         raise LoadError("where the order service is, is not clear", f"Give --url: {error.message}") from None
 

@@ -21,7 +21,6 @@ from orderflow_console.queries.errors import UnknownError
 from orderflow_console.queries.instances import Instance, InstanceFilter, Phase, get_instance, list_instances
 from orderflow_console.queries.timeline import Timeline, get_timeline
 
-ORDER_SERVICE = "order"
 _COLUMNS = ("id", "begun_at", "state", "phase", "reason", "customer")
 
 
@@ -117,7 +116,7 @@ def _deciding(verb: str, about: str) -> click.Command:
     @output_option
     @with_database
     def command(place: Place, order_ids: tuple[str, ...], url: str | None, form: Form) -> None:
-        address = url or place.running.url(ORDER_SERVICE)
+        address = url or place.running.entry_url()
         decisions, failure = _decide_each(address, order_ids, verb)
         show_list(decisions, ("id", "state", "reason", "problem"), form)
         if failure is not None:

@@ -237,12 +237,12 @@ async def _post(parts: Parts, load: Load, seed: str, posted: Posted) -> None:
 
 
 def _entry(flow: OrderFlow) -> str:
-    """Return the service that takes orders: the one that publishes the event with which a run begins."""
-    begins = flow.spec.saga.begins if flow.spec.saga else None
-    for service in flow.services:
-        if begins in service.publishes:
-            return service.name
-    raise CannotRunHereError("no service of this flow begins a saga, so it takes no orders", "Run it with --orders 0")
+    """Return the service that takes orders; raise `CannotRunHereError` where there is none."""
+    if (service := flow.entry_service) is None:
+        raise CannotRunHereError(
+            "no service of this flow begins a saga, so it takes no orders", "Run it with --orders 0"
+        )
+    return service.name
 
 
 async def _rest(parts: Parts, posted: Posted) -> None:

@@ -14,8 +14,6 @@ from orderflow_cli.local.state import DEFAULT_BASE
 from orderflow_cli.shop.posting import Posted, post_orders
 from orderflow_cli.shop.sample_orders import FailureRates, sample_orders
 
-_ORDER = "order"
-
 
 @click.command("sample")
 @click.option("--orders", "number", type=click.IntRange(1, 100_000), default=20, show_default=True, help="How many.")
@@ -26,5 +24,5 @@ def sample(number: int, fail: FailureRates, flow: str | None, base: Path) -> Non
     """Place sample orders; each time others."""
     posted = Posted()
     drawn = islice(sample_orders(f"{time.time_ns()}", fail), number)
-    asyncio.run(post_orders(find_flow(base, flow).url(_ORDER), drawn, None, posted))
+    asyncio.run(post_orders(find_flow(base, flow).entry_url(), drawn, None, posted))
     click.echo(f"{posted.orders:,} orders placed")

@@ -28,6 +28,12 @@ class RunningFlow:
         """Return the base URL of a service; raise `NotRunningError` when the flow has none of this name."""
         return f"http://{HOST}:{self._port(service)}"
 
+    def entry_url(self) -> str:
+        """Return the base URL of the service that takes orders; raise `NotRunningError` when the flow has none."""
+        if (service := self.flow().entry_service) is None:
+            raise NotRunningError(f"no service of {self.name} begins a saga, so it takes no orders", _START)
+        return self.url(service.name)
+
     def flow(self) -> OrderFlow:
         """Return the resource that its last run was started with; raise `NotRunningError` where none is kept."""
         try:

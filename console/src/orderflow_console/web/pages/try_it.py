@@ -32,7 +32,7 @@ async def place(request: Request, form: Mapping[str, str]) -> Response:
     orders = number(form, "orders", _ORDERS)
     fail = ",".join(f"{fate}={share}%" for fate in _FATES if (share := number(form, fate, 100)))
     words = ("orders", "sample", "--orders", str(orders), *(("--fail", fail) if fail else ()))
-    return await _done(request, *words, "--flow", console_of(request).flow.metadata.name)
+    return await _done(request, *words)
 
 
 async def kill(request: Request, form: Mapping[str, str]) -> Response:
@@ -46,6 +46,7 @@ async def kill(request: Request, form: Mapping[str, str]) -> Response:
 async def _done(request: Request, *words: str) -> Response:
     """Run the command to its end; show what it said, or raise `ReadError` with that."""
     console = console_of(request)
+    words = (*words, "--flow", console.flow.metadata.name)
     command = [*console.settings.config.command, *words, "--state", str(console.settings.config.state)]
     process = await asyncio.create_subprocess_exec(*command, stdin=DEVNULL, stdout=PIPE, stderr=STDOUT)
     try:
