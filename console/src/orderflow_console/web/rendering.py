@@ -5,6 +5,7 @@ import json
 import shlex
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote, urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse
@@ -27,7 +28,9 @@ class Renderer:
             lstrip_blocks=True,
         )
         self._environment.globals.update(flow=config.flow.metadata.name, token=token, command=self._command)
-        self._environment.filters.update(duration=duration, count=count, when=when, pretty=pretty)
+        self._environment.filters.update(
+            duration=duration, count=count, when=when, pretty=pretty, order_path=order_path
+        )
 
     def page(self, template: str, status: int = HTTPStatus.OK, **values: Any) -> HTMLResponse:
         """Return a template as an answer."""
@@ -41,6 +44,16 @@ class Renderer:
     def _command(self, *words: str) -> str:
         """Return what a person would type for the same."""
         return shlex.join(["orderflow", *words, "--state", str(self._config.state)])
+
+
+def order_path(key: str, verb: str = "") -> str:
+    """Return the address of a key's page, or of what is done to it, whatever its producer chose for a key.
+
+    Browsers take `.` and `..` for folders however they are escaped, so such a key is a field.
+    """
+    if key in ("", ".", ".."):
+        return f"/orders/-{verb}?{urlencode({'key': key})}"
+    return f"/orders/{quote(key, safe='')}{verb}"
 
 
 def duration(seconds: float | None) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -15,6 +15,7 @@ from orderflow_console.queries.timeline import get_timeline
 from orderflow_console.web.context import console_of
 from orderflow_console.web.fields import fields, moment, number, options
 from orderflow_console.web.guard import action
+from orderflow_console.web.rendering import order_path
 
 _STEPS = 200
 _OPTIONS = {
@@ -48,12 +49,18 @@ async def show_list(request: Request) -> Response:
 
 async def show(request: Request) -> Response:
     """Show one order: its state, what can be done, and its timeline, so many steps at a time."""
-    console, order_id = console_of(request), request.path_params["id"]
+    console, order_id = console_of(request), _key(request)
     start = number(request.query_params, "from")
     timeline = await get_timeline(console.database, order_id, start, _STEPS)
     instance = None if timeline.state is None else await get_instance(console.database, order_id)
     return console.render.page(
-        "order.html", key=order_id, instance=instance, timeline=timeline, more=start + _STEPS, step=_STEPS
+        "order.html",
+        key=order_id,
+        here=f"?{urlencode({'key': request.query_params['key']})}&" if "key" in request.query_params else "?",
+        instance=instance,
+        timeline=timeline,
+        more=start + _STEPS,
+        step=_STEPS,
     )
 
 
@@ -67,12 +74,18 @@ async def resume(request: Request, form: Mapping[str, str]) -> Response:
     return await _decide(request, "resume")
 
 
+def _key(request: Request) -> str:
+    """Return the key that the address is of, as `order_path` writes it."""
+    key: str = request.query_params.get("key", request.path_params["id"])
+    return key
+
+
 async def _decide(request: Request, verb: str) -> Response:
     """Ask the service that begins runs, and show the order as it is then; raise `ReadError` with what it refuses."""
-    console, order_id = console_of(request), request.path_params["id"]
+    console, order_id = console_of(request), _key(request)
     if why := await decide_one(console.http, console.entry, verb, order_id):
         raise ReadError(f"The order service refuses to {verb} {order_id}: {why}", "Look at its state first")
-    return RedirectResponse(f"/orders/{quote(order_id, safe='')}", HTTPStatus.SEE_OTHER)
+    return RedirectResponse(order_path(order_id), HTTPStatus.SEE_OTHER)
 
 
 def _words(asked: Mapping[str, str]) -> list[str]:
@@ -107,7 +120,7 @@ def order_filter(asked: Mapping[str, str]) -> InstanceFilter:
 
 ROUTES = (
     Route("/orders", show_list),
-    Route("/orders/{id}", show),
-    action("/orders/{id}/cancel", cancel),
-    action("/orders/{id}/resume", resume),
+    action("/orders/{id:path}/cancel", cancel),
+    action("/orders/{id:path}/resume", resume),
+    Route("/orders/{id:path}", show),
 )
