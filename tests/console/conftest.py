@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from support.console.sizes import Visitor
 from support.console.stand import MARKUP, Stand
 from support.flow.cli_process import FLOW, OrderFlowProcess
 from support.tools.npm_tools import npm_file
@@ -71,3 +72,9 @@ def letter(stand: Stand) -> str:
     stand.poison("stock-reserved", MARKUP, {MARKUP: MARKUP, "list": [MARKUP]})
     found = stand.eventually("SELECT id FROM payment.dead_letters WHERE key = $1", MARKUP)
     return f"/dead-letters/payment/{found}"
+
+
+@pytest.fixture(scope="session")
+def job(stand: Stand, letter: str) -> str:
+    """The path of a job that nobody has begun with, about all dead letters of payment."""
+    return Visitor(stand.url).post("/jobs/propose", kind="redrive", service=letter.split("/")[2])

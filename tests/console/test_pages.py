@@ -13,7 +13,6 @@ PAGES = (
     "/orders",
     "/dead-letters",
     "/jobs",
-    "/jobs/new?kind=redrive&service=payment",
     "/events",
     "/events/shop.order-created",
     "/topics",
@@ -25,14 +24,14 @@ PAGES = (
 )
 
 
-@pytest.mark.parametrize("path", [*PAGES, "ORDER", "LETTER"])
+@pytest.mark.parametrize("path", [*PAGES, "ORDER", "LETTER", "JOB"])
 def test_a_page_breaks_no_rule_of_accessibility(
-    browser: Browser, stand: Stand, axe: str, path: str, order: str, letter: str
+    browser: Browser, stand: Stand, axe: str, path: str, order: str, letter: str, job: str
 ) -> None:
     """Axe finds nothing on any page, in neither palette, on a screen as wide as a telephone's."""
     context = browser.new_context(base_url=stand.url, color_scheme="light", viewport={"width": 390, "height": 844})
     page = context.new_page()
-    page.goto({"ORDER": f"/orders/{order}", "LETTER": letter}.get(path, path))
+    page.goto({"ORDER": f"/orders/{order}", "LETTER": letter, "JOB": job}.get(path, path))
     name = re.sub(r"\W+", "-", path.lower()).strip("-") or "flow"
     page.evaluate(axe)
     found = page.evaluate("axe.run()")["violations"]
@@ -106,6 +105,17 @@ def test_what_an_event_says_is_text(page: Page, letter: str) -> None:
     assert page.title() != "taken"
 
 
+@pytest.mark.parametrize("key", ["a/b", "..", "a/../b?c=d#e"])
+def test_a_key_has_its_page_whatever_it_is(page: Page, stand: Stand, key: str) -> None:
+    """What a producer chose for a key is the page's own when a person follows it from the dead letter."""
+    stand.poison("stock-restored", key, {})
+    found = stand.eventually('SELECT id FROM "order".dead_letters WHERE key = $1', key)
+    page.goto(f"/dead-letters/order/{found}")
+    page.get_by_role("link", name=key, exact=True).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(f"Order {key}")
+    expect(page.locator("tr.dead")).to_have_count(1)
+
+
 def test_personal_fields_are_masked(page: Page, stand: Stand) -> None:
     """An event whose data are personal by the resource is shown without them."""
     stand.poison("order-created", "masked", {"customer": {"email": "masked@example.com"}})
@@ -140,6 +150,20 @@ def test_events_are_looked_through_from_the_newest(page: Page, stand: Stand) -> 
     assert "ada@example.com" not in page.content()
 
 
+def test_events_are_found_by_an_expression(page: Page, stand: Stand) -> None:
+    """What it finds is shown with the command for the same; what is wrong with it is told with its place."""
+    stand.poison("order-created", "cel", {"weight": 41})
+    stand.poison("order-created", "cel", {"weight": 43})
+    page.goto("/events/shop.order-created?key=cel")
+    page.get_by_label("Expression").fill("data.weight > 42")
+    page.get_by_role("button", name="Find").click()
+    expect(page.locator("tbody tr")).to_have_count(1)
+    page.get_by_text("The same as a command").click()
+    expect(page.locator("code", has_text="--where 'data.weight > 42'")).to_be_visible()
+    page.goto("/events/shop.order-created?where=data.weight+%3E")
+    expect(page.get_by_role("alert")).to_contain_text("1:14")
+
+
 def test_what_is_masked_is_not_found_by_asking(page: Page, stand: Stand) -> None:
     """A search for a personal value finds nothing: it looks at what is shown."""
     stand.place()
@@ -168,7 +192,6 @@ def test_a_wrong_address_says_what_is_wrong(page: Page) -> None:
         "/topics/nothing",
         "/jobs/999",
         f"/jobs/{10**30}",
-        "/jobs/new?kind=wash",
         "/services/nothing",
     ):
         answer = page.goto(path)

@@ -27,7 +27,7 @@ def test_another_host_is_refused(stand: Stand, host: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/try-it/kill", "/try-it/place", "/orders/x/cancel", "/orders/x/resume", "/jobs/begin", "/jobs/1/pause"]
+    "path", ["/try-it/kill", "/try-it/place", "/orders/x/cancel", "/orders/x/resume", "/jobs/propose", "/jobs/1/pause"]
 )
 def test_a_forged_form_changes_nothing(stand: Stand, path: str) -> None:
     """A form is refused from another origin, from none, and from our own without its token."""

@@ -123,3 +123,17 @@ async def test_a_hundred_thousand_items_begin_at_once(store: JobStore) -> None:
     async with asyncio.timeout(1):
         assert (await store.latest())[0].id == job
     await runner.stop()
+
+
+async def test_what_was_proposed_is_what_is_done(store: JobStore) -> None:
+    """Nothing is done until somebody begins, in this process or the next; then all that was shown, and no more."""
+    hand = Hand(1000)
+    runner = JobRunner(store, {"count": hand.work})
+    job = await store.create("count", "payment", {}, "ada", ITEMS)
+    await JobRunner(store, {"count": hand.work}).resume_all()
+    await runner.pause(job)
+    assert (await store.get(job)).state is JobState.PROPOSED
+    assert not hand.done
+    await runner.go_on(job)
+    found = await reached(store, job, lambda one: one.state is JobState.DONE)
+    assert found.tried == len(hand.done) == len(ITEMS)

@@ -121,6 +121,19 @@ async def test_events_are_browsed_by_command_and_masked(kafka: Kafka, fill: Fill
     await browse("NO_SUCH_EVENT", code=ExitCode.UNKNOWN)
 
 
+def test_an_expression_finds_by_what_is_shown(kafka: Kafka, fill: Fill) -> None:
+    """Fields and metadata, page by page; of what is masked or lacks a field nothing is found, and that is said."""
+    topic, options = fill(60), client_options(kafka.bootstrap, {})
+    late = EventFilter(expression=f"data.orderId.endsWith('7') && time > timestamp('{BEGIN.isoformat()}') && id != '7'")
+    assert [one.data["orderId"] for one in all_of(kafka, topic, late, 2)] == ["o57", "o47", "o37", "o27", "o17"]
+    address = EventFilter(expression="data.customer.email.startsWith('ann')")
+    assert len(browse_events(options, topic, address, personal=()).items) == 50
+    masked = browse_events(options, topic, address, personal=("/customer/email",))
+    assert (masked.items, masked.records, masked.next) == ((), 60, None)
+    page = browse_events(options, topic, EventFilter(key="k3", expression="data.none == 1"), personal=())
+    assert (page.items, page.unjudged, page.why) == ((), 9, "there is no none")
+
+
 def test_a_page_of_many_records_is_quick(kafka: Kafka, fill: Fill) -> None:
     """Ten thousand records are looked through in seconds."""
     topic = fill(10_000)
@@ -128,3 +141,7 @@ def test_a_page_of_many_records_is_quick(kafka: Kafka, fill: Fill) -> None:
     page = browse_events(client_options(kafka.bootstrap, {}), topic, EventFilter(contains="nowhere"), personal=())
     assert page.records == 9_999, "3,333 of each partition"
     assert time.perf_counter() - begun < 5
+    begun = time.perf_counter()
+    nobody = EventFilter(expression="data.orderId == 'nobody'")
+    assert browse_events(client_options(kafka.bootstrap, {}), topic, nobody, personal=()).records == 9_999
+    assert time.perf_counter() - begun < 10

@@ -23,6 +23,7 @@ from orderflow_cli.servers.ports import is_listening
 from support.flow.cli_process import OrderFlowProcess
 
 SCREENSHOTS = Path("artifacts/console")
+CONSOLE = "orderflow_console"
 _PATIENCE_SECONDS = 30
 MARKUP = "<img src=x onerror=document.title='taken'>"
 
@@ -82,6 +83,13 @@ class Stand:
             yield
         finally:
             os.kill(pid, signal.SIGCONT)
+
+    def restart_console(self) -> None:
+        """Kill the console, and wait for the next one."""
+        os.kill(self.pid(CONSOLE), signal.SIGKILL)
+        while is_listening(urlsplit(self.url).port or 0):
+            time.sleep(0.01)
+        self.until_console_answers()
 
     def until_console_answers(self) -> None:
         """Wait until pages can be loaded."""

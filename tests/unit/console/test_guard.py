@@ -11,8 +11,9 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
+from orderflow_console.actions.jobs.store import person_here
 from orderflow_console.settings import ConsoleConfig, Settings
-from orderflow_console.web import app, context
+from orderflow_console.web import app
 from orderflow_console.web.guard import action
 from orderflow_console.web.rendering import Renderer
 from orderflow_model.loading.load import load_flow
@@ -58,4 +59,4 @@ def test_a_user_without_a_name_is_told_by_number(monkeypatch: pytest.MonkeyPatch
         raise KeyError("getpwuid(): uid not found")
 
     monkeypatch.setattr(getpass, "getuser", nameless)
-    assert context._person().startswith("user ")
+    assert person_here().startswith("user ")

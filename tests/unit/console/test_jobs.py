@@ -38,7 +38,7 @@ class MemoryStore(JobStore):
     ) -> int:
         """Keep a job."""
         number = len(self.jobs) + 1
-        self.jobs[number] = self._job(number)
+        self.jobs[number] = replace(self._job(number), state=JobState.PROPOSED)
         return number
 
     async def running(self) -> tuple[Job, ...]:
@@ -93,6 +93,15 @@ async def test_all_that_ran_goes_on_however_much_it_is(monkeypatch: pytest.Monke
     assert done == dict.fromkeys(range(1, 151), 1)
 
 
+async def test_a_database_that_is_away_is_told_of_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """However long jobs wait for it, the log has one line about it."""
+    monkeypatch.setattr(runner, "_AGAIN_SECONDS", 0.001)
+    await JobRunner(MemoryStore(away=20), {}).resume_all()
+    assert [record.message for record in caplog.records] == ["jobs wait: the database is away. Wait"]
+
+
 async def test_a_job_told_twice_to_go_on_runs_once() -> None:
     """Two clicks at one moment are one run of its items."""
     runs = 0
@@ -128,7 +137,7 @@ async def test_a_redrive_under_way_when_the_console_ends_goes_on_with_the_next(
     store = MemoryStore()
     jobs = JobRunner(store, {"work": works.redrive("shop", {}, NOWHERE)})
     number = await jobs.start("work", "payment", {}, "ada", [])
-    await asyncio.to_thread(begun.wait, 5)
+    assert await asyncio.to_thread(begun.wait, 5)
     await jobs.stop()
     may_end.set()
     assert (store.jobs[number].state, store.jobs[number].problem) == (JobState.RUNNING, None)

@@ -1,12 +1,14 @@
 """`orderflow dead-letters`: events that services gave up, looked at; `redrive.py` puts them back."""
 
+import asyncio
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from orderflow_cli.commands.lint import FILE
 from orderflow_cli.commands.place import Place, with_kafka
@@ -14,6 +16,19 @@ from orderflow_cli.database import ask
 from orderflow_cli.dead_letters.records import export
 from orderflow_cli.errors import StateError, place_of
 from orderflow_cli.output import Form, cell, document, output_option, show_document, show_list, show_onward, show_table
+from orderflow_console.actions.edit import (
+    EditError,
+    Terms,
+    edited,
+    hashes,
+    read_data,
+    shown_data,
+    terms_of,
+    with_changes,
+)
+from orderflow_console.actions.jobs.store import JobState, JobStore, Result, person_here
+from orderflow_console.actions.jobs.works import put_edited
+from orderflow_console.actions.redrive import DeadLetters, RedriveError, Repair
 from orderflow_console.queries.dead_letters import (
     Condition,
     DeadLetter,
@@ -36,6 +51,20 @@ def conditions(context: click.Context, option: click.Parameter, texts: tuple[str
         return [parse_condition(text) for text in texts]
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
+
+
+def changes(context: click.Context, option: click.Parameter, texts: tuple[str, ...]) -> list[tuple[str, Any]]:
+    """Read `--set`: a value that is no JSON is a text."""
+    found = []
+    for text in texts:
+        pointer, equals, value = text.partition("=")
+        if not equals:
+            raise click.BadParameter(f"{text!r}: write /FIELD=VALUE")
+        try:
+            found.append((pointer, from_json(value, allow_inf_nan=False)))
+        except ValueError:
+            found.append((pointer, value))
+    return found
 
 
 def show_letters(outcomes: Sequence[tuple[DeadLetter, str]]) -> None:
@@ -105,11 +134,7 @@ def get_command(place: Place, service: str, letter_id: uuid.UUID, file: Path | N
     What the flow's resource calls personal is masked; where neither --file nor a flow that runs here says what is, all
     values are.
     """
-    found = ask(place.database, lambda database: get_dead_letters(database, service, (), [letter_id], None))
-    if not found:
-        raise UnknownError(f"{service} has no dead letter {letter_id}", "See orderflow dead-letters list")
-    letter = found[0]
-    record = find_record(place.kafka, dead_letter_topic_name(place.name, service), letter.id, letter.died_at)
+    letter, record = _found(place, service, letter_id)
     event = None if record is None else _shown(place, record, file, unmask)
     if form is Form.TABLE:
         names = ("service", *_COLUMNS, "topic", "partition", "record_offset", "state", "reason")
@@ -120,6 +145,77 @@ def get_command(place: Place, service: str, letter_id: uuid.UUID, file: Path | N
             show_document(event, form)
         return
     show_document(document(letter) | {"event": event}, form)
+
+
+@dead_letters.command("edit")
+@click.argument("service")
+@click.argument("letter_id", metavar="ID", type=click.UUID)
+@click.option("--set", "changes", multiple=True, callback=changes, metavar="/FIELD=VALUE", help="A field's new value.")
+@click.option("--data", type=FILE, help="A JSON file with all of the event's data, masks where it is to stay.")
+@click.option("--personal", is_flag=True, help="Change what is personal too, or may be.")
+@click.option("--module", metavar="NAME", help="The Python module that has the events' contracts, as classes.")
+@click.option("--file", type=FILE, metavar="FLOW.yaml", help="The flow: it says what is personal, and what data are.")
+@with_kafka
+def edit_command(
+    place: Place,
+    service: str,
+    letter_id: uuid.UUID,
+    changes: list[tuple[str, Any]],
+    data: Path | None,
+    personal: bool,
+    module: str | None,
+    file: Path | None,
+) -> None:
+    """Put one dead letter of SERVICE back with other data, if they are as the event's contract says.
+
+    The event stays itself, by its id. Who did so is kept with a hash of the data before and after.
+    """
+    if bool(changes) == (data is not None):
+        raise click.UsageError("give --set, as often as needed, or --data")
+    letter, record = _found(place, service, letter_id)
+    if record is None:
+        raise UnknownError("the event is not in the dead-letter topic any more", "Choose another")
+    if why := letter.refusal_reason() or (None if letter.dead else "its service has taken it back"):
+        raise EditError("", why, "See orderflow dead-letters list")
+    flow = place.resource(file)
+    terms = Terms(None) if flow is None else terms_of(flow, record.topic, module)
+    terms = replace(terms, may_change_personal=personal)
+    given = read_data(_content(data)) if data else with_changes(shown_data(record, terms.personal), changes)
+    repair = edited(record, given, terms)
+    at = DeadLetters(place.name, service, place.kafka, place.database)
+    asked = {"service": service, "id": str(letter_id), **hashes(record, repair)}
+    if why := asyncio.run(_put_back(JobStore(place.database), at, repair, asked)):
+        raise RedriveError(f"{letter_id} was not put back: {why}", "Mend that and try again")
+    click.echo(f"{letter_id} was put back as edited")
+
+
+async def _put_back(store: JobStore, at: DeadLetters, repair: Repair, asked: Mapping[str, str]) -> str | None:
+    """Note who edits what, put it back and note what came of it; return why that was refused."""
+    try:
+        item = Result(str(repair.id))
+        number = await store.create("edit", at.service, asked, person_here(), [item])
+        (results,) = [some async for some in put_edited(at, repair)(await store.get(number), [item.item])]
+        await store.note(number, results)
+        await store.set_state(number, JobState.DONE)
+        return results[0].refused
+    finally:
+        await store.close()
+
+
+def _content(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise StateError(f"{file} cannot be read: {place_of(error)}", "Give another file with --data") from None
+
+
+def _found(place: Place, service: str, letter_id: uuid.UUID) -> tuple[DeadLetter, DeadRecord | None]:
+    """Return a letter and its last record, if its topic keeps one; raise `UnknownError`."""
+    found = ask(place.database, lambda database: get_dead_letters(database, service, (), [letter_id], None))
+    if not found:
+        raise UnknownError(f"{service} has no dead letter {letter_id}", "See orderflow dead-letters list")
+    topic = dead_letter_topic_name(place.name, service)
+    return found[0], find_record(place.kafka, topic, letter_id, found[0].died_at)
 
 
 def _shown(place: Place, record: DeadRecord, file: Path | None, unmask: bool) -> dict[str, Any]:

@@ -25,6 +25,7 @@ def events() -> None:
 @click.option("--partition", type=click.IntRange(min=0), help="Of this partition.")
 @click.option("--key", help="With this key, such as an order's id.")
 @click.option("--contains", metavar="TEXT", help="With this text somewhere in the data.")
+@click.option("--where", metavar="EXPRESSION", help="For which this expression (CEL) holds: data.amount > 100.")
 @click.option("--since", type=TIME, help="From this time (UTC) on, the oldest first; the newest first without it.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="At most so many.")
 @click.option("--after", metavar="PLACE", help="Go on where the list before ended.")
@@ -38,6 +39,7 @@ def list_command(
     partition: int | None,
     key: str | None,
     contains: str | None,
+    where: str | None,
     since: dt.datetime | None,
     limit: int,
     after: str | None,
@@ -52,8 +54,8 @@ def list_command(
     """
     topic, personal = _topic(place, event, file)
     begin = None if since is None else since.replace(tzinfo=dt.UTC)
-    where = EventFilter(partition=partition, key=key, contains=contains, since=begin)
-    page = browse_events(place.kafka, topic, where, after, limit, () if unmask else personal)
+    asked = EventFilter(partition=partition, key=key, contains=contains, since=begin, expression=where)
+    page = browse_events(place.kafka, topic, asked, after, limit, () if unmask else personal)
     if form is not Form.TABLE:
         items = page.items if unmask else [replace(one, headers=mask_headers(one.headers)) for one in page.items]
         show_document(document(page) | {"items": document(items)}, form)
@@ -79,5 +81,6 @@ def _topic(place: Place, event: str, file: Path | None) -> tuple[str, tuple[str,
 def _looked(page: EventPage) -> str:
     """Return how far was looked, and how to go on."""
     to = f", to {cell(page.looked_to)}" if page.looked_to else ""
+    unjudged = f"; of {page.unjudged:,} the expression cannot be said to hold: {page.why}" if page.unjudged else ""
     onward = f"; go on with --after {page.next}" if page.next else "; that is all"
-    return f"looked at {page.records:,} records, {page.bytes:,} bytes{to}{onward}"
+    return f"looked at {page.records:,} records, {page.bytes:,} bytes{to}{unjudged}{onward}"

@@ -123,9 +123,11 @@ async def get_dead_letters(
 
 
 async def get_letter_ids(
-    database: Database, service: str, where: Sequence[Condition]
+    database: Database, service: str, where: Sequence[Condition], limit: int | None = None
 ) -> tuple[list[uuid.UUID], dict[uuid.UUID, str]]:
     """Return the ids of all that is dead and can be put back, and why others cannot; raise `ReadError`.
+
+    With a limit at most so many in all, the oldest death first.
 
     For a hundred thousand letters: of each no more than that is held.
     """
@@ -135,7 +137,7 @@ async def get_letter_ids(
     async with snapshot(database) as connection:
         (schema,) = await _schemas(connection, service)
         query = f"""SELECT id, type, redrives FROM {quoted(schema)}.dead_letters
-          WHERE {" AND ".join([*tests, "state = 'Dead'"])} ORDER BY died_at, id"""  # noqa: S608 - only fixed names are put in
+          WHERE {" AND ".join([*tests, "state = 'Dead'"])} ORDER BY died_at, id LIMIT {limit or "ALL"}"""  # noqa: S608 - only fixed names and a number are put in
         async for row in connection.cursor(query, *values, prefetch=1_000):
             if reason := refusal(row["type"], row["redrives"]):
                 refused[row["id"]] = reason

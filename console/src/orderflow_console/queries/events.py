@@ -11,6 +11,7 @@ import heapq
 import json
 import time
 from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,8 +19,9 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from pydantic_core import from_json, to_json
 
 from orderflow_console.queries.errors import InvalidQuestionError, ReadError, UnknownError
+from orderflow_console.queries.event_judge import EventJudge
 from orderflow_console.queries.kafka import TIMEOUT_SECONDS, Options, asking, bytes_of, reading
-from orderflow_console.queries.masking import mask
+from orderflow_console.queries.masking import mask, mask_headers
 from orderflow_console.queries.topics import EARLIEST, LATEST, offsets
 
 LOOKED_AT_ONCE = 10_000
@@ -38,7 +40,8 @@ class EventFilter:
     """What is asked for; all that is given has to hold. `contains` is looked for in the data as it is shown, what is
     personal masked: nobody finds by asking what is not shown.
 
-    With `since` the oldest come first, from that time on; without, the newest.
+    With `since` the oldest come first, from that time on; without, the newest. `expression` is one of CEL, of the same
+    data and of what `event_judge` names besides.
     """
 
     partition: int | None = None
@@ -46,6 +49,7 @@ class EventFilter:
     type: str | None = None
     contains: str | None = None
     since: dt.datetime | None = None
+    expression: str | None = None
 
     def fits(self, message: Message, personal: Collection[str]) -> bool:
         """Return whether a record is one of those asked for."""
@@ -72,7 +76,8 @@ class BrowsedEvent:
 class EventPage:
     """The records that fit, and how far was looked: how many records, how many bytes, and to which time.
 
-    `next` goes on behind it; None where there is no more to look at.
+    `next` goes on behind it; None where there is no more to look at. Of `unjudged` records an expression could not be
+    said to hold or not; `why` is of the first.
     """
 
     items: tuple[BrowsedEvent, ...]
@@ -80,6 +85,8 @@ class EventPage:
     records: int
     bytes: int
     looked_to: dt.datetime | None
+    unjudged: int = 0
+    why: str = ""
 
 
 @dataclass
@@ -94,6 +101,16 @@ class _Looked:
     last: dict[int, int] = field(default_factory=dict)
     kept: list[Ranked] = field(default_factory=list)
     cut: set[int] = field(default_factory=set)
+    unjudged: int = 0
+    why: str = ""
+
+    def judge(self, judge: EventJudge, message: Message, personal: Collection[str] | None) -> bool:
+        """Return whether the expression holds for a record; count one of which that cannot be said."""
+        found = judge.judge(_values(_browsed(message, personal)))
+        if isinstance(found, str):
+            self.unjudged += 1
+            self.why = self.why or found
+        return found is True
 
     def take(self, message: Message, *, fits: bool) -> None:
         """Count a record, and keep it where it is one of the first."""
@@ -144,7 +161,12 @@ def browse_events(
         left = _read_place(after) if after else log if newest else _since(consumer, topic, log, where)
         left = {n: (max(start, log[n][0]), min(end, log[n][1])) for n, (start, end) in left.items() if n in log}
         windows = _windows(left, newest)
-        _look(consumer, topic, windows, lambda message: where.fits(message, personal or ()), looked)
+        with _judging(where.expression) as judge:
+
+            def fits(message: Message) -> bool:
+                return where.fits(message, personal or ()) and (not judge or looked.judge(judge, message, personal))
+
+            _look(consumer, topic, windows, fits, looked)
     looked.prune()
     rest = {n: _rest(bounds, windows.get(n, bounds), looked, n) for n, bounds in left.items()}
     return EventPage(
@@ -153,7 +175,20 @@ def browse_events(
         records=looked.records,
         bytes=looked.bytes,
         looked_to=None if looked.furthest is None else _time(looked.furthest),
+        unjudged=looked.unjudged,
+        why=looked.why,
     )
+
+
+def _judging(expression: str | None) -> AbstractContextManager[EventJudge | None]:
+    return nullcontext() if expression is None else EventJudge(expression)
+
+
+def _values(event: BrowsedEvent) -> dict[str, Any]:
+    """Return what an expression can speak of, as a page shows it."""
+    told = {name: event.headers.get(f"ce_{name}", "") for name in ("type", "id", "source")}
+    place = {"partition": event.partition, "offset": event.offset, "time": event.at.isoformat()}
+    return {"data": event.data, "key": event.key or "", "headers": mask_headers(event.headers), **told, **place}
 
 
 def _log(options: Options, topic: str, partition: int | None) -> Ranges:

@@ -47,8 +47,11 @@ def client_options(bootstrap: str, env: Mapping[str, str]) -> Options:
 
 @contextmanager
 def reading(options: Options, subject: str) -> Iterator[Consumer]:
-    """Yield a consumer in no group, closed at the end; raise `ReadError` about the subject when Kafka refuses."""
-    own = {"group.id": GROUP, "enable.auto.commit": False, "enable.partition.eof": True}
+    """Yield a consumer in no group, closed at the end; raise `ReadError` about the subject when Kafka refuses.
+
+    A broker holds back the answer that a partition has no more, as if more might come: but for a moment.
+    """
+    own = {"group.id": GROUP, "enable.auto.commit": False, "enable.partition.eof": True, "fetch.wait.max.ms": 10}
     said: list[KafkaError] = []
     consumer = Consumer({**options, **own, "auto.offset.reset": "earliest", "error_cb": said.append})
     try:

@@ -13,15 +13,15 @@ from orderflow_contracts.dead_letters import LETTER_ID, PREFIX, TOPIC, UNSENT
 
 Header = tuple[str, bytes | None]
 
-_BEFORE = dt.timedelta(minutes=10)
-"""Clocks of a broker and of a database may differ by so much where a letter is looked for by its time."""
+_NEAR, _FAR = dt.timedelta(seconds=2), dt.timedelta(minutes=10)
+"""Clocks of a service and of a database mostly differ by less than the one, and at most by the other."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeadRecord:
     """One record of the topic; `topic` is the one it came from, `headers` are those it had there.
 
-    `unsent`: it was meant for that topic, and never got there.
+    `unsent`: it was meant for that topic, and never got there. `written_ms` is when it was written here, Unix time.
     """
 
     id: uuid.UUID
@@ -31,15 +31,25 @@ class DeadRecord:
     headers: list[Header]
     value: bytes
     unsent: bool = False
+    written_ms: int = 0
 
 
 def find_record(options: Options, topic: str, letter_id: uuid.UUID, died_at: dt.datetime) -> DeadRecord | None:
-    """Return a letter's last record, None where the topic has it no more; raise `ReadError`."""
-    found = None
-    for record in read_records(options, topic, died_at - _BEFORE):
-        if record.id == letter_id:
-            found = record
-    return found
+    """Return a letter's last record, None where the topic has it no more; raise `ReadError`.
+
+    It was written when the letter died; only where it does not stand there the topic is read from well before that on.
+    """
+    behind = (died_at + _NEAR).timestamp() * 1000
+    for before in (_NEAR, _FAR):
+        found = None
+        for record in read_records(options, topic, died_at - before):
+            if record.id == letter_id:
+                found = record
+            elif found is not None and record.written_ms > behind:
+                break
+        if found is not None:
+            return found
+    return None
 
 
 def read_latest(options: Options, topic: str, ids: Collection[uuid.UUID]) -> Iterator[DeadRecord]:
@@ -74,7 +84,7 @@ def _record(message: Message) -> Iterator[DeadRecord]:
     kept = [(name, value) for name, value in headers if not name.startswith(PREFIX)]
     at = (message.partition() or 0, message.offset() or 0)
     key, value = bytes_of(message.key()), bytes_of(message.value()) or b""
-    yield DeadRecord(letter_id, at, topic, key, kept, value, UNSENT in found)
+    yield DeadRecord(letter_id, at, topic, key, kept, value, UNSENT in found, message.timestamp()[1])
 
 
 def _headers(message: Message) -> list[Header]:

@@ -1,8 +1,6 @@
 """What every page works with: made when the console starts, closed when it ends."""
 
 import asyncio
-import getpass
-import os
 import secrets
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -13,7 +11,7 @@ from starlette.requests import Request
 
 from orderflow_console.actions.jobs import works
 from orderflow_console.actions.jobs.runner import JobRunner, Work
-from orderflow_console.actions.jobs.store import JobStore
+from orderflow_console.actions.jobs.store import JobStore, person_here
 from orderflow_console.queries.database import Database, open_database
 from orderflow_console.queries.errors import ReadError
 from orderflow_console.queries.kafka import Options, client_options
@@ -71,7 +69,9 @@ async def open_console(settings: Settings, env: Mapping[str, str]) -> AsyncItera
             jobs = _jobs(settings, kafka, http)
             resuming = asyncio.create_task(jobs.resume_all())
             try:
-                yield Console(settings, token, render, database, kafka, http, FlowWatch(reader.read), jobs, _person())
+                yield Console(
+                    settings, token, render, database, kafka, http, FlowWatch(reader.read), jobs, person_here()
+                )
             finally:
                 resuming.cancel()
                 await jobs.stop()
@@ -80,16 +80,9 @@ async def open_console(settings: Settings, env: Mapping[str, str]) -> AsyncItera
         database.terminate()
 
 
-def _person() -> str:
-    """Return who is told to have done what: the user of this process, by number where that has no name."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"user {os.getuid()}"
-
-
 def _jobs(settings: Settings, kafka: Options, http: aiohttp.ClientSession) -> JobRunner:
-    known: dict[str, Work] = {"redrive": works.redrive(settings.config.flow.metadata.name, kafka, settings.database)}
+    redrive = works.redrive(settings.config.flow.metadata.name, kafka, settings.database)
+    known: dict[str, Work] = {"redrive": redrive, "edit": works.lost}
     if (url := entry(settings)) is not None:
         known |= {verb: works.decide(http, url, verb) for verb in ("cancel", "resume")}
     return JobRunner(JobStore(settings.database), known)
@@ -97,11 +90,8 @@ def _jobs(settings: Settings, kafka: Options, http: aiohttp.ClientSession) -> Jo
 
 def entry(settings: Settings) -> str | None:
     """Return the base URL of the service that begins runs, None where there is none."""
-    flow, saga = settings.config.flow, settings.config.flow.spec.saga
-    for service in flow.services:
-        if saga is not None and saga.begins in service.publishes:
-            return settings.config.urls[service.name]
-    return None
+    service = settings.config.flow.entry_service
+    return None if service is None else settings.config.urls[service.name]
 
 
 def console_of(request: Request) -> Console:

@@ -16,6 +16,7 @@ class Payload(NamedTuple):
 
     text: str
     note: str = ""
+    whole: bool = True
 
 
 def payload(flow: OrderFlow, topic: str, value: bytes) -> Payload:
@@ -41,4 +42,4 @@ def _unreadable(value: bytes, *, hidden: bool) -> Payload:
 def _cut(text: str, note: str) -> Payload:
     if len(text) <= _MOST_CHARACTERS:
         return Payload(text, note)
-    return Payload(text[:_MOST_CHARACTERS], f"{note} Only the beginning is shown.".strip())
+    return Payload(text[:_MOST_CHARACTERS], f"{note} Only the beginning is shown.".strip(), whole=False)

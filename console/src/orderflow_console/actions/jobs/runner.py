@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 
 from orderflow_console.actions.jobs.store import Job, JobState, JobStore, Result
-from orderflow_console.queries.errors import ReadError
+from orderflow_console.queries.errors import InvalidQuestionError, ReadError
 
 Work = Callable[[Job, Sequence[str]], AsyncGenerator[list[Result], None]]
 """Does something to a job's items, and yields what became of them, some at a time; raises `ReadError` to be paused."""
@@ -29,38 +29,55 @@ class JobRunner:
 
     async def resume_all(self) -> None:
         """Go on with all that ran when an earlier process ended, as soon as the database tells which."""
+        told = ""
         while True:
             try:
                 for job in await self.store.running():
                     self._begin(job)
                 return
             except ReadError as error:
-                _log.warning("jobs wait: %s", error)
+                if str(error) != told:
+                    told = str(error)
+                    _log.warning("jobs wait: %s", told)
                 await asyncio.sleep(_AGAIN_SECONDS)
 
     async def start(
-        self, kind: str, target: str, asked: Mapping[str, str], person: str, items: Sequence[Result]
+        self,
+        kind: str,
+        target: str,
+        asked: Mapping[str, str],
+        person: str,
+        items: Sequence[Result],
+        work: Work | None = None,
     ) -> int:
-        """Begin a job and return its number; raise `ReadError`."""
+        """Begin a job and return its number; `work` does it in this process alone. Raise `ReadError`."""
         number = await self.store.create(kind, target, asked, person, items)
-        self._begin(await self.store.get(number))
+        await self.go_on(number, work)
         return number
 
     async def pause(self, number: int) -> None:
         """Let a job stand once the items under way are noted; raise `ReadError`."""
-        job = await self.store.get(number)
+        job = await self._ours(number)
         if number in self._running:
             self._paused.add(number)
         elif job.state is JobState.RUNNING:
             await self.store.set_state(number, JobState.PAUSED)
 
-    async def go_on(self, number: int) -> None:
-        """Go on with a job that stands; raise `ReadError`."""
-        job = await self.store.get(number)
+    async def go_on(self, number: int, work: Work | None = None) -> None:
+        """Begin with a job that is proposed, or go on with one that stands; raise `ReadError`."""
+        job = await self._ours(number)
         self._paused.discard(number)
-        if job.state is JobState.PAUSED and number not in self._running:
+        if job.state in (JobState.PROPOSED, JobState.PAUSED) and number not in self._running:
             await self.store.set_state(number, JobState.RUNNING)
-            self._begin(job)
+            self._begin(job, work)
+
+    async def _ours(self, number: int) -> Job:
+        job = await self.store.get(number)
+        if job.origin is not None:
+            raise InvalidQuestionError(
+                f"job {number} is done for a Redrive", "Approve or pause that: spec.approved, spec.paused"
+            )
+        return job
 
     async def stop(self) -> None:
         """End all work; a later process goes on with it."""
@@ -68,19 +85,20 @@ class JobRunner:
             task.cancel()
         await asyncio.gather(*self._running.values(), return_exceptions=True)
 
-    def _begin(self, job: Job) -> None:
+    def _begin(self, job: Job, work: Work | None = None) -> None:
         """Work a job off, unless somebody else has begun with it in the meantime."""
         if job.id in self._running:
             return
-        task = asyncio.create_task(self._run(job))
+        task = asyncio.create_task(self._run(job, work))
         self._running[job.id] = task
         task.add_done_callback(lambda _: self._running.pop(job.id, None))
 
-    async def _run(self, job: Job) -> None:
+    async def _run(self, job: Job, work: Work | None) -> None:
         """Work a job off, until its end or until it is to stand."""
         try:
             items = await self.store.left(job.id)
-            async with aclosing(self._works[job.kind](job, items)) as outcomes:
+            work = work or self._works[job.kind]
+            async with aclosing(work(job, items)) as outcomes:
                 async for results in outcomes:
                     await self.store.note(job.id, results)
                     if job.id in self._paused:

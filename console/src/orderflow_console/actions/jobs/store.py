@@ -1,7 +1,9 @@
 """Jobs and their items, in a schema of the console's own in the flow's database."""
 
 import datetime as dt
+import getpass
 import json
+import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -22,8 +24,10 @@ _MIGRATIONS = Path(__file__).parent / "migrations"
 _FAILURES = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 _MOST_JOBS = 100
 _ID_BITS = 64
-_CREATE = """INSERT INTO jobs (kind, target, asked, person, state, total, tried, refused)
-  VALUES ($1, $2, $3, $4, 'Running', $5, $6, $6) RETURNING id"""
+_CREATE = """INSERT INTO jobs (kind, target, asked, person, state, total, tried, refused, origin)
+  VALUES ($1, $2, $3, $4, 'Proposed', $5, $6, $6, $7) RETURNING id"""
+_FORGET = """DELETE FROM jobs
+  WHERE state = 'Proposed' AND begun_at < now() - interval '1 day' AND origin IS NULL"""
 _NOTE = """WITH noted AS (
     UPDATE job_items SET done_at = now(), refused = given.refused
     FROM unnest($2::text[], $3::text[]) AS given (item, refused)
@@ -33,8 +37,9 @@ _NOTE = """WITH noted AS (
 
 
 class JobState(StrEnum):
-    """How a job is: it goes on, stands until somebody lets it go on, or has tried all items."""
+    """How a job is: proposed, going on, standing until somebody lets it go on, or through with all items."""
 
+    PROPOSED = "Proposed"
     RUNNING = "Running"
     PAUSED = "Paused"
     DONE = "Done"
@@ -49,7 +54,10 @@ class Result(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job; `asked` is the filter that its items were found by, `tried` of `total` items are done or `refused`."""
+    """A job; `asked` is the filter that its items were found by, `tried` of `total` items are done or `refused`.
+
+    `origin` is the Redrive of a cluster that it is done for, where it is.
+    """
 
     id: int
     kind: str
@@ -63,6 +71,7 @@ class Job:
     total: int
     tried: int
     refused: int
+    origin: str | None = None
 
 
 class JobStore:
@@ -73,12 +82,22 @@ class JobStore:
         self._pool: asyncpg.Pool | None = None
 
     async def create(
-        self, kind: str, target: str, asked: Mapping[str, str], person: str, items: Sequence[Result]
+        self,
+        kind: str,
+        target: str,
+        asked: Mapping[str, str],
+        person: str,
+        items: Sequence[Result],
+        origin: str | None = None,
     ) -> int:
-        """Write a job with all of its items, those that are refused already too; return its number."""
+        """Write a job that is proposed, with all of its items, those that are refused already too; return its number.
+
+        Proposals of more than a day ago, with which nobody began, go.
+        """
         async with self._connection() as connection, connection.transaction():
+            await connection.execute(_FORGET)
             refused = sum(one.refused is not None for one in items)
-            values = (kind, target, json.dumps(asked), person, len(items), refused)
+            values = (kind, target, json.dumps(asked), person, len(items), refused, origin)
             job: int = await connection.fetchval(_CREATE, *values)
             now = dt.datetime.now(dt.UTC)
             rows = [(job, one.item, now if one.refused else None, one.refused) for one in items]
@@ -92,9 +111,16 @@ class JobStore:
         return tuple(map(_job, rows))
 
     async def running(self) -> tuple[Job, ...]:
-        """Return all jobs that go on."""
+        """Return all jobs that go on, but for those of Redrives."""
+        query = "SELECT * FROM jobs WHERE state = 'Running' AND origin IS NULL ORDER BY id"
         async with self._connection() as connection:
-            return tuple(map(_job, await connection.fetch("SELECT * FROM jobs WHERE state = 'Running' ORDER BY id")))
+            return tuple(map(_job, await connection.fetch(query)))
+
+    async def of_origin(self, origin: str) -> Job | None:
+        """Return the job of a Redrive, None where it has none yet."""
+        async with self._connection() as connection:
+            row = await connection.fetchrow("SELECT * FROM jobs WHERE origin = $1", origin)
+        return None if row is None else _job(row)
 
     async def get(self, job: int) -> Job:
         """Return a job; raise `UnknownError` when there is none of this number."""
@@ -150,6 +176,14 @@ class JobStore:
         """Bring the schema up to date; return a pool that works in it."""
         await migrate_schema(self._uri, SCHEMA, _MIGRATIONS)
         return await create_pool(self._uri, {"search_path": f'"{SCHEMA}"'}, max_size=2)
+
+
+def person_here() -> str:
+    """Return who is told to have done what: the user of this process, by number where that has no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"user {os.getuid()}"
 
 
 def _job(row: Any) -> Job:

@@ -12,7 +12,7 @@ from pydantic_core import from_json
 
 from orderflow_console.actions.jobs.runner import Work
 from orderflow_console.actions.jobs.store import Job, Result
-from orderflow_console.actions.redrive import DeadLetters, Outcome
+from orderflow_console.actions.redrive import DeadLetters, Outcome, Repair
 from orderflow_console.queries.errors import ReadError
 from orderflow_console.queries.kafka import Options
 from orderflow_model.postgres_uri import PostgresUri
@@ -33,6 +33,21 @@ def redrive(flow: str, kafka: Options, database: PostgresUri) -> Work:
                 outcomes.close()
 
     return work
+
+
+def put_edited(at: DeadLetters, repair: Repair) -> Work:
+    """Return the work that puts one letter back as a person edited it, which no job keeps: it may be personal."""
+
+    async def work(job: Job, items: Sequence[str]) -> AsyncGenerator[list[Result], None]:
+        outcomes = await asyncio.to_thread(lambda: [*at.redrive({repair.id}, {repair.id: repair})])
+        yield [Result(str(one.id), one.refused) for some in outcomes for one in some]
+
+    return work
+
+
+async def lost(job: Job, items: Sequence[str]) -> AsyncGenerator[list[Result], None]:
+    """Tell of an edit whose console ended before it was put back that nobody knows it any more."""
+    yield [Result(item, "the console ended meanwhile, and keeps no edited event: edit it again") for item in items]
 
 
 def decide(http: aiohttp.ClientSession, url: str, verb: str) -> Work:

@@ -10,7 +10,10 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from orderflow_console.actions.edit import EditError, edited, hashes, read_data, terms_of
 from orderflow_console.actions.jobs.store import Result
+from orderflow_console.actions.jobs.works import put_edited
+from orderflow_console.actions.redrive import DeadLetters
 from orderflow_console.queries.dead_letters import (
     Condition,
     DeadLetter,
@@ -19,11 +22,12 @@ from orderflow_console.queries.dead_letters import (
     list_dead_letters,
 )
 from orderflow_console.queries.errors import UnknownError
-from orderflow_console.queries.letter_records import find_record
+from orderflow_console.queries.letter_records import DeadRecord, find_record
 from orderflow_console.web.context import Console, console_of
 from orderflow_console.web.fields import fields
 from orderflow_console.web.guard import action
 from orderflow_console.web.payload import payload
+from orderflow_model.contracts.errors import ContractsError
 from orderflow_model.flow import OrderFlow
 from orderflow_model.names import dead_letter_topic_name, schema_name
 
@@ -54,29 +58,75 @@ async def show_list(request: Request) -> Response:
 
 async def show(request: Request) -> Response:
     """Show one: why it died, and what it was, without what is personal."""
-    console = console_of(request)
-    service = _service_of(console.flow, request.path_params["service"])
-    letter = await _letter(console, service, request.path_params["id"])
-    topic = dead_letter_topic_name(console.flow.metadata.name, service)
-    record = await asyncio.to_thread(find_record, console.kafka, topic, letter.id, letter.died_at)
-    shown = None if record is None else payload(console.flow, record.topic, record.value)
-    return console.render.page("dead_letter.html", service=service, letter=letter, payload=shown)
+    console, service, letter = await _asked_one(request)
+    record = await _record(console, service, letter)
+    return _page(console, service, letter, record)
 
 
 async def redrive(request: Request, form: Mapping[str, str]) -> Response:
     """Put one back, as a job of its own."""
-    console = console_of(request)
-    service = _service_of(console.flow, request.path_params["service"])
-    letter = await _letter(console, service, request.path_params["id"])
+    console, service, letter = await _asked_one(request)
     asked = {"service": service, "id": str(letter.id)}
-    item = Result(str(letter.id), letter.refusal_reason() or (None if letter.dead else "its service has taken it back"))
-    number = await console.jobs.start("redrive", service, asked, console.person, [item])
+    number = await console.jobs.start("redrive", service, asked, console.person, [_item(letter)])
     return RedirectResponse(f"/jobs/{number}", HTTPStatus.SEE_OTHER)
 
 
+async def edit(request: Request, form: Mapping[str, str]) -> Response:
+    """Put one back as a person has edited it; show what is wrong with the edit beside it, where something is."""
+    console, service, letter = await _asked_one(request)
+    record, given = await _record(console, service, letter), form.get("data", "")
+    if record is None:
+        raise UnknownError(f"the topic of {service} keeps letter {letter.id} no longer", "Choose another")
+    try:
+        repair = edited(record, read_data(given), terms_of(console.flow, record.topic))
+    except (EditError, ContractsError) as error:
+        return _page(console, service, letter, record, given, f"{error.problem}. {error.remedy}.")
+    asked = {"service": service, "id": str(letter.id), **hashes(record, repair)}
+    at = DeadLetters(console.flow.metadata.name, service, console.kafka, console.settings.database)
+    item, work = _item(letter), put_edited(at, repair)
+    number = await console.jobs.start("edit", service, asked, console.person, [item], work)
+    return RedirectResponse(f"/jobs/{number}", HTTPStatus.SEE_OTHER)
+
+
+async def _asked_one(request: Request) -> tuple[Console, str, DeadLetter]:
+    console = console_of(request)
+    service = _service_of(console.flow, request.path_params["service"])
+    return console, service, await _letter(console, service, request.path_params["id"])
+
+
+async def _record(console: Console, service: str, letter: DeadLetter) -> DeadRecord | None:
+    topic = dead_letter_topic_name(console.flow.metadata.name, service)
+    return await asyncio.to_thread(find_record, console.kafka, topic, letter.id, letter.died_at)
+
+
+def _item(letter: DeadLetter) -> Result:
+    return Result(str(letter.id), letter.refusal_reason() or (None if letter.dead else "its service has taken it back"))
+
+
+def _page(
+    console: Console,
+    service: str,
+    letter: DeadLetter,
+    record: DeadRecord | None,
+    given: str | None = None,
+    problem: str = "",
+) -> Response:
+    """Return a letter's page: `given` is an edit that has a problem."""
+    shown = None if record is None else payload(console.flow, record.topic, record.value)
+    return console.render.page(
+        "dead_letter.html",
+        HTTPStatus.UNPROCESSABLE_ENTITY if problem else HTTPStatus.OK,
+        service=service,
+        letter=letter,
+        payload=shown,
+        given=given if given is not None or shown is None else shown.text,
+        problem=problem,
+    )
+
+
 def conditions(asked: Mapping[str, str]) -> list[Condition]:
-    """Return what of the filter is asked of rows: type and key as they are, of the reason a part."""
-    return [Condition(name, name == "reason", asked[name]) for name in ("type", "reason", "key") if name in asked]
+    """Return what of the filter is asked of rows: type, key and id as they are, of the reason a part."""
+    return [Condition(name, name == "reason", asked[name]) for name in ("type", "reason", "key", "id") if name in asked]
 
 
 async def _letter(console: Console, service: str, letter_id: str) -> DeadLetter:
@@ -111,4 +161,5 @@ ROUTES = (
     Route("/dead-letters", show_list),
     Route("/dead-letters/{service}/{id}", show),
     action("/dead-letters/{service}/{id}/redrive", redrive),
+    action("/dead-letters/{service}/{id}/edit", edit),
 )

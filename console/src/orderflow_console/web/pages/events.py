@@ -13,8 +13,9 @@ from orderflow_console.web.context import console_of
 from orderflow_console.web.fields import fields, moment, number, options
 from orderflow_model.topics import event_topic
 
-_FIELDS = ("partition", "since", "key", "type", "part")  # no name that a form in a browser has itself, such as contains
-_OPTIONS = {"partition": "--partition", "key": "--key", "part": "--contains", "since": "--since"}
+# no name that a form in a browser has itself, such as contains
+_FIELDS = ("partition", "since", "key", "type", "part", "where")
+_OPTIONS = {"partition": "--partition", "key": "--key", "part": "--contains", "where": "--where", "since": "--since"}
 _SHOWN = 50
 
 
@@ -35,6 +36,7 @@ async def show(request: Request) -> Response:
         type=asked.get("type"),
         contains=asked.get("part"),
         since=moment(asked, "since"),
+        expression=asked.get("where"),
     )
     personal, after = personal_fields(console.flow).get(topic), request.query_params.get("after")
     found = await asyncio.to_thread(browse_events, console.kafka, topic, where, after, _SHOWN, personal)

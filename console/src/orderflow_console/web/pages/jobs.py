@@ -29,6 +29,12 @@ _SECONDS = 1.0
 _REFUSALS = 200
 _PHASES = {"cancel": Phase.OPEN, "resume": Phase.STUCK}
 KINDS = ("redrive", *_PHASES)
+_SHAPES = {
+    JobState.PROPOSED: ("○", "idle"),
+    JobState.RUNNING: ("▲", "waiting"),
+    JobState.PAUSED: ("◆", "dead"),
+    JobState.DONE: ("●", "good"),
+}
 
 
 async def show_list(request: Request) -> Response:
@@ -37,33 +43,21 @@ async def show_list(request: Request) -> Response:
     return console.render.page("jobs.html", jobs=await console.jobs.store.latest())
 
 
-async def preview(request: Request) -> Response:
-    """Say what a job would be about, and change nothing."""
-    console, given = console_of(request), request.query_params
-    kind = given.get("kind", "")
-    asked, items = await _found(console, kind, given)
-    able = sum(one.refused is None for one in items)
-    words = ["redrive", asked["service"], *dead_letters.options(asked)] if kind == "redrive" else []
-    return console.render.page(
-        "job_preview.html", kind=kind, asked=asked, able=able, refused=len(items) - able, words=words
-    )
-
-
-async def begin(request: Request, form: Mapping[str, str]) -> Response:
-    """Begin a job over all that the filter finds now."""
+async def propose(request: Request, form: Mapping[str, str]) -> Response:
+    """Write down all that a filter finds now, for somebody to look at and to begin with."""
     console, kind = console_of(request), form.get("kind", "")
     asked, items = await _found(console, kind, form)
-    number = await console.jobs.start(kind, asked.get("service", ""), asked, console.person, items)
-    return _to(number)
+    return _to(await console.jobs.store.create(kind, asked.get("service", ""), asked, console.person, items))
 
 
 async def show(request: Request) -> Response:
-    """Show how far a job is, and what was refused."""
+    """Show what a job is about, how far it is, and what was refused."""
     console, job = console_of(request), await _job(request)
     after = request.query_params.get("after", "")
     refusals = await console.jobs.store.refusals(job.id, after, _REFUSALS)
     more = f"?{urlencode({'after': refusals[-1].item})}" if len(refusals) == _REFUSALS else None
-    return console.render.page("job.html", job=job, refusals=refusals, more=more, cells=_cells(job))
+    words = ["redrive", job.target, *dead_letters.options(job.asked)] if job.kind == "redrive" else []
+    return console.render.page("job.html", job=job, words=words, refusals=refusals, more=more, cells=_cells(job))
 
 
 async def stream(request: Request) -> Response:
@@ -87,7 +81,7 @@ async def pause(request: Request, form: Mapping[str, str]) -> Response:
 
 
 async def go_on(request: Request, form: Mapping[str, str]) -> Response:
-    """Go on with a job that stands."""
+    """Begin with a job, or go on with one that stands."""
     job = await _job(request)
     await console_of(request).jobs.go_on(job.id)
     return _to(job.id)
@@ -124,8 +118,7 @@ async def _job(request: Request) -> Job:
 
 def _cells(job: Job) -> dict[str, Cell]:
     """Return the texts of a job's page that change while it runs."""
-    kind = {JobState.RUNNING: "waiting", JobState.PAUSED: "dead", JobState.DONE: "good"}[job.state]
-    shape = {JobState.RUNNING: "▲", JobState.PAUSED: "◆", JobState.DONE: "●"}[job.state]
+    shape, kind = _SHAPES[job.state]
     return {
         "state": Cell(f"{shape} {job.state}", kind),
         "done": Cell(count(job.tried - job.refused), ""),
@@ -141,8 +134,7 @@ def _to(number: int) -> Response:
 
 ROUTES = (
     Route("/jobs", show_list),
-    Route("/jobs/new", preview),
-    action("/jobs/begin", begin),
+    action("/jobs/propose", propose),
     Route("/jobs/{number:int}", show),
     Route("/jobs/{number:int}/stream", stream),
     action("/jobs/{number:int}/pause", pause),
