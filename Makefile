@@ -1,6 +1,6 @@
 # What one does here, each as one command; `make` alone lists them. Needs GNU make, a POSIX shell and Python 3.11.
 .DEFAULT_GOAL := help
-.PHONY: help install install-analytics demo test test-chaos programs test-unit test-integration test-controlplane test-observability test-console test-analytics test-analytics-whole test-spark charts workflows coverage lint format bench bench-operator bench-analytics picture lock clean
+.PHONY: help install install-analytics demo test test-chaos programs test-unit test-integration test-controlplane test-observability test-console test-analytics test-analytics-whole test-spark charts workflows coverage lint format bench bench-console bench-operator bench-analytics picture lock clean
 
 BIN := .venv/bin
 RUN := $(BIN)/python -m
@@ -109,6 +109,9 @@ format: install ## put the code into form
 
 bench: install ## measure against the limits of Kafka and Postgres, or with AGAINST=REF against another commit, QUICK=1 roughly; writes artifacts/bench.json
 	@$(BIN)/python tests/bench/bench.py $(if $(AGAINST),--against $(AGAINST)) $(if $(QUICK),--quick)
+
+bench-console: install ## measure the console's pages and a bulk redrive on a large flow (half an hour); writes artifacts/bench-console.json
+	@$(BIN)/python tests/bench/bench_console.py
 
 bench-operator: install ## measure the operator with 100 and 1,000 flows; writes artifacts/bench-operator.json
 	@$(BIN)/python tests/bench/bench_operator.py

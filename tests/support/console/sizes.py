@@ -72,7 +72,7 @@ async def grow(stand: Stand, sizes: Sizes) -> None:
         for number in range(sizes.orders - min(200, sizes.orders // 2), sizes.orders):
             await set_state(admin, order_id(number), "PAID", deadline=True)
         await park(admin, order_id(7), "the provider is away")
-        await admin.execute("UPDATE payment.parked SET due_at = now() + interval '1 day'")  # the row is none to be handled
+        await admin.execute("UPDATE payment.parked SET due_at = now() + interval '1 day'")  # it is no event
         await admin.execute(_STEPS, LONG, sizes.steps)
         await bury_letters(stand.flow.bootstrap(), stand.flow.name, admin, sizes.letters)
         await admin.execute(f"VACUUM ANALYZE {SERVICE}.dead_letters")
