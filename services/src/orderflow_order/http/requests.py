@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 
+from orderflow_contracts.event import LINES
 from orderflow_runtime import ForeignId, Model
 from orderflow_shop.events import (
     Address,
@@ -42,6 +43,13 @@ def _unless_blank(text: Any) -> Any:
     return None if isinstance(text, str) and not text.strip(" ") else text
 
 
+_SAID = r"[^ \r\n]"
+_StreetText = Annotated[str, Field(max_length=500, pattern=LINES, json_schema_extra={"allOf": [{"pattern": _SAID}]})]
+_StreetLine = Annotated[str, Field(max_length=99, pattern=LINES)]
+_StreetLines = Annotated[
+    list[_StreetLine], Field(min_length=1, max_length=5, json_schema_extra={"contains": {"pattern": _SAID}})
+]
+"""What is described of a street: more may be taken in, but what is so is."""
 _Optional = Annotated[OptionalPersonal, BeforeValidator(_unless_blank)]
 
 
@@ -68,7 +76,7 @@ class AddressRequest(Address):
 
     model_config = _STRICT
 
-    street: Annotated[Street, BeforeValidator(_lines, json_schema_input_type=str | list[str])]
+    street: Annotated[Street, BeforeValidator(_lines, json_schema_input_type=_StreetText | _StreetLines)]
     region: _Optional = None
     postcode: _Optional = None
 
