@@ -10,13 +10,7 @@ from orderflow_cli.servers.postgres import Postgres
 from orderflow_model import environment
 from support.flow.fleet import Fleet
 from support.flow.orders import Shop, open_fleet, shop_of, start_all
-from support.flow.people import SECRET
-
-PRIVACY = {
-    "secret": {"secretKeyRef": {"name": "shop-privacy", "key": "secret"}},
-    "readers": ["order", "inventory", "notification"],
-}
-KEEPING = {"image": "orderflow/services:dev", "contracts": "orderflow_shop.events"}
+from support.flow.people import KEEPING, PRIVACY, SECRET
 
 
 @pytest.fixture(scope="module")

@@ -3,19 +3,26 @@
 import json
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import asyncpg
 import yaml
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
 
 from orderflow_model import environment
+from orderflow_model.flow import OrderFlow
 from orderflow_model.topics import flow_topics
 from support.flow.cli_process import orderflow
 from support.flow.fleet import Fleet
 from support.flow.orders import SHOP, order
 
 SECRET = "a secret of the tests, of forty letters.."  # noqa: S105 - of a flow that lives as long as the test
+
+PRIVACY = {
+    "secret": {"secretKeyRef": {"name": "shop-privacy", "key": "secret"}},
+    "readers": ["order", "inventory", "notification"],
+}
+KEEPING = {"image": "orderflow/services:dev", "contracts": "orderflow_shop.events"}
 
 
 def texts_of(number: int) -> list[str]:
@@ -40,7 +47,15 @@ def order_of(number: int, key: str, **wishes: Any) -> dict[str, Any]:
     }
 
 
-def flow_file(fleet: Fleet, folder: Path) -> Path:
+class Reached(Protocol):
+    """A flow whose database and Kafka are somewhere."""
+
+    flow: OrderFlow
+    admin_url: str
+    bootstrap: str
+
+
+def flow_file(fleet: Reached, folder: Path) -> Path:
     """Write the fleet's flow to a file and give it."""
     data = yaml.safe_load(SHOP.read_text())
     data["metadata"]["name"] = fleet.flow.metadata.name
@@ -51,7 +66,7 @@ def flow_file(fleet: Fleet, folder: Path) -> Path:
     return file
 
 
-def privacy(fleet: Fleet, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def privacy(fleet: Reached, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run `orderflow privacy` on the fleet."""
     env = {
         environment.PRIVACY_KEY: SECRET,

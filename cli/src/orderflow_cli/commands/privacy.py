@@ -5,7 +5,7 @@ import getpass
 import json
 import os
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,16 +18,15 @@ from orderflow_cli.errors import NotAnsweredError, NotRunningError, place_of
 from orderflow_cli.local.running_flow import find_flow
 from orderflow_cli.local.state import DEFAULT_BASE
 from orderflow_cli.privacy import audit
-from orderflow_cli.privacy.erasure import Erased, Person, erase, find_person
-from orderflow_cli.privacy.search import Place, Wanted, opened_texts, search_lake, search_tables, search_topics
-from orderflow_console.queries.kafka import Options, client_options
-from orderflow_contracts.flow_key import FlowKey
+from orderflow_cli.privacy.erasure import Asked, Erased, Person, erase, find_person
+from orderflow_cli.privacy.kept import Kept
+from orderflow_cli.privacy.lake import LakeFiles
+from orderflow_cli.privacy.search import Place, Wanted, opened_texts
+from orderflow_console.queries.kafka import client_options
+from orderflow_contracts.flow_key import FlowKey, PersonKey
 from orderflow_model import environment
-from orderflow_model.flow import OrderFlow
-from orderflow_model.names import dead_letter_topic_name, schema_name
 from orderflow_model.postgres_uri import PostgresUri
 from orderflow_model.spec.privacy import PRIVACY
-from orderflow_model.topics import event_topic
 from orderflow_runtime.postgres.connecting import connect
 
 NOT_COVERED = (
@@ -37,29 +36,6 @@ NOT_COVERED = (
     "logs of others, mail that was sent, and whoever was called: the payment provider, HTTP clients",
 )
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Kept:
-    """Where a flow keeps what it has."""
-
-    flow: OrderFlow
-    key: FlowKey
-    database: PostgresUri
-    kafka: Options
-    lake: str
-
-    @property
-    def schemas(self) -> list[str]:
-        """The schemas of its services, and that of the keys."""
-        return [*(schema_name(service.name) for service in self.flow.services), PRIVACY]
-
-    @property
-    def topics(self) -> list[str]:
-        """The topics of its events and of its services' dead letters."""
-        name = self.flow.metadata.name
-        events = [event_topic(self.flow, event).name for event in self.flow.spec.events]
-        return events + [dead_letter_topic_name(name, service.name) for service in self.flow.services]
 
 
 @click.group()
@@ -81,7 +57,11 @@ _ADMIN = click.option(
 @click.option("--yes", is_flag=True, help="Do it; otherwise only say what would be done.")
 @click.option("--report", type=FILE, help="Also write the report, as JSON, to this file.")
 @_STATE
-@click.option("--lake", envvar=environment.LAKE, help="Folder of the lake; lake/ in the flow's state otherwise.")
+@click.option(
+    "--lake",
+    envvar=environment.LAKE,
+    help="Folder or URL of the lake, when it is not the resource's.",
+)
 @click.option("--bootstrap", envvar=environment.KAFKA_BOOTSTRAP, help="Another Kafka than the running flow's.")
 @_ADMIN
 def erase_(subject: str, file: Path, yes: bool, report: Path | None, **given: Any) -> None:
@@ -131,9 +111,11 @@ def _write(report: Path, text: str) -> None:
 
 
 def _kept(file: Path, base: Path, lake: str | None, bootstrap: str | None, database: PostgresUri | None) -> Kept:
-    """Take what is given, the rest from the flow that runs here."""
+    """Take what is given, the rest from the resource and from the flow that runs here."""
     flow = sound_flow(file)
     secret = os.environ.get(environment.PRIVACY_KEY)
+    analytics = flow.spec.analytics
+    lake = lake or (analytics.lake.url if analytics and analytics.lake else None)
     if not (secret and database and bootstrap and lake):
         running = find_flow(base, flow.metadata.name)
         secret = secret or running.state.passwords.get(PRIVACY)
@@ -143,7 +125,8 @@ def _kept(file: Path, base: Path, lake: str | None, bootstrap: str | None, datab
         raise NotRunningError(
             f"flow {flow.metadata.name} has no secret for people's keys here", "Say spec.privacy in it"
         )
-    return Kept(flow, FlowKey(flow.metadata.name, secret), database, client_options(bootstrap, os.environ), lake)
+    kafka, key = client_options(bootstrap, os.environ), FlowKey(flow.metadata.name, secret)
+    return Kept(flow, key, database, kafka, LakeFiles(lake, os.environ))
 
 
 def _asked(uri: PostgresUri, question: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
@@ -165,12 +148,21 @@ def _asked(uri: PostgresUri, question: Callable[[asyncpg.Connection], Awaitable[
 async def _erase(connection: asyncpg.Connection, kept: Kept, subject: str, yes: bool) -> dict[str, Any]:
     person = await find_person(connection, kept.key, subject)
     # read while there is a key, so that the same is looked for when there is none
-    texts = opened_texts(kept.kafka, kept.topics, kept.key, person.key) if person.key else {}
+    texts = await _texts(connection, kept, person.key) if person.key else {}
     who = f"{getpass.getuser()} as {await connection.fetchval('SELECT session_user')}"
-    erased = await erase(connection, kept.key, subject, kept.schemas, who, keep=not yes)
+    asked = Asked(subject, list(texts), kept.services, await kept.schemas(connection), who)
+    erased = await erase(connection, kept.key, asked, keep=not yes)
     left = await find_person(connection, kept.key, subject)
-    places = await _look(connection, kept, person, Wanted(subject, texts, _ids(person)))
+    places = await kept.search(connection, Wanted(subject, texts, _ids(person)), person.key)
     return _report(kept, person, left, erased, places, texts)
+
+
+async def _texts(connection: asyncpg.Connection, kept: Kept, key: PersonKey) -> dict[str, str]:
+    """Return all that a person's key opens, wherever events are kept: text → where it stands in its event."""
+    found: dict[str, str] = {}
+    async for event, data in kept.events(connection, key):
+        found |= opened_texts(event, data, kept.key, key)
+    return found
 
 
 def _ids(person: Person) -> Sequence[str]:
@@ -178,16 +170,11 @@ def _ids(person: Person) -> Sequence[str]:
     return (*own, *person.record_keys)
 
 
-async def _look(connection: asyncpg.Connection, kept: Kept, person: Person, wanted: Wanted) -> list[Place]:
-    places = await search_tables(connection, kept.schemas, wanted)
-    places += search_topics(kept.kafka, kept.topics, wanted, person.key)
-    return places + list(search_lake(Path(kept.lake), wanted, person.key))
-
-
 def _report(
     kept: Kept, person: Person, left: Person, erased: Erased, places: Sequence[Place], texts: dict[str, str]
 ) -> dict[str, Any]:
-    has_lake = Path(kept.lake).is_dir()
+    unread = [f"{place.name}: {file} cannot be read" for place in places for file in place.unread]
+    missing = [] if kept.lake.are_there() else [f"{kept.lake.place}: no lake is there"]
     return {
         "flow": kept.flow.metadata.name,
         "subject": person.hash.hex(),
@@ -197,7 +184,10 @@ def _report(
         "key": left.key is not None,
         "looked_for": sorted({"the person's id", *texts.values()}),
         "places": [place.plain() for place in places],
-        "not_looked_into": [] if has_lake else [f"{kept.lake}: no folder here"],
+        "not_looked_into": unread + missing,
         "not_covered": NOT_COVERED,
-        "clean": left.key is None and not any(place.own for place in places),
+        "clean": left.key is None
+        and not unread
+        and not (missing and "://" in kept.lake.place)
+        and not any(place.own for place in places),
     }

@@ -1,8 +1,9 @@
 """Erases a person from a flow's database, in one transaction: their key, and what services' own tables say of them.
 
 Each service that keeps something of people has a function `erase_person(subject, record_keys, pseudonym, mask)` in its
-schema, which returns how many rows it erased. The transaction holds up all that handle personal events, so that nothing
-of the person is written by a key that is gone; killed anywhere, it has happened or it has not.
+schema, which returns how many rows it erased; one that keeps free text takes the person's texts too, as a fifth. The
+transaction holds up all that handle personal events, so that nothing of the person is written by a key that is gone;
+killed anywhere, it has happened or it has not.
 """
 
 import uuid
@@ -25,7 +26,11 @@ UNION SELECT key FROM "{0}".parked WHERE key = ANY($1) AND type LIKE 'call/%'
 """
 _OPEN = 'SELECT id AS key FROM "{0}".saga_open WHERE id = ANY($1)'
 _ERASE = 'SELECT "{0}".erase_person($1, $2, $3, $4)'
-_HAS_ERASE = "SELECT to_regprocedure(format('%I.erase_person(text, text[], text, text)', $1::text)) IS NOT NULL"
+_ERASE_TEXTS = 'SELECT "{0}".erase_person($1, $2, $3, $4, $5)'
+_HAS_ERASE = """
+SELECT to_regprocedure(format('%I.erase_person(text, text[], text, text)', $1::text)) IS NOT NULL AS plain,
+  to_regprocedure(format('%I.erase_person(text, text[], text, text, text[])', $1::text)) IS NOT NULL AS texts
+"""
 _HAS = "SELECT to_regclass(format('%I.%I', $1::text, $2::text)) IS NOT NULL"
 _TRIES = 5
 
@@ -62,6 +67,20 @@ class Erased:
     audit_head: str = ""
 
 
+@dataclass(frozen=True)
+class Asked:
+    """Who is to be erased: their id, all texts that are known of them, and by whom.
+
+    Where: `schemas`; those of `services` may have runs of the person under way.
+    """
+
+    subject: str
+    texts: Sequence[str]
+    services: Sequence[str]
+    schemas: Sequence[str]
+    who: str
+
+
 async def find_person(connection: asyncpg.Connection, flow_key: FlowKey, subject: str) -> Person:
     """Return what is known of a person; raise `NoPrivacyError`."""
     if not await connection.fetchval(_HAS, "privacy", "keys"):
@@ -78,34 +97,30 @@ async def find_person(connection: asyncpg.Connection, flow_key: FlowKey, subject
     return Person(subject, found, key, [one["record_key"] for one in records])
 
 
-async def erase(
-    connection: asyncpg.Connection, flow_key: FlowKey, subject: str, schemas: Sequence[str], who: str, *, keep: bool
-) -> Erased:
+async def erase(connection: asyncpg.Connection, flow_key: FlowKey, asked: Asked, *, keep: bool) -> Erased:
     """Erase a person in a transaction, which is undone where all is to be kept; raise `InFlightError`."""
     for _ in range(_TRIES - 1):
         try:
-            return await _erase(connection, flow_key, subject, schemas, who, keep)
+            return await _erase(connection, flow_key, asked, keep)
         except asyncpg.DeadlockDetectedError:  # with a batch that held rows before it asked for keys
             continue
-    return await _erase(connection, flow_key, subject, schemas, who, keep)
+    return await _erase(connection, flow_key, asked, keep)
 
 
-async def _erase(
-    connection: asyncpg.Connection, flow_key: FlowKey, subject: str, schemas: Sequence[str], who: str, keep: bool
-) -> Erased:
+async def _erase(connection: asyncpg.Connection, flow_key: FlowKey, asked: Asked, keep: bool) -> Erased:
     transaction = connection.transaction()
     await transaction.start()
     try:
         await connection.execute(_LOCK)
-        person = await find_person(connection, flow_key, subject)
-        await _refuse_in_flight(connection, person, schemas)
-        erased = Erased(await _erase_rows(connection, person, schemas))
+        person = await find_person(connection, flow_key, asked.subject)
+        await _refuse_in_flight(connection, person, asked.services)
+        erased = Erased(await _erase_rows(connection, person, asked))
         if person.key is not None:
             await connection.execute("DELETE FROM privacy.records WHERE person = $1", person.key.person)
             await connection.execute("DELETE FROM privacy.keys WHERE person = $1", person.key.person)
             erased.keys = 1
         told = {"rows": erased.rows, "keys": erased.keys, "records": len(person.record_keys)}
-        erased.audit_head = await audit.append(connection, who, "ERASED", person.hash.hex(), told)
+        erased.audit_head = await audit.append(connection, asked.who, "ERASED", person.hash.hex(), told)
     except BaseException:
         await transaction.rollback()
         raise
@@ -131,10 +146,13 @@ async def _refuse_in_flight(connection: asyncpg.Connection, person: Person, sche
         )
 
 
-async def _erase_rows(connection: asyncpg.Connection, person: Person, schemas: Sequence[str]) -> dict[str, int]:
+async def _erase_rows(connection: asyncpg.Connection, person: Person, asked: Asked) -> dict[str, int]:
     rows = {}
-    for schema in schemas:
-        if await connection.fetchval(_HAS_ERASE, schema):
-            given = (person.subject, list(person.record_keys), person.pseudonym, MASK)
+    given = (person.subject, list(person.record_keys), person.pseudonym, MASK)
+    for schema in asked.schemas:
+        has = await connection.fetchrow(_HAS_ERASE, schema)
+        if has["texts"]:
+            rows[schema] = int(await connection.fetchval(_ERASE_TEXTS.format(schema), *given, list(asked.texts)))
+        elif has["plain"]:
             rows[schema] = int(await connection.fetchval(_ERASE.format(schema), *given))
     return rows

@@ -1,6 +1,6 @@
-"""Looks for a person wherever a flow keeps anything: every table of every schema, topic and file of the lake.
+"""Looks for a person wherever a flow keeps anything: every table of every schema, each record of its topics (`lake`).
 
-What is looked for is texts: the person's id, and all that their key opens in the topics while it is there. A text may
+What is looked for is texts: the person's id, and all that their key opens anywhere while it is there. A text may
 be another's too, as the name of a town is. So what stands in a row that has one of the person's ids is theirs (`own`);
 anything else that is found is told beside it, for a person to judge.
 """
@@ -8,11 +8,10 @@ anything else that is found is told beside it, for a person to judge.
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import asyncpg
@@ -36,6 +35,24 @@ FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace JOIN pg_attr
 WHERE n.nspname = ANY($1::text[]) AND c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped
 GROUP BY 1, 2 ORDER BY 1, 2
 """
+_LINES = """
+WITH line AS (SELECT {said} AS said FROM {whole})
+SELECT n.place, EXISTS (SELECT FROM unnest($2::text[]) AS i WHERE strpos(said, i) > 0) AS own, count(*) AS rows
+FROM line JOIN unnest($1::text[]) WITH ORDINALITY AS n (pattern, place) ON said ~ n.pattern GROUP BY 1, 2
+"""
+_WORDS = """
+WITH asked AS MATERIALIZED (
+  SELECT DISTINCT n.place, phraseto_tsquery(c.oid::regconfig, n.text) AS asked
+  FROM unnest($1::text[]) WITH ORDINALITY AS n (text, place), pg_ts_config AS c
+), line AS (
+  SELECT DISTINCT t.ctid, a.place, {said} AS said FROM {whole} AS t JOIN asked AS a ON t.{words} @@ a.asked
+)
+SELECT place, EXISTS (SELECT FROM unnest($2::text[]) AS i WHERE strpos(said, i) > 0) AS own, count(*) AS rows
+FROM line GROUP BY 1, 2
+"""
+"""Words were reduced by the rules of some language, which no table says: a text is asked for by those of each."""
+_DATA = ("data", "value")
+"""Columns that hold an event's data beside its `type`."""
 
 
 @dataclass(frozen=True)
@@ -75,9 +92,17 @@ class Place:
     sealed: int = 0
     own: Counter[str] = field(default_factory=Counter)
     others: Counter[str] = field(default_factory=Counter)
+    unread: list[str] = field(default_factory=list)
+    """What of it could not be looked into."""
+
+    def look(self, data: bytes, wanted: Wanted, person: PersonKey | None) -> None:
+        """Look into one row, record or line; `person` is whose key may have sealed some of it."""
+        self.read += 1
+        self.sealed += person is not None and person.person in people_in(data)
+        self.count(data, wanted)
 
     def count(self, data: bytes, wanted: Wanted) -> None:
-        """Look into one row, record or line."""
+        """Count what of a person stands in some data."""
         found = {wanted.forms[one.decode()] for one in wanted.pattern.findall(data)}
         is_own = found and any(one.encode() in data for one in wanted.ids)
         for what in found:
@@ -96,27 +121,59 @@ def _in_bytea(text: str) -> str:
     return "".join(f"\\{byte:03o}" if byte > 126 else chr(byte).replace("\\", "\\\\") for byte in text.encode())
 
 
-async def search_tables(connection: asyncpg.Connection, schemas: Sequence[str], wanted: Wanted) -> list[Place]:
-    """Look into each row of each table; what is stored as bytes is looked into as such."""
-    return [await _search_table(connection, row, wanted) for row in await connection.fetch(_TABLES, list(schemas))]
+async def search_tables(
+    connection: asyncpg.Connection, schemas: Sequence[str], wanted: Wanted, person: PersonKey | None
+) -> list[Place]:
+    """Look into each row of each table; into bytes as such, and into the words of a full-text index."""
+    tables = await connection.fetch(_TABLES, list(schemas))
+    return [await _search_table(connection, row, wanted, person) for row in tables]
 
 
-async def _search_table(connection: asyncpg.Connection, table: Mapping[str, Any], wanted: Wanted) -> Place:
+async def _search_table(
+    connection: asyncpg.Connection, table: Mapping[str, Any], wanted: Wanted, person: PersonKey | None
+) -> Place:
+    whole = _whole(table)
+    said = f"concat_ws(E'\\n', {', '.join(map(_as_text, table['columns'], table['types']))})"
+    place = Place(f"table {table['schema']}.{table['name']}")
+    sealed = f"SELECT count(*), count(*) FILTER (WHERE strpos({said}, $1) > 0) FROM {whole}"  # noqa: S608 - as below
+    place.read, place.sealed = await connection.fetchrow(sealed, person.person.hex if person else "none")
     forms = {form: what for text, what in wanted.forms.items() for form in (text, _in_bytea(text))}
     patterns = [f"{_BEFORE}{re.escape(form)}{_AFTER}" for form in forms]
-    whole = f"{quoted(table['schema'])}.{quoted(table['name'])}"
-    said = ", ".join(map(_as_text, table["columns"], table["types"]))
-    query = f"""
-        WITH line AS (SELECT concat_ws(E'\\n', {said}) AS said FROM {whole})
-        SELECT n.place, EXISTS (SELECT FROM unnest($2::text[]) AS i WHERE strpos(said, i) > 0) AS own, count(*) AS rows
-        FROM line JOIN unnest($1::text[]) WITH ORDINALITY AS n (pattern, place) ON said ~ n.pattern GROUP BY 1, 2
-    """  # noqa: S608 - names of the catalogue, quoted
-    place = Place(f"table {table['schema']}.{table['name']}")
-    place.read = await connection.fetchval(f"SELECT count(*) FROM {whole}")  # noqa: S608 - the same
-    for row in await connection.fetch(query, patterns, list(wanted.ids)):
-        what = list(forms.values())[row["place"] - 1]
+    whats = list(forms.values())
+    found = [(row, whats) for row in await connection.fetch(_found(_LINES, said, whole), patterns, list(wanted.ids))]
+    texts = {**wanted.texts, wanted.subject: SUBJECT}
+    for column, of_type in zip(table["columns"], table["types"], strict=True):
+        if of_type == "tsvector":
+            query = _found(_WORDS.replace("{words}", quoted(column)), said, whole)
+            rows = await connection.fetch(query, list(texts), list(wanted.ids))
+            found += [(row, list(texts.values())) for row in rows]
+    for row, meant in found:
+        what = meant[row["place"] - 1]
         (place.own if row["own"] or what == SUBJECT else place.others)[what] += row["rows"]
     return place
+
+
+def _found(query: str, said: str, whole: str) -> str:
+    """Return a query of a table for which texts stand in it, by their places, and whether in rows of the person."""
+    return query.replace("{said}", said).replace("{whole}", whole)
+
+
+async def stored_events(
+    connection: asyncpg.Connection, schemas: Sequence[str], key: PersonKey
+) -> AsyncIterator[tuple[str, bytes]]:
+    """Yield event and data of what tables keep of events, of those that the key has sealed something in."""
+    for table in await connection.fetch(_TABLES, list(schemas)):
+        kept = dict(zip(table["columns"], table["types"], strict=True))
+        columns = [name for name, of_type in kept.items() if of_type == "bytea" and name in _DATA]
+        for column in columns if kept.get("type") == "text" else ():
+            query = f"SELECT type, {quoted(column)} AS data FROM {_whole(table)} WHERE position($1::bytea IN {quoted(column)}) > 0"  # noqa: S608, E501 - as below
+            for row in await connection.fetch(query, key.person.hex.encode()):
+                yield row["type"], row["data"]
+
+
+def _whole(table: Mapping[str, Any]) -> str:
+    """Return a table's name, of the catalogue, as a query has it."""
+    return f"{quoted(table['schema'])}.{quoted(table['name'])}"
 
 
 def _as_text(column: str, of_type: str) -> str:
@@ -136,10 +193,7 @@ def search_topics(options: Options, topics: Sequence[str], wanted: Wanted, perso
     """Look into each record that the topics have now; raise `ReadError`."""
     places = {topic: Place(f"topic {topic}") for topic in topics}
     for record in read_topics(options, topics):
-        place = places[record.topic]
-        place.read += 1
-        place.sealed += person is not None and person.person in people_in(record.data)
-        place.count(record.text, wanted)
+        places[record.topic].look(record.text, wanted, person)
     return list(places.values())
 
 
@@ -163,16 +217,10 @@ def _record(message: Message) -> Record:
     return Record(message.topic() or "", event, data, b"\n".join([data, *others]))
 
 
-def opened_texts(options: Options, topics: Sequence[str], flow_key: FlowKey, key: PersonKey) -> dict[str, str]:
-    """Return what a person's key opens in the topics, text → where it stands in its event."""
-    found: dict[str, str] = {}
-    for record in read_topics(options, topics):
-        if key.person in people_in(record.data):
-            found |= _opened(record.event, record.data, flow_key, key)
-    return {text: what for text, what in found.items() if len(text) >= _SHORTEST}
-
-
-def _opened(event: str, data: bytes, flow_key: FlowKey, key: PersonKey) -> dict[str, str]:
+def opened_texts(event: str, data: bytes, flow_key: FlowKey, key: PersonKey) -> dict[str, str]:
+    """Return what a person's key opens in an event's data: text → where it stands there; no text that is too short."""
+    if key.person not in people_in(data):
+        return {}
     found: dict[str, str] = {}
 
     def note(sealed: Sealed, path: str) -> Any:
@@ -184,44 +232,4 @@ def _opened(event: str, data: bytes, flow_key: FlowKey, key: PersonKey) -> dict[
         return None
 
     replaced(data, note)
-    return found
-
-
-def search_lake(folder: Path, wanted: Wanted, person: PersonKey | None) -> Iterator[Place]:
-    """Look into each file below a lake's folder, also those that no table reads any more; a place a table."""
-    places: dict[str, Place] = {}
-    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-        name = file.relative_to(folder).as_posix().split("/_delta_log/")[0].split("/part-")[0]
-        place = places.setdefault(name, Place(f"lake {name}"))
-        for data in _rows(file):
-            place.read += 1
-            place.sealed += person is not None and person.person in people_in(data)
-            place.count(data, wanted)
-    yield from places.values()
-
-
-def _rows(file: Path) -> Iterator[bytes]:
-    if file.suffix != ".parquet":
-        yield from file.read_bytes().splitlines()
-        return
-    # pyarrow takes 0.1 s to import, which every other command would wait for
-    from pyarrow import ArrowException
-    from pyarrow.parquet import ParquetFile
-
-    try:
-        with ParquetFile(file) as parquet:
-            for batch in parquet.iter_batches(1_000):
-                yield from (b"\n".join(_texts(row)) for row in batch.to_pylist())
-    except ArrowException as error:
-        raise ReadError(f"{file}: {error}", "Is it a lake's file?") from None
-
-
-def _texts(value: Any) -> Iterator[bytes]:
-    if isinstance(value, dict):
-        for below in value.values():
-            yield from _texts(below)
-    elif isinstance(value, list):
-        for below in value:
-            yield from _texts(below)
-    elif value is not None:
-        yield value if isinstance(value, bytes) else str(value).encode()
+    return {text: what for text, what in found.items() if len(text) >= _SHORTEST}
