@@ -8,10 +8,12 @@ from datetime import timedelta
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 import pytest
-from deltalake import DeltaTable
+from deltalake import DeltaTable, write_deltalake
 
 from orderflow_analytics.errors import ModelsError
+from orderflow_analytics.lake.zones import Lake
 from orderflow_analytics.marts import build
 
 MART = "sold"
@@ -39,6 +41,21 @@ def test_a_mart_of_a_type_that_the_lake_has_not_is_said_in_a_line(
     with pytest.raises(ModelsError, match="mart elsewhere cannot be published"):
         build._publish(made, "elsewhere", str(tmp_path / "elsewhere"), "first")
     assert (build._inputs_of(place), DeltaTable(place).version()) == ("first", 0)
+
+
+def test_a_mart_that_no_model_makes_any_more_goes(made: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    """What was in it would stay for ever; others stay, and so does a table that no build has published."""
+    lake = Lake(str(tmp_path / "lake"), "shop")
+    lake.raw()
+    assert build._remove_unmade(lake, [MART]) == ()
+    build._publish(made, MART, lake.mart_uri(MART), "first")
+    made.execute(f"CREATE TABLE {build.SCHEMA}.gone AS SELECT 1 AS pieces")
+    build._publish(made, "gone", lake.mart_uri("gone"), "first")
+    write_deltalake(lake.mart_uri("foreign"), pa.table({"own": [1]}))
+    assert build._remove_unmade(lake, [MART]) == ("gone",)
+    there = [DeltaTable.is_deltatable(lake.mart_uri(mart)) for mart in (MART, "gone", "foreign")]
+    assert there == [True, False, True]
+    assert build._remove_unmade(lake, [MART]) == ()
 
 
 def test_what_a_mart_was_a_week_ago_is_removed(made: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:

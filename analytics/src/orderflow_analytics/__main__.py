@@ -101,6 +101,8 @@ def _tell(report: Report, raw_only: list[str]) -> None:
     for event, count in report.curated.items():
         print(f"curated {event}: {count.taken:,} taken, {count.refused:,} in quarantine, {count.repeated:,} repeated")
     print(f"marts: {', '.join(report.marts) or 'nothing new'}")
+    if report.removed:
+        print(f"removed, as no model makes them any more: {', '.join(report.removed)}")
     if raw_only:
         print(f"in the raw zone alone, for want of a contract: {', '.join(raw_only)}")
 

@@ -36,12 +36,13 @@ _SHORTLY = timedelta(minutes=1)
 @dataclass
 class Report:
     """What a run did: how many events came into the raw zone, how many it could not reach though they were stored
-    before it began, by event what became of them in the curated one, and which marts were made anew."""
+    before it began, by event what became of them in the curated one, and which marts were made anew, or removed."""
 
     exported: int = 0
     held_up: int = 0
     curated: Mapping[str, Curated] = field(default_factory=dict)
     marts: Sequence[str] = ()
+    removed: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -142,4 +143,5 @@ async def refresh(connection: asyncpg.Connection, pipeline: Pipeline) -> Report:
         curated = {contract.event: pipeline.curate(contract) for contract in pipeline.contracts}
         pipeline.tidy()
         await pipeline.retain(stored)
-        return Report(exported, held_up, curated, tuple(pipeline.build().marts))
+        built = pipeline.build()
+        return Report(exported, held_up, curated, tuple(built.marts), built.removed)

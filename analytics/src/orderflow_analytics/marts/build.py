@@ -22,6 +22,8 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, write_deltalake
+from deltalake.fs import DeltaStorageHandler
+from pyarrow.fs import FileSelector, PyFileSystem
 
 from orderflow_analytics.contracts.contract import Contract
 from orderflow_analytics.errors import ModelsError
@@ -55,9 +57,13 @@ class ModelsFailError(ModelsError):
 
 @dataclass(frozen=True)
 class Built:
-    """What a build did: the marts that it wrote, with their columns, and what dbt left; nothing where all was there."""
+    """What a build did: the marts that it wrote, with their columns, and what dbt left; nothing where all was there.
+
+    `removed` are the marts that no model makes any more.
+    """
 
     marts: Mapping[str, pa.Schema] = field(default_factory=dict)
+    removed: tuple[str, ...] = ()
     made: Artifacts = field(default_factory=Artifacts)
 
 
@@ -70,7 +76,7 @@ def build_marts(project: Path, lake: Lake, contracts: Sequence[Contract]) -> Bui
     inputs = project_digest(project, json.dumps(filled, sort_keys=True))
     old = [mart for mart in _marts(project) if _inputs_of(lake.mart_uri(mart)) != inputs]
     if not old:
-        return Built()
+        return Built(removed=_remove_unmade(lake, _marts(project)))
     with _workspace() as folder:
         file = folder / "marts.duckdb"
         _run_dbt("build", project, lake, file)
@@ -78,7 +84,25 @@ def build_marts(project: Path, lake: Lake, contracts: Sequence[Contract]) -> Bui
             for mart in old:
                 _publish(made, mart, lake.mart_uri(mart), inputs)
         columns = {mart: pa.schema(DeltaTable(lake.mart_uri(mart)).schema().to_arrow()) for mart in old}
-        return Built(columns, read_artifacts(folder / TARGET))
+        return Built(columns, _remove_unmade(lake, _marts(project)), read_artifacts(folder / TARGET))
+
+
+def _remove_unmade(lake: Lake, made: Sequence[str]) -> tuple[str, ...]:
+    """Remove the marts that a build once published and no model makes any more, and return them.
+
+    Nobody would bring them up to date, and what was in them would stay for ever. What else stands there is left alone.
+    """
+    files = PyFileSystem(DeltaStorageHandler(lake.uri))
+    listed = files.get_file_info(FileSelector("serving", recursive=True, allow_not_found=True))
+    found = [info.path for info in listed if info.is_file]
+    there = {path.lstrip("/").split("/")[1] for path in found}
+    unmade = sorted(mart for mart in there - set(made) if _inputs_of(lake.mart_uri(mart)))
+    for mart in unmade:
+        own = sorted((path for path in found if path.lstrip("/").startswith(f"serving/{mart}/")), reverse=True)
+        # the log last, its end first: killed on the way, it is known as a build's table, and the next run does the rest
+        for path in sorted(own, key=lambda path: "/_delta_log/" in path):
+            files.delete_file(path)
+    return tuple(unmade)
 
 
 @contextmanager
