@@ -64,7 +64,13 @@ test-controlplane: install ## tests of the operator on a real API server, compil
 test-observability: install ## tests of traces, metrics, dashboards and alerts, as their tools would see them
 	@$(PYTEST) -n $(WAITERS) --dist loadscope tests/observability $(PYTEST_ARGS)
 
-test-console: install ## tests of the console on a running flow, in the machine's Chromium; leaves pictures in artifacts/console
+CONSOLE_TESTS := .venv/.console-tests
+
+$(CONSOLE_TESTS): $(STAMP) tests/tools/console/requirements.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --requirement tests/tools/console/requirements.lock
+	@touch $@
+
+test-console: $(CONSOLE_TESTS) ## tests of the console on a running flow, in the machine's Chromium; leaves pictures in artifacts/console
 	@$(PYTEST) tests/console $(PYTEST_ARGS)
 
 test-analytics: install-analytics ## tests of the lake and its models, on a real Postgres and Kafka, in an environment of their own
@@ -101,7 +107,8 @@ lint: install ## style, types, the direction of imports, the tree's own rules, a
 	@$(RUN) tools.check_dialect
 	@$(BIN)/python tools/draw_imports.py --check
 	@$(RUN) tools.draw_commands --check
-	@found=$$($(RUN) pytest --collect-only -q tests --ignore=tests/analytics 2>&1) || { echo "$$found" | grep -v ::; exit 1; }
+	@found=$$($(RUN) pytest --collect-only -q tests --ignore=tests/analytics \
+	  $(if $(wildcard $(CONSOLE_TESTS)),,--ignore=tests/console) 2>&1) || { echo "$$found" | grep -v ::; exit 1; }
 
 format: install ## put the code into form
 	@$(BIN)/ruff check --fix .
@@ -134,7 +141,7 @@ lock: install ## write the hashed locks anew for pyproject.toml; UPGRADE=--upgra
 	@$(BIN)/uv pip compile pyproject.toml analytics/requirements.in --all-extras --universal --python-version 3.11 $(UPGRADE) \
 	  --no-emit-package dbt-core-experimental-parser --generate-hashes --no-header --quiet \
 	  --output-file analytics/requirements.lock
-	@for tool in checkov readers spark; do $(BIN)/uv pip compile tests/tools/$$tool/requirements.in --universal \
+	@for tool in checkov console readers spark; do $(BIN)/uv pip compile tests/tools/$$tool/requirements.in --universal \
 	  --python-version 3.11 $(UPGRADE) --generate-hashes --no-header --no-annotate --quiet \
 	  --output-file tests/tools/$$tool/requirements.lock; done
 	@$(BIN)/uv pip compile pyproject.toml analytics/image.in --extra services --universal --python-version 3.13 \

