@@ -38,19 +38,22 @@ class Request:
     body: bytes
 
 
-def request_of(message: Message, key_header: str | None) -> Request:
+def request_of(message: Message, key_header: str | None, source: str) -> Request:
     """Return the request of a message, whose key stands in this header (None: in its property message-id).
 
-    Raise `UnusableMessageError` for one without a key, or with properties that HTTP cannot carry.
+    Sources number their messages each for itself, so the service is told the source's name before the key, `erp/17`;
+    an empty one is told as nothing. Raise `UnusableMessageError` for a message without a key, or with properties that
+    HTTP cannot carry.
     """
-    key = _key(message, key_header)
-    headers = {"idempotency-key": key, "content-type": _word("content-type", message.content_type) or _JSON}
+    space = f"{source}/" if source else ""
+    key = _key(message, key_header, _MOST_KEY - len(space))
+    headers = {"idempotency-key": space + key, "content-type": _word("content-type", message.content_type) or _JSON}
     if coding := _word("content-encoding", message.content_encoding):
         headers["content-encoding"] = coding
     return Request(key, headers | _trace(message.headers), message.body)
 
 
-def _key(message: Message, header: str | None) -> str:
+def _key(message: Message, header: str | None, most: int) -> str:
     """Return the key. One that HTTP would trim is none: two messages would be taken for one."""
     where = f"header {header}" if header else "property message-id"
     found = message.headers.get(header) if header else message.message_id
@@ -58,9 +61,9 @@ def _key(message: Message, header: str | None) -> str:
         found = str(found)
     if not found:
         raise UnusableMessageError(f"its {where} is missing: it says which message this is, the same each time")
-    if not isinstance(found, str) or len(found) > _MOST_KEY or found != found.strip() or not _is_plain(found):
+    if not isinstance(found, str) or len(found) > most or found != found.strip() or not _is_plain(found):
         raise UnusableMessageError(
-            f"its {where} is no key: send 1 to {_MOST_KEY} characters of text, without control characters, not "
+            f"its {where} is no key: send 1 to {most} characters of text, without control characters, not "
             "beginning or ending with a blank"
         )
     return found

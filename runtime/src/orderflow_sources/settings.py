@@ -13,7 +13,10 @@ _MOST_PREFETCH = 1000
 
 @dataclass(frozen=True)
 class SourceSettings:
-    """`uri` may hold a password and is shown by nobody. `key_header` is None where a message's own id is its key."""
+    """`uri` may hold a password and is shown by nobody. `key_header` is None where a message's own id is its key.
+
+    `name` stands before the keys of its messages; it is empty where an operator older than this does not tell it.
+    """
 
     uri: str = field(repr=False)
     queue: str
@@ -21,6 +24,7 @@ class SourceSettings:
     prefetch: int
     into: str
     key_header: str | None
+    name: str = ""
     tls: ssl.SSLContext | None = None
 
     @classmethod
@@ -34,6 +38,7 @@ class SourceSettings:
             prefetch=whole_number(env, "SOURCE_PREFETCH", 50, _MOST_PREFETCH) or 1,
             into=web_address(env, "SOURCE_INTO") or "",
             key_header=env.get("SOURCE_KEY_HEADER") or None,
+            name=env.get("SOURCE_NAME", ""),
             tls=_authority(env),
         )
 

@@ -85,7 +85,7 @@ class Source:
     def _take(self, session: Session, delivery: AbstractIncomingMessage, lanes: Lanes) -> None:
         """Begin with a delivery, behind those of the same key."""
         try:
-            request = request_of(message_of(delivery), self._settings.key_header)
+            request = request_of(message_of(delivery), self._settings.key_header, self._settings.name)
         except UnusableMessageError as error:
             lanes.add(f"{delivery.delivery_tag}", self._settle(session, self._refuse(session, delivery, str(error))))
         else:

@@ -99,3 +99,39 @@ async def test_what_runs_with_its_owners_rights_looks_at_temporary_tables_last(d
     paths = {name: [one for one in settings if one.startswith("search_path=")] for name, settings in found.items()}
     assert not [name for name, path in paths.items() if not path or not path[0].endswith(", pg_temp")]
     await remove(database, flow_name, [])
+
+
+_READERS = """
+SELECT r.rolname::text FROM pg_roles AS r
+WHERE r.rolname LIKE $1 || '\\_%' AND has_schema_privilege(r.oid, 'raw', 'USAGE') AND (
+  SELECT bool_or(has_table_privilege(r.oid, c.oid, $2))
+  FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+  WHERE n.nspname = 'raw' AND c.relname LIKE 'events%' AND c.relkind IN ('r', 'p'))
+ORDER BY 1
+"""
+
+
+async def test_what_came_is_read_by_the_roles_that_the_zones_name(database: str, flow_name: str) -> None:
+    """The sink writes raw.events, the lake reads them, no other service sees them; an analyst reads what is granted."""
+    lake = {"url": "s3://lake/shop", "image": "orderflow/analytics:dev"}
+    keeping = {"image": "orderflow/services:dev", "contracts": "orderflow_shop.events", "lake": lake}
+    flow, analyst = shop_flow(flow_name, analytics=keeping), f"analyst{flow_name}"
+    await migrate(database, flow, {service.name: PASSWORD for service in flow.services})
+    admin = await asyncpg.connect(database)
+    try:
+        readers, writers = [
+            [one[0] for one in await admin.fetch(_READERS, flow_name, may)] for may in ("SELECT", "INSERT")
+        ]
+        assert (readers, writers) == ([f"{flow_name}_lake", f"{flow_name}_raw"], [f"{flow_name}_raw"])
+        await admin.execute(f"CREATE ROLE {analyst} LOGIN PASSWORD '{PASSWORD}'")
+        await admin.execute(f"GRANT USAGE ON SCHEMA raw TO {analyst}; GRANT SELECT ON raw.events TO {analyst}")
+        asking = await asyncpg.connect(PostgresUri.parse(database).for_role(analyst, PASSWORD).render())
+        assert await asking.fetch("SELECT * FROM raw.events") == []
+        for refused in ('SELECT 1 FROM "order".orders', "DELETE FROM raw.events", "SELECT 1 FROM raw.dead_letters"):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await asking.execute(refused)
+        await asking.close()
+        await admin.execute(f"DROP OWNED BY {analyst}; DROP ROLE {analyst}")
+    finally:
+        await admin.close()
+    await remove(database, flow_name, [])

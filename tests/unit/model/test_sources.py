@@ -29,6 +29,7 @@ def test_a_source_is_told_all_it_needs_and_is_no_part_of_the_events(document: di
     service = flow.service("erp")
     values = {one.name: one.value for one in service.env}
     assert (values["SOURCE_QUEUE"], values["SOURCE_REFUSED"]) == ("orders", "orders.refused")
+    assert values["SOURCE_NAME"] == "erp"
     assert values["SOURCE_INTO"] == "http://shop-order/orders"
     assert {values["SOURCE_URI_VARIABLE"], values["SOURCE_CA_VARIABLE"]} == {"ERP_QUEUE_URI", "ERP_QUEUE_CA"}
     assert not service.uses_kafka

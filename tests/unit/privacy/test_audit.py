@@ -1,8 +1,11 @@
 """The audit trail tells of what was done to it."""
 
+import asyncio
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from orderflow_cli.privacy import audit
 
@@ -65,3 +68,40 @@ def test_an_end_that_was_cut_off_is_found_by_a_hash_noted_elsewhere(trail: Trail
     head = trail.rows.pop()["hash"]
     assert not audit.verify(trail.rows).faults
     assert audit.verify(trail.rows, head).faults
+
+
+def _of(size: int) -> list[dict[str, Any]]:
+    """Give a trail of so many entries."""
+    trail = Trail()
+
+    async def write() -> None:
+        for number in range(size):
+            await audit.append(trail, "ann", "ERASED", f"person {number}", {"rows": number})  # type: ignore[arg-type]  # a double
+
+    asyncio.run(write())
+    return trail.rows
+
+
+@given(st.data())
+def test_whatever_is_taken_out_put_elsewhere_or_changed_is_found(data: st.DataObject) -> None:
+    """Any entries but the last, in any order, with their numbers put right or not, and any letter of any column."""
+    rows = _of(data.draw(st.integers(2, 6), "size"))
+    head, before = rows[-1]["hash"], [dict(row) for row in rows]
+    for _ in range(data.draw(st.integers(1, 3), "changes")):
+        place = data.draw(st.integers(0, len(rows) - 1), "place")
+        match data.draw(st.sampled_from(["take", "move", "change"]), "what"):
+            case "take":
+                del rows[place]
+            case "move":
+                rows.insert(data.draw(st.integers(0, len(rows)), "to"), rows.pop(place))
+            case _:
+                column = data.draw(
+                    st.sampled_from(["at", "who", "what", "subject", "details", "previous", "hash"]), "of"
+                )
+                rows[place][column] = data.draw(st.text(max_size=5), "text")
+        if not rows:
+            break
+    if data.draw(st.booleans(), "renumbered"):
+        for number, row in enumerate(rows, 1):
+            row["number"] = number
+    assert bool(audit.verify(rows, head).faults) == (rows != before)

@@ -9,7 +9,7 @@ from aiohttp.test_utils import TestServer
 from orderflow_sources.front_door import Accepted, Away, FrontDoor, Refused
 from orderflow_sources.message import Message, request_of
 
-REQUEST = request_of(Message(b"{}", "k"), None)
+REQUEST = request_of(Message(b"{}", "k"), None, "")
 PROBLEM = b'{"title": "wrong", "detail": "two", "errors": [{"place": "/a", "message": "no"}, 7]}'
 
 

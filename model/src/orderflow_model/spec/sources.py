@@ -124,6 +124,7 @@ def source_service(flow: str, source: Source) -> Service:
     """Return the program of a source as a service of the flow: it reads no event and writes none."""
     queue, into = source.queue, source.into
     told = {
+        "SOURCE_NAME": source.name,
         "SOURCE_QUEUE": queue.name,
         "SOURCE_REFUSED": queue.refused_name,
         "SOURCE_PREFETCH": str(queue.prefetch),
