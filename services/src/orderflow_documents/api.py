@@ -5,8 +5,9 @@ A failed upload is repeated with the same Idempotency-Key: it goes on where it s
 
 import hashlib
 import hmac
+import logging
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -25,13 +26,18 @@ from orderflow_documents import store
 from orderflow_documents.bucket import Bucket, BucketError, MissingObjectError
 from orderflow_documents.commands import Announce, Document, Keep, Remove, State
 from orderflow_documents.events import Kind
+from orderflow_documents.search import SearchAwayError, SearchIndex
 from orderflow_documents.text import text_of
 from orderflow_runtime import ForeignId, Intake, TooLarge, UnavailableError
+
+logger = logging.getLogger(__name__)
 
 MAX_NOTE_BYTES = 64 * 1024
 MAX_DOCUMENT_BYTES = 10 * 1024 * 1024
 _MOST_QUERY_CHARACTERS = 500
 _MOST_FOUND = 200
+_AT_ONCE = 100
+"""Documents that one request indexes anew."""
 _NAMESPACE = uuid.UUID("0f2a4e0e-5a0b-5f0e-8b3e-6b0c2d9f4a11")
 """Where document ids come from; changing it would make repeated keys store second documents."""
 _id: TypeAdapter[str] = TypeAdapter(Identifier)
@@ -43,13 +49,25 @@ class Problem(HTTPException):
     """What the API answers instead (RFC 9457): its title is the status's own, `detail` says what to do."""
 
 
-def build_app(intake: Intake, bucket: Bucket, language: str, token: str | None, draw: Callable[[], str]) -> ASGIApp:
-    """Make the API. `token` is what who asks has to bear (None: nothing); `draw` names objects, each time anew."""
-    api = Api(intake, bucket, language, token, draw)
+def build_app(
+    intake: Intake,
+    bucket: Bucket,
+    language: str,
+    token: str | None,
+    draw: Callable[[], str],
+    search: SearchIndex | None = None,
+) -> ASGIApp:
+    """Make the API.
+
+    `token` is what who asks has to bear (None: nothing); `draw` names objects, each time anew; `search` finds words
+    (None: Postgres does).
+    """
+    api = Api(intake, bucket, language, token, draw, search)
     routes = [
         Route("/orders/{order_id}/notes", api.keep_note, methods=["POST"]),
         Route("/orders/{order_id}/documents", api.keep_document, methods=["POST"]),
         Route("/documents", api.find, methods=["GET"]),
+        Route("/documents/index", api.index, methods=["POST"]),
         Route("/documents/{id}", api.show, methods=["GET"]),
         Route("/documents/{id}", api.remove, methods=["DELETE"]),
         Route("/documents/{id}/content", api.content, methods=["GET"]),
@@ -58,6 +76,7 @@ def build_app(intake: Intake, bucket: Bucket, language: str, token: str | None, 
         HTTPException: _answer_problem,
         UnavailableError: _answer_unavailable,
         BucketError: _answer_unavailable,
+        SearchAwayError: _answer_unavailable,
         Exception: _answer_fault,
     }
     return Starlette(routes=routes, exception_handlers=handlers)
@@ -72,6 +91,7 @@ class Api:
     language: str
     token: str | None
     draw: Callable[[], str]
+    search: SearchIndex | None = None
 
     async def keep_note(self, request: Request) -> Response:
         """Keep free text about an order."""
@@ -122,12 +142,33 @@ class Api:
         words, order, after = (_word(asked.get(name, ""), name) for name in ("q", "order", "after"))
         limit = _limit(asked.get("limit", "50"))
         if words:
-            rows = await self.intake.read(store.MATCHING, words, after, limit, self.language, order)
+            rows = await self._matching(words, order, after, limit)
         elif order:
             rows = await self.intake.read(store.OF_ORDER, order, after, limit)
         else:
             raise Problem(HTTPStatus.BAD_REQUEST, "say what to look for, ?q=words, or whose documents, ?order=id")
         return _json({"documents": [_told(row) for row in rows]})
+
+    async def _matching(self, words: str, order: str, after: str, limit: int) -> Sequence[Mapping[str, Any]]:
+        """Return documents whose words match: by OpenSearch where there is one that answers, else by Postgres."""
+        if self.search is not None:
+            try:
+                objects = await self.search.find(words, order)
+            except SearchAwayError as error:
+                logger.warning("%s; Postgres searches instead", error)
+            else:
+                return await self.intake.read(store.OF_OBJECTS, objects, after, limit)
+        return await self.intake.read(store.MATCHING, words, after, limit, self.language, order)
+
+    async def index(self, request: Request) -> Response:
+        """Index the next documents anew, behind `after`, in the sequence of their ids; say where to go on."""
+        self._check(request)
+        if self.search is None:
+            raise Problem(HTTPStatus.NOT_FOUND, "no OpenSearch is named: Postgres searches, and has all words")
+        rows = await self.intake.read(store.NEXT, _word(request.query_params.get("after", ""), "after"), _AT_ONCE)
+        for document in map(store.document_of, rows):
+            await self.search.index(document.object, document.order_id, document.media_type)
+        return _json({"indexed": len(rows), "next": rows[-1]["id"] if len(rows) == _AT_ONCE else None})
 
     async def show(self, request: Request) -> Response:
         """Return what is known of a document."""
@@ -254,7 +295,9 @@ async def _answer_problem(request: Request, error: Exception) -> Response:
 
 
 async def _answer_unavailable(request: Request, error: Exception) -> Response:
-    words = f"the store of documents does not answer: {error}" if isinstance(error, BucketError) else "not stored now"
+    words = "not stored now"
+    if isinstance(error, (BucketError, SearchAwayError)):
+        words = f"the store of documents does not answer: {error}"
     return await _answer_problem(
         request, HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, f"{words}; {_AGAIN}", {"retry-after": "1"})
     )

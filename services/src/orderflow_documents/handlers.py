@@ -18,15 +18,21 @@ LEAVE = "leave"
 """Name of the timer at whose end a document goes: one that was never kept, or one that was kept for long enough."""
 ERASE = "erase"
 """Kind of the call that removes an object."""
+INDEX = "index"
+"""Kind of the call that has a document's words found by OpenSearch."""
 UNKEPT_FOR = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Handlers:
-    """The handler table's functions. `retention`: how long a document is kept, None for ever."""
+    """The handler table's functions.
+
+    `retention`: how long a document is kept, None for ever; `is_indexed`: whether it is told to OpenSearch.
+    """
 
     language: str
     retention: timedelta | None
+    is_indexed: bool = False
 
     async def announce(self, commands: Sequence[Submitted[Announce]], tx: Transaction) -> list[Reply[Standing]]:
         """Note documents that are about to be written; answer a repeated one with how it stands."""
@@ -43,6 +49,8 @@ class Handlers:
         await store.keep(tx, [one.command for one in commands if one.key in new], self.language)
         for key in new:
             self._set_end(key, tx)
+            if self.is_indexed:
+                self._index(standing[key].document, tx)
         return [_kept(standing.get(one.key), one.key in new) for one in commands]
 
     async def remove(self, commands: Sequence[Submitted[Remove]], tx: Transaction) -> list[Reply[bool]]:
@@ -64,6 +72,14 @@ class Handlers:
         """Forget documents whose object is gone."""
         await store.forget(tx, [outcome.key for outcome in outcomes])
         return []
+
+    async def indexed(self, outcomes: Sequence[CallOutcome], tx: Transaction) -> list[Event]:
+        """Note nothing: that a document's words are found is no news to anybody."""
+        return []
+
+    def _index(self, document: Document, tx: Transaction) -> None:
+        request = {"object": document.object, "order": document.order_id, "media_type": document.media_type}
+        tx.call(INDEX, document.id, request, f"index/{document.object}")
 
     async def _let_go(self, ids: Sequence[str], tx: Transaction) -> dict[str, Standing]:
         """Let documents be found no more, and return those that were there until now."""

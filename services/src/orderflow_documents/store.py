@@ -37,6 +37,10 @@ OF_ORDER = _PAGE.format("order_id = $1")
 """Documents of order $1 behind document $2, newest first, at most $3."""
 MATCHING = _PAGE.format("words @@ websearch_to_tsquery($4::text::regconfig, $1) AND ($5::text = '' OR order_id = $5)")
 """The same of those whose words match $1 in language $4, of order $5 or of all."""
+OF_OBJECTS = _PAGE.format("object = ANY($1::text[])")
+"""The same of those with these objects."""
+NEXT = f"SELECT {_COLUMNS} FROM documents WHERE state = 'STORED' AND id > $1 ORDER BY id LIMIT $2"  # noqa: S608 - constants
+"""At most $2 documents behind document $1, by their ids."""
 
 
 async def announce(tx: Transaction, documents: Sequence[Document]) -> dict[str, Standing]:

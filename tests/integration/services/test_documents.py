@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import uuid
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from orderflow_documents.events import DocumentRemoved, DocumentStored
 from orderflow_model.loading.load import parse_flow
 from support.flow.fleet import Fleet, until
 from support.flow.flows import shop
+from support.flow.open_search import Double
 from support.records.poison import read_topic
 
 PAGE = Path(__file__).parents[3] / "docs" / "documents.md"
@@ -72,12 +74,19 @@ class Office:
 @pytest.fixture
 async def office(kafka: Kafka, database: str, flow_name: str, scratch: Path) -> AsyncIterator[Office]:
     """The service runs, with a folder as its store."""
+    async with opened(kafka, database, flow_name, scratch) as office:
+        yield office
+
+
+@asynccontextmanager
+async def opened(kafka: Kafka, database: str, flow_name: str, scratch: Path, **env: str) -> AsyncIterator[Office]:
+    """Start the service, told this besides."""
     (folder := scratch / flow_name).mkdir()
     document = shop(flow_name)
     told = yaml.safe_load(PAGE.read_text().split("```yaml\n")[1].split("```")[0])["spec"]
     document["spec"] = {k: v for k, v in document["spec"].items() if k in ("kafka", "database")} | told
     fleet = Fleet(parse_flow(document), kafka.bootstrap, database, folder)
-    fleet.extra_env |= {"DOCUMENTS_STORE": str(folder / "objects"), "DOCUMENTS_LANGUAGE": "english"}
+    fleet.extra_env |= {"DOCUMENTS_STORE": str(folder / "objects"), "DOCUMENTS_LANGUAGE": "english", **env}
     await fleet.prepare()
     try:
         async with aiohttp.ClientSession() as http:
@@ -86,6 +95,37 @@ async def office(kafka: Kafka, database: str, flow_name: str, scratch: Path) -> 
             yield Office(fleet, http, folder / "objects", name)
     finally:
         fleet.stop()
+
+
+async def test_an_index_hears_of_each_document_once_it_answers_and_forgets_what_is_removed(
+    kafka: Kafka, database: str, flow_name: str, scratch: Path
+) -> None:
+    """While it is away a note is kept, and found by Postgres; then it is told, and its words go with its object."""
+    index = Double()
+    index.fault = True
+    async with index.served() as url, opened(kafka, database, flow_name, scratch, DOCUMENTS_SEARCH=url) as office:
+        status, note = await office.note("o1", DELIVERY)
+        assert (status, await office.found("q=parcels")) == (201, [note["id"]])
+        index.fault = False
+        await until(lambda: has(index, office.kept()), "the index has it")
+        assert [one["text"] for one in index.texts.values()] == [DELIVERY]
+        assert await office.found("q=whatever") == [note["id"]], "the double finds all by any words"
+        index.texts["gone.1"] = {}
+        assert await office.found("q=whatever") == [note["id"]], "what Postgres does not keep is not found"
+        del index.texts["gone.1"]
+        assert (await office.ask("DELETE", f"/documents/{note['id']}"))[0] == 204
+        await until(lambda: has(index, []), "the index has it no more")
+        await until(lambda: is_empty(office), "and its object is gone")
+
+
+async def has(index: Double, names: list[str]) -> bool:
+    """Tell whether an index has these objects."""
+    return sorted(index.texts) == names
+
+
+async def is_empty(office: Office) -> bool:
+    """Tell whether no object is left."""
+    return not office.kept()
 
 
 async def test_a_document_is_kept_told_of_and_found_once(office: Office) -> None:

@@ -7,12 +7,15 @@ from typing import Any
 
 import pytest
 from obstore.store import LocalStore
+from pydantic_core import from_json
 from starlette.types import ASGIApp
 
+from orderflow_documents import store
 from orderflow_documents.__main__ import build
 from orderflow_documents.api import build_app
 from orderflow_documents.bucket import Bucket
 from orderflow_documents.commands import Announce, Keep, Standing, State
+from orderflow_documents.search import SearchAwayError
 from orderflow_runtime import MisconfiguredError, Settings
 from support.runtime.asgi import Answer, request
 from support.runtime.sample_service import sample_config
@@ -24,6 +27,7 @@ class Intake:
     def __init__(self) -> None:
         self.seen: list[Any] = []
         self.rows: list[dict[str, Any]] = []
+        self.asked: list[tuple[str, tuple[object, ...]]] = []
 
     async def submit(self, command: Any) -> Any:
         """Answer a command."""
@@ -36,6 +40,7 @@ class Intake:
 
     async def read(self, query: str, *args: object) -> Sequence[Mapping[str, Any]]:
         """Find the same for every question."""
+        self.asked.append((query, args))
         return self.rows
 
 
@@ -153,3 +158,52 @@ def test_a_wrong_variable_is_named(tmp_path: Path, name: str, value: str) -> Non
     build(Settings(sample_config(), right))
     with pytest.raises(MisconfiguredError, match=name):
         build(Settings(sample_config(), right | {name: value}))
+
+
+class Search:
+    """An index that finds one object, unless it is away."""
+
+    def __init__(self) -> None:
+        self.is_away = False
+        self.told: list[str] = []
+
+    async def find(self, words: str, order: str) -> list[str]:
+        """Find it."""
+        if self.is_away:
+            raise SearchAwayError("OpenSearch answers 429")
+        return [f"{words}.{order}"]
+
+    async def index(self, name: str, order: str, media_type: str) -> None:
+        """Note what is told."""
+        self.told.append(name)
+
+
+async def test_words_are_found_by_the_index_that_is_named_and_by_postgres_while_that_is_away(tmp_path: Path) -> None:
+    """Whether what the index finds is still kept, Postgres says either way."""
+    intake, search = Intake(), Search()
+    api = build_app(intake, Bucket(LocalStore(tmp_path)), "simple", None, lambda: "drawn", search)  # type: ignore[arg-type]  # a double
+    for search.is_away in (False, True):
+        assert (await request(api, "GET", "/documents?q=parcel&order=o1", b"", {})).status == 200
+    assert [asked[0] for asked in intake.asked] == [store.OF_OBJECTS, store.MATCHING]
+    assert intake.asked[0][1] == (["parcel.o1"], "", 50)
+
+
+async def test_an_index_is_made_anew_page_by_page(tmp_path: Path) -> None:
+    """A page of a hundred names the last, behind which to go on; a flow without an index says that it needs none."""
+    intake, search = Intake(), Search()
+    api = build_app(intake, Bucket(LocalStore(tmp_path)), "simple", None, lambda: "drawn", search)  # type: ignore[arg-type]  # a double
+    row = {
+        "order_id": "o1",
+        "kind": "NOTE",
+        "sha256": "0" * 64,
+        "size": 1,
+        "media_type": "text/plain",
+        "state": "STORED",
+    }
+    intake.rows = [row | {"id": f"d{number:03}", "object": f"{number}"} for number in range(100)]
+    answer = await request(api, "POST", "/documents/index?after=d", b"", {})
+    assert (answer.status, from_json(answer.body)) == (200, {"indexed": 100, "next": "d099"})
+    intake.rows = intake.rows[:3]
+    assert from_json((await request(api, "POST", "/documents/index", b"", {})).body) == {"indexed": 3, "next": None}
+    assert search.told == [*map(str, range(100)), "0", "1", "2"]
+    assert (await request(app(tmp_path)[0], "POST", "/documents/index", b"", {})).status == 404
