@@ -122,3 +122,17 @@ def test_a_cluster_whose_kubeconfig_or_flow_is_odd_is_told_in_words(tmp_path: Pa
         (file := tmp_path / "kubeconfig").write_text(text)
         odd = invoke("plan", str(FLOW), "--cluster", env={"KUBECONFIG": str(file)})
         assert (odd.returncode, "no cluster is known" in odd.stderr) == (ExitCode.REFUSED, True), text
+
+
+def test_an_event_that_leaves_is_told_with_who_hears_it(shop: Json, tmp_path: Path) -> None:
+    """It has no schema, so nothing refuses that; an event that nobody hears leaves without a word."""
+    spec = shop["spec"]
+    spec["events"] = [one for one in spec["events"] if one["name"] != "INVENTORY_UPDATED"]
+    heard = [one["name"] for one in spec["services"] if "INVENTORY_UPDATED" in one.get("subscribes", ())]
+    for service in spec["services"]:
+        service["pace"] = [one for one in service.get("pace", ()) if one["event"] != "INVENTORY_UPDATED"]
+        for what in ("subscribes", "publishes"):
+            service[what] = [name for name in service.get(what, ()) if name != "INVENTORY_UPDATED"]
+    (said,) = plan(shop, tmp_path)["unheard"]
+    assert heard
+    assert said.startswith(f"INVENTORY_UPDATED leaves the flow: what {', '.join(sorted(heard))} have not read")

@@ -39,8 +39,9 @@ class Touched:
 def plan(place: Place, files: tuple[Path, ...], cluster: bool, namespace: str | None, form: Form) -> None:
     """Tell what an apply of FLOW.yaml would change: against OLD.yaml, the cluster, or the flow that runs here.
 
-    Topics, rights at Kafka, schemas, services and processes, each with its facts before and after; then the runs that
-    have not ended, and the events, timers, calls and dead letters of services that the change touches.
+    Topics, rights at Kafka, schemas, services and processes, each with its facts before and after; events that leave
+    and are heard, since what nobody has read of them by then goes unread; then the runs that have not ended, and the
+    events, timers, calls and dead letters of services that the change touches.
 
     Exits with 3 when the edit would be refused.
     """
@@ -53,7 +54,15 @@ def plan(place: Place, files: tuple[Path, ...], cluster: bool, namespace: str | 
     if form is Form.TABLE:
         _show(changes, touched)
     else:
-        show_document({"changes": changes.objects, "refused": changes.refused, "touched": touched}, form)
+        show_document(
+            {
+                "changes": changes.objects,
+                "refused": changes.refused,
+                "unheard": changes.unheard,
+                "touched": touched,
+            },
+            form,
+        )
     if changes.refused:
         raise click.exceptions.Exit(ExitCode.BREAKS)
 
@@ -93,6 +102,8 @@ def _show(changes: Changes, touched: Touched | None) -> None:
         click.echo("nothing changes")
     for why in changes.refused:
         click.echo(f"refused: {why}")
+    for what in changes.unheard:
+        click.echo(f"unheard: {what}")
     if touched is not None:
         _show_touched(touched, changes)
 

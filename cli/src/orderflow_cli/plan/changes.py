@@ -1,5 +1,6 @@
 """The difference of two flows, object by object. Pure."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -39,10 +40,11 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """All of it, and why the edit would be refused, where it would."""
+    """All of it, why the edit would be refused, where it would, and what it lets go that somebody hears."""
 
     objects: tuple[Change, ...]
     refused: tuple[str, ...]
+    unheard: tuple[str, ...] = ()
 
     @property
     def services(self) -> tuple[str, ...]:
@@ -72,7 +74,14 @@ def find_changes(old: OrderFlow, new: OrderFlow) -> Changes:
             found.append(Change(Action.ADD, *key, _changed({}, after[key])))
         elif facts := _changed(before[key], after[key]):
             found.append(Change(Action.CHANGE, *key, facts))
-    return Changes(tuple(found), (*map(str, lint_change(old, new)), *_breaks(old, new)))
+    return Changes(tuple(found), (*map(str, lint_change(old, new)), *_breaks(old, new)), tuple(_unheard(old, new)))
+
+
+def _unheard(old: OrderFlow, new: OrderFlow) -> Iterator[str]:
+    """Yield the events that leave and are heard: with or without a schema, what is not read of them goes unread."""
+    for name in sorted({one.name for one in old.spec.events} - {one.name for one in new.spec.events}):
+        if heard_by := sorted(service.name for service in old.services if name in service.subscribes):
+            yield f"{name} leaves the flow: what {', '.join(heard_by)} have not read of it by then, nobody reads"
 
 
 def _breaks(old: OrderFlow, new: OrderFlow) -> tuple[str, ...]:
