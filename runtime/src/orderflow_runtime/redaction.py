@@ -42,8 +42,9 @@ def _masked(text: str, payload: Any) -> str:
 
 def _personal(payload: Any) -> Iterator[str]:
     match payload:
-        case Received(event=event):
-            yield from personal_values(event)
+        case Received(event=event, replies=replies):
+            for one in (event, *replies):
+                yield from personal_values(one)
         case CallOutcome(request=request, result=result):
             yield from _texts([request, result])
         case Fired(payload=request):

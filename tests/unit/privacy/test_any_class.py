@@ -1,6 +1,7 @@
 """What a class marks as personal is sealed and redacted, however its fields are made; what cannot be is refused."""
 
 import uuid
+from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar
 
 from hypothesis import given
@@ -12,10 +13,13 @@ from orderflow_contracts.personal import personal_values, subject_of
 from orderflow_contracts.places import is_marked, unreachable_marks
 from orderflow_contracts.sealed import masked
 from orderflow_contracts.sealing import encode_sealed, open_sealed
+from orderflow_runtime.redaction import redacted_reason
+from orderflow_runtime.service import Received
 from support.flow.personal_classes import SUBJECT_ID, events
 
 FLOW_KEY = FlowKey("shop", "a secret of the tests, of forty letters..")
 PERSON = uuid.UUID(int=7)
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 KEY = FLOW_KEY.unwrap(PERSON, FLOW_KEY.new_key(PERSON))
 Personal = Annotated[str, Field(json_schema_extra=PERSONAL)]
 
@@ -36,10 +40,27 @@ def test_what_a_class_marks_is_never_in_the_clear(drawn: tuple[Event, list[str]]
     assert set(personal_values(event)) == set(texts)
 
 
+@given(events())
+def test_a_reason_of_a_failure_quotes_nobody(drawn: tuple[Event, list[str]]) -> None:
+    """Logs, dead letters and the console tell what a handler said of its event, or a reply: no personal text of it."""
+    event, texts = drawn
+    error = ValueError(f"cannot ship to {', '.join(texts)}; {event!r}")
+    for received in (Received(event, "e1", NOON), Received(Pets(), "e1", NOON, (event,))):
+        said = redacted_reason(error, received)
+        assert not [text for text in texts if text in said]
+        assert "in the clear" in said
+
+
 class Pet(Model):
     """Somebody's."""
 
     name: Personal
+
+
+class Pets(Event):
+    """Nobody in particular."""
+
+    TYPE: ClassVar[str] = "PETS"
 
 
 class Keyed(Event):
