@@ -41,17 +41,21 @@ class SearchAwayError(Exception):
 
 
 class SearchIndex:
-    """The index `url`, such as https://search:9200/shop-documents, of texts whose objects are in a bucket."""
+    """The index `url`, such as https://search:9200/shop-documents, of texts whose objects are in a bucket.
+
+    `login` is the Authorization that it asks for.
+    """
 
     def __init__(
         self,
         url: str,
         bucket: Bucket,
         language: str,
-        auth: aiohttp.BasicAuth | None = None,
+        login: str | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        self._url, self._bucket, self._auth, self._tls = url.rstrip("/"), bucket, auth, tls
+        self._url, self._bucket, self._tls = url.rstrip("/"), bucket, tls
+        self._headers = {"authorization": login} if login else {}
         self._analyzer = language if language in _ANALYZERS else "standard"
         self._is_there = False
 
@@ -111,7 +115,7 @@ class SearchIndex:
         """Return the answer, of a good status or one of `also`; raise `SearchAwayError`."""
         try:
             async with (
-                aiohttp.ClientSession(auth=self._auth, timeout=_TIMEOUT) as http,
+                aiohttp.ClientSession(headers=self._headers, timeout=_TIMEOUT) as http,
                 http.request(method, f"{self._url}{place}", json=told, ssl=self._tls or True) as answer,
             ):
                 if answer.ok or answer.status in also:
@@ -150,8 +154,8 @@ def open_search(settings: Settings, bucket: Bucket, language: str) -> SearchInde
     if url.count("/") < 3 or url.endswith("/"):
         raise MisconfiguredError(f"{URL}={url} names no index: write it behind the host, such as /shop-documents")
     user = settings.env.get(_USER)
-    auth = aiohttp.BasicAuth(user, required(settings.env, _PASSWORD)) if user else None
-    return SearchIndex(url, bucket, language, auth, _authority(settings.env.get(_AUTHORITY)))
+    login = aiohttp.encode_basic_auth(user, required(settings.env, _PASSWORD)) if user else None
+    return SearchIndex(url, bucket, language, login, _authority(settings.env.get(_AUTHORITY)))
 
 
 def _authority(certificate: str | None) -> ssl.SSLContext | None:

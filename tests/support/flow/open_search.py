@@ -1,5 +1,6 @@
 """A double of OpenSearch: the requests that `orderflow_documents.search` makes, and no more."""
 
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -13,11 +14,14 @@ class Double:
 
     def __init__(self) -> None:
         self.fault, self.made = False, False
+        self.login = ""
         self.versions: dict[str, int] = {}
         self.texts: dict[str, dict[str, Any]] = {}
 
     async def answer(self, request: web.Request) -> web.Response:
         """Answer any request."""
+        if self.login and request.headers.get("authorization") != self.login:
+            return web.json_response({}, status=401)
         if self.fault:
             return web.json_response({"error": "full"}, status=429)
         place = request.path.removeprefix("/docs")
@@ -41,9 +45,13 @@ class Double:
         return web.json_response({})
 
     @asynccontextmanager
-    async def served(self) -> AsyncIterator[str]:
+    async def served(self, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
         """Serve it; give the index's address."""
         app = web.Application()
         app.router.add_route("*", "/{any:.*}", self.answer)
-        async with TestServer(app, host="127.0.0.1") as server:
-            yield f"http://127.0.0.1:{server.port}/docs"
+        server = TestServer(app, host="127.0.0.1")
+        await server.start_server(ssl=tls)
+        try:
+            yield f"http{'s' if tls else ''}://127.0.0.1:{server.port}/docs"
+        finally:
+            await server.close()

@@ -4,6 +4,7 @@ The OpenSearch is a double that knows the requests of `search.py` alone; ORDERFL
 """
 
 import os
+import ssl
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from orderflow_documents.search import ObjectEraser, SearchAwayError, SearchInde
 from orderflow_runtime import MisconfiguredError, OutcomeUnknownError, Settings
 from support.flow.open_search import Double
 from support.runtime.sample_service import sample_config
+from support.tools.certificates import certificates
 
 
 @pytest.fixture
@@ -121,6 +123,33 @@ async def test_words_are_asked_for_as_postgres_is_asked(double: tuple[Double, st
     for words, names in wanted.items():
         assert sorted(await search.find(words, "")) == list(names), words
     assert await search.find("one", "o2") == ["b"]
+
+
+async def test_it_is_reached_by_tls_and_password_and_no_other_way(bucket: Bucket, tmp_path: Path) -> None:
+    """The authority and the password stand in variables, as Secrets give them; without either nothing is told."""
+    authority, key, certificate = certificates()
+    tls, pem = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), tmp_path / "server.pem"
+    pem.write_text(key + certificate)
+    tls.load_cert_chain(pem)
+    found = Double()
+    found.login = aiohttp.encode_basic_auth("documents", "s3cret")
+    await bucket.put("a.1", b"two parcels")
+    async with found.served(tls) as url:
+        login = {"DOCUMENTS_SEARCH_USER": "documents", "DOCUMENTS_SEARCH_PASSWORD": "s3cret"}
+        trust = {"DOCUMENTS_SEARCH_CA": authority}
+        for env in (login, trust, trust | login | {"DOCUMENTS_SEARCH_PASSWORD": "other"}):
+            with pytest.raises(OutcomeUnknownError):
+                await opened(bucket, {"DOCUMENTS_SEARCH": url} | env).perform(asked("a.1"), "k")
+        assert found.texts == {}
+        await opened(bucket, {"DOCUMENTS_SEARCH": url} | trust | login).perform(asked("a.1"), "k")
+        assert [one["text"] for one in found.texts.values()] == ["two parcels"]
+
+
+def opened(bucket: Bucket, env: dict[str, str]) -> SearchIndex:
+    """Open what an environment names."""
+    search = open_search(Settings(sample_config(), env), bucket, "simple")
+    assert search is not None
+    return search
 
 
 @pytest.mark.parametrize(
