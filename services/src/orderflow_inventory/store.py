@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from orderflow_inventory.domain import Reservation, Shelf, State
-from orderflow_runtime import Conflict, Transaction
+from orderflow_runtime import Transaction
 from orderflow_shop.events import Address, Line
 
 _LINES = TypeAdapter(tuple[Line, ...])
@@ -28,7 +28,8 @@ WITH added AS (
     FROM unnest($1::text[], $2::text[], $3::bool[], $4::text[], $5::text[])
         AS row (order_id, state, cancelled, lines, ship_to)
     ON CONFLICT DO NOTHING RETURNING 1)
-SELECT count(*) AS added FROM added"""
+SELECT raise_error('40001', 'a reservation of this batch was added by another instance')
+FROM added HAVING count(*) < cardinality($1::text[])"""
 
 _UPDATE = """
 UPDATE reservation AS r SET state = row.state, cancelled = row.cancelled, ship_to = row.ship_to::jsonb
@@ -54,7 +55,7 @@ async def load(tx: Transaction, order_ids: Sequence[str]) -> dict[str, Reservati
 
 
 async def insert(tx: Transaction, rows: Iterable[Reservation]) -> None:
-    """Add new reservations; raise `Conflict` when another instance has just added one of them."""
+    """Add new reservations; a later statement raises `Conflict` when another instance has just added one."""
     ordered = sorted(rows, key=_order_id)
     if ordered:
         states, lines = (
@@ -62,8 +63,7 @@ async def insert(tx: Transaction, rows: Iterable[Reservation]) -> None:
             [_LINES.dump_json(r.lines, by_alias=True).decode() for r in ordered],
         )
         columns = (_ids(ordered), states, [r.cancelled for r in ordered], lines, _addresses(ordered))
-        if (await tx.fetch(_INSERT, *columns))[0]["added"] < len(ordered):
-            raise Conflict("a reservation of this batch was added by another instance")
+        await tx.execute(_INSERT, *columns)
 
 
 async def update(tx: Transaction, rows: Collection[Reservation]) -> None:

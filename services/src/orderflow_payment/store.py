@@ -5,7 +5,7 @@ from operator import attrgetter
 from typing import Any
 
 from orderflow_payment.domain import Payment, State
-from orderflow_runtime import Conflict, Transaction
+from orderflow_runtime import Transaction
 
 _ASKED = ("order_id", "state", "amount", "currency", "token")
 _COLUMNS = (*_ASKED, "captured", "refunded", "cancelled", "attempt", "reference")
@@ -20,7 +20,8 @@ WITH added AS (
     SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[],
         $6::bigint[], $7::bigint[], $8::bool[], $9::int[], $10::text[])
     ON CONFLICT DO NOTHING RETURNING 1)
-SELECT count(*) AS added FROM added"""  # noqa: S608 - joins constants
+SELECT raise_error('40001', 'a payment of this batch was added by another instance')
+FROM added HAVING count(*) < cardinality($1::text[])"""  # noqa: S608 - joins constants
 
 _CHANGING = ("order_id", "state", "token", "captured", "refunded", "cancelled", "attempt", "reference")
 
@@ -38,12 +39,10 @@ async def load(tx: Transaction, order_ids: Sequence[str]) -> dict[str, Payment]:
 
 
 async def insert(tx: Transaction, rows: Iterable[Payment]) -> None:
-    """Add new payments; raise `Conflict` when another instance has just added one of them."""
+    """Add new payments; a later statement raises `Conflict` when another instance has just added one."""
     ordered = sorted(rows, key=attrgetter("order_id"))
     if ordered:
-        added = await tx.fetch(_INSERT, *_columns(ordered, _COLUMNS))
-        if added[0]["added"] < len(ordered):
-            raise Conflict("a payment of this batch was added by another instance")
+        await tx.execute(_INSERT, *_columns(ordered, _COLUMNS))
 
 
 async def update(tx: Transaction, rows: Sequence[Payment]) -> None:

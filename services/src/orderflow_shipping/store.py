@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from orderflow_runtime import Conflict, Transaction
+from orderflow_runtime import Transaction
 from orderflow_shipping.domain import Shipment, State
 
 _LOAD = """
@@ -15,7 +15,8 @@ WITH added AS (
     INSERT INTO shipment (order_id, state, tracking, value)
     SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[])
     ON CONFLICT DO NOTHING RETURNING 1)
-SELECT count(*) AS added FROM added"""
+SELECT raise_error('40001', 'a shipment of this batch was added by another instance')
+FROM added HAVING count(*) < cardinality($1::text[])"""
 
 _UPDATE = """
 UPDATE shipment AS s SET state = row.state
@@ -29,12 +30,10 @@ async def load(tx: Transaction, order_ids: Sequence[str]) -> dict[str, Shipment]
 
 
 async def insert(tx: Transaction, rows: Iterable[Shipment]) -> None:
-    """Add new shipments; raise `Conflict` when another instance has just added one of them."""
+    """Add new shipments; a later statement raises `Conflict` when another instance has just added one."""
     table = sorted((row.order_id, row.state, row.tracking, row.value) for row in rows)
     if table:
-        added = await tx.fetch(_INSERT, *(list(column) for column in zip(*table, strict=True)))
-        if added[0]["added"] < len(table):
-            raise Conflict("a shipment of this batch was added by another instance")
+        await tx.execute(_INSERT, *(list(column) for column in zip(*table, strict=True)))
 
 
 async def update(tx: Transaction, rows: Collection[Shipment]) -> None:

@@ -1,15 +1,26 @@
 """Statements that share a round trip, on a real Postgres: what fails, what is undone, and what is said of it."""
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
 
 from orderflow_runtime.core.event_log import Partition, Position, pack
-from orderflow_runtime.core.store import BatchClaim, BatchWrites, Fenced, JournalRow, OutboxRow, StoreUnavailable
+from orderflow_runtime.core.store import (
+    BatchClaim,
+    BatchWrites,
+    Fenced,
+    JournalRow,
+    NotAsExpectedError,
+    OutboxRow,
+    StoreUnavailable,
+)
+from orderflow_runtime.core.work_item import InboxRow
 from orderflow_runtime.postgres import pipeline
 from orderflow_runtime.postgres.postgres_store import PostgresStore
 from orderflow_runtime.settings import MisconfiguredError
@@ -17,6 +28,9 @@ from support.runtime.batch import connect, make_schema
 
 P = Partition("t.put", 0)
 _INSERT = "INSERT INTO timers (key, name, topic, partition, due_at, payload) VALUES ($1, $2, 't', 0, now(), '')"
+_PARK = """
+INSERT INTO parked (topic, partition, record_offset, key, type, headers, value, attempts, reason, due_at)
+VALUES ('t.put', 0, 1, 'parked', 'PUT', '', '', 1, '', now())"""
 _SYNC = b"S\0\0\0\4"
 
 
@@ -224,20 +238,68 @@ async def watched(database: str, forward: Callable[[bytes], list[bytes]], sent: 
         yield parts._replace(netloc=parts.netloc.rpartition(":")[0] + f":{port}").geturl()
 
 
-async def test_a_small_batch_is_three_round_trips(store: PostgresStore, database: str) -> None:
-    """BEGIN goes with the claim, statements without rows and COMMIT with the outbox."""
+async def test_a_small_batch_is_two_round_trips(
+    store: PostgresStore, database: str, admin: asyncpg.Connection
+) -> None:
+    """BEGIN and the claim go with the first query, statements without rows and COMMIT with the outbox."""
     sent: list[bytes] = []
     async with watched(database, lambda chunk: [chunk], sent) as url:
         other = PostgresStore(url, "order")
         await prepare(other)
-        sent.clear()
-        async with other.transaction() as tx:
-            await tx.open(claim(6))
-            await tx.fetch("SELECT 1")
-            await tx.execute(_INSERT, "k", "new")
-            await tx.close(BatchWrites(outbox={P: pack([])}, journal=[JournalRow("k", "FIRED", "t", None)]))
-        assert b"".join(sent).count(_SYNC) == 3
+        for at in (6, 7):
+            await wait_for_a_call(admin, f"c{at}", f"t{at}")
+            sent.clear()
+            async with other.transaction() as tx:
+                await tx.expect(claim(at), [("k", f"t{at}")], [f"c{at}"])
+                await tx.fetch("SELECT 1")
+                await tx.execute(_INSERT, "k", f"new{at}")
+                await tx.close(BatchWrites(outbox={P: pack([])}, journal=[JournalRow("k", "FIRED", "t", None)]))
+        assert b"".join(sent).count(_SYNC) == 2
+        assert await offset(admin) == 7
         await other.stop()
+
+
+async def wait_for_a_call(admin: asyncpg.Connection, call: str, timer: str) -> None:
+    """Have a call asked for, and a timer due."""
+    await admin.execute("INSERT INTO calls VALUES ($1, 'ask', 'k', $2, 0, '{}')", call, P.topic)
+    await admin.execute(_INSERT, "k", timer)
+
+
+@pytest.mark.parametrize("surprise", ["a repeat", "twice", "a lost lease", "a parked key", "no timer", "no call"])
+@pytest.mark.parametrize("asks", [True, False])
+async def test_a_claim_that_is_not_as_expected_leaves_nothing(
+    store: PostgresStore, admin: asyncpg.Connection, surprise: str, asks: bool
+) -> None:
+    """Whatever of it is not ours or not new, the first query or the commit fails, and what the handler wrote is undone."""
+    await prepare(store)
+    await wait_for_a_call(admin, "c", "t")
+    event = InboxRow(uuid.uuid4(), 1, "PUT", datetime.now(UTC))
+    await admin.execute(_PARK)
+
+    async def handle(at: int, epoch: int, keys: set[str], inbox: list[InboxRow], timer: str, call: str) -> None:
+        async with store.transaction() as tx:
+            await tx.expect(BatchClaim({P: (epoch, Position(at))}, (), inbox, keys), [("k", timer)], [call])
+            await tx.execute(_INSERT, "k", f"written{at}")
+            if asks:
+                await tx.fetch("SELECT 1")
+            await tx.close(BatchWrites(outbox={P: pack([])}))
+
+    await handle(7, 1, {"free"}, [event], "t", "c")
+    await wait_for_a_call(admin, "c", "t")
+    repeats = {"a repeat": [event], "twice": [event._replace(id=uuid.uuid4())] * 2}.get(surprise, [])
+    with pytest.raises(NotAsExpectedError):
+        await handle(
+            8,
+            2 if surprise == "a lost lease" else 1,
+            {"parked"} if surprise == "a parked key" else {"free"},
+            repeats,
+            "gone" if surprise == "no timer" else "t",
+            "gone" if surprise == "no call" else "c",
+        )
+    assert await offset(admin) == 7
+    assert await admin.fetchval("SELECT count(*) FROM outbox") == 2
+    assert await admin.fetchval("SELECT count(*) FROM timers WHERE name = 'written8'") == 0
+    assert await admin.fetchval("SELECT count(*) FROM calls") == 1
 
 
 async def test_answers_may_come_in_any_pieces(store: PostgresStore, database: str, admin: asyncpg.Connection) -> None:

@@ -44,6 +44,10 @@ class Conflict(Retryable):
     """
 
 
+class NotAsExpectedError(Exception):
+    """A batch is not wholly ours and new: it has to be asked which of it is."""
+
+
 def storable(reason: str) -> str:
     """Cut a reason to what Postgres and a header take: no NUL, no half of a surrogate pair."""
     return reason[:500].replace("\x00", "\ufffd").encode(errors="replace").decode()
@@ -228,6 +232,14 @@ class BatchTransaction(Protocol):
 
     async def copy(self, table: str, columns: Sequence[str], rows: Sequence[tuple[object, ...]]) -> None:
         """Add rows to a table."""
+        ...
+
+    async def expect(self, claim: BatchClaim, timers: Sequence[tuple[str, str]], calls: Sequence[str]) -> None:
+        """Claim a batch and take its (key, name) timers and outcomes of calls, without waiting for an answer.
+
+        Where not all of it is ours and new, or a key of it is blocked, a later query or `close` raises
+        `NotAsExpectedError`.
+        """
         ...
 
     async def open(self, claim: BatchClaim) -> ClaimResult:

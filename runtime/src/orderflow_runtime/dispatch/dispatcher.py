@@ -1,8 +1,9 @@
 """One batch, one transaction: the heart of the runtime.
 
-A batch first runs set-based: one handler call for all events of a type. If any handler fails, the batch rolls back
-and runs again with care: under savepoints, halving until the culprit stands alone. The culprit is parked by its key,
-or goes to the dead letters after its last retry; everything else commits.
+A batch first runs as if all went well: all of it is claimed without waiting for the answer, and one handler is called for
+all events of a type. If any of it is not ours or not new, or a handler fails, the batch rolls back and runs again with
+care: what is ours and new is asked for, and handlers run under savepoints, halving until the culprit stands alone. The
+culprit is parked by its key, or goes to the dead letters after its last retry; everything else commits.
 """
 
 import logging
@@ -82,7 +83,7 @@ class Dispatcher:
             inbox=[item.inbox for item in batch.items if item.inbox is not None and item.redrive_of is None],
             keys={item.key for item in batch.items if item.offset is not None},
         )
-        careful = any(item.parked_id is not None for item in batch.items)
+        careful = any(item.parked_id is not None or item.redrive_of is not None for item in batch.items)
         try:
             return await self._transact(batch, claim, careful)
         except Retryable:
@@ -96,11 +97,16 @@ class Dispatcher:
     async def _transact(self, batch: Batch, claim: BatchClaim, careful: bool) -> Committed:
         first = next(iter(claim.leases))
         async with self._store.transaction() as tx:
-            result = await tx.open(claim)
+            if careful:
+                result = await tx.open(claim)
+                items, blocked = await _claim(tx, batch.items, result.new_ids), result.blocked_keys
+            else:
+                await tx.expect(claim, _timers(batch.items), _calls(batch.items))
+                items, blocked = batch.items, frozenset()
             if self._policy.privacy is not None:
                 await self._policy.privacy.hold(tx.fetch, [item.value for item in batch.items])
             execution = BatchExecution(self._policy, tx, Effects(tx, lambda _: first))
-            await execution.run(await _claim(tx, batch.items, result.new_ids), result.blocked_keys, careful)
+            await execution.run(items, blocked, careful)
             execution.dead_letter_poison(await _claim_poison(tx, batch.poison))
             writes = _writes(execution)
             outbox = await tx.close(writes)
@@ -130,8 +136,7 @@ async def _claim(tx: BatchTransaction, items: Sequence[WorkItem], new_ids: Colle
     """Keep what is ours to do: new events, timers still set, outcomes not handled yet, redrives not yet taken."""
     new = [item for item in items if item.parked_id is None]
     redrives = [item for item in new if item.redrive_of]
-    timers = [(item.key, item.payload.name) for item in new if item.type.startswith(TIMER)]
-    calls = [item.call_id for item in new if item.call_id]
+    timers, calls = _timers(new), _calls(new)
     taken, returned = await _claim_redrives(tx, redrives)
     new_ids = {*new_ids, *returned}
     fired = await tx.claim_timers(timers) if timers else frozenset()
@@ -148,6 +153,14 @@ async def _claim(tx: BatchTransaction, items: Sequence[WorkItem], new_ids: Colle
         if ours:
             kept.append(item)
     return kept
+
+
+def _timers(items: Sequence[WorkItem]) -> list[tuple[str, str]]:
+    return [(item.key, item.payload.name) for item in items if item.type.startswith(TIMER)]
+
+
+def _calls(items: Sequence[WorkItem]) -> list[str]:
+    return [item.call_id for item in items if item.call_id]
 
 
 async def _claim_redrives(

@@ -22,6 +22,7 @@ from orderflow_runtime.core.store import (
     DeadLetter,
     Due,
     Lease,
+    NotAsExpectedError,
     OutboxRow,
     Seen,
     StoreRefuses,
@@ -65,6 +66,8 @@ def translate(error: BaseException) -> Exception | None:
     if isinstance(error, asyncpg.InvalidCachedStatementError):
         return StoreUnavailable(_words(error))  # a migration changed a table; a new connection plans anew
     if isinstance(error, asyncpg.PostgresError):
+        if error.sqlstate == sql.NOT_AS_EXPECTED:
+            return NotAsExpectedError(_words(error))
         return _by_state(error.sqlstate or "", _words(error))
     if isinstance(error, asyncpg.InterfaceError):
         # of the client's own refusals only those of a lost connection say nothing of the call

@@ -5,7 +5,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from orderflow_runtime.core.event_log import Mark, Partition, Position, unpack_headers
-from orderflow_runtime.core.store import MOST_BEHIND, CallRow, DeadLetter, JournalRow, ParkedRow, TimerRow, TimerWrite
+from orderflow_runtime.core.store import (
+    MOST_BEHIND,
+    BatchClaim,
+    CallRow,
+    DeadLetter,
+    JournalRow,
+    ParkedRow,
+    TimerRow,
+    TimerWrite,
+)
+from orderflow_runtime.core.work_item import InboxRow
 from orderflow_runtime.tracing.trace_context import read_trace
 
 _OWNED = "JOIN unnest($1::text[], $2::int[]) AS owned (topic, partition) USING (topic, partition)"
@@ -75,7 +85,7 @@ WHERE NOT EXISTS (SELECT 1 FROM inbox AS i WHERE i.id = t.id AND i.source = 0)
 ON CONFLICT DO NOTHING RETURNING id, source
 """
 
-OPEN = f"""
+_CLAIM = f"""
 WITH gone AS (
   DELETE FROM outbox WHERE id = ANY($1::bigint[])
 ), leased AS (
@@ -86,6 +96,9 @@ WITH gone AS (
   WHERE o.topic = l.topic AND o.partition = l.partition AND o.epoch = l.epoch
   RETURNING 1
 ), fresh AS ({_TAKE_IN.format("$7::uuid[], $8::bigint[], $9::text[], $10::timestamptz[], $11::bytea[]")})
+"""  # noqa: S608 - only constants are put in
+
+OPEN = f"""{_CLAIM}
 SELECT (SELECT count(*) FROM leased) AS leased, ids, sources,
        (SELECT array_agg(DISTINCT key) FROM parked WHERE key = ANY($6::text[])) AS held
 FROM (SELECT array_agg(id) AS ids, array_agg(source) AS sources FROM fresh) AS fresh
@@ -100,27 +113,38 @@ FROM unnest($2::uuid[], $3::bigint[]) AS t (id, source)
 WHERE EXISTS (SELECT 1 FROM inbox AS i WHERE i.id = t.id AND i.source IN (t.source, 0))
 """
 
+NOT_AS_EXPECTED = "OF001"
+"""A SQLSTATE of our own: Postgres leaves classes that begin with a letter from I on to others."""
+_REFUSE = f"SELECT raise_error('{NOT_AS_EXPECTED}', 'the batch is not wholly ours and new: it will ask which of it is')"
+
+EXPECT = f"""{_CLAIM} {_REFUSE}
+WHERE (SELECT count(*) FROM leased) <> cardinality($2) OR (SELECT count(*) FROM fresh) <> cardinality($7)
+  OR EXISTS (SELECT FROM parked WHERE key = ANY($6::text[]))
+"""
+
 TAKE_IN = _TAKE_IN.format("$1::uuid[], $2::bigint[], $3::text[], $4::timestamptz[], $5::bytea[]")
 
-CLAIM_TIMERS = """
+_TAKE_TIMERS = """
 WITH fired AS (
   DELETE FROM timers AS t USING unnest($1::text[], $2::text[]) AS c (key, name)
   WHERE t.key = c.key AND t.name = c.name AND t.due_at <= clock_timestamp() RETURNING t.key, t.name
 ), told AS (
   INSERT INTO journal (key, what, type) SELECT key, 'FIRED', 'timer/' || name FROM fired
 )
-SELECT key, name FROM fired
 """
+CLAIM_TIMERS = f"{_TAKE_TIMERS} SELECT key, name FROM fired"
+EXPECT_TIMERS = f"{_TAKE_TIMERS} {_REFUSE} FROM fired HAVING count(*) <> cardinality($1)"
 
-CLAIM_CALLS = """
+_TAKE_CALLS = """
 WITH answered AS (
   DELETE FROM calls WHERE id = ANY($1::text[]) RETURNING id, key, kind, attempts, created_at
 ), told AS (
   INSERT INTO journal (key, what, type, event_id, attempt, since)
   SELECT key, 'ANSWERED', 'call/' || kind, id, attempts + 1, created_at FROM answered
 )
-SELECT id FROM answered
 """
+CLAIM_CALLS = f"{_TAKE_CALLS} SELECT id FROM answered"
+EXPECT_CALLS = f"{_TAKE_CALLS} {_REFUSE} FROM answered HAVING count(*) <> cardinality($1)"
 
 CLAIM_REDRIVES = """
 UPDATE dead_letters SET state = 'Redriven', redrives = redrives + 1
@@ -215,8 +239,23 @@ def position(row: Mapping[str, Any]) -> Position:
     )
 
 
+def claim_values(claim: BatchClaim) -> tuple[object, ...]:
+    """Return the arguments of OPEN and EXPECT."""
+    positions = [position for _, position in claim.leases.values()]
+    return (
+        list(claim.published),
+        [partition.topic for partition in claim.leases],
+        [partition.number for partition in claim.leases],
+        [epoch for epoch, _ in claim.leases.values()],
+        [position.offset for position in positions],
+        list(claim.keys),
+        *(zip(*claim.inbox, strict=True) if claim.inbox else ((),) * len(InboxRow._fields)),
+        *zip(*map(position_values, positions), strict=True),
+    )
+
+
 def position_values(position: Position) -> tuple[object, ...]:
-    """Return the columns of a position in OPEN, but for the offset."""
+    """Return the columns of a position in a claim, but for the offset."""
     return position.topic_id, *(position.last or (None, None))
 
 

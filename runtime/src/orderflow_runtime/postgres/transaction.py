@@ -61,22 +61,17 @@ class PostgresTransaction:
         if pipeline_of(self._connection).holds:
             await self._connection.fetch(_NOTHING)
 
+    async def expect(self, claim: BatchClaim, timers: Sequence[tuple[str, str]], calls: Sequence[str]) -> None:
+        """Claim all of it by statements that go out with the next query, at the latest with COMMIT, and fail there."""
+        await self.execute(sql.EXPECT, *sql.claim_values(claim))
+        if timers:
+            await self.execute(sql.EXPECT_TIMERS, *zip(*timers, strict=True))
+        if calls:
+            await self.execute(sql.EXPECT_CALLS, calls)
+
     async def open(self, claim: BatchClaim) -> ClaimResult:
         """Claim the batch in one statement; raise `Fenced` when a lease is not ours any more."""
-        inbox_rows = zip(*claim.inbox, strict=True) if claim.inbox else ((),) * 5
-        row = (
-            await self.fetch(
-                sql.OPEN,
-                list(claim.published),
-                [partition.topic for partition in claim.leases],
-                [partition.number for partition in claim.leases],
-                [epoch for epoch, _ in claim.leases.values()],
-                [position.offset for _, position in claim.leases.values()],
-                list(claim.keys),
-                *inbox_rows,
-                *zip(*(sql.position_values(position) for _, position in claim.leases.values()), strict=True),
-            )
-        )[0]
+        row = (await self.fetch(sql.OPEN, *sql.claim_values(claim)))[0]
         if row["leased"] != len(claim.leases):
             raise Fenced(f"{len(claim.leases) - row['leased']} of {len(claim.leases)} leases are taken")
         new_ids = zip(row["ids"] or (), row["sources"] or (), strict=True)

@@ -29,6 +29,7 @@ from orderflow_runtime.core.store import (
     Fenced,
     JournalRow,
     Lease,
+    NotAsExpectedError,
     OutboxRow,
     Park,
     ParkedRow,
@@ -110,9 +111,11 @@ class MemoryTransaction:
         self._now = now
         self._faults = faults
         self._rows = rows
+        self._surprise: NotAsExpectedError | None = None
 
     async def fetch(self, query: str, *args: object) -> Sequence[Mapping[str, Any]]:
         """Note the query, and return what was laid out for it."""
+        self._raise_surprise()
         await self.execute(query, *args)
         return self._rows.get(query, ())
 
@@ -124,6 +127,19 @@ class MemoryTransaction:
     async def copy(self, table: str, columns: Sequence[str], rows: Sequence[tuple[object, ...]]) -> None:
         """Note the table, as a statement whose arguments are the rows."""
         await self.execute(table, *rows)
+
+    async def expect(self, claim: BatchClaim, timers: Sequence[tuple[str, str]], calls: Sequence[str]) -> None:
+        """Claim all of it; what is not as expected is raised later, as by Postgres."""
+        result = await self.open(claim)
+        fired = await self.claim_timers(timers) if timers else ()
+        answered = await self.claim_calls(calls) if calls else ()
+        taken = len(result.new_ids), len(fired), len(answered)
+        if result.blocked_keys or taken != (len(claim.inbox), len(timers), len(calls)):
+            self._surprise = NotAsExpectedError("the batch is not wholly ours and new: it will ask which of it is")
+
+    def _raise_surprise(self) -> None:
+        if self._surprise is not None:
+            raise self._surprise
 
     async def open(self, claim: BatchClaim) -> ClaimResult:
         """Claim the batch."""
@@ -165,6 +181,7 @@ class MemoryTransaction:
 
     async def close(self, writes: BatchWrites) -> list[OutboxRow]:
         """Write what is owed."""
+        self._raise_surprise()
         self._faults.at("close")
         state, now = self.state, self._now()
         for at in writes.cancelled_timers:
