@@ -188,7 +188,7 @@ class Publisher:
         )
         parent_span_ids = (trace.parent_span_id, trace.remote_parent_span_id) if trace.parent_span_id else None
         message = Message(topic, event.key.encode(), envelope.headers(), value, parent_span_ids)
-        if (needed := batch_bytes([message])) > self._limits.get(message.topic, needed):
-            limit = self._limits[message.topic]
-            raise EventTooLargeError(f"{event.TYPE} takes {needed} bytes; topic {message.topic} takes {limit} at most")
+        limit = self._limits.get(topic)
+        if limit is not None and (needed := batch_bytes([message])) > limit:
+            raise EventTooLargeError(f"{event.TYPE} takes {needed} bytes; topic {topic} takes {limit} at most")
         return message
