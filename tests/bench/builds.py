@@ -86,7 +86,7 @@ class RunningBuild:
 
     def services(self) -> list[int]:
         """Return the processes of the flow's services."""
-        return [pid for name, pid in self.pids().items() if name not in ("kafka", "postgres", "provider")]
+        return [pid for name, pid in self.pids().items() if name not in ("kafka", "postgres", "provider", "console")]
 
     def read(self) -> "Clocks":
         """Read what costs no time: CPU clocks, the supervisor's among them, wake-ups and round trips to Postgres."""

@@ -270,7 +270,7 @@ async def wait_for_a_call(admin: asyncpg.Connection, call: str, timer: str) -> N
 async def test_a_claim_that_is_not_as_expected_leaves_nothing(
     store: PostgresStore, admin: asyncpg.Connection, surprise: str, asks: bool
 ) -> None:
-    """Whatever of it is not ours or not new, the first query or the commit fails, and what the handler wrote is undone."""
+    """Whatever of it is not ours or not new, a query or the commit fails, and what the handler wrote is undone."""
     await prepare(store)
     await wait_for_a_call(admin, "c", "t")
     event = InboxRow(uuid.uuid4(), 1, "PUT", datetime.now(UTC))

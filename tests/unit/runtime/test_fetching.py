@@ -144,6 +144,19 @@ async def test_what_the_process_has_written_is_not_asked_for() -> None:
     await fetcher.close()
 
 
+async def test_where_nothing_comes_nobody_waits_beside_what_the_process_writes() -> None:
+    """Kafka is asked twice a second, for all partitions alike, and none is taken out of the session and put back."""
+    leader = Leader()
+    fetcher = begin(leader)
+    for n in range(12):
+        fetcher.take(written(leader, A, b"%d" % n))
+        await read(fetcher, 1)
+        assert await fetcher.fetch(10, 0.1) == []
+    assert len(leader.requests) <= 3
+    assert not any(request.forgotten for request in leader.requests)
+    await fetcher.close()
+
+
 async def test_what_others_write_beside_it_is_read_soon() -> None:
     """A partition that was this process's alone is looked at, and waited for as soon as it is not."""
     leader = Leader()

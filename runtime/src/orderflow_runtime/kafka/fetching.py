@@ -233,7 +233,7 @@ class Fetcher:
             if leader in self._asking:
                 continue
             session, wait = self._sessions[leader], seconds
-            local = {partition for partition in offsets if self._origins.is_local(partition, now)}
+            local = self._origins.local(offsets.keys(), now)
             if local and now < session.look_at:
                 offsets, wait = {p: at for p, at in offsets.items() if p not in local}, session.look_at - now
             else:

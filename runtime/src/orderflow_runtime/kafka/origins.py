@@ -8,7 +8,7 @@ from collections.abc import Collection
 from orderflow_runtime.core.event_log import Partition
 
 _LOCAL_SECONDS = 5.0
-"""How long a partition counts as local after something was handed in."""
+"""How long partitions count as local after something was handed in of one of them."""
 _FOREIGN_SECONDS = 10.0
 """How long it does not after something came that this process had not written."""
 _LONG_AGO = float("-inf")
@@ -25,10 +25,11 @@ class Origins:
         self._least: dict[Partition, int] = {}
         """the fewest that were unknown since the last judgement"""
 
-    def is_local(self, partition: Partition, now: float) -> bool:
-        """Return whether all that was written lately was this process's."""
-        foreign = now - self._foreign_at.get(partition, _LONG_AGO) < _FOREIGN_SECONDS
-        return not foreign and now - self._own_at.get(partition, _LONG_AGO) < _LOCAL_SECONDS
+    def local(self, partitions: Collection[Partition], now: float) -> set[Partition]:
+        """Return where nobody else has written lately; none where this process has not written to any either."""
+        if all(now - self._own_at.get(partition, _LONG_AGO) >= _LOCAL_SECONDS for partition in partitions):
+            return set()
+        return {p for p in partitions if now - self._foreign_at.get(p, _LONG_AGO) >= _FOREIGN_SECONDS}
 
     def note_fetched(self, partition: Partition, records: int) -> None:
         """Note records that came from Kafka."""

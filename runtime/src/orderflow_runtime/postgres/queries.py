@@ -132,7 +132,7 @@ WITH fired AS (
   INSERT INTO journal (key, what, type) SELECT key, 'FIRED', 'timer/' || name FROM fired
 )
 """
-CLAIM_TIMERS = f"{_TAKE_TIMERS} SELECT key, name FROM fired"
+CLAIM_TIMERS = _TAKE_TIMERS + "SELECT key, name FROM fired"
 EXPECT_TIMERS = f"{_TAKE_TIMERS} {_REFUSE} FROM fired HAVING count(*) <> cardinality($1)"
 
 _TAKE_CALLS = """
@@ -143,7 +143,7 @@ WITH answered AS (
   SELECT key, 'ANSWERED', 'call/' || kind, id, attempts + 1, created_at FROM answered
 )
 """
-CLAIM_CALLS = f"{_TAKE_CALLS} SELECT id FROM answered"
+CLAIM_CALLS = _TAKE_CALLS + "SELECT id FROM answered"
 EXPECT_CALLS = f"{_TAKE_CALLS} {_REFUSE} FROM answered HAVING count(*) <> cardinality($1)"
 
 CLAIM_REDRIVES = """
