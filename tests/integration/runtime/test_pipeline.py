@@ -238,9 +238,7 @@ async def watched(database: str, forward: Callable[[bytes], list[bytes]], sent: 
         yield parts._replace(netloc=parts.netloc.rpartition(":")[0] + f":{port}").geturl()
 
 
-async def test_a_small_batch_is_two_round_trips(
-    store: PostgresStore, database: str, admin: asyncpg.Connection
-) -> None:
+async def test_a_small_batch_is_two_round_trips(store: PostgresStore, database: str, admin: asyncpg.Connection) -> None:
     """BEGIN and the claim go with the first query, statements without rows and COMMIT with the outbox."""
     sent: list[bytes] = []
     async with watched(database, lambda chunk: [chunk], sent) as url:

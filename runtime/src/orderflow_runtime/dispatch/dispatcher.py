@@ -1,9 +1,9 @@
 """One batch, one transaction: the heart of the runtime.
 
-A batch first runs as if all went well: all of it is claimed without waiting for the answer, and one handler is called for
-all events of a type. If any of it is not ours or not new, or a handler fails, the batch rolls back and runs again with
-care: what is ours and new is asked for, and handlers run under savepoints, halving until the culprit stands alone. The
-culprit is parked by its key, or goes to the dead letters after its last retry; everything else commits.
+A batch first runs as if all went well: all of it is claimed without waiting for the answer, and one handler is called
+for all events of a type. If any of it is not ours or not new, or a handler fails, the batch rolls back and runs again
+with care: what is ours and new is asked for, and handlers run under savepoints, halving until the culprit stands alone.
+The culprit is parked by its key, or goes to the dead letters after its last retry; everything else commits.
 """
 
 import logging
