@@ -101,8 +101,15 @@ class DyingTransaction(PostgresTransaction):
     fate: Fate
     intake = False
 
-    async def open(self, claim: BatchClaim) -> ClaimResult:
+    async def expect(self, claim: BatchClaim, timers: Sequence[tuple[str, str]], calls: Sequence[str]) -> None:
         """Claim the batch, and perhaps die with the inbox filled."""
+        await super().expect(claim, timers, calls)
+        if claim.inbox and self.fate.last(AFTER_INBOX):
+            await self.fetch("SELECT 1")  # with which the claim goes out
+            die()
+
+    async def open(self, claim: BatchClaim) -> ClaimResult:
+        """Claim the batch with care, and perhaps die with the inbox filled."""
         result = await super().open(claim)
         if claim.inbox:
             self.fate.meet(AFTER_INBOX)
