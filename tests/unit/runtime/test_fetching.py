@@ -253,6 +253,40 @@ async def test_what_is_handed_in_and_not_taken_is_bounded_by_its_size() -> None:
     await fetcher.close()
 
 
+async def test_what_others_wrote_before_it_is_read_at_once() -> None:
+    """Where something lies between, Kafka is asked for it, and for what the process has written behind it."""
+    leader = Leader()
+    fetcher = begin(leader)
+    fetcher.take(written(leader, B, b"own"))
+    await read(fetcher, 1)
+    await fetcher.fetch(10, 0.02)
+    waiting = asyncio.create_task(read(fetcher, 2))
+    await asyncio.sleep(0.02)
+    leader.write(A, b"foreign")
+    fetcher.take(written(leader, A, b"own"))
+    async with asyncio.timeout(0.2):
+        assert await waiting == {A: [b"foreign", b"own"]}
+    await fetcher.close()
+
+
+async def test_what_there_was_no_room_for_is_asked_for_at_once_and_makes_nobody_wait_at_kafka_later() -> None:
+    """After a burst of the process's own records its partitions are looked at as before."""
+    leader = Leader()
+    fetcher = begin(leader)
+    for _ in range(40):
+        fetcher.take(written(leader, A, bytes(100_000)))
+    fetcher.take(written(leader, B, b"own"))
+    async with asyncio.timeout(0.4):
+        assert len((await read(fetcher, 41, limit=5))[A]) == 40
+    leader.requests.clear()
+    for n in range(30):
+        fetcher.take(written(leader, A, b"%d" % n))
+        await read(fetcher, 1)
+        assert await fetcher.fetch(10, 0.05) == []
+    assert len(leader.requests) <= 4
+    await fetcher.close()
+
+
 async def test_a_leader_that_is_away_is_asked_less_and_less_often(caplog: pytest.LogCaptureFixture) -> None:
     """Each time is a line of log; when it is there again it is read at once."""
     leader = Leader()

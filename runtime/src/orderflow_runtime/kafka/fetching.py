@@ -141,7 +141,7 @@ class Fetcher:
         """bytes in parts, about"""
         self._ask_at = 0.0
         self._handed: asyncio.Future[None] | None = None
-        """who waits is told by it that something was handed in"""
+        """who waits is told by it that something was handed in, or is to be asked for"""
         self._origins = Origins()
         self.ends: dict[Partition, int] = {}
 
@@ -160,17 +160,17 @@ class Fetcher:
         self._size = sum(map(_size, self._parts))
 
     def take(self, part: Part) -> None:
-        """Take what this process has written, where it is the next to be read; what is not will be fetched."""
+        """Take what this process has written, where it is the next to be read; the rest is known to be in the log."""
         partition, at = part.partition, self._next.get(part.partition)
-        if at == part.begin and self._size < _MOST_HANDED_BYTES:
+        if at is None:
+            return
+        fits = at == part.begin and self._size < _MOST_HANDED_BYTES
+        self.ends[partition] = max(part.end, self.ends.get(partition, 0))
+        self._origins.note_own(partition, 0 if fits else len(part.records), time.monotonic())
+        if fits:
             self._add(part)
-            self._origins.note_own(partition, 0, time.monotonic())
-            if self._handed is not None and not self._handed.done():
-                self._handed.set_result(None)
-        elif at is not None and at >= part.end:
-            self._origins.note_own(partition, len(part.records), time.monotonic())
-        elif at is not None:
-            self._origins.forget(partition)
+        if at < part.end and self._handed is not None and not self._handed.done():
+            self._handed.set_result(None)
 
     async def fetch(self, limit: int, wait: float) -> list[Part]:
         """Return what is there, up to `limit` records; wait so many seconds for the first. Raise aiokafka's errors."""
@@ -233,7 +233,7 @@ class Fetcher:
             if leader in self._asking:
                 continue
             session, wait = self._sessions[leader], seconds
-            local = self._origins.local(offsets.keys(), now)
+            local = {p for p in self._origins.local(offsets.keys(), now) if offsets[p] >= self.ends.get(p, 0)}
             if local and now < session.look_at:
                 offsets, wait = {p: at for p, at in offsets.items() if p not in local}, session.look_at - now
             else:

@@ -21,7 +21,7 @@ class Origins:
         self._own_at: dict[Partition, float] = {}
         self._foreign_at: dict[Partition, float] = {}
         self._unknown: Counter[Partition] = Counter()
-        """records that Kafka sent and this process has not told of, be it that it will yet"""
+        """records that Kafka sent and this process has not told of, be it that it will yet; less those it will send"""
         self._least: dict[Partition, int] = {}
         """the fewest that were unknown since the last judgement"""
 
@@ -36,20 +36,21 @@ class Origins:
         self._unknown[partition] += records
 
     def note_own(self, partition: Partition, records: int, now: float) -> None:
-        """Note that this process has written records; `records` of them had come from Kafka before it told."""
+        """Note that this process has written records; `records` of them came from Kafka before it told, or will."""
         self._own_at[partition] = now
-        left = self._unknown[partition] = max(0, self._unknown[partition] - records)
+        self._unknown[partition] -= records
+        left = self._unknown[partition]
         self._least[partition] = min(left, self._least.get(partition, left))
 
     def judge(self, partitions: Collection[Partition], now: float) -> None:
         """Take for others' what has been unknown since the last judgement."""
         for partition in partitions & self._unknown.keys():
-            if self._least.get(partition):
+            if self._least.get(partition, 0) > 0:
                 self._foreign_at[partition] = now
                 self._unknown[partition] = 0
             self._least[partition] = self._unknown[partition]
 
     def forget(self, partition: Partition) -> None:
-        """Forget a partition that is read no more, or elsewhere, or not handed in without a gap."""
+        """Forget a partition that is read no more, or elsewhere."""
         for known in self._own_at, self._foreign_at, self._unknown, self._least:
             known.pop(partition, None)
