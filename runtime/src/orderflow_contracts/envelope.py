@@ -10,6 +10,7 @@ record's value; structured mode: `structured.py`); W3C Trace Context for `tracep
 import datetime as dt
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from orderflow_contracts.event import UndecodableError
@@ -49,7 +50,8 @@ def is_traceparent(text: str) -> bool:
     return len(text) <= MAX_ATTRIBUTE and _is_parent(text) is not None
 
 
-class Envelope(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Envelope:
     """The attributes of one event. `time` is the event's own, in UTC; `version` is of its data's schema."""
 
     id: str
