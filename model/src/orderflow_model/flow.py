@@ -15,6 +15,7 @@ from orderflow_model.spec.events import Event, TopicDefaults
 from orderflow_model.spec.kafka import Kafka
 from orderflow_model.spec.lake import LAKE_PLACE, lake_service
 from orderflow_model.spec.placement import Placement
+from orderflow_model.spec.pod import Pod
 from orderflow_model.spec.privacy import Privacy
 from orderflow_model.spec.references import SecretSource
 from orderflow_model.spec.saga import Objective, Saga, Tracing
@@ -44,6 +45,7 @@ class Defaults(Part):
     delivery: Delivery = Field(
         default_factory=Delivery, description="How events are delivered where a service does not say."
     )
+    pod: Pod = Field(default_factory=Pod, description="What is asked of all pods besides; nothing on a laptop.")
 
 
 class Spec(Part):
@@ -189,3 +191,7 @@ class OrderFlow(Part):
     def service(self, name: str) -> Service:
         """Return the service of that name, or raise `KeyError`."""
         return {service.name: service for service in self.services}[name]
+
+    def pod(self, service: Service) -> Pod:
+        """Return what is asked of a service's pods besides: by itself, else by the defaults."""
+        return service.pod.over(self.spec.defaults.pod)

@@ -44,7 +44,7 @@ def test_every_string_list_and_number_is_bounded() -> None:
         path for path, node in NODES.items() if node["type"] in bounds and not bounds[node["type"]] & node.keys()
     ]
     assert unbounded == []
-    assert {node["type"] for node in NODES.values()} <= {"string", "array", "integer", "object"}
+    assert {node["type"] for node in NODES.values()} <= {"string", "array", "integer", "boolean", "object"}
 
 
 def test_every_object_refuses_unknown_fields_or_is_a_bounded_map() -> None:
@@ -54,13 +54,18 @@ def test_every_object_refuses_unknown_fields_or_is_a_bounded_map() -> None:
         for path, node in NODES.items()
         if node["type"] == "object" and node.get("additionalProperties") is not False
     ]
-    assert {path.rpartition(".")[2] for path in loose} == {"config", "schema"}
+    maps = {"config", "labels", "annotations", "nodeSelector", "matchLabels", "volumeAttributes"}
+    assert {path.rpartition(".")[2] for path in loose} == {"schema"} | maps
+    assert {path for path in loose if "maxProperties" not in NODES[path]} == {"spec.events[].schema"}
 
 
 def test_named_lists_are_list_maps_and_the_others_sets() -> None:
-    """Server-side apply can merge each list of names; only the command is one whole."""
+    """Server-side apply can merge each list of names; the command is one whole, and what Kubernetes has as such."""
     kinds = {path: node.get("x-kubernetes-list-type") for path, node in NODES.items() if node["type"] == "array"}
-    assert {path for path, kind in kinds.items() if kind is None} == {"spec.services[].command"}
+    wholes = {path for path, kind in kinds.items() if kind is None}
+    assert {path for path in wholes if ".pod." not in path} == {"spec.services[].command"}
+    for name, key in (("volumes", "name"), ("volumeMounts", "mountPath"), ("imagePullSecrets", "name")):
+        assert NODES[f"spec.defaults.pod.{name}"]["x-kubernetes-list-map-keys"] == [key]
     assert NODES["spec.saga.compensations"]["x-kubernetes-list-map-keys"] == ["undo"]
 
 

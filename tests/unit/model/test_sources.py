@@ -90,6 +90,8 @@ def test_a_source_shares_no_process_with_services(document: dict[str, Any]) -> N
 def test_the_secrets_of_a_source_are_looked_at_before_a_pod_gets_them(document: dict[str, Any]) -> None:
     """They are among those that their owner has to mark as for flows."""
     flow = with_source(document, queue=QUEUE | {"tls": AUTHORITY})
-    named = {one.place: one.reference.key for one in foreign_secrets(flow)}
-    assert named["spec.sources[0].queue.uri.secretKeyRef"] == "uri"
-    assert named["spec.sources[0].queue.tls.certificateAuthority.secretKeyRef"] == "ca.crt"
+    named = {one.place for one in foreign_secrets(flow)}
+    assert {
+        "spec.sources[0].queue.uri.secretKeyRef",
+        "spec.sources[0].queue.tls.certificateAuthority.secretKeyRef",
+    } <= named

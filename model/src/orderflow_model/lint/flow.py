@@ -8,8 +8,8 @@ Called at loading, at admission and by `orderflow lint`. An error refuses the fl
 - warnings: an event that nobody subscribes (the ends of the saga aside: the runtime itself waits for them),
   more consumers than partitions;
 - the rules of saga and objectives stand in `saga`, those of Secrets in `secrets`, of topics' settings in
-  `topics`, of who shares a process in `placement`, of schemas' size in `contracts.promise`,
-  of `spec.analytics` in `analytics`, of its lake in `lake`.
+  `topics`, of who shares a process in `placement`, of what is asked of pods in `pods`, of schemas' size in
+  `contracts.promise`, of `spec.analytics` in `analytics`, of its lake in `lake`.
 
 Cycles between services are normal in a saga and allowed.
 """
@@ -23,6 +23,7 @@ from orderflow_model.flow import OrderFlow
 from orderflow_model.lint.analytics import lint_analytics
 from orderflow_model.lint.lake import lint_lake
 from orderflow_model.lint.placement import lint_placement
+from orderflow_model.lint.pods import lint_pods
 from orderflow_model.lint.saga import lint_objectives, lint_saga
 from orderflow_model.lint.secrets import lint_secrets
 from orderflow_model.lint.topics import lint_topics
@@ -47,6 +48,7 @@ def lint(flow: OrderFlow) -> tuple[Finding, ...]:
         _privacy,
         lint_lake,
         lint_placement,
+        lint_pods,
         lint_promises,
         lint_topics,
         lint_secrets,

@@ -18,7 +18,7 @@ from orderflow_model.names import (
 )
 from orderflow_model.spec.kafka import AuthenticationType, Provisioner
 from orderflow_model.spec.lake import LAKE, lake_secrets
-from orderflow_model.spec.references import SecretKeyRef
+from orderflow_model.spec.pod import Pod
 from orderflow_model.spec.services import Service
 
 USABLE_LABEL = f"{GROUP}/usable-by-flows"
@@ -34,10 +34,10 @@ _PRIVACY_PLACE = "spec.privacy.secret.secretKeyRef"
 
 @dataclass(frozen=True)
 class NamedSecret:
-    """A Secret that a flow names, where it does, and the service whose variable it is, if any."""
+    """A Secret that a flow names, where it does, and the service whose pods get it, if any."""
 
     place: str
-    reference: SecretKeyRef
+    name: str
     service: Service | None = None
 
 
@@ -51,43 +51,58 @@ def lint_secrets(flow: OrderFlow) -> Iterator[Finding]:
 def named_secrets(flow: OrderFlow) -> Iterator[NamedSecret]:
     """Yield every Secret that a flow names."""
     spec = flow.spec
-    yield NamedSecret(DATABASE_PLACE, spec.database.secret_key_ref)
+    yield NamedSecret(DATABASE_PLACE, spec.database.secret_key_ref.name)
     if spec.kafka.authentication and spec.kafka.authentication.secret_key_ref:
-        yield NamedSecret(LOGIN_PLACE, spec.kafka.authentication.secret_key_ref)
+        yield NamedSecret(LOGIN_PLACE, spec.kafka.authentication.secret_key_ref.name)
     if spec.kafka.tls and spec.kafka.tls.certificate_authority:
         place = "spec.kafka.tls.certificateAuthority.secretKeyRef"
-        yield NamedSecret(place, spec.kafka.tls.certificate_authority.secret_key_ref)
+        yield NamedSecret(place, spec.kafka.tls.certificate_authority.secret_key_ref.name)
     if spec.privacy is not None:
-        yield NamedSecret(_PRIVACY_PLACE, spec.privacy.secret.secret_key_ref)
+        yield NamedSecret(_PRIVACY_PLACE, spec.privacy.secret.secret_key_ref.name)
     for index, service in enumerate(spec.services):
         for position, variable in enumerate(service.env):
             if variable.value_from and variable.value_from.secret_key_ref:
                 place = path_of(("spec", "services", index, "env", position, "valueFrom", "secretKeyRef"))
-                yield NamedSecret(place, variable.value_from.secret_key_ref, service)
+                yield NamedSecret(place, variable.value_from.secret_key_ref.name, service)
+        yield from _of_pod(service, path_of(("spec", "services", index, "pod")), service.pod)
+    for service in flow.services:
+        yield from _of_pod(service, "spec.defaults.pod", spec.defaults.pod)
     yield from _of_lake(flow)
     for index, source in enumerate(spec.sources):
         service, queue = flow.service(source.name), path_of(("spec", "sources", index, "queue"))
-        yield NamedSecret(f"{queue}.uri.secretKeyRef", source.queue.uri.secret_key_ref, service)
+        yield NamedSecret(f"{queue}.uri.secretKeyRef", source.queue.uri.secret_key_ref.name, service)
         if source.queue.tls is not None:
-            authority = source.queue.tls.certificate_authority.secret_key_ref
+            authority = source.queue.tls.certificate_authority.secret_key_ref.name
             yield NamedSecret(f"{queue}.tls.certificateAuthority.secretKeyRef", authority, service)
 
 
 def _of_lake(flow: OrderFlow) -> Iterator[NamedSecret]:
     lake = flow.spec.analytics.lake if flow.spec.analytics else None
     for place, reference in (lake_secrets(lake) if lake else {}).items():
-        yield NamedSecret(place, reference, flow.service(LAKE))
+        yield NamedSecret(place, reference.name, flow.service(LAKE))
+
+
+def _of_pod(service: Service, place: str, pod: Pod) -> Iterator[NamedSecret]:
+    """Yield those that a pod mounts or has as variables; one for the registry stays with the kubelet."""
+    for index, volume in enumerate(pod.volumes or ()):
+        if volume.secret:
+            yield NamedSecret(f"{place}.volumes[{index}].secret", volume.secret.secret_name, service)
+    for index, source in enumerate(pod.env_from or ()):
+        if source.secret_ref:
+            yield NamedSecret(f"{place}.envFrom[{index}].secretRef", source.secret_ref.name, service)
+    if pod.ca_bundle and pod.ca_bundle.secret_key_ref:
+        yield NamedSecret(f"{place}.caBundle.secretKeyRef", pod.ca_bundle.secret_key_ref.name, service)
 
 
 def foreign_secrets(flow: OrderFlow) -> Iterator[NamedSecret]:
     """Yield those that the platform does not make for the very service that names them."""
     for named in named_secrets(flow):
-        if named.service is None or named.reference.name not in _secrets_of(flow, named.service):
+        if named.service is None or named.name not in _secrets_of(flow, named.service):
             yield named
 
 
 def _why_not(flow: OrderFlow, named: NamedSecret) -> str:
-    name, authentication = named.reference.name, flow.spec.kafka.authentication
+    name, authentication = named.name, flow.spec.kafka.authentication
     if named.service is not None or named.place == _PRIVACY_PLACE:  # it reaches pods
         if name == flow.spec.database.secret_key_ref.name:
             return "the database's admin secret is the migration job's alone; a service has a role of its own"

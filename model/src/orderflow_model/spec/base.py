@@ -42,6 +42,15 @@ class Rule:
         return _with_validations(handler(schema), [self])
 
 
+def exactly_one(*fields: str) -> Rule:
+    """Return the rule that a part has one of these fields and no more; they are called as in the resource."""
+    return Rule(
+        cel=" + ".join(f"(has(self.{field}) ? 1 : 0)" for field in fields) + " == 1",
+        message=f"needs exactly one of {', '.join(fields[:-1])} and {fields[-1]}",
+        holds=lambda part: len(part.model_dump(exclude_none=True).keys() & set(fields)) == 1,
+    )
+
+
 @dataclass(frozen=True)
 class Transition:
     """What must hold between a part's old value and its new one."""

@@ -116,7 +116,9 @@ _NO_EXPANSION = Rule(
 )
 
 PlainText = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=4096), _NO_EXPANSION]
-Argument = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=1024), _NO_EXPANSION]
+Folder = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]+$", max_length=1024), _NO_EXPANSION]
+Argument = Annotated[str, Field(pattern=r"^[^\x00-\x08\x0b-\x1f\x7f]*$", max_length=4096), _NO_EXPANSION]
+"""A word of a command; a script has several lines."""
 ObjectName = Annotated[
     str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$", max_length=253)
 ]

@@ -5,29 +5,47 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field
 
 from orderflow_model.environment import PREFIX
-from orderflow_model.spec.base import Part, Rule, Unique, UniqueBy
+from orderflow_model.spec.base import Part, Rule, Unique, UniqueBy, exactly_one
 from orderflow_model.spec.delivery import DeliveryOverride
+from orderflow_model.spec.pod import Pod
 from orderflow_model.spec.push import DISPATCHER, Push
 from orderflow_model.spec.references import ConfigMapKeyRef, SecretKeyRef
-from orderflow_model.spec.scalars import Argument, Duration, EventName, PlainText, Quantity, ServiceName, between
+from orderflow_model.spec.scalars import (
+    Argument,
+    Duration,
+    EventName,
+    Folder,
+    PlainText,
+    Quantity,
+    ServiceName,
+    between,
+)
 
 NO_MIGRATIONS = "None"
 """What a service without SQL migrations says of where they are, when its command does not tell."""
 
 
+class FieldRef(Part):
+    """A field of the pod itself."""
+
+    field_path: Annotated[
+        str,
+        Field(
+            pattern=r"^(metadata\.(name|namespace|uid|(labels|annotations)\['[^']{1,317}'\])|spec\.(nodeName|"
+            r"serviceAccountName)|status\.(hostIP|hostIPs|podIP|podIPs))$",
+            max_length=340,
+        ),
+    ] = Field(description="Path of the field, such as metadata.name.")
+
+
 class EnvSource(Part):
-    """Where the value of a variable stands: in a Secret or in a ConfigMap."""
+    """Where the value of a variable stands: in a Secret, in a ConfigMap or in the pod itself."""
 
     secret_key_ref: SecretKeyRef | None = Field(None, description="The Secret's key that holds the value.")
     config_map_key_ref: ConfigMapKeyRef | None = Field(None, description="The ConfigMap's key that holds the value.")
+    field_ref: FieldRef | None = Field(None, description="The pod's field that is the value.")
 
-    rules = (
-        Rule(
-            cel="has(self.secretKeyRef) != has(self.configMapKeyRef)",
-            message="needs exactly one of secretKeyRef and configMapKeyRef",
-            holds=lambda source: (source.secret_key_ref is None) != (source.config_map_key_ref is None),
-        ),
-    )
+    rules = (exactly_one("secretKeyRef", "configMapKeyRef", "fieldRef"),)
 
 
 EnvName = Annotated[
@@ -48,13 +66,7 @@ class EnvVar(Part):
     value: PlainText | None = Field(None, description="The value itself, on one line.")
     value_from: EnvSource | None = Field(None, description="Where the value stands, instead of here.")
 
-    rules = (
-        Rule(
-            cel="has(self.value) != has(self.valueFrom)",
-            message="needs exactly one of value and valueFrom",
-            holds=lambda variable: (variable.value is None) != (variable.value_from is None),
-        ),
-    )
+    rules = (exactly_one("value", "valueFrom"),)
 
 
 def _bound(low: int, high: int, description: str) -> Any:
@@ -144,7 +156,7 @@ class Service(Part):
     command: Annotated[tuple[Argument, ...], Field(max_length=64)] = Field(
         (), description="Command and its arguments; the image's own entry point when left out."
     )
-    migrations: Annotated[Argument, Field(min_length=1)] | None = Field(
+    migrations: Folder | None = Field(
         None,
         description="Folder of the service's SQL migrations, seen from its working folder; None where it has none. "
         "When left out: the folder migrations beside the module or file that the command's Python runs.",
@@ -162,6 +174,7 @@ class Service(Part):
         default_factory=DeliveryOverride, description="Where this service differs from the delivery defaults."
     )
     resources: Resources = Field(default_factory=Resources, description="Processors and memory of one pod.")
+    pod: Pod = Field(default_factory=Pod, description="What is asked of the pods besides; nothing on a laptop.")
     http_port: Annotated[int, _bound(1024, 65_535, "Port of health and the service's own HTTP interface.")] = 8080
     http_keep_alive: Annotated[Duration, between("1s", "1h")] = Field(
         Duration("75s"),

@@ -79,7 +79,7 @@ class Credentials:
 
         What the operator reads itself may be missing: whoever reads it tells of that.
         """
-        named = {one.place: one.reference.name for one in foreign_secrets(flow) if one.place.startswith(within)}
+        named = {one.place: one.name for one in foreign_secrets(flow) if one.place.startswith(within)}
         state = digest(f"{flow.metadata.uid} {sorted(named.items())}")
         known, until = self._allowed.get((key, within), ("", 0.0))
         if known == state and self._now() < until:

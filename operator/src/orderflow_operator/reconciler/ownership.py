@@ -157,7 +157,7 @@ def _claims(key: FlowKey, flow: OrderFlow) -> Iterator[_Claim]:
             number = _number("object", key.namespace, name)
             yield _Claim(number, number, "ObjectConflict", Finding("spec.placement", f"objects named {name} belong to"))
     for named in named_secrets(flow):
-        name = named.reference.name
+        name = named.name
         if name not in {object_name(flow.metadata.name, service.name) for service in flow.services}:
             finding = Finding(named.place, f"Secret {name} is what Strimzi makes for a service of")
             users, named_by = _of_secret(key, name)
@@ -177,7 +177,7 @@ def _told(key: FlowKey, flow: OrderFlow, status: FlowStatus) -> Iterator[int]:
         yield _of_secret(key, name)[0]
     current = _is_of_spec(flow, status)
     if current:
-        yield from (_of_secret(key, named.reference.name)[1] for named in named_secrets(flow))
+        yield from (_of_secret(key, named.name)[1] for named in named_secrets(flow))
     if not (current or flow.spec.kafka.provisioner is Provisioner.STRIMZI):  # a Strimzi cluster cannot change
         return
     topics = {one.topic for one in status.events} | {one.name for one in status.topics}

@@ -25,7 +25,7 @@ from orderflow_operator.kubernetes.labels import (
     pod_selector,
     service_labels,
 )
-from orderflow_operator.resources import programcontainer, secret, serviceaccount
+from orderflow_operator.resources import pod_template, programcontainer, secret, serviceaccount
 from orderflow_operator.resources.autoscaling import Scaler, scaler
 from orderflow_operator.resources.build_context import BuildContext, Database
 from orderflow_operator.resources.pod import (
@@ -87,11 +87,11 @@ def services_in(pod: Object) -> frozenset[str]:
 def _template(flow: OrderFlow, process: ServiceProcess, context: BuildContext, connection: KafkaConnection) -> Object:
     container, volumes = _container(flow, process, context, connection), _volumes(flow, process, connection)
     spec = pod_spec(container, volumes, programcontainer.build_all(flow, process))
-    spec["serviceAccountName"] = serviceaccount.name(flow, process.name)
+    spec["serviceAccountName"] = serviceaccount.name(flow, process)
     spec["terminationGracePeriodSeconds"] = process.http_drain + _ENDING_SECONDS
     proofs = [context.proofs.services.get(service.name, "") for service in process.services]
     told = {service.name: service_config(flow, service.name).model_dump_json() for service in process.services}
-    return {
+    template = {
         "metadata": {
             "labels": service_labels(flow, process.name) | pod_selector(flow, process.name) | _member_labels(process),
             "annotations": {
@@ -102,6 +102,7 @@ def _template(flow: OrderFlow, process: ServiceProcess, context: BuildContext, c
         },
         "spec": spec,
     }
+    return pod_template.of_service(template, flow.pod(process.services[0]), pod_selector(flow, process.name))
 
 
 def _member_labels(process: ServiceProcess) -> dict[str, str]:

@@ -19,7 +19,7 @@ from orderflow_operator.kubernetes.labels import (
     new_object,
     service_labels,
 )
-from orderflow_operator.resources import secret
+from orderflow_operator.resources import pod_template, secret
 from orderflow_operator.resources.build_context import BuildContext, Database
 from orderflow_operator.resources.pod import SCRATCH, from_secret, hardened, plain, pod_spec, resources
 
@@ -41,6 +41,7 @@ def build(flow: OrderFlow, service: Service, context: BuildContext) -> Object:
     """Return the Job. The credentials it comes in by and those that it sets, and the place, are part of its name."""
     database, proof = context.database or Database(), context.proofs.migrations.get(service.name, "")
     template = {"metadata": _pod_metadata(flow, service, context), "spec": _pod(flow, service)}
+    template = pod_template.of_job(template, flow.pod(service))
     version = digest(json.dumps([template, database.fingerprint, proof], sort_keys=True))
     name = f"{prefix(flow.metadata.name)}{version}"
     built = new_object(JOB, name, flow, service_labels(flow, service.name, COMPONENT))

@@ -19,6 +19,7 @@ from orderflow_operator.kubernetes.labels import (
     new_object,
     owner_reference,
 )
+from orderflow_operator.resources import pod_template
 from orderflow_operator.resources.pod import SCRATCH, from_secret, hardened, plain, pod_spec, resources
 
 COMPONENT = "removal"
@@ -37,6 +38,7 @@ def prefix(flow: str) -> str:
 def build(flow: OrderFlow, keep: Sequence[str]) -> Object:
     """Return the Job that drops all that is marked as the flow's but what the services to keep have."""
     template = {"metadata": {"labels": common_labels(flow) | flow_labels(flow, COMPONENT)}, "spec": _pod(flow, keep)}
+    template = pod_template.of_job(template, flow.pod(flow.services[0]))
     name = f"{prefix(flow.metadata.name)}{digest(json.dumps(template, sort_keys=True))}"
     built = new_object(JOB, name, flow, flow_labels(flow, COMPONENT))
     del built["metadata"]["ownerReferences"]

@@ -1,12 +1,13 @@
 """The ServiceAccounts of a flow: a name for its services' pods, without a token to the API server.
 
 What a service proves itself with are its own Secrets; nothing asks for its account, so that one is enough for all. The
-lake has its own: a cluster may give rights on a bucket to an account.
+lake has its own, and who asks for one (`pod.serviceAccount`): a cloud may give rights on a bucket to an account.
 """
 
 from collections.abc import Iterator
 
 from orderflow_model.flow import OrderFlow
+from orderflow_model.placement import ServiceProcess, processes
 from orderflow_model.spec.lake import LAKE
 from orderflow_operator.kubernetes.kinds import SERVICE_ACCOUNT
 from orderflow_operator.kubernetes.labels import Object, flow_labels, new_object
@@ -14,17 +15,29 @@ from orderflow_operator.kubernetes.labels import Object, flow_labels, new_object
 _SERVICES = "services"
 
 
-def name(flow: OrderFlow, process: str = "") -> str:
+def name(flow: OrderFlow, process: ServiceProcess) -> str:
     """Return the name of the account that a process has."""
-    return f"{flow.metadata.name}.{LAKE if process == LAKE and fills_lake(flow) else _SERVICES}"
+    return f"{flow.metadata.name}.{_component(flow, process)}"
 
 
 def build(flow: OrderFlow) -> Iterator[Object]:
     """Yield the accounts."""
-    for component in (_SERVICES, *([LAKE] if fills_lake(flow) else [])):
+    annotations: dict[str, dict[str, str]] = {_SERVICES: {}}
+    for process in processes(flow):
+        asked = flow.pod(process.services[0]).service_account
+        annotations[_component(flow, process)] = asked.annotations if asked else {}
+    for component, said in annotations.items():
         account = new_object(SERVICE_ACCOUNT, f"{flow.metadata.name}.{component}", flow, flow_labels(flow, component))
         account["automountServiceAccountToken"] = False
+        if said:
+            account["metadata"]["annotations"] = dict(said)
         yield account
+
+
+def _component(flow: OrderFlow, process: ServiceProcess) -> str:
+    if process.name == LAKE and fills_lake(flow):
+        return LAKE
+    return f"{_SERVICES}.{process.name}" if flow.pod(process.services[0]).service_account else _SERVICES
 
 
 def fills_lake(flow: OrderFlow) -> bool:
