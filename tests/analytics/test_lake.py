@@ -11,19 +11,11 @@ import pytest
 
 from orderflow_analytics.lake.stored_events import StoredEvents
 from orderflow_analytics.lake.zones import Lake
+from support.analytics import measured_run
 from support.analytics.stored import NOON, Site, cancelled, ids, ran, refunded
 from support.flow.fleet import until
 
 ROUNDS = 8
-MEASURED = """
-import re, sys
-from pathlib import Path
-from orderflow_analytics.__main__ import main
-code = main(sys.argv[1:])
-print(re.search(r"VmHWM:\\s+([0-9]+) kB", Path("/proc/self/status").read_text())[1])
-sys.exit(code)
-"""
-"""A run that says at its end how many KiB it held at most."""
 
 
 async def test_each_event_is_where_it_belongs(site: Site) -> None:
@@ -176,7 +168,7 @@ async def test_what_a_run_holds_in_memory_does_not_grow_with_what_there_is(site:
     at_once = 100 if size else 500
     for half in (many[: number // 2], many[number // 2 :]):
         await site.put(*(half[start : start + at_once] for start in range(0, len(half), at_once)))
-        run = site.start("-c", MEASURED)
+        run = site.start(measured_run.__file__)
         told, words = await asyncio.to_thread(run.communicate, timeout=240)
         assert run.returncode == 0, words
         assert int(told.splitlines()[-1]) <= 250 * 1024, told

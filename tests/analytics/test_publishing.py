@@ -15,6 +15,7 @@ from deltalake import DeltaTable, write_deltalake
 from orderflow_analytics.errors import ModelsError
 from orderflow_analytics.lake.zones import Lake
 from orderflow_analytics.marts import build
+from orderflow_analytics.marts.inputs import made_from
 
 MART = "sold"
 
@@ -40,7 +41,7 @@ def test_a_mart_of_a_type_that_the_lake_has_not_is_said_in_a_line(
     assert "\n" not in str(refused.value)
     with pytest.raises(ModelsError, match="mart elsewhere cannot be published"):
         build._publish(made, "elsewhere", str(tmp_path / "elsewhere"), "first")
-    assert (build._inputs_of(place), DeltaTable(place).version()) == ("first", 0)
+    assert (made_from(place), DeltaTable(place).version()) == ("first", 0)
 
 
 def test_a_mart_that_no_model_makes_any_more_goes(made: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
@@ -72,7 +73,7 @@ def test_what_a_mart_was_a_week_ago_is_removed(made: duckdb.DuckDBPyConnection, 
     replaced.write_text("\n".join(map(json.dumps, actions)))
     build._publish(made, MART, str(place), "third")
     assert (first.exists(), len(list(place.glob("*.parquet")))) == (False, 2)
-    assert build._inputs_of(str(place)) == "third"
+    assert made_from(str(place)) == "third"
     assert DeltaTable(place).to_pyarrow_table().to_pylist() == [{"pieces": 1}]
 
 

@@ -43,6 +43,7 @@ from orderflow_cli.servers.kafka import Kafka
 from orderflow_cli.servers.postgres import Postgres, create_database
 from orderflow_contracts.raw_event import RawEvent
 from orderflow_runtime import Received
+from support.analytics import measured_run
 from support.analytics.stored import Site, Stored, as_stored
 from support.flow.fleet import until
 from support.flow.orders import open_fleet
@@ -55,14 +56,6 @@ ROOT = Path(__file__).parents[2]
 ANALYTICS = {"image": "orderflow/services:dev", "contracts": "orderflow_shop.events"}
 MODELS = {"models": str(ROOT / "analytics" / "shop")}
 ROUNDS, A_BATCH = 3, 500
-MEASURED = """
-import re, sys
-from pathlib import Path
-from orderflow_analytics.__main__ import main
-code = main(sys.argv[1:])
-print(re.search(r"VmHWM:\\s+([0-9]+) kB", Path("/proc/self/status").read_text())[1])
-sys.exit(code)
-"""
 Json = dict[str, Any]
 
 
@@ -224,7 +217,7 @@ async def _marts(postgres: Postgres, number: int, folder: Path) -> Json:
     for share, events in (("tenth", number // 10), ("whole", number)):
         site = await site_of(postgres, share, folder, **ANALYTICS, **MODELS)
         await fill(site, events)
-        run, began, spent = site.start("-c", MEASURED), time.monotonic(), os.times()
+        run, began, spent = site.start(measured_run.__file__), time.monotonic(), os.times()
         told, words = await asyncio.to_thread(run.communicate)
         assert run.returncode == 0, words
         ended = os.times()

@@ -1,7 +1,7 @@
 """One run from what the sink stored to what can be asked, step by step; each goes on where its last run ended.
 
-`orderflow analytics run` does all steps in their order, the graph of assets each by itself. A step that wrote something
-tells where that came from.
+`orderflow analytics run` does all steps in their order, filling the lake and publishing its marts, the graph of assets
+each by itself. A step that wrote something tells where that came from.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,6 +23,7 @@ from orderflow_analytics.lake.zones import Lake
 from orderflow_analytics.lineage.datasets import Dataset
 from orderflow_analytics.lineage.steps import Step, curate_step, export_step, sink_step
 from orderflow_analytics.lineage.telling import Lineage
+from orderflow_analytics.marts.inputs import inputs_of, marts_of, old_marts, unmade_marts
 from orderflow_model.service_config import LakeConfig
 
 if TYPE_CHECKING:
@@ -36,13 +37,12 @@ _SHORTLY = timedelta(minutes=1)
 @dataclass
 class Report:
     """What a run did: how many events came into the raw zone, how many it could not reach though they were stored
-    before it began, by event what became of them in the curated one, and which marts were made anew, or removed."""
+    before it began, by event what became of them in the curated one, and whether marts are older than that now."""
 
     exported: int = 0
     held_up: int = 0
     curated: Mapping[str, Curated] = field(default_factory=dict)
-    marts: Sequence[str] = ()
-    removed: Sequence[str] = ()
+    has_old_marts: bool = False
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,13 @@ class Pipeline:
         """Drop what is kept no longer and is no longer needed by a later step."""
         await retain(stored, self.lake, self.contracts, self.told, self.lineage.now().date())
 
+    def has_old_marts(self) -> bool:
+        """Return whether marts are to be made of something else than they were, or no more; raise `ModelsError`."""
+        if self.project is None:
+            return False
+        inputs = inputs_of(self.project, self.lake, self.contracts)
+        return bool(old_marts(self.project, self.lake, inputs) or unmade_marts(self.lake, marts_of(self.project)))
+
     def build(self) -> "Built":
         """Bring the marts up to the curated zone and say what was done; raise `ModelsError`."""
         from orderflow_analytics.marts.build import Built, build_marts  # 25 MB of DuckDB, which no other step needs
@@ -130,8 +137,8 @@ class _Running:
     wrote: bool = False
 
 
-async def refresh(connection: asyncpg.Connection, pipeline: Pipeline) -> Report:
-    """Bring the lake and its marts up to what is stored, and drop what is kept no longer; raise `AnalyticsError`.
+async def fill(connection: asyncpg.Connection, pipeline: Pipeline) -> Report:
+    """Bring the lake up to what is stored, and drop what is kept no longer; raise `AnalyticsError`.
 
     The lease lasts as the connection.
     """
@@ -143,5 +150,14 @@ async def refresh(connection: asyncpg.Connection, pipeline: Pipeline) -> Report:
         curated = {contract.event: pipeline.curate(contract) for contract in pipeline.contracts}
         pipeline.tidy()
         await pipeline.retain(stored)
-        built = pipeline.build()
-        return Report(exported, held_up, curated, tuple(built.marts), built.removed)
+        return Report(exported, held_up, curated, pipeline.has_old_marts())
+
+
+async def publish(connection: asyncpg.Connection, pipeline: Pipeline) -> "Built":
+    """Bring the marts up to the lake, and return what was done; raise `AnalyticsError`.
+
+    The lease lasts as the connection.
+    """
+    await StoredEvents(connection).lease()
+    with pipeline.lineage.telling():
+        return pipeline.build()

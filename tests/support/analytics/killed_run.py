@@ -1,6 +1,8 @@
-"""One run of the analytics that dies at a commit: `killed_run.py before|after NUMBER run FLOW.yaml`, counted from 1."""
+"""One run of the analytics that dies at a commit: `killed_run.py before|after NUMBER run FLOW.yaml`, counted from 1.
 
-import itertools
+A run begins anew for its marts; the environment keeps count meanwhile.
+"""
+
 import os
 import signal
 import sys
@@ -11,14 +13,16 @@ from orderflow_analytics.__main__ import main
 from orderflow_analytics.lake.table import LakeTable
 from orderflow_analytics.marts import build
 
+_COUNT = "COMMITS"
+
 
 def die_at(when: str, number: int) -> None:
     """Let the process be killed before or after it has committed for the n-th time, whatever the table or mart."""
-    count = itertools.count(1)
 
     def counted(commit: Callable[..., None]) -> Any:
         def committed(*args: Any, **kwargs: Any) -> None:
-            here = next(count) == number
+            os.environ[_COUNT] = str(int(os.environ.get(_COUNT, "0")) + 1)
+            here = os.environ[_COUNT] == str(number)
             if not (here and when == "before"):
                 commit(*args, **kwargs)
             if here:

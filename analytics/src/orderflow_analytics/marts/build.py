@@ -6,7 +6,6 @@ that digest, nothing is to be done; a run that was cut off between two of them d
 """
 
 import fcntl
-import hashlib
 import json
 import os
 import shutil
@@ -22,28 +21,25 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, write_deltalake
-from deltalake.fs import DeltaStorageHandler
-from pyarrow.fs import FileSelector, PyFileSystem
 
 from orderflow_analytics.contracts.contract import Contract
 from orderflow_analytics.errors import ModelsError
 from orderflow_analytics.lake.table import KEPT_HOURS, writer
 from orderflow_analytics.lake.zones import Lake
 from orderflow_analytics.marts.artifacts import Artifacts, read_artifacts
+from orderflow_analytics.marts.inputs import INPUTS, inputs_of, lake_files, marts_of, old_marts, unmade_marts
 from orderflow_model import environment
 
 MARTS_FILE = "ORDERFLOW_MARTS_FILE"
 """Tells the dbt project's profile which DuckDB file to work in."""
 SCHEMA = "main_marts"
 """Where dbt puts the models of a folder with `+schema: marts`."""
-_INPUTS = "inputs"
 _WORKSPACE = "orderflow-marts-"
-_INPUT_FILES = (".sql", ".yml", ".yaml", ".csv", ".py")
 _DBT = ("-c", "from dbt.cli.main import cli; cli()", "--no-version-check", "--no-use-colors", "--quiet")
 _LAST_LINES = 15
 _AT_ONCE = 10_000
 """Rows of a mart that are held while it is written; DuckDB by itself takes a million."""
-_LITTLE: dict[str, str | bool | int | float | list[str]] = {"threads": 1, "memory_limit": "64MB"}
+_LITTLE: dict[str, str | bool | int | float | list[str]] = {"threads": 1, "memory_limit": "32MB"}
 TARGET = "target"
 
 
@@ -69,14 +65,10 @@ class Built:
 
 def build_marts(project: Path, lake: Lake, contracts: Sequence[Contract]) -> Built:
     """Bring the marts up to the curated zone and say what was done; raise `ModelsError`."""
-    if not (project / "dbt_project.yml").is_file():
-        raise ModelsError(f"spec.analytics.models: {project} has no dbt_project.yml")
-    tables = {one.event: lake.curated(one) for one in contracts}
-    filled = {event: [table.made, table.position, table.rebuilds] for event, table in tables.items()}
-    inputs = project_digest(project, json.dumps(filled, sort_keys=True))
-    old = [mart for mart in _marts(project) if _inputs_of(lake.mart_uri(mart)) != inputs]
+    inputs = inputs_of(project, lake, contracts)
+    old = old_marts(project, lake, inputs)
     if not old:
-        return Built(removed=_remove_unmade(lake, _marts(project)))
+        return Built(removed=_remove_unmade(lake, marts_of(project)))
     with _workspace() as folder:
         file = folder / "marts.duckdb"
         _run_dbt("build", project, lake, file)
@@ -84,7 +76,7 @@ def build_marts(project: Path, lake: Lake, contracts: Sequence[Contract]) -> Bui
             for mart in old:
                 _publish(made, mart, lake.mart_uri(mart), inputs)
         columns = {mart: pa.schema(DeltaTable(lake.mart_uri(mart)).schema().to_arrow()) for mart in old}
-        return Built(columns, _remove_unmade(lake, _marts(project)), read_artifacts(folder / TARGET))
+        return Built(columns, _remove_unmade(lake, marts_of(project)), read_artifacts(folder / TARGET))
 
 
 def _remove_unmade(lake: Lake, made: Sequence[str]) -> tuple[str, ...]:
@@ -92,15 +84,10 @@ def _remove_unmade(lake: Lake, made: Sequence[str]) -> tuple[str, ...]:
 
     Nobody would bring them up to date, and what was in them would stay for ever. What else stands there is left alone.
     """
-    files = PyFileSystem(DeltaStorageHandler(lake.uri))
-    listed = files.get_file_info(FileSelector("serving", recursive=True, allow_not_found=True))
-    found = [info.path for info in listed if info.is_file]
-    there = {path.lstrip("/").split("/")[1] for path in found}
-    unmade = sorted(mart for mart in there - set(made) if _inputs_of(lake.mart_uri(mart)))
-    for mart in unmade:
-        own = sorted((path for path in found if path.lstrip("/").startswith(f"serving/{mart}/")), reverse=True)
+    files, unmade = lake_files(lake), unmade_marts(lake, made)
+    for own in unmade.values():
         # the log last, its end first: killed on the way, it is known as a build's table, and the next run does the rest
-        for path in sorted(own, key=lambda path: "/_delta_log/" in path):
+        for path in sorted(sorted(own, reverse=True), key=lambda path: "/_delta_log/" in path):
             files.delete_file(path)
     return tuple(unmade)
 
@@ -126,19 +113,6 @@ def _held(folder: Path) -> Iterator[None]:
         os.close(number)
 
 
-def _marts(project: Path) -> list[str]:
-    """Return the project's marts: what stands in its folder of that name."""
-    return sorted(file.stem for file in (project / "models" / "marts").rglob("*.sql"))
-
-
-def project_digest(project: Path, *more: str) -> str:
-    """Return a digest of a dbt project's files, and of what else a build of it rests on."""
-    digest = hashlib.sha256("\0".join(more).encode())
-    for file in sorted(path for path in project.rglob("*") if path.suffix in _INPUT_FILES):
-        digest.update(f"\0{file.relative_to(project)}\0".encode() + file.read_bytes())
-    return digest.hexdigest()
-
-
 def read_manifest(project: Path, lake: Lake) -> dict[str, Any]:
     """Return dbt's manifest of a project, which it parses; raise `ModelsError`."""
     with _workspace() as folder:
@@ -162,7 +136,7 @@ def _run_dbt(command: str, project: Path, lake: Lake, file: Path) -> None:
 
 def _publish(made: duckdb.DuckDBPyConnection, mart: str, uri: str, inputs: str) -> None:
     """Write a mart in one commit that says what it was made from, and remove what it was long before."""
-    told = CommitProperties(custom_metadata={_INPUTS: inputs})
+    told = CommitProperties(custom_metadata={INPUTS: inputs})
     try:
         rows: pa.RecordBatchReader = made.sql(f'SELECT * FROM {SCHEMA}."{mart}"').to_arrow_reader(_AT_ONCE)  # noqa: S608 - dbt's names
         write_deltalake(
@@ -172,11 +146,3 @@ def _publish(made: duckdb.DuckDBPyConnection, mart: str, uri: str, inputs: str) 
         words = str(error).partition("\n")[0]
         raise ModelsError(f"mart {mart} cannot be published; it stays as it was: {words}") from error
     DeltaTable(uri).vacuum(KEPT_HOURS, dry_run=False, full=True, commit_properties=told)
-
-
-def _inputs_of(uri: str) -> str | None:
-    """Return the digest of what a mart was made from; None where it was not."""
-    if not DeltaTable.is_deltatable(uri):
-        return None
-    found: str | None = DeltaTable(uri).history(1)[0].get(_INPUTS)
-    return found

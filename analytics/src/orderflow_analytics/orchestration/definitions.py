@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from orderflow_analytics.configuration import analytics_of, pipeline_of
-from orderflow_analytics.marts.build import project_digest, read_manifest
+from orderflow_analytics.marts.build import read_manifest
+from orderflow_analytics.marts.inputs import project_digest
 from orderflow_analytics.orchestration.graph import graph
 from orderflow_analytics.orchestration.home import FLOW, HOME
 from orderflow_analytics.orchestration.steps import Steps
