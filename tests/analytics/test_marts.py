@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from support.analytics import measured_run
 from support.analytics.orders import PROJECT, completed, paid, placed
 from support.analytics.stored import Site, ran, refunded
 
@@ -50,6 +51,16 @@ async def test_an_order_of_nothing_is_paid_and_completed(site: Site) -> None:
     await ran(site)
     (order,) = site.rows("serving/orders")
     assert (order["outcome"], order["captured"]) == ("COMPLETED", 0)
+
+
+async def test_a_run_that_publishes_marts_holds_no_more_than_others(site: Site) -> None:
+    """At most 250 MB, with DuckDB, dbt's manifest and lineage in it."""
+    await site.put([placed("o1"), paid("o1"), completed("o1")])
+    run = site.start(measured_run.__file__)
+    told, words = await asyncio.to_thread(run.communicate, timeout=240)
+    assert run.returncode == 0, words
+    assert "marts: event_quality" in told
+    assert int(told.splitlines()[-1]) <= 250 * 1024, told
 
 
 async def test_marts_are_made_anew_of_a_table_that_was_moved_away(site: Site) -> None:
