@@ -141,14 +141,14 @@ lock: install ## write the hashed locks anew for pyproject.toml; UPGRADE=--upgra
 	@$(BIN)/uv pip compile pyproject.toml analytics/requirements.in --all-extras --universal --python-version 3.11 $(UPGRADE) \
 	  --no-emit-package dbt-core-experimental-parser --generate-hashes --no-header --quiet \
 	  --output-file analytics/requirements.lock
-	@for tool in checkov console readers spark; do $(BIN)/uv pip compile tests/tools/$$tool/requirements.in --universal \
+	@for tool in checkov console readers spark store; do $(BIN)/uv pip compile tests/tools/$$tool/requirements.in --universal \
 	  --python-version 3.11 $(UPGRADE) --generate-hashes --no-header --no-annotate --quiet \
 	  --output-file tests/tools/$$tool/requirements.lock; done
 	@$(BIN)/uv pip compile pyproject.toml analytics/image.in --extra services --universal --python-version 3.13 \
 	  --constraint analytics/requirements.lock --no-emit-package dbt-core-experimental-parser --generate-hashes \
 	  --no-header --no-annotate --quiet --output-file analytics/image.lock
 
-.PHONY: images kind-up e2e e2e-strimzi kind-down
+.PHONY: images kind-up e2e e2e-lake e2e-strimzi kind-down
 images: ## build orderflow/operator:dev and orderflow/services:dev; quick when nothing changed
 	@tools/images
 
@@ -162,6 +162,10 @@ kind-up: ## a kind cluster with our images in it; what is there already stays
 
 e2e: install ## install the charts into the cluster of the current context, which has to be kind's, and use them
 	@tools/kind run $(RUN) pytest $(TESTS) -o log_cli=true -o log_cli_level=INFO -o log_cli_format='%(message)s' $(PYTEST_ARGS)
+
+e2e-lake: install ## the lake's pod, on an S3 in the cluster that make kind-up made: its image is 750 MB, so this is not part of e2e
+	@tools/kind lake
+	@ORDERFLOW_E2E_LAKE=1 $(MAKE) --no-print-directory e2e TESTS=tests/e2e/test_3_lake.py
 
 e2e-strimzi: install ## the same on Strimzi, which comes by its own chart: where images can be pulled
 	@tools/kind run $(RUN) pytest tests/strimzi $(PYTEST_ARGS)
