@@ -35,7 +35,7 @@ _ODD = re.compile(r"[%\[\]\\^|\x00-\x1f\x7f]")
 def pipeline_of(flow: OrderFlow, env: Mapping[str, str]) -> Pipeline:
     """Return the steps of a flow's lake; raise `AnalyticsError` or `MisconfiguredError`."""
     analytics_of(flow)
-    return pipeline_told(flow.metadata.name, lake_config(flow.without_lake()), env)
+    return pipeline_told(flow.metadata.name, lake_config(flow.pictured()), env)
 
 
 def pipeline_told(flow: str, told: LakeConfig, env: Mapping[str, str]) -> Pipeline:

@@ -7,6 +7,7 @@ import click
 from orderflow_cli.commands import (
     analytics,
     completion,
+    console,
     contracts,
     dead_letters,
     doctor,
@@ -57,6 +58,7 @@ main.add_command(orders.orders)
 main.add_command(topics.topics)
 main.add_command(events.events)
 main.add_command(status.status)
+main.add_command(console.console)
 main.add_command(dead_letters.dead_letters)
 main.add_command(redrive.redrive)
 main.add_command(trace.trace)

@@ -4,6 +4,7 @@ import logging
 import os
 import sys
 
+import prometheus_client
 import uvicorn
 
 from orderflow_console.settings import Settings, SettingsError
@@ -20,11 +21,15 @@ def main() -> None:
         print(error, file=sys.stderr)
         raise SystemExit(os.EX_CONFIG) from None
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    if settings.metrics_port is not None:
+        prometheus_client.start_http_server(settings.metrics_port, settings.host)
     uvicorn.run(
         build_app(settings),
         host=settings.host,
         port=settings.port,
         access_log=False,
+        proxy_headers=False,
+        server_header=False,
         timeout_graceful_shutdown=_LAST_REQUESTS_SECONDS,
     )
 

@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field, JsonValue
 
 from orderflow_model.spec.analytics import ANALYTICS, Analytics, sink
 from orderflow_model.spec.base import Part, Transition, UniqueBy
+from orderflow_model.spec.console import CONSOLE_PLACE, Console, console_service
 from orderflow_model.spec.delivery import Delivery
 from orderflow_model.spec.events import Event, TopicDefaults
 from orderflow_model.spec.kafka import Kafka
@@ -77,6 +78,9 @@ class Spec(Part):
     )
     tracing: Tracing = Field(default_factory=Tracing, description="How runs of the flow are traced.")
     analytics: Analytics | None = Field(None, description="Keeps the flow's events for questions; not, when left out.")
+    console: Console | None = Field(
+        None, description="What people see of the flow, in a browser; in a cluster none, when left out."
+    )
     privacy: Privacy | None = Field(
         None, description="Seals what is personal, so that people can be erased; not, when left out."
     )
@@ -165,6 +169,8 @@ class OrderFlow(Part):
             found[ANALYTICS] = sink(self.spec.analytics, (event.name for event in self.spec.events))
             if self.spec.analytics.lake is not None:
                 found[LAKE_PLACE] = lake_service(self.spec.analytics.lake)
+        if self.spec.console is not None:
+            found[CONSOLE_PLACE] = console_service(self.metadata.name, self.spec.console)
         for index, source in enumerate(self.spec.sources):
             found[f"spec.sources[{index}]"] = source_service(self.metadata.name, source)
         return found
@@ -174,13 +180,13 @@ class OrderFlow(Part):
         """The services that are handed their events, as the resource has them: programs beside their dispatchers."""
         return tuple(service for service in self.spec.services if service.push is not None)
 
-    def without_lake(self) -> "OrderFlow":
-        """Return the flow as a laptop runs it: its lake is filled when somebody asks for it."""
+    def pictured(self) -> "OrderFlow":
+        """Return the flow without programs that only a cluster runs beside its picture: the lake's, and the console."""
         analytics = self.spec.analytics
-        if analytics is None or analytics.lake is None:
-            return self
-        kept = analytics.model_copy(update={"lake": None})
-        return self.model_copy(update={"spec": self.spec.model_copy(update={"analytics": kept})})
+        kept = analytics.model_copy(update={"lake": None}) if analytics else None
+        return self.model_copy(
+            update={"spec": self.spec.model_copy(update={"analytics": kept, "console": None})},
+        )
 
     @property
     def entry_service(self) -> Service | None:

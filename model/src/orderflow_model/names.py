@@ -65,7 +65,12 @@ def kafka_secret_name(user: str, *, strimzi: bool) -> str:
     return user if strimzi else f"{user}.kafka"
 
 
-_SECRET_OF_ANY_FLOW = re.compile(r"[^.]+-[^.]+\.(database|kafka)|[^.]+\.autoscaler(\.kafka)?")
+def token_secret_name(objects: str) -> str:
+    """Return the Secret with the console's token, by the name of its objects: `shop-console.token`."""
+    return f"{objects}.token"
+
+
+_SECRET_OF_ANY_FLOW = re.compile(r"[^.]+-[^.]+\.(database|kafka)|[^.]+-console\.token|[^.]+\.autoscaler(\.kafka)?")
 
 
 def is_platform_secret(name: str) -> bool:

@@ -135,3 +135,5 @@ class ServiceConfig(_Config):
     """Only for the program that fills the lake."""
     push: PushConfig | None = Field(None, exclude_if=lambda push: push is None)
     """Only for the dispatcher of a service with push."""
+    console: dict[str, JsonValue] | None = Field(None, exclude_if=lambda flow: flow is None)
+    """Only for the console: the resource, which it shows."""

@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from math import ceil
 
-from orderflow_model.flow import OrderFlow
+from pydantic import JsonValue
+
+from orderflow_model.flow import Metadata, OrderFlow
 from orderflow_model.names import dead_letter_topic_name, group_name
 from orderflow_model.service_config import (
     Channel,
@@ -18,6 +20,7 @@ from orderflow_model.service_config import (
     TracingConfig,
 )
 from orderflow_model.spec.analytics import SINK
+from orderflow_model.spec.console import CONSOLE
 from orderflow_model.spec.delivery import Delivery
 from orderflow_model.spec.events import Event
 from orderflow_model.spec.lake import LAKE, EventRetention, days
@@ -29,6 +32,7 @@ from orderflow_model.topics import DAY_MS, Topic, dead_letter_topic, event_topic
 def service_config(flow: OrderFlow, service: str) -> ServiceConfig:
     """Return the configuration of a service of the flow; KeyError when the flow has no such service."""
     entry = flow.service(service)
+    own = None if service in {one.name for one in flow.spec.services} else service  # what the resource implies
     return ServiceConfig(
         flow=flow.metadata.name,
         service=service,
@@ -42,9 +46,17 @@ def service_config(flow: OrderFlow, service: str) -> ServiceConfig:
         saga=_saga(flow, entry),
         objectives=_objectives(flow, entry),
         privacy=_privacy(flow, service),
-        lake=lake_config(flow) if service == LAKE and LAKE not in {one.name for one in flow.spec.services} else None,
+        lake=lake_config(flow) if own == LAKE else None,
         push=_push(flow, entry),
+        console=console_config(flow) if own == CONSOLE else None,
     )
+
+
+def console_config(flow: OrderFlow) -> dict[str, JsonValue]:
+    """Return what the console is told: the resource, without what the cluster alone knows of it."""
+    named = Metadata(name=flow.metadata.name, namespace=flow.metadata.namespace)
+    told = flow.model_copy(update={"metadata": named, "status": None})
+    return told.model_dump(mode="json", exclude_none=True)
 
 
 def lake_config(flow: OrderFlow) -> LakeConfig:

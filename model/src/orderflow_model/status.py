@@ -119,6 +119,9 @@ class FlowStatus(_Part):
     kafka: KafkaStatus | None = Field(
         None, description="With provisioner Admin, the Kafka at which the flow's topics and users are marked."
     )
+    console: Annotated[str, Field(max_length=512)] | None = Field(
+        None, description="Where the console is found: its url, or else its Service within the cluster."
+    )
     promises: Annotated[str, Field(max_length=PROMISES_MAX)] | None = Field(
         None,
         description="What the resource promised of its events when it was last accepted, compressed; edits are held "

@@ -2,7 +2,8 @@
 
 ORDERFLOW_MIGRATION names a JSON file `{"flow": ..., "owner": NAMESPACE/FLOW, "services": {service: command},
 "migrations": {service: folder, where the resource names it}, "moved": [service whose data was made in another
-database], "readers": [service that may ask for people's keys]}`, ORDERFLOW_PASSWORDS a folder with a file per service,
+database], "readers": [service that may ask for people's keys], "console": who may read what the
+others have stored}`, ORDERFLOW_PASSWORDS a folder with a file per service,
 ORDERFLOW_DATABASE_URL is the admin's. On a laptop `orderflow run` does the same by itself.
 """
 
@@ -29,6 +30,7 @@ class Given(msgspec.Struct):
     migrations: dict[str, str] = {}
     moved: list[str] = []
     readers: list[str] = []
+    console: str | None = None
 
 
 def tasks(env: Mapping[str, str]) -> list[Task]:
@@ -41,6 +43,7 @@ def tasks(env: Mapping[str, str]) -> list[Task]:
             migration_folder(name, command, given.migrations.get(name)),
             moved=name in given.moved,
             reads_people=name in given.readers,
+            console=given.console,
         )
         for name, command in given.services.items()
     ]

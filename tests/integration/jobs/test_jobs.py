@@ -8,6 +8,7 @@ import pytest
 
 from orderflow_console.actions.jobs.runner import JobRunner
 from orderflow_console.actions.jobs.store import Job, JobState, JobStore, Result
+from orderflow_console.actions.own_tables import OwnTables
 from orderflow_console.queries.errors import ReadError
 from orderflow_model.postgres_uri import PostgresUri
 
@@ -36,9 +37,9 @@ class Hand:
 @pytest.fixture
 async def store(database: str) -> AsyncIterator[JobStore]:
     """The jobs of an empty database."""
-    store = JobStore(PostgresUri.parse(database))
-    yield store
-    await store.close()
+    tables = OwnTables(PostgresUri.parse(database))
+    yield JobStore(tables)
+    tables.close()
 
 
 async def reached(store: JobStore, job: int, holds: Callable[[Job], bool]) -> Job:

@@ -15,6 +15,7 @@ from confluent_kafka import Producer
 
 from orderflow_cli.servers.kafka_mock import MockKafka
 from orderflow_console.actions.jobs.store import JobStore, Result
+from orderflow_console.actions.own_tables import OwnTables
 from orderflow_contracts.flow_key import FlowKey, PersonKey
 from orderflow_contracts.sealed import TEXT_KIND, Sealed
 from orderflow_model.flow import OrderFlow
@@ -119,7 +120,8 @@ async def test_a_person_is_looked_for_where_nothing_of_the_resource_leads_any_mo
     )
     write(tmp_path / "lake" / "quarantine" / "event_type=OLD", [{"event_key": ORDER, "data": SUBJECT.encode()}])
     write(tmp_path / "lake" / "serving" / "odd", [{"nick": "Nickel-70", "pet": "Pet-70"}])
-    jobs = JobStore(PostgresUri.parse(site.admin_url))
+    tables = OwnTables(PostgresUri.parse(site.admin_url))
+    jobs = JobStore(tables)
     asked = {"service": "payment", "reason": f"mail to {EMAIL}", "key": ORDER}
     job = await jobs.create("redrive", "payment", asked, "ada", [Result("i1", f"{NAME} moved")])
 
@@ -144,4 +146,4 @@ async def test_a_person_is_looked_for_where_nothing_of_the_resource_leads_any_mo
     kept = await jobs.get(job)
     assert kept.asked == {"service": "payment", "reason": "erased@erased.invalid", "key": "erased@erased.invalid"}
     assert [one.refused for one in await jobs.refusals(job, "", 10)] == ["erased@erased.invalid"]
-    await jobs.close()
+    tables.close()

@@ -1,5 +1,6 @@
 """Topics, users and ACLs on a real Kafka, as the double of Strimzi keeps them. Blocking calls; run them in a thread."""
 
+import re
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -145,7 +146,7 @@ def _filter_of(one: AclBinding) -> AclBindingFilter:
 def _binding(user: str, rule: Json, operation: str) -> AclBinding:
     resource = rule["resource"]
     where = (_TYPES[resource["type"]], resource["name"], _PATTERNS[resource.get("patternType", "literal")])
-    verb = AclOperation[operation.upper()]
+    verb = AclOperation[re.sub(r"(?<!^)(?=[A-Z])", "_", operation).upper()]
     return AclBinding(*where, f"User:{user}", rule.get("host", "*"), verb, AclPermissionType.ALLOW)
 
 

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from starlette.applications import Starlette
@@ -12,8 +13,12 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from orderflow_console.actions.jobs.store import person_here
+from orderflow_console.queries.errors import ReadError
 from orderflow_console.settings import ConsoleConfig, Settings
 from orderflow_console.web import app
+from orderflow_console.web.access.gate import Gate, closed
+from orderflow_console.web.access.people import Person, Role, Session
+from orderflow_console.web.context import Console
 from orderflow_console.web.guard import action
 from orderflow_console.web.rendering import Renderer
 from orderflow_model.loading.load import load_flow
@@ -23,27 +28,44 @@ from support.runtime.asgi import request
 
 
 async def test_who_asks_for_what_is_logged_before_it_is_done(caplog: pytest.LogCaptureFixture) -> None:
-    """A line stands in the log whatever becomes of the action; one that was refused is not told as asked for."""
+    """Trail and log have a line whatever becomes of the action; a refused one has none, and what cannot be noted is not
+    done.
+    """
     caplog.set_level(logging.INFO)
     told: list[str] = []
+    noted: list[tuple[str, str, str, Mapping[str, str]]] = []
+
+    async def note(*entry: Any) -> None:
+        if noted:
+            raise ReadError("the database is away", "Wait")
+        noted.append(entry)
 
     async def do(_: Request, form: Mapping[str, str]) -> Response:
-        told.extend(caplog.messages)
+        told.extend([*caplog.messages, str(len(noted)), *form])
         return PlainTextResponse("done")
 
-    site = Starlette(routes=[action("/orders/{id}/cancel", do)])
-    site.state.console = SimpleNamespace(token="secret", person="ada")  # noqa: S106 - of this test only
-    assert (await request(site, "POST", "/orders/o1/cancel", b"token=wrong")).status == 403
-    assert told == []
+    session = Session(Person("u1", "ada", frozenset({Role.OPERATOR})))
+    site = Starlette(routes=[closed(action("/orders/{id}/cancel", do))])
+    nothing: Any = None
+    render = Renderer(ConsoleConfig(flow=load_flow(FLOW), urls={}))
+    trail: Any = SimpleNamespace(note=note)
+    site.state.console = Console(nothing, render, nothing, nothing, nothing, nothing, nothing, trail, "")
+    gated = Gate(site, SimpleNamespace(find=lambda _: session))
+    assert (await request(gated, "POST", "/orders/o1/cancel", b"token=wrong")).status == 403
+    assert (told, noted) == ([], [])
     caplog.clear()
-    assert (await request(site, "POST", "/orders/o1/cancel", b"token=secret")).status == 200
-    assert told == ["ada asks for '/orders/o1/cancel'"]
+    body = f"token={session.csrf}&why=x".encode()
+    assert (await request(gated, "POST", "/orders/o1/cancel", body)).status == 200
+    assert told == ["ada (u1) asks for '/orders/o1/cancel'", "1", "why"]
+    assert noted == [("ada (u1)", "operator", "/orders/o1/cancel", {"why": "x"})]
+    assert (await request(gated, "POST", "/orders/o1/cancel", body)).status == 500
+    assert told == ["ada (u1) asks for '/orders/o1/cancel'", "1", "why"]
 
 
 async def test_a_page_about_a_fault_has_its_headers_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Whatever breaks, here a page of a console that was never opened, a browser is told to run nothing of others."""
     config = ConsoleConfig(flow=load_flow(FLOW), urls={}, state=tmp_path, command=())
-    console = SimpleNamespace(render=Renderer(config, "token"))
+    console = SimpleNamespace(render=Renderer(config))
     monkeypatch.setattr(app, "console_of", lambda request: console)
     database = PostgresUri.parse("postgresql://nobody@127.0.0.1:1/nothing")
     built = app.build_app(Settings(config, database, "127.0.0.1:1", "127.0.0.1", 8000))

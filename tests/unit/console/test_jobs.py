@@ -16,6 +16,7 @@ from orderflow_console.actions import redrive
 from orderflow_console.actions.jobs import runner, works
 from orderflow_console.actions.jobs.runner import JobRunner
 from orderflow_console.actions.jobs.store import Job, JobState, JobStore, Result
+from orderflow_console.actions.own_tables import OwnTables
 from orderflow_console.actions.redrive import DeadLetters, Outcome, Repair
 from orderflow_console.queries.errors import ReadError
 from orderflow_console.queries.letter_records import DeadRecord
@@ -29,7 +30,7 @@ class MemoryStore(JobStore):
     """Jobs that only run and stand; `away` is how often the database does not answer at first."""
 
     def __init__(self, jobs: int = 0, away: int = 0) -> None:
-        super().__init__(NOWHERE)
+        super().__init__(OwnTables(NOWHERE))
         self.away = away
         self.jobs = {number: self._job(number) for number in range(1, jobs + 1)}
 
@@ -174,7 +175,9 @@ async def test_a_page_of_a_job_survives_a_database_that_goes_away(monkeypatch: p
     """Its stream ends, so that a browser says it and asks anew; nothing breaks after the answer has begun."""
     store = MemoryStore()
     console: Any = SimpleNamespace(jobs=SimpleNamespace(store=store))
-    asked: Any = SimpleNamespace(app=SimpleNamespace(state=SimpleNamespace(console=console)), path_params={"number": 1})
+    stranger = SimpleNamespace(session=None)
+    app = SimpleNamespace(state=SimpleNamespace(console=console))
+    asked: Any = SimpleNamespace(app=app, state=stranger, path_params={"number": 1})
 
     async def away(_: int) -> Job:
         raise ReadError("the database is away", "Wait")

@@ -86,7 +86,7 @@ def test_without_a_lake_nothing_of_it_is_there(document: Json, build: Callable[.
     """A flow that only keeps its events has the sink alone."""
     flow = parse_flow(with_lake(document, lake=None))
     assert not [name for _, name in build(flow) if "lake" in name]
-    assert parse_flow(with_lake(document)).without_lake() == flow
+    assert parse_flow(with_lake(document)).pictured() == flow
 
 
 def test_the_store_is_reached_in_the_flows_own_namespace(document: Json) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orderflow_cli.privacy import audit
+from orderflow_console.actions import audit
 
 
 class Trail:

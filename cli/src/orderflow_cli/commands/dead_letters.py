@@ -28,6 +28,7 @@ from orderflow_console.actions.edit import (
 )
 from orderflow_console.actions.jobs.store import JobState, JobStore, Result, person_here
 from orderflow_console.actions.jobs.works import put_edited
+from orderflow_console.actions.own_tables import OwnTables
 from orderflow_console.actions.redrive import DeadLetters, RedriveError, Repair
 from orderflow_console.queries.dead_letters import (
     Condition,
@@ -184,13 +185,14 @@ def edit_command(
     repair = edited(record, given, terms)
     at = DeadLetters(place.name, service, place.kafka, place.database)
     asked = {"service": service, "id": str(letter_id), **hashes(record, repair)}
-    if why := asyncio.run(_put_back(JobStore(place.database), at, repair, asked)):
+    if why := asyncio.run(_put_back(OwnTables(place.database), at, repair, asked)):
         raise RedriveError(f"{letter_id} was not put back: {why}", "Mend that and try again")
     click.echo(f"{letter_id} was put back as edited")
 
 
-async def _put_back(store: JobStore, at: DeadLetters, repair: Repair, asked: Mapping[str, str]) -> str | None:
+async def _put_back(tables: OwnTables, at: DeadLetters, repair: Repair, asked: Mapping[str, str]) -> str | None:
     """Note who edits what, put it back and note what came of it; return why that was refused."""
+    store = JobStore(tables)
     try:
         item = Result(str(repair.id))
         number = await store.create("edit", at.service, asked, person_here(), [item])
@@ -199,7 +201,7 @@ async def _put_back(store: JobStore, at: DeadLetters, repair: Repair, asked: Map
         await store.set_state(number, JobState.DONE)
         return results[0].refused
     finally:
-        await store.close()
+        tables.close()
 
 
 def _content(file: Path) -> bytes:

@@ -36,7 +36,7 @@ def graph(file: Path) -> None:
 def sound_flow(file: Path) -> OrderFlow:
     """Return the flow in a file, as it runs on a laptop; raise `FlowRefusedError` when it is not sound."""
     try:
-        return load_flow(file).without_lake()
+        return load_flow(file).pictured()
     except InvalidResourceError as refused:
         raise FlowRefusedError(f"{file}: {refused}", f"See orderflow lint {file}") from None
 

@@ -17,11 +17,11 @@ from orderflow_cli.database import DATABASE, FAILURES
 from orderflow_cli.errors import NotAnsweredError, NotRunningError, place_of
 from orderflow_cli.local.running_flow import find_flow
 from orderflow_cli.local.state import DEFAULT_BASE
-from orderflow_cli.privacy import audit
 from orderflow_cli.privacy.erasure import Asked, Erased, Person, erase, find_person
 from orderflow_cli.privacy.kept import Kept
 from orderflow_cli.privacy.lake import LakeFiles
 from orderflow_cli.privacy.search import Place, Wanted, opened_texts
+from orderflow_console.actions import audit
 from orderflow_console.queries.kafka import client_options
 from orderflow_contracts.flow_key import FlowKey, PersonKey
 from orderflow_model import environment

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 import asyncpg
 
 from orderflow_cli.errors import LaptopError
-from orderflow_cli.privacy import audit
+from orderflow_console.actions import audit
 from orderflow_contracts.flow_key import FlowKey, PersonKey, SealBrokenError
 from orderflow_contracts.sealed import MASK
 

@@ -11,7 +11,7 @@ from orderflow_console.queries.errors import ReadError
 from orderflow_model import environment
 
 GROUP = "orderflow-console"
-"""Named to brokers, and never joined: reading commits nothing."""
+"""Named to brokers, and never joined: reading commits nothing. The client asks for its coordinator all the same."""
 TIMEOUT_SECONDS = 10
 _SECURITY = {
     environment.KAFKA_SECURITY_PROTOCOL: "security.protocol",
@@ -51,9 +51,9 @@ def reading(options: Options, subject: str) -> Iterator[Consumer]:
 
     A broker holds back the answer that a partition has no more, as if more might come: but for a moment.
     """
-    own = {"group.id": GROUP, "enable.auto.commit": False, "enable.partition.eof": True, "fetch.wait.max.ms": 10}
+    own = {"enable.auto.commit": False, "enable.partition.eof": True, "fetch.wait.max.ms": 10}
     said: list[KafkaError] = []
-    consumer = Consumer({**options, **own, "auto.offset.reset": "earliest", "error_cb": said.append})
+    consumer = Consumer({"group.id": GROUP, **options, **own, "auto.offset.reset": "earliest", "error_cb": said.append})
     try:
         yield consumer
     except KafkaException as error:

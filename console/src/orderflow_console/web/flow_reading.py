@@ -10,15 +10,17 @@ from collections.abc import Iterable, Mapping
 import aiohttp
 
 from orderflow_console.metrics.rates import Rates
-from orderflow_console.metrics.scrape import Counts, scrape
+from orderflow_console.metrics.scrape import Counts, scrape, unready
 from orderflow_console.queries.database import Database
 from orderflow_console.queries.dead_letters import count_by_service
 from orderflow_console.queries.errors import ReadError
 from orderflow_console.queries.kafka import Options
 from orderflow_console.queries.lag import Lag, LagReader
+from orderflow_console.queries.progress import Progress, get_progress
 from orderflow_console.settings import ConsoleConfig
 from orderflow_console.web.flow_watch import FlowFigures, ServiceFigures
 from orderflow_model.names import schema_name
+from orderflow_model.topics import event_topic
 
 _LAG_SECONDS = 5.0
 """It asks Kafka for a record of each partition that is behind, so it is asked for less often than the rest."""
@@ -39,15 +41,35 @@ class FlowReader:
         self._lag_problem: str | None = None
         self._asking: asyncio.Task[tuple[Lag, ...]] | None = None
         self._dead: Mapping[str, int] = {}
+        self._progress: Mapping[str, Progress] = {}
 
     async def read(self) -> FlowFigures:
         """Return the figures of now."""
-        counts, *problems = await asyncio.gather(
-            scrape(self._http, self._config.urls), self._read_dead(), self._read_lags()
-        )
+        (counts, unknown), *problems = await asyncio.gather(self._counts(), self._read_dead(), self._read_lags())
+        problems.append(unknown)
         arrows = {(arrow.event, arrow.subscriber): arrow for arrow in self._rates.arrows(counts, time.monotonic())}
         services = {name: self._service(name, counts.get(name)) for name in self._config.urls}
         return FlowFigures(arrows, services, {(lag.service, lag.topic): lag for lag in self._lags}, _joined(problems))
+
+    async def _counts(self) -> tuple[dict[str, Counts], str | None]:
+        """Return what services count: on a laptop as they say it; in a cluster of many pods, as they store it."""
+        urls = self._config.urls
+        if self._config.state is not None:
+            return await scrape(self._http, urls), None
+        silent = await unready(self._http, {name: f"{url}/readyz" for name, url in urls.items()})
+        problem = None
+        try:
+            self._progress = await get_progress(self._database)
+        except ReadError as error:
+            problem = str(error)
+        heard = (name for name in urls if name not in silent)
+        return {name: self._stored(self._progress.get(schema_name(name), Progress())) for name in heard}, problem
+
+    def _stored(self, progress: Progress) -> Counts:
+        flow = self._config.flow
+        topics = {event.name: event_topic(flow, event).name for event in flow.spec.events}
+        processed = {event: float(progress.records.get(topic, 0)) for event, topic in topics.items()}
+        return Counts(processed=processed, parked=progress.parked)
 
     def _service(self, name: str, counts: Counts | None) -> ServiceFigures:
         parked = int(counts.parked) if counts else 0

@@ -5,9 +5,8 @@ unless it is us (a name of its own that it points at 127.0.0.1 stays its name), 
 token that every form carries.
 """
 
-import hmac
 import logging
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from urllib.parse import parse_qsl
 
@@ -18,8 +17,12 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from orderflow_console.web.access.addresses import Addresses
+from orderflow_console.web.access.gate import BEARER, is_same
+from orderflow_console.web.access.people import Role, Session
 from orderflow_console.web.context import console_of
 
+HEALTH = ("/livez", "/readyz")
 TOKEN = "token"  # noqa: S105 - the field's name, not a token
 _SAFE = ("GET", "HEAD")
 _MOST_FIELDS = 50
@@ -39,12 +42,11 @@ _log = logging.getLogger(__name__)
 
 
 class Guard:
-    """An application behind the checks of host and origin; `hosts` are the values of `Host` that are ours."""
+    """An application behind the checks of host and origin."""
 
-    def __init__(self, app: ASGIApp, hosts: Collection[str]) -> None:
+    def __init__(self, app: ASGIApp, addresses: Addresses) -> None:
         self._app = app
-        self._hosts = frozenset(hosts)
-        self._origins = frozenset(f"http://{host}" for host in hosts)
+        self._addresses = addresses
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or refuse it; every answer carries the headers."""
@@ -66,28 +68,44 @@ class Guard:
 
     def _refusal(self, scope: Scope) -> str | None:
         headers = Headers(scope=scope)
-        if headers.get("host") not in self._hosts:
-            return "This console answers at its own address alone; orderflow run prints it."
-        if scope["method"] not in _SAFE and headers.get("origin") not in self._origins:
+        host = headers.get("host", "")
+        if scope["path"] in HEALTH:  # asked for by the pod's address
+            return None
+        if not self._addresses.are_ours(host):
+            return "This console answers at its own address alone; orderflow run, or spec.console.url, says it."
+        is_program = headers.get("authorization", "").startswith(BEARER)  # no browser sends that by itself
+        if scope["method"] not in _SAFE and not is_program and headers.get("origin") != self._addresses.origin(host):
             return "Only the console's own pages may change something."
         return None
 
 
-def action(path: str, do: Action) -> Route:
-    """Return the route of something that changes the flow: a form posted here without the token does nothing.
+class ActionRoute(Route):
+    """A route of something that takes a role, and is kept in the trail."""
 
-    Who asks for what is logged before it is done.
+    def __init__(self, path: str, endpoint: Callable[[Request], Awaitable[Response]], role: Role) -> None:
+        super().__init__(path, endpoint, methods=["POST"])
+        self.role = role
+
+
+def action(path: str, do: Action, role: Role = Role.OPERATOR) -> Route:
+    """Return the route of something that changes the flow, or shows what is personal, for those of a role.
+
+    A form posted here without the session's token does nothing. Who asks for what stands in the trail and in the log
+    before it is done; what cannot be written there is not done.
     """
 
     async def endpoint(request: Request) -> Response:
+        session: Session = request.state.session
         form = await _form(request)
-        if not hmac.compare_digest(form.get(TOKEN, "").encode(), console_of(request).token.encode()):
+        if not session.program and not is_same(form.get(TOKEN, ""), session.csrf):
             _log.warning("refused %s %r: a form without the token", request.method, request.url.path)
-            raise HTTPException(HTTPStatus.FORBIDDEN, "This form is of an earlier run of the console")
-        _log.info("%s asks for %r", console_of(request).person, request.url.path)
-        return await do(request, form)
+            raise HTTPException(HTTPStatus.FORBIDDEN, "This form is of an earlier session")
+        said = {name: text for name, text in form.items() if name != TOKEN}
+        await console_of(request).trail.note(session.person.told, role, request.url.path, said)
+        _log.info("%s asks for %r", session.person.told, request.url.path)
+        return await do(request, said)
 
-    return Route(path, endpoint, methods=["POST"])
+    return ActionRoute(path, endpoint, role)
 
 
 async def _form(request: Request) -> dict[str, str]:

@@ -17,11 +17,15 @@ class Payload(NamedTuple):
     text: str
     note: str = ""
     whole: bool = True
+    is_masked: bool = False
 
 
-def payload(flow: OrderFlow, topic: str, value: bytes) -> Payload:
-    """Return the data of a record that belongs to a topic of the flow; of another topic every value is masked."""
-    personal = personal_fields(flow).get(topic)
+def payload(flow: OrderFlow, topic: str, value: bytes, *, unmasked: bool = False) -> Payload:
+    """Return the data of a record that belongs to a topic of the flow; of another topic every value is masked.
+
+    `unmasked`: it is for somebody who may see what is personal.
+    """
+    personal = () if unmasked else personal_fields(flow).get(topic)
     try:
         data = from_json(value, allow_inf_nan=False)
     except ValueError:
@@ -30,12 +34,13 @@ def payload(flow: OrderFlow, topic: str, value: bytes) -> Payload:
     note = "Masked (•••): what the resource calls personal." if personal else ""
     if personal is None:
         note = "All values are masked (•••): this is no event of the flow, and nobody said what in it is personal."
-    return _cut(text, note)
+    return _cut(text, note)._replace(is_masked=bool(note))
 
 
 def _unreadable(value: bytes, *, hidden: bool) -> Payload:
     if hidden:
-        return Payload("", f"{len(value):,} bytes that are no JSON; they may be personal, so they are not shown.")
+        note = f"{len(value):,} bytes that are no JSON; they may be personal, so they are not shown."
+        return Payload("", note, is_masked=True)
     return _cut(value.decode(errors="replace"), "This is no JSON.")
 
 

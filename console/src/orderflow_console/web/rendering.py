@@ -1,5 +1,6 @@
 """Renders pages. Whatever comes from an event, an order or a service is text: the templates escape all of it."""
 
+import copy
 import datetime as dt
 import json
 import shlex
@@ -11,15 +12,17 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
 from orderflow_console.settings import ConsoleConfig
+from orderflow_console.web.access.people import Session
 
 _MINUTE_SECONDS, _HOUR_SECONDS, _DAY_SECONDS = 60, 3_600, 86_400
 
 
 class Renderer:
-    """The templates, with what every page shows: the flow's name, the token of its forms, the command to type."""
+    """The templates, with what every page shows: the flow's name, who looks at it, the command to type."""
 
-    def __init__(self, config: ConsoleConfig, token: str) -> None:
+    def __init__(self, config: ConsoleConfig) -> None:
         self._config = config
+        self._session: Session | None = None
         self._environment = Environment(
             loader=PackageLoader("orderflow_console.web"),
             autoescape=True,
@@ -27,10 +30,18 @@ class Renderer:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._environment.globals.update(flow=config.flow.metadata.name, token=token, command=self._command)
+        self._environment.globals.update(
+            flow=config.flow.metadata.name, command=self._command, on_laptop=config.state is not None
+        )
         self._environment.filters.update(
             duration=duration, count=count, when=when, pretty=pretty, order_path=order_path
         )
+
+    def of(self, session: Session | None) -> "Renderer":
+        """Return the same for a person: their forms have their token, and show what they may."""
+        theirs = copy.copy(self)
+        theirs._session = session
+        return theirs
 
     def page(self, template: str, status: int = HTTPStatus.OK, **values: Any) -> HTMLResponse:
         """Return a template as an answer."""
@@ -38,12 +49,19 @@ class Renderer:
 
     def text(self, template: str, **values: Any) -> str:
         """Return a template as text: a part of a page."""
-        rendered: str = self._environment.get_template(template).render(values)
+        person = self._session.person if self._session else None
+        seen = {
+            "token": self._session.csrf if self._session else "",
+            "person": person.name if person else "",
+            "roles": sorted(person.roles) if person else [],
+        }
+        rendered: str = self._environment.get_template(template).render(seen | values)
         return rendered
 
     def _command(self, *words: str) -> str:
         """Return what a person would type for the same."""
-        return shlex.join(["orderflow", *words, "--state", str(self._config.state)])
+        state = [] if self._config.state is None else ["--state", str(self._config.state)]
+        return shlex.join(["orderflow", *words, *state])
 
 
 def order_path(key: str, verb: str = "") -> str:

@@ -21,6 +21,7 @@ from orderflow_model.contracts.promise import lint_promises
 from orderflow_model.findings import MOST_SHOWN, Finding, Severity, did_you_mean, path_of
 from orderflow_model.flow import OrderFlow
 from orderflow_model.lint.analytics import lint_analytics
+from orderflow_model.lint.console import lint_console
 from orderflow_model.lint.lake import lint_lake
 from orderflow_model.lint.placement import lint_placement
 from orderflow_model.lint.pods import lint_pods
@@ -47,6 +48,7 @@ def lint(flow: OrderFlow) -> tuple[Finding, ...]:
         _sources,
         _privacy,
         lint_lake,
+        lint_console,
         lint_placement,
         lint_pods,
         lint_promises,

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from orderflow_model.findings import Finding, did_you_mean
 from orderflow_model.flow import OrderFlow
+from orderflow_model.lint.own_names import taken_names
 from orderflow_model.service_part import lake_config
 from orderflow_model.spec.analytics import ANALYTICS
 from orderflow_model.spec.lake import LAKE, LAKE_PLACE
@@ -23,19 +24,7 @@ def lint_lake(flow: OrderFlow) -> Iterator[Finding]:
             message = f"{kept.event} is not declared in spec.events{did_you_mean(kept.event, declared)}"
             yield Finding(f"{ANALYTICS}.retention.events[{index}].event", message)
     if analytics.lake is not None:
-        yield from _taken_names(flow)
+        yield from taken_names(flow, LAKE, LAKE_PLACE)
         if (size := len(lake_config(flow).model_dump_json().encode())) > _TOLD_BYTES:
             words = f"what the lake is told of the events is {size // 1024} KiB, of {_TOLD_BYTES // 1024} KiB that fit"
             yield Finding(LAKE_PLACE, f"{words}: name fewer personalData, or those above them")
-
-
-def _taken_names(flow: OrderFlow) -> Iterator[Finding]:
-    named = {f"spec.services[{index}].name": one.name for index, one in enumerate(flow.spec.services)}
-    named |= {f"spec.sources[{index}].name": one.name for index, one in enumerate(flow.spec.sources)}
-    for place, name in named.items():
-        if name == LAKE:
-            yield Finding(place, f"{LAKE} is what {LAKE_PLACE} calls its own program")
-    for index, group in enumerate(flow.spec.placement.groups if flow.spec.placement else ()):
-        if LAKE in group.services:
-            words = f"{LAKE} shares no process: it needs what no image of services has"
-            yield Finding(f"spec.placement.groups[{index}].services", words)

@@ -16,6 +16,7 @@ from orderflow_model.names import (
     kafka_secret_name,
     object_name,
 )
+from orderflow_model.spec.console import CONSOLE, console_secrets
 from orderflow_model.spec.kafka import AuthenticationType, Provisioner
 from orderflow_model.spec.lake import LAKE, lake_secrets
 from orderflow_model.spec.pod import Pod
@@ -67,7 +68,7 @@ def named_secrets(flow: OrderFlow) -> Iterator[NamedSecret]:
         yield from _of_pod(service, path_of(("spec", "services", index, "pod")), service.pod)
     for service in flow.services:
         yield from _of_pod(service, "spec.defaults.pod", spec.defaults.pod)
-    yield from _of_lake(flow)
+    yield from _of_programs(flow)
     for index, source in enumerate(spec.sources):
         service, queue = flow.service(source.name), path_of(("spec", "sources", index, "queue"))
         yield NamedSecret(f"{queue}.uri.secretKeyRef", source.queue.uri.secret_key_ref.name, service)
@@ -76,10 +77,13 @@ def named_secrets(flow: OrderFlow) -> Iterator[NamedSecret]:
             yield NamedSecret(f"{queue}.tls.certificateAuthority.secretKeyRef", authority, service)
 
 
-def _of_lake(flow: OrderFlow) -> Iterator[NamedSecret]:
-    lake = flow.spec.analytics.lake if flow.spec.analytics else None
+def _of_programs(flow: OrderFlow) -> Iterator[NamedSecret]:
+    """Yield those that the lake's program and the console get."""
+    lake, console = flow.spec.analytics.lake if flow.spec.analytics else None, flow.spec.console
     for place, reference in (lake_secrets(lake) if lake else {}).items():
         yield NamedSecret(place, reference.name, flow.service(LAKE))
+    for place, reference in (console_secrets(console) if console else {}).items():
+        yield NamedSecret(place, reference.name, flow.service(CONSOLE))
 
 
 def _of_pod(service: Service, place: str, pod: Pod) -> Iterator[NamedSecret]:

@@ -14,9 +14,10 @@ from orderflow_model.names import (
     kafka_user_name,
     object_name,
 )
+from orderflow_model.spec.console import CONSOLE
 from orderflow_model.spec.kafka import Provisioner
 from orderflow_model.spec.services import Service
-from orderflow_model.topics import event_topic
+from orderflow_model.topics import event_topic, flow_topics
 
 
 class ResourceType(StrEnum):
@@ -32,6 +33,7 @@ class Operation(StrEnum):
     READ = "Read"
     WRITE = "Write"
     DESCRIBE = "Describe"
+    DESCRIBE_CONFIGS = "DescribeConfigs"
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,12 @@ def autoscaler_user(flow: OrderFlow) -> str:
 
 
 def service_acls(flow: OrderFlow, service: Service) -> tuple[Acl, ...]:
-    """Return what a service may do: read what it subscribes, write what it publishes, its dead letters, its group."""
+    """Return what a service may do: read what it subscribes, write what it publishes, its dead letters, its group.
+
+    The console may read all that is the flow's, and write events, which puts dead letters back.
+    """
+    if service.name == CONSOLE and flow.spec.console is not None:
+        return _console_acls(flow)
     reads = _topics(flow, service.subscribes)
     writes = _topics(flow, service.publishes)
     if not service.subscribes:
@@ -69,6 +76,17 @@ def service_acls(flow: OrderFlow, service: Service) -> tuple[Acl, ...]:
     writes = [*writes, dead_letter_topic_name(flow.metadata.name, service.name)]
     group = Acl(ResourceType.GROUP, group_name(flow.metadata.name, service.name), (Operation.READ,))
     return (*(_on_topic(topic, topic in reads, topic in writes) for topic in dict.fromkeys([*reads, *writes])), group)
+
+
+def _console_acls(flow: OrderFlow) -> tuple[Acl, ...]:
+    events = {event_topic(flow, event).name for event in flow.spec.events}
+    seen = (Operation.READ, Operation.DESCRIBE_CONFIGS)
+    topics = (
+        Acl(ResourceType.TOPIC, topic.name, (*seen, *([Operation.WRITE] if topic.name in events else [])))
+        for topic in flow_topics(flow)
+    )
+    groups = (group_name(flow.metadata.name, service.name) for service in flow.services if service.subscribes)
+    return (*topics, *(Acl(ResourceType.GROUP, group, (Operation.DESCRIBE,)) for group in groups))
 
 
 def autoscaler_acls(flow: OrderFlow, services: Iterable[Service]) -> tuple[Acl, ...]:

@@ -16,9 +16,10 @@ from functools import partial
 
 from orderflow_model.flow import OrderFlow
 from orderflow_model.lint.secrets import ADDRESSES_KEY, DATABASE_PLACE, LOGIN_PLACE, USABLE_LABEL, foreign_secrets
-from orderflow_model.names import kafka_secret_name, object_name
+from orderflow_model.names import kafka_secret_name, object_name, token_secret_name
 from orderflow_model.placement import processes_by_service
 from orderflow_model.postgres_uri import PostgresUri
+from orderflow_model.spec.console import CONSOLE, makes_token
 from orderflow_operator.kafka.connection import PASSWORD_KEY, KafkaConnection, kafka_connection
 from orderflow_operator.kubernetes.cache import FlowKey, Objects
 from orderflow_operator.kubernetes.errors import (
@@ -96,8 +97,13 @@ class Credentials:
         held = await asyncio.gather(*(self._role(key, flow, name, admin, objects, write) for name in names))
         roles = [found.mark(secret.url_key(admin.database)) if found else "" for found in held]
         users = await asyncio.gather(*(self._user(key, flow, name, connection, objects, write) for name in names))
+        proofs = {name: digest(f"{role} {user}") for name, role, user in zip(names, roles, users, strict=True)}
+        if makes_token(flow.spec.console):
+            name = token_secret_name(object_name(flow.metadata.name, CONSOLE))
+            token = await self._password_secret(key, flow, name, write=write)
+            proofs[CONSOLE] = digest(f"{proofs[CONSOLE]} {token.mark(PASSWORD_KEY) if token else ''}")
         return Proofs(
-            services={name: digest(f"{role} {user}") for name, role, user in zip(names, roles, users, strict=True)},
+            services=proofs,
             migrations={name: digest(f"{admin.mark} {role}") for name, role in zip(names, roles, strict=True)},
             missing=frozenset(name for name, user in zip(names, users, strict=True) if user is None),
             roomy=frozenset(
@@ -115,7 +121,7 @@ class Credentials:
     async def kafka_passwords(self, key: FlowKey, flow: OrderFlow, owners: Iterable[str]) -> dict[str, str]:
         """Return the password of each Kafka user that we make ourselves, by the name of the objects it belongs to."""
         named = {owner: kafka_secret_name(owner, strimzi=False) for owner in owners}
-        kept = {owner: await self._kafka_secret(key, flow, name, write=True) for owner, name in named.items()}
+        kept = {owner: await self._password_secret(key, flow, name, write=True) for owner, name in named.items()}
         return {owner: found.values[PASSWORD_KEY] for owner, found in kept.items() if found}
 
     def note_turn(self, key: FlowKey, *, on_the_way: bool) -> None:
@@ -161,7 +167,7 @@ class Credentials:
         if connection.mechanism is None or not flow.service(service).uses_kafka:
             return ""
         if not connection.strimzi:
-            found = await self._kafka_secret(key, flow, name, write=write)
+            found = await self._password_secret(key, flow, name, write=write)
             return found.mark(PASSWORD_KEY) if found else None
         cached = objects.get(ObjectKey(KAFKA_USER, owner))
         made = cached is not None and cached.health.state is State.READY
@@ -171,11 +177,11 @@ class Credentials:
         absent = "" if made else None  # taken away, or not made yet
         return found.mark(PASSWORD_KEY) if found else absent
 
-    async def _kafka_secret(self, key: FlowKey, flow: OrderFlow, name: str, *, write: bool) -> Stored | None:
+    async def _password_secret(self, key: FlowKey, flow: OrderFlow, name: str, *, write: bool) -> Stored | None:
         found = await self._own(key, flow, name)
         password = found.values.get(PASSWORD_KEY) if found else None
         if write and (not found or not password or _is_of_former(found, flow)):
-            return await self._write(key, secret.build_kafka(flow, name, password or _new_password()))
+            return await self._write(key, secret.build_password(flow, name, password or _new_password()))
         return found
 
     async def _named(self, key: FlowKey, name: str) -> Stored | None:

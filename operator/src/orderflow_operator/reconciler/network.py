@@ -23,6 +23,8 @@ def addresses(flow: OrderFlow, database: PostgresUri | None) -> list[tuple[str, 
         found += [(host.strip("[]"), int(port)) for host, _, port in split]
     if (store := lake_address(flow)) is not None:
         found.append(store)
+    if (provider := provider_address(flow)) is not None:
+        found.append(provider)
     if (collector := flow.spec.tracing.address) is not None:
         found.append(collector)
     return found
@@ -33,7 +35,16 @@ def lake_address(flow: OrderFlow) -> tuple[str, int] | None:
     lake = flow.spec.analytics.lake if flow.spec.analytics else None
     if lake is None or lake.endpoint is None:
         return None
-    parts = urlsplit(lake.endpoint)
+    return _place(lake.endpoint)
+
+
+def provider_address(flow: OrderFlow) -> tuple[str, int] | None:
+    """Return host and port of who says who people are that log in to the console; None where nobody is asked."""
+    return _place(flow.spec.console.oidc.issuer) if flow.spec.console and flow.spec.console.oidc else None
+
+
+def _place(url: str) -> tuple[str, int]:
+    parts = urlsplit(url)
     return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
 
 

@@ -12,6 +12,8 @@ from typing import Any
 from orderflow_model.conditions import IDENTITIES_READY, READY, SERVICES_READY, TOPICS_READY, VALID
 from orderflow_model.contracts.promise import as_text, promises
 from orderflow_model.flow import OrderFlow
+from orderflow_model.names import object_name
+from orderflow_model.spec.console import CONSOLE
 from orderflow_model.spec.services import Service
 from orderflow_model.status import (
     COUNT_MAX,
@@ -121,8 +123,17 @@ def status_of(observation: Observation, before: FlowStatus, now: datetime) -> Fl
         services=services,
         topics=_ours(observation, topics, before),
         kafka=observation.kafka or before.kafka,
+        console=_console(observation.flow),
         promises=as_text(promises(observation.flow)),
     )
+
+
+def _console(flow: OrderFlow) -> str | None:
+    """Return where the console is found."""
+    if flow.spec.console is None:
+        return None
+    within = f"http://{object_name(flow.metadata.name, CONSOLE)}.{flow.metadata.namespace}.svc"
+    return flow.spec.console.url or within
 
 
 def _findings(

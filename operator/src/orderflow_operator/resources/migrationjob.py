@@ -9,6 +9,7 @@ import json
 
 from orderflow_model import environment
 from orderflow_model.flow import OrderFlow
+from orderflow_model.spec.console import CONSOLE
 from orderflow_model.spec.services import Service
 from orderflow_operator.kubernetes.kinds import JOB
 from orderflow_operator.kubernetes.labels import (
@@ -67,6 +68,8 @@ def _task(flow: OrderFlow, service: Service, context: BuildContext) -> Object:
     task = {"flow": flow.metadata.name, "owner": owner, "services": services, "migrations": declared}
     if flow.spec.privacy is not None and service.name in flow.spec.privacy.readers:
         task["readers"] = [service.name]
+    if flow.spec.console is not None:
+        task["console"] = CONSOLE
     return task | ({"moved": [service.name]} if context.is_moving(service.name) else {})
 
 

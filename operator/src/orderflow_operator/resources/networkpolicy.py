@@ -1,5 +1,6 @@
 """The NetworkPolicy of a flow: its pods talk to DNS, Kafka, Postgres and the traces' collector, and are talked to on
-their HTTP ports, by pods of the cluster on their metrics ports. Those of sources talk to queues and to the services.
+their HTTP ports, by pods of the cluster on their metrics ports. Those of sources talk to queues and to the services,
+the console's to these and to the provider of logins.
 
 What a flow names it can reach in its own namespace alone: whoever may write flows opens no way out. Beyond it leads
 what the administrator says of all flows, and what one service needs besides (a payment provider) is a policy of its
@@ -42,7 +43,7 @@ def build(flow: OrderFlow, context: BuildContext) -> Object:
             {"ports": [rule for port in context.network.dns_ports for rule in (_udp(port), _tcp(port))]},
             *_strimzi(flow),
             *_neighbours(context.ports),
-            *_sources(flow, ports),
+            *_within(flow, ports),
             *context.network.egress,
         ],
     }
@@ -56,12 +57,13 @@ def _strimzi(flow: OrderFlow) -> list[Object]:
     return [{"to": [{"podSelector": brokers}], "ports": [_tcp(STRIMZI_PORT)]}]
 
 
-def _sources(flow: OrderFlow, ports: list[int]) -> list[Object]:
-    """Return the ways of sources: to the services that take their messages, and to brokers of the namespace."""
-    if not flow.spec.sources:
+def _within(flow: OrderFlow, ports: list[int]) -> list[Object]:
+    """Return the ways to the flow's services, of sources and the console, and of sources to brokers beside them."""
+    if not flow.spec.sources and flow.spec.console is None:
         return []
     takers = {"podSelector": {"matchLabels": {FLOW_LABEL: flow.metadata.name}}}
-    return [{"to": [takers], "ports": [_tcp(port) for port in ports]}, *_neighbours(_QUEUE_PORTS)]
+    queues = _neighbours(_QUEUE_PORTS) if flow.spec.sources else []
+    return [{"to": [takers], "ports": [_tcp(port) for port in ports]}, *queues]
 
 
 def _neighbours(ports: tuple[Port, ...]) -> list[Object]:

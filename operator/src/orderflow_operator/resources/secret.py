@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from orderflow_model.flow import OrderFlow
-from orderflow_model.names import database_secret_name, kafka_secret_name, object_name, role_name
+from orderflow_model.names import database_secret_name, kafka_secret_name, object_name, role_name, token_secret_name
 from orderflow_model.postgres_uri import PostgresUri
 from orderflow_operator.kubernetes.kinds import SECRET
 from orderflow_operator.kubernetes.labels import Object, flow_labels, new_object, service_labels
@@ -26,7 +26,7 @@ def database_name(flow: OrderFlow, service: str) -> str:
 
 def names_of(owner: str) -> tuple[str, ...]:
     """Return the names of the Secrets that we may have made for a service, by the name of its objects."""
-    return database_secret_name(owner), kafka_secret_name(owner, strimzi=False)
+    return database_secret_name(owner), kafka_secret_name(owner, strimzi=False), token_secret_name(owner)
 
 
 def url_key(place: Database) -> str:
@@ -57,8 +57,8 @@ def database_values(
     return {**others, url_key(Database.of(admin)): url.render(), PASSWORD_KEY: password}
 
 
-def build_kafka(flow: OrderFlow, name: str, password: str) -> Object:
-    """Return the Secret with a Kafka user's password, where no Strimzi makes it."""
+def build_password(flow: OrderFlow, name: str, password: str) -> Object:
+    """Return a Secret with one password: a Kafka user's where no Strimzi makes it, or the console's token."""
     built = new_object(SECRET, name, flow, flow_labels(flow, "identity"))
     built["data"] = _encoded({PASSWORD_KEY: password})
     return built

@@ -1,13 +1,15 @@
 """The ServiceAccounts of a flow: a name for its services' pods, without a token to the API server.
 
 What a service proves itself with are its own Secrets; nothing asks for its account, so that one is enough for all. The
-lake has its own, and who asks for one (`pod.serviceAccount`): a cloud may give rights on a bucket to an account.
+lake and the console have their own, and who asks for one (`pod.serviceAccount`): a cloud may give rights on a bucket to
+an account, and people reach the console.
 """
 
 from collections.abc import Iterator
 
 from orderflow_model.flow import OrderFlow
 from orderflow_model.placement import ServiceProcess, processes
+from orderflow_model.spec.console import CONSOLE
 from orderflow_model.spec.lake import LAKE
 from orderflow_operator.kubernetes.kinds import SERVICE_ACCOUNT
 from orderflow_operator.kubernetes.labels import Object, flow_labels, new_object
@@ -35,9 +37,13 @@ def build(flow: OrderFlow) -> Iterator[Object]:
 
 
 def _component(flow: OrderFlow, process: ServiceProcess) -> str:
-    if process.name == LAKE and fills_lake(flow):
-        return LAKE
+    if process.name in _with_own(flow):
+        return process.name
     return f"{_SERVICES}.{process.name}" if flow.pod(process.services[0]).service_account else _SERVICES
+
+
+def _with_own(flow: OrderFlow) -> tuple[str, ...]:
+    return (*([LAKE] if fills_lake(flow) else []), *([CONSOLE] if flow.spec.console else []))
 
 
 def fills_lake(flow: OrderFlow) -> bool:

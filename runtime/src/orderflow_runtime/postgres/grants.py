@@ -69,6 +69,13 @@ async def grant_reading(connection: asyncpg.Connection, schema: str, reader: str
             await run_quoted(connection, f"GRANT SELECT {columns} ON %I.{table} TO %I", schema, reader)
 
 
+async def grant_console(connection: asyncpg.Connection, schema: str, console: str) -> None:
+    """Grant a console's role the same, and to note of dead letters that they were put back."""
+    await grant_reading(connection, schema, console)
+    if await connection.fetchval("SELECT to_regclass(format('%I.dead_letters', $1::text))", schema):
+        await run_quoted(connection, "GRANT UPDATE (state, redrives) ON %I.dead_letters TO %I", schema, console)
+
+
 async def _let_connect(connection: asyncpg.Connection, role: Role) -> None:
     database = await connection.fetchval("SELECT current_database()")
     try:

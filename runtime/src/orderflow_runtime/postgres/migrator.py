@@ -18,10 +18,10 @@ from orderflow_model.flow import OrderFlow
 from orderflow_model.postgres_uri import PostgresUri
 from orderflow_model.spec.privacy import PRIVACY
 from orderflow_runtime.postgres.connecting import connect
-from orderflow_runtime.postgres.grants import grant, grant_keys, revoke_keys
+from orderflow_runtime.postgres.grants import grant, grant_console, grant_keys, revoke_keys
 from orderflow_runtime.postgres.migration_failures import MigrationChangedError, MigrationRefusedError
 from orderflow_runtime.postgres.migration_folder import migration_folder
-from orderflow_runtime.postgres.ownership import Role, check_moved, check_owner, mark_owner, mark_schema
+from orderflow_runtime.postgres.ownership import Role, check_moved, check_owner, mark_owner, mark_schema, owned_schemas
 from orderflow_runtime.postgres.pooling import check_session
 from orderflow_runtime.postgres.quoting import run_quoted
 
@@ -42,6 +42,8 @@ class Task:
     moved: bool = False
     reads_people: bool = False
     """It may ask for people's keys, which are then there."""
+    console: str | None = None
+    """The program of the flow, this or another, that may read what services have stored; None where there is none."""
 
 
 async def migrate(admin_uri: str, flow: OrderFlow, passwords: Mapping[str, str]) -> None:
@@ -113,6 +115,24 @@ async def migrate_service(connection: asyncpg.Connection, task: Task) -> None:
             await _keep_keys(connection, task.role)
         else:
             await revoke_keys(connection, task.role)
+        if task.console is not None:
+            await _let_console_in(connection, task.role, task.console)
+
+
+async def _let_console_in(connection: asyncpg.Connection, role: Role, console: str) -> None:
+    """Let the flow's console read what the read model asks: of a service, or by its own task of all that are there.
+
+    So whichever task comes last, the rights are there: a service's finds the role, or the console's finds the schema.
+    """
+    reader = Role(role.flow, console, "", role.owner)
+    schemas = [role.schema]
+    if role.service == console and role.owner is not None:
+        schemas = await owned_schemas(connection, role.owner)
+    elif not await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", reader.name):
+        return
+    for schema in schemas:
+        if schema != reader.schema:
+            await grant_console(connection, schema, reader.name)
 
 
 async def _keep_keys(connection: asyncpg.Connection, reader: Role) -> None:

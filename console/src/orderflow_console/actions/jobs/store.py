@@ -1,27 +1,17 @@
-"""Jobs and their items, in a schema of the console's own in the flow's database."""
+"""Jobs and their items, in the console's own tables."""
 
 import datetime as dt
 import getpass
 import json
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 from typing import Any, NamedTuple
 
-import asyncpg
+from orderflow_console.actions.own_tables import OwnTables
+from orderflow_console.queries.errors import UnknownError
 
-from orderflow_console.queries.errors import ReadError, UnknownError
-from orderflow_model.postgres_uri import PostgresUri
-from orderflow_runtime.postgres.connecting import create_pool
-from orderflow_runtime.postgres.migrator import migrate_schema
-
-SCHEMA = "orderflow.console"
-"""No service's schema has a dot in its name."""
-_MIGRATIONS = Path(__file__).parent / "migrations"
-_FAILURES = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 _MOST_JOBS = 100
 _ID_BITS = 64
 _CREATE = """INSERT INTO jobs (kind, target, asked, person, state, total, tried, refused, origin)
@@ -77,9 +67,8 @@ class Job:
 class JobStore:
     """All jobs; every method raises `ReadError` when the database does not answer."""
 
-    def __init__(self, uri: PostgresUri) -> None:
-        self._uri = uri
-        self._pool: asyncpg.Pool | None = None
+    def __init__(self, tables: OwnTables) -> None:
+        self._tables = tables
 
     async def create(
         self,
@@ -94,31 +83,31 @@ class JobStore:
 
         Proposals of more than a day ago, with which nobody began, go.
         """
-        async with self._connection() as connection, connection.transaction():
+        async with self._tables.connection() as connection, connection.transaction():
             await connection.execute(_FORGET)
             refused = sum(one.refused is not None for one in items)
             values = (kind, target, json.dumps(asked), person, len(items), refused, origin)
             job: int = await connection.fetchval(_CREATE, *values)
             now = dt.datetime.now(dt.UTC)
             rows = [(job, one.item, now if one.refused else None, one.refused) for one in items]
-            await connection.copy_records_to_table("job_items", records=rows, schema_name=SCHEMA)
+            await connection.copy_records_to_table("job_items", records=rows, schema_name=self._tables.schema)
             return job
 
     async def latest(self) -> tuple[Job, ...]:
         """Return the latest jobs, the newest first."""
-        async with self._connection() as connection:
+        async with self._tables.connection() as connection:
             rows = await connection.fetch("SELECT * FROM jobs ORDER BY id DESC LIMIT $1", _MOST_JOBS)
         return tuple(map(_job, rows))
 
     async def running(self) -> tuple[Job, ...]:
         """Return all jobs that go on, but for those of Redrives."""
         query = "SELECT * FROM jobs WHERE state = 'Running' AND origin IS NULL ORDER BY id"
-        async with self._connection() as connection:
+        async with self._tables.connection() as connection:
             return tuple(map(_job, await connection.fetch(query)))
 
     async def of_origin(self, origin: str) -> Job | None:
         """Return the job of a Redrive, None where it has none yet."""
-        async with self._connection() as connection:
+        async with self._tables.connection() as connection:
             row = await connection.fetchrow("SELECT * FROM jobs WHERE origin = $1", origin)
         return None if row is None else _job(row)
 
@@ -126,7 +115,7 @@ class JobStore:
         """Return a job; raise `UnknownError` when there is none of this number."""
         row = None
         if job.bit_length() < _ID_BITS:
-            async with self._connection() as connection:
+            async with self._tables.connection() as connection:
                 row = await connection.fetchrow("SELECT * FROM jobs WHERE id = $1", job)
         if row is None:
             raise UnknownError(f"There is no job {job}", "Choose one from the list")
@@ -134,48 +123,28 @@ class JobStore:
 
     async def left(self, job: int) -> list[str]:
         """Return the items that were not tried yet."""
-        async with self._connection() as connection:
+        async with self._tables.connection() as connection:
             query = "SELECT item FROM job_items WHERE job = $1 AND done_at IS NULL ORDER BY item"
             return [row["item"] for row in await connection.fetch(query, job)]
 
     async def refusals(self, job: int, after: str, limit: int) -> list[Result]:
         """Return items that were refused, behind one, and why."""
-        async with self._connection() as connection:
+        async with self._tables.connection() as connection:
             query = """SELECT item, refused FROM job_items WHERE job = $1 AND refused IS NOT NULL AND item > $2
               ORDER BY item LIMIT $3"""
             return [Result(**row) for row in await connection.fetch(query, job, after, limit)]
 
     async def note(self, job: int, results: Sequence[Result]) -> None:
         """Write what became of some items."""
-        async with self._connection() as connection:
+        async with self._tables.connection() as connection:
             await connection.execute(_NOTE, job, [one.item for one in results], [one.refused for one in results])
 
     async def set_state(self, job: int, state: JobState, problem: str | None = None) -> None:
         """Write how a job is; one that is done stays so."""
-        async with self._connection() as connection:
+        async with self._tables.connection() as connection:
             query = """UPDATE jobs SET state = $2, problem = $3, ended_at = CASE WHEN $2 = 'Done' THEN now() END
               WHERE id = $1 AND state <> 'Done'"""
             await connection.execute(query, job, state, problem)
-
-    async def close(self) -> None:
-        """Let the database go."""
-        if self._pool is not None:
-            self._pool.terminate()
-
-    @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[Any]:
-        try:
-            if self._pool is None:
-                self._pool = await self._opened()
-            async with self._pool.acquire() as connection:
-                yield connection
-        except _FAILURES as error:
-            raise ReadError(f"the database cannot be asked: {error}", "Is the flow running?") from None
-
-    async def _opened(self) -> asyncpg.Pool:
-        """Bring the schema up to date; return a pool that works in it."""
-        await migrate_schema(self._uri, SCHEMA, _MIGRATIONS)
-        return await create_pool(self._uri, {"search_path": f'"{SCHEMA}"'}, max_size=2)
 
 
 def person_here() -> str:

@@ -23,6 +23,7 @@ from orderflow_console.queries.dead_letters import (
 )
 from orderflow_console.queries.errors import UnknownError
 from orderflow_console.queries.letter_records import DeadRecord, find_record
+from orderflow_console.web.access.people import Role
 from orderflow_console.web.context import Console, console_of
 from orderflow_console.web.fields import fields
 from orderflow_console.web.guard import action
@@ -61,6 +62,12 @@ async def show(request: Request) -> Response:
     console, service, letter = await _asked_one(request)
     record = await _record(console, service, letter)
     return _page(console, service, letter, record)
+
+
+async def unmask(request: Request, form: Mapping[str, str]) -> Response:
+    """Show one with what is personal, to whoever may see that."""
+    console, service, letter = await _asked_one(request)
+    return _page(console, service, letter, await _record(console, service, letter), unmasked=True)
 
 
 async def redrive(request: Request, form: Mapping[str, str]) -> Response:
@@ -110,9 +117,11 @@ def _page(
     record: DeadRecord | None,
     given: str | None = None,
     problem: str = "",
+    *,
+    unmasked: bool = False,
 ) -> Response:
     """Return a letter's page: `given` is an edit that has a problem."""
-    shown = None if record is None else payload(console.flow, record.topic, record.value)
+    shown = None if record is None else payload(console.flow, record.topic, record.value, unmasked=unmasked)
     return console.render.page(
         "dead_letter.html",
         HTTPStatus.UNPROCESSABLE_ENTITY if problem else HTTPStatus.OK,
@@ -121,6 +130,7 @@ def _page(
         payload=shown,
         given=given if given is not None or shown is None else shown.text,
         problem=problem,
+        may_unmask=not unmasked and shown is not None and shown.is_masked and console.may(Role.UNMASK),
     )
 
 
@@ -162,4 +172,5 @@ ROUTES = (
     Route("/dead-letters/{service}/{id}", show),
     action("/dead-letters/{service}/{id}/redrive", redrive),
     action("/dead-letters/{service}/{id}/edit", edit),
+    action("/dead-letters/{service}/{id}/unmask", unmask, Role.UNMASK),
 )

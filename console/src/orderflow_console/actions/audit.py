@@ -1,4 +1,5 @@
-"""The audit trail of a flow's people: each entry holds the hash of the one before, so that a change is found.
+"""An audit trail, of a flow's people or of its console: each entry holds the hash of the one before, so that a
+change is found.
 
 What the chain alone cannot tell is that its end was cut off, or that all of it was written anew by who may write the
 table. The hash of the last entry, kept elsewhere (each report has it), tells that.
@@ -8,17 +9,22 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import asyncpg
 
+from orderflow_console.queries.database import quoted
+
+Connection: TypeAlias = "asyncpg.Connection | asyncpg.pool.PoolConnectionProxy"
 BEGIN = "0" * 64
 """What the first entry has for the hash of the one before."""
 _COLUMNS = ("number", "at", "who", "what", "subject", "details", "previous")
-_ENTRIES = "SELECT number, at, who, what, subject, details, previous, hash FROM privacy.audit ORDER BY number"
-_LAST = "SELECT number, hash FROM privacy.audit ORDER BY number DESC LIMIT 1"
+PEOPLE = "privacy"
+"""The schema of the trail of a flow's people."""
+_ENTRIES = "SELECT number, at, who, what, subject, details, previous, hash FROM {}.audit ORDER BY number"
+_LAST = "SELECT number, hash FROM {}.audit ORDER BY number DESC LIMIT 1"
 _NOW = "SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
-_APPEND = "INSERT INTO privacy.audit VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
+_APPEND = "INSERT INTO {}.audit VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
 
 
 @dataclass(frozen=True)
@@ -30,20 +36,22 @@ class Verdict:
     faults: Sequence[str]
 
 
-async def append(connection: asyncpg.Connection, who: str, what: str, subject: str, details: Mapping[str, Any]) -> str:
+async def append(
+    connection: Connection, who: str, what: str, subject: str, details: Mapping[str, Any], schema: str = PEOPLE
+) -> str:
     """Add an entry, in the caller's transaction, which has locked who else might; return its hash."""
-    last = await connection.fetchrow(_LAST)
+    last = await connection.fetchrow(_LAST.format(quoted(schema)))
     number, previous = (last["number"] + 1, last["hash"]) if last else (1, BEGIN)
     at = await connection.fetchval(_NOW)
     entry = (number, at, who, what, subject, json.dumps(details, sort_keys=True), previous)
     found = _hash(dict(zip(_COLUMNS, entry, strict=True)))
-    await connection.execute(_APPEND, *entry, found)
+    await connection.execute(_APPEND.format(quoted(schema)), *entry, found)
     return found
 
 
-async def entries(connection: asyncpg.Connection) -> list[dict[str, Any]]:
+async def entries(connection: Connection, schema: str = PEOPLE) -> list[dict[str, Any]]:
     """Return the whole trail, the oldest first."""
-    return [dict(row) for row in await connection.fetch(_ENTRIES)]
+    return [dict(row) for row in await connection.fetch(_ENTRIES.format(quoted(schema)))]
 
 
 def verify(trail: Sequence[Mapping[str, Any]], known: str | None = None) -> Verdict:
