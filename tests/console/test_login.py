@@ -74,7 +74,7 @@ def test_a_viewer_sees_and_changes_nothing(log_in: LogIn, order: str, letter: st
     page.goto(letter)
     assert page.get_by_role("button", name="Put it back").count() == 0
     assert page.get_by_role("button", name=re.compile("personal")).count() == 0
-    for path in (f"/orders/{order}/cancel", f"{letter}/redrive", f"{letter}/unmask", "/jobs/begin"):
+    for path in (f"/orders/{order}/cancel", f"{letter}/redrive", f"{letter}/edit", f"{letter}/unmask", "/jobs/propose"):
         assert forge(page, path, token_of(page)) == 403, path
     log = console.log.read_text()
     assert "viewer" in log
@@ -100,14 +100,19 @@ def test_an_operator_changes_and_is_told_of(log_in: LogIn, letter: str, stand: S
     stand.eventually("SELECT 1 FROM console.jobs WHERE state = 'Done' AND refused = 0 AND person LIKE '%(id-operator)'")
 
 
-def test_what_is_personal_is_shown_to_whom_it_may_and_noted(log_in: LogIn, letter: str, stand: Stand) -> None:
+def test_what_is_personal_is_shown_to_whom_it_may_and_noted(log_in: LogIn, stand: Stand) -> None:
     """The page shows it once, as text; the trail says who saw it, and a reload asks again."""
+    stand.poison("order-created", "personal", {"shipTo": MARKUP})
+    found = stand.eventually("SELECT id FROM inventory.dead_letters WHERE key = 'personal'")
+    letter = f"/dead-letters/inventory/{found}"
     page = log_in("unmasker")
     page.goto(letter)
     assert MARKUP not in page.locator("pre").all_text_contents()[-1]
     page.get_by_role("button", name=re.compile("Show what is personal")).click()
     assert MARKUP in page.locator("pre").all_text_contents()[-1]
     assert "taken" not in page.title()
+    page.goto(letter)
+    assert MARKUP not in page.locator("pre").all_text_contents()[-1]
     stand.eventually("SELECT 1 FROM console.audit WHERE subject = $1 AND what = 'unmask'", f"{letter}/unmask")
     assert forge(page, f"{letter}/redrive", token_of(page)) == 403
 
