@@ -217,8 +217,9 @@ async def _credentials(
 async def _write_status(key: FlowKey, raw: Object, before: FlowStatus, after: FlowStatus, deps: Dependencies) -> None:
     """Write the status if it is another than before, and tell people what they should see."""
     if after != before:
-        status = after.model_dump(mode="json", exclude_none=True)
-        await deps.cluster.write_status(key, raw["metadata"]["uid"], status)
+        said, status = (one.model_dump(mode="json", exclude_none=True) for one in (before, after))
+        gone = dict.fromkeys(said.keys() - status.keys())  # a merge leaves what it does not name
+        await deps.cluster.write_status(key, raw["metadata"]["uid"], status | gone)
         ready = after.condition(READY)
         about = {"flow": str(key), "generation": raw["metadata"].get("generation")}
         logger.info("%s: %s", key, f"{ready.reason}: {ready.message}" if ready else "", extra=about)
