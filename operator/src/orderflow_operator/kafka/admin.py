@@ -31,7 +31,7 @@ from orderflow_model.status import KafkaStatus
 from orderflow_model.topic_changes import Ours
 from orderflow_model.topics import Topic
 from orderflow_operator.kafka import acls
-from orderflow_operator.kafka.client import SECONDS, KafkaClient, Login, raise_if_away, refusal, settled, unmade
+from orderflow_operator.kafka.client import KafkaClient, Login, raise_if_away, refusal, settled, unmade
 from orderflow_operator.kafka.topics import KafkaTopics
 from orderflow_operator.kubernetes.errors import FlowError, KafkaUnavailableError, UserRefusedError
 from orderflow_operator.kubernetes.health import Health, State
@@ -68,7 +68,8 @@ class Found:
 class Provisioned:
     """What was found and done: how each topic and user fares, what of topics is ours, and what could not be done.
 
-    `created` are the topics that this turn made, `kafka` is where they are marked.
+    `created` are the topics that this turn made, `unseen` those that were made before and that the broker does not know
+    yet, `kafka` is where they are marked.
     """
 
     topics: dict[str, Health] = field(default_factory=dict)
@@ -76,6 +77,7 @@ class Provisioned:
     ours: Mapping[str, Ours] = field(default_factory=dict)
     problems: list[FlowError] = field(default_factory=list)
     created: frozenset[str] = frozenset()
+    unseen: frozenset[str] = frozenset()
     kafka: KafkaStatus | None = None
 
 
@@ -131,7 +133,7 @@ class KafkaAdmin:
                 done = Provisioned(made.health, {}, made.ours, [])
                 made.provision(topics)
                 done.problems += made.problems
-                done.created = frozenset(made.created)
+                done.created, done.unseen = frozenset(made.created), frozenset(made.unseen)
                 if login.mechanism:
                     self._provision_users(client, login, users, done)
         except KafkaUnavailableError as away:
@@ -168,9 +170,8 @@ class KafkaAdmin:
 
     def _remove(self, login: Login, topics: tuple[str, ...], users: tuple[str, ...]) -> None:
         with self._reached(login) as client:
-            there = client.list_topics(timeout=SECONDS).topics
-            if left := [name for name in topics if name in there]:
-                _settle(client.delete_topics(left))
+            if topics:
+                _settle(client.delete_topics(list(topics)))
             if login.mechanism and users:
                 for user in users:
                     _set_access(client, user, ())

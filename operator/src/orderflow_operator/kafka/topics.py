@@ -28,7 +28,8 @@ from orderflow_operator.kubernetes.health import Health, State
 class KafkaTopics:
     """One look at the broker's topics, and what is done to them.
 
-    `ours` says of each topic of the flow what is ours of it; afterwards, as far as that came. `created` were made here.
+    `ours` says of each topic of the flow what is ours of it; afterwards, as far as that came. `created` were made here,
+    `unseen` before, though the broker that answers does not know them yet.
     """
 
     def __init__(self, client: AdminClient, ours: Mapping[str, Ours]) -> None:
@@ -36,6 +37,7 @@ class KafkaTopics:
         self.ours = dict(ours)
         self.problems: list[TopicRefusedError] = []
         self.created: set[str] = set()
+        self.unseen: set[str] = set()
         self._client = client
         self._there = client.list_topics(timeout=SECONDS).topics
 
@@ -59,8 +61,8 @@ class KafkaTopics:
                     continue
                 self.health[topic.name] = Health(State.READY, wanted=topic.partitions)
                 self.ours[topic.name] = Ours(made=True, settings=frozenset(topic.config))
-                if futures[topic.name].exception() is None:
-                    self.created.add(topic.name)
+                made = self.created if futures[topic.name].exception() is None else self.unseen
+                made.add(topic.name)
 
     def _grow(self, topic: Topic) -> None:
         partitions = self._there[topic.name].partitions

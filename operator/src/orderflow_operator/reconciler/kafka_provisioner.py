@@ -137,7 +137,7 @@ class Provisioning:
         await self.check_place(key, flow, before)
         view = await self._observe(key, flow, login, {}, before)
         gone = drops_data(flow)
-        topics = view.mark.holding(view.found) if gone else {}
+        topics = {*view.mark.holding(view.found), *view.mark.making} if gone else set()  # a broker may not know all yet
         if used := await self._kafka.remove_groups(view.login, _groups(flow, topics)):
             raise KafkaUnavailableError(view.login.bootstrap, f"groups {', '.join(sorted(used))} have members yet")
         await self._kafka.remove(view.login, topics, view.mark.users)
@@ -180,7 +180,7 @@ class Provisioning:
         marked = await self._note(key, flow, view, view.mark.claiming(view.found, topics, identities))
         foreign = (topics & view.found.topics.keys()) - mine.keys()
         granted = foreign & await self._marks.granted(key) if foreign else frozenset()
-        mark = marked.mark
+        mark, begun = marked.mark, topics & set(view.mark.making)
         stale = set() if under_way else set(mark.users) - identities.keys()
         dropped = mine.keys() - topics if drops_data(flow) and not under_way else set()
         used = await self._kafka.remove_groups(view.login, _groups(flow, dropped))
@@ -192,10 +192,11 @@ class Provisioning:
         taken = [user for user in identities if user in view.found.users and user not in view.mark.users]
         free = {user: one for user, one in identities.items() if user not in taken}
         users = await self._users(key, flow, free, under_way)
-        ours = _ours(before, {*mine, *(mark.topics.keys() & topics)}, frozenset(granted))
+        ours = _ours(before, {*mine, *(mark.topics.keys() & topics), *begun}, frozenset(granted))
         done = await self._kafka.provision(view.login, flow_topics(flow), users if view.login.mechanism else [], ours)
-        made = (await self._kafka.observe(view.login, done.created, [])).topics if done.created else {}
-        unanswered = (topics - done.topics.keys()) | (done.created - made.keys())
+        sought = done.created | (done.unseen & begun)  # a broker may know them after some turns only
+        made = (await self._kafka.observe(view.login, sought, [])).topics if sought else {}
+        unanswered = (topics - done.topics.keys()) | (sought - made.keys())
         noted = await self._note(key, flow, marked, mark.settled(made, unanswered).without(dropped, stale))
         if noted.mark:  # marks that say nothing may go with a flow of that name that is gone
             done.kafka = KafkaStatus(id=view.kafka, address=kafka_connection(flow).address)
