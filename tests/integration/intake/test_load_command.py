@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from orderflow_cli.local.state import FLOW_FILE
 from orderflow_cli.servers.kafka import Kafka
 from orderflow_cli.servers.postgres import Postgres
 from support.flow.cli_process import OrderFlowProcess, orderflow
@@ -48,6 +49,7 @@ def running_here(folder: Path, fleet: Fleet) -> None:
     state = folder / ".orderflow" / fleet.flow.metadata.name
     state.mkdir(parents=True)
     (state / "state.json").write_text(json.dumps({"ports": {"order": fleet.ports["order-0"]}}))
+    (state / FLOW_FILE).write_text(fleet.flow.model_dump_json())
 
 
 def write_orders(folder: Path, first: int, orders: int) -> Path:
@@ -137,5 +139,6 @@ def wait_for_row(progress: Path, row: int) -> None:
     """Block until a load has settled so many rows."""
     deadline = time.monotonic() + 60
     while not progress.exists() or json.loads(progress.read_text())["row"] < row:
-        assert time.monotonic() < deadline, "no progress"
+        said = "".join(file.read_text() for file in progress.parent.glob("output-*"))
+        assert time.monotonic() < deadline, f"no progress: {said}"
         time.sleep(0.01)
