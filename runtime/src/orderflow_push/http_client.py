@@ -8,6 +8,7 @@ Source: RFC 9112, HTTP/1.1; an answer without a length ends with its connection 
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import cast
 
 import httptools
 
@@ -128,8 +129,7 @@ class _Connection(asyncio.Protocol):
         self._answer, self._chunks, self._size, self._has_head = Answer(), [], 0, False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - of a stream
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # of a stream; uvloop's has no base of asyncio's
 
     def data_received(self, data: bytes) -> None:
         self.has_heard = True
