@@ -12,9 +12,11 @@ import pytest
 
 from orderflow_cli.servers.ports import free_port
 from orderflow_model import environment
-from orderflow_model.service_config import PrivacyRole
+from orderflow_model.service_config import PrivacyRole, PushConfig
+from orderflow_model.spec.push import PushProtocol
 from orderflow_model.spec.saga import TraceProtocol
-from orderflow_runtime import app, main
+from orderflow_push import __main__ as dispatcher
+from orderflow_runtime import MisconfiguredError, Settings, app, main
 from orderflow_runtime.database_job import run_job
 from orderflow_runtime.migrate import migrate
 from orderflow_runtime.process import Process
@@ -68,12 +70,13 @@ JOBS = {environment.MIGRATION, environment.PASSWORDS, environment.REMOVAL}
 NO_NAMES = {environment.PREFIX, environment.CONFIG_PATH_IN_POD, environment.DEFAULT_HTTP_HOST}
 TAKEN_AS_THEY_ARE = {environment.LAKE, environment.OTEL_ATTRIBUTES, environment.OTEL_NAME}
 """By a service of its own; by OpenTelemetry, whose rule is that what is no attribute is left aside."""
+DISPATCHERS = {environment.APP_PORT}
 
 
 def test_the_table_has_every_variable() -> None:
-    """A variable that is new gets its wrong values here; those of jobs stand in the jobs' own test."""
+    """A variable that is new gets its wrong values here; those of jobs and dispatchers stand in their own tests."""
     names = {value for name, value in vars(environment).items() if name.isupper() and isinstance(value, str)}
-    assert set(WRONG) == names - JOBS - NO_NAMES - TAKEN_AS_THEY_ARE
+    assert set(WRONG) == names - JOBS - NO_NAMES - TAKEN_AS_THEY_ARE - DISPATCHERS
 
 
 @contextmanager
@@ -228,3 +231,13 @@ def test_right_values_start_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         monkeypatch.setattr(Process, "work", note)
         main(lambda _: sample_service(Script()))
     assert begun == [1]
+
+
+@pytest.mark.parametrize("value", ["", *NO_NUMBERS])
+def test_a_dispatcher_is_not_built_without_its_program_s_port(value: str) -> None:
+    """What is no port is told with the name of its variable."""
+    config = sample_config().model_copy(
+        update={"push": PushConfig(protocol=PushProtocol.CLOUD_EVENTS, path="/", concurrency=1, batch=1)}
+    )
+    with pytest.raises(MisconfiguredError, match=environment.APP_PORT):
+        dispatcher.build(Settings(config, {environment.APP_PORT: value}))
