@@ -1,6 +1,6 @@
 # What one does here, each as one command; `make` alone lists them. Needs GNU make, a POSIX shell and Python 3.11.
 .DEFAULT_GOAL := help
-.PHONY: help install install-analytics demo test test-chaos programs test-unit test-integration test-controlplane test-observability test-console test-analytics test-analytics-whole test-spark charts workflows coverage lint format bench bench-console bench-operator bench-analytics picture lock clean
+.PHONY: help install install-analytics demo test test-chaos programs test-unit test-integration test-controlplane test-observability test-push test-console test-analytics test-analytics-whole test-spark charts workflows coverage lint format bench bench-console bench-operator bench-analytics picture lock clean
 
 BIN := .venv/bin
 RUN := $(BIN)/python -m

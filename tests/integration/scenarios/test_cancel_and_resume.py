@@ -16,7 +16,7 @@ from support.flow.orders import Shop
 
 async def test_cancelling_while_the_payment_runs_gives_the_money_back(shop: Shop) -> None:
     """The cancellation overtakes the capture: what is captured afterwards goes straight back."""
-    await shop.provider(latencyMs=1500)
+    await shop.provider(latencyMs=3000)  # longer than a cancellation takes on a busy machine
     order = await shop.place()
     await shop.until(order, "RESERVED")
     await _until_called(shop.fleet, order)
