@@ -27,7 +27,7 @@ def of_operator(name: str, placement: str) -> list[Json]:
     flow["spec"]["placement"] = {"mode": placement}
     parsed = parse_flow(flow)
     several = frozenset(process.name for process in processes(parsed))
-    return desired(parsed, BuildContext(database=Database(), several=several))
+    return [dict(one) for one in desired(parsed, BuildContext(database=Database(), several=several))]
 
 
 @pytest.fixture(scope="module")
